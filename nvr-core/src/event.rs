@@ -1,0 +1,285 @@
+//! What happened, as a stream and as rows.
+
+use crate::ids::{CameraId, RunId};
+use crate::time::Timestamp;
+
+/// Why something changed, ended or is missing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CauseKind {
+    /// Somebody asked for it.
+    Requested,
+    /// The recorder started.
+    Startup,
+    /// The recorder stopped in order.
+    Shutdown,
+    /// The recorder died (kill, power cut).
+    Crash,
+    /// The configuration changed.
+    ConfigChanged,
+    /// The recording mode does not record now.
+    NotScheduled,
+    /// Nobody answers at the address.
+    Unreachable,
+    /// The camera refused the credentials.
+    Unauthorized,
+    /// The camera has no such stream.
+    StreamNotFound,
+    /// The camera ended the stream.
+    StreamEnded,
+    /// No frame for too long.
+    NoFrames,
+    /// A device is unplugged or used by another program.
+    Device,
+    /// The stream is not of a kind that can be recorded.
+    Unsupported,
+    /// The stream broke its own format.
+    BadStream,
+    /// The disk is full.
+    DiskFull,
+    /// The file system is read-only.
+    ReadOnly,
+    /// The recordings root is not there or lost its marker.
+    StorageMissing,
+    /// Another storage error.
+    StorageError,
+    /// The wall clock stepped.
+    ClockStep,
+    /// Not known (footage of before the index, for instance).
+    Unknown,
+    /// A fault in this program.
+    Internal,
+}
+
+impl CauseKind {
+    /// Stable snake-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Startup => "startup",
+            Self::Shutdown => "shutdown",
+            Self::Crash => "crash",
+            Self::ConfigChanged => "config_changed",
+            Self::NotScheduled => "not_scheduled",
+            Self::Unreachable => "unreachable",
+            Self::Unauthorized => "unauthorized",
+            Self::StreamNotFound => "stream_not_found",
+            Self::StreamEnded => "stream_ended",
+            Self::NoFrames => "no_frames",
+            Self::Device => "device",
+            Self::Unsupported => "unsupported",
+            Self::BadStream => "bad_stream",
+            Self::DiskFull => "disk_full",
+            Self::ReadOnly => "read_only",
+            Self::StorageMissing => "storage_missing",
+            Self::StorageError => "storage_error",
+            Self::ClockStep => "clock_step",
+            Self::Unknown => "unknown",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The kind of a stable name; `Unknown` for a name this version does not know.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        serde::Deserialize::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(
+            name,
+        ))
+        .unwrap_or(Self::Unknown)
+    }
+
+    /// Whether the fault lies with the disk, not with the camera.
+    #[must_use]
+    pub const fn is_storage(self) -> bool {
+        matches!(
+            self,
+            Self::DiskFull | Self::ReadOnly | Self::StorageMissing | Self::StorageError
+        )
+    }
+}
+
+/// A cause with words for people. Never holds a secret.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Cause {
+    /// To act on.
+    pub kind: CauseKind,
+    /// To read.
+    pub message: String,
+}
+
+impl Cause {
+    /// A cause with its words.
+    #[must_use]
+    pub fn new(kind: CauseKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}
+
+/// Where a camera stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CameraPhase {
+    /// Not wanted: mode off, or stopped by hand.
+    Stopped,
+    /// Opening the source.
+    Connecting,
+    /// Frames arrive and none is to be recorded now (manual mode between recordings).
+    Standby,
+    /// Frames arrive and are recorded.
+    Recording,
+    /// Connected, but no frame for too long.
+    Stalled,
+    /// Waiting before the next try.
+    BackingOff,
+    /// Not worth trying often: wrong password, unsupported stream, faulty configuration.
+    Failed,
+}
+
+impl CameraPhase {
+    /// Stable snake-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Connecting => "connecting",
+            Self::Standby => "standby",
+            Self::Recording => "recording",
+            Self::Stalled => "stalled",
+            Self::BackingOff => "backing_off",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// Which camera; `None` when it concerns the recorder.
+    pub camera: Option<CameraId>,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+impl Event {
+    /// An event.
+    #[must_use]
+    pub fn new(at: Timestamp, camera: Option<CameraId>, kind: EventKind) -> Self {
+        Self { at, camera, kind }
+    }
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A camera changed its phase.
+    CameraState {
+        /// Before.
+        from: CameraPhase,
+        /// Now.
+        to: CameraPhase,
+        /// Why.
+        cause: Cause,
+    },
+    /// A run began.
+    RunStarted {
+        /// Its id.
+        run: RunId,
+        /// Why.
+        cause: Cause,
+    },
+    /// A segment began to grow.
+    SegmentOpened {
+        /// Path relative to the root.
+        path: String,
+    },
+    /// A segment is complete and indexed.
+    SegmentClosed {
+        /// Path relative to the root.
+        path: String,
+        /// Bytes.
+        size_bytes: u64,
+        /// Length.
+        duration_ns: i64,
+    },
+    /// A segment left by a crash was mended and indexed.
+    SegmentRecovered {
+        /// Path relative to the root.
+        path: String,
+        /// Bytes cut off behind the last whole fragment.
+        cut_bytes: u64,
+    },
+    /// Footage is missing from here on.
+    GapOpened {
+        /// Why.
+        cause: Cause,
+    },
+    /// Footage is there again.
+    GapClosed {
+        /// When it had stopped.
+        since: Timestamp,
+        /// Why it had.
+        cause: Cause,
+    },
+    /// The recordings root cannot be written.
+    StorageFault {
+        /// Why.
+        cause: Cause,
+    },
+    /// The recordings root can be written again.
+    StorageRecovered,
+    /// Frames were lost on their way to the file.
+    FramesDropped {
+        /// How many.
+        count: u64,
+        /// Why.
+        cause: Cause,
+    },
+    /// The audio track was given up or silence was put in; video goes on.
+    AudioTrouble {
+        /// Why.
+        cause: Cause,
+    },
+    /// The configuration was read again.
+    ConfigReloaded {
+        /// Cameras that were restarted, added or removed.
+        changed: Vec<CameraId>,
+    },
+    /// The reader of the stream was too slow and so many events are missing here.
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+}
+
+impl EventKind {
+    /// Stable snake-case name, as in JSON and in the index.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::CameraState { .. } => "camera_state",
+            Self::RunStarted { .. } => "run_started",
+            Self::SegmentOpened { .. } => "segment_opened",
+            Self::SegmentClosed { .. } => "segment_closed",
+            Self::SegmentRecovered { .. } => "segment_recovered",
+            Self::GapOpened { .. } => "gap_opened",
+            Self::GapClosed { .. } => "gap_closed",
+            Self::StorageFault { .. } => "storage_fault",
+            Self::StorageRecovered => "storage_recovered",
+            Self::FramesDropped { .. } => "frames_dropped",
+            Self::AudioTrouble { .. } => "audio_trouble",
+            Self::ConfigReloaded { .. } => "config_reloaded",
+            Self::Lagged { .. } => "lagged",
+        }
+    }
+}
