@@ -13,6 +13,7 @@ pub mod source;
 pub mod time;
 pub mod track;
 
+pub mod camera;
 pub mod config;
 pub mod files;
 pub mod gst;
