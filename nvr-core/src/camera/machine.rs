@@ -38,6 +38,8 @@ pub enum Input {
     Unwant(Cause),
     /// Tear the run down and start again at once (new configuration, by hand).
     Restart(Cause),
+    /// The source is being opened from now on (it had to wait for its turn).
+    Opening,
     /// The first frame of a run arrived.
     FirstFrame,
     /// The run is over, its pipeline gone.
@@ -83,7 +85,7 @@ pub struct Machine {
     restart: Option<Cause>,
     retry_at_ns: Option<i64>,
     first_frame_ns: Option<i64>,
-    started_ns: i64,
+    opened_ns: Option<i64>,
     backoff: Backoff,
     patience: Patience,
     restarts: u64,
@@ -103,7 +105,7 @@ impl Machine {
             restart: None,
             retry_at_ns: None,
             first_frame_ns: None,
-            started_ns: now_ns,
+            opened_ns: None,
             backoff: Backoff::default(),
             patience,
             restarts: 0,
@@ -181,6 +183,7 @@ impl Machine {
                     self.start(now_ns, cause, &mut out);
                 }
             }
+            Input::Opening => self.opened_ns = Some(now_ns),
             Input::FirstFrame => {
                 if self.running && !self.stopping && self.first_frame_ns.is_none() {
                     self.first_frame_ns = Some(now_ns);
@@ -222,8 +225,8 @@ impl Machine {
         self.running = true;
         self.stopping = false;
         self.first_frame_ns = None;
+        self.opened_ns = None;
         self.retry_at_ns = None;
-        self.started_ns = now_ns;
         self.go(CameraPhase::Connecting, cause.clone(), now_ns, out);
         out.push(Action::Start(cause));
     }
@@ -293,7 +296,7 @@ impl Machine {
             return;
         }
         let Some(first) = self.first_frame_ns else {
-            let waited = now_ns - self.started_ns;
+            let waited = self.opened_ns.map_or(0, |t| now_ns - t);
             if waited > duration_ns(self.patience.connect) {
                 let words = format!("no frame within {} s of connecting", waited / 1_000_000_000);
                 self.stop_failed(Cause::new(CauseKind::NoFrames, words), now_ns, out);
@@ -445,6 +448,15 @@ mod tests {
             last_frame_ns: None,
             longest_pause_ns: 0,
         };
+        assert!(
+            m.on(none.clone(), 1000 * S, 0.5).is_empty(),
+            "waiting for its turn is not the camera's fault"
+        );
+        m.on(Input::Opening, 0, 0.5);
+        let none = Input::Tick {
+            last_frame_ns: None,
+            longest_pause_ns: 0,
+        };
         assert!(m.on(none.clone(), 30 * S, 0.5).is_empty());
         assert!(
             m.on(none, 31 * S, 0.5)
@@ -506,6 +518,7 @@ mod tests {
                 longest_pause_ns: p * S
             }),
             Just(Input::StorageBack),
+            Just(Input::Opening),
         ]
     }
 
