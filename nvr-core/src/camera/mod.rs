@@ -4,4 +4,13 @@
 //! knows what a pipeline is made of: that is the `gst` room's business.
 
 pub mod backoff;
+mod handle;
+mod journal;
 pub mod machine;
+mod session;
+mod status;
+mod supervisor;
+
+pub use handle::Camera;
+pub use status::{CameraState, CameraStatus, Counters, ManualRecording};
+pub(crate) use supervisor::{Command, Context, spawn};
