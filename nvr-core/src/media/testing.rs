@@ -1,0 +1,1 @@
+//! Synthetic segments for tests.
