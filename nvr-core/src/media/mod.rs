@@ -13,6 +13,7 @@
 //! No GStreamer, no database, no paths.
 
 pub mod boxes;
+pub mod clip;
 pub mod codec;
 pub mod describe;
 pub mod fragment;
@@ -20,6 +21,7 @@ pub mod growing;
 pub mod index;
 pub mod init;
 pub mod mfra;
+pub mod playlist;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 mod tlv;
