@@ -208,7 +208,7 @@ impl Nvr {
                 self.begin(camera.clone()).await?;
             } else if diff.changed.contains(&camera.id) {
                 let handle = self.camera(&camera.id)?;
-                self.0.context.store.upsert_camera(camera.id.clone(), camera.name.clone(), self.clock().now()).await?;
+                self.0.context.store.upsert_camera(&camera.id, Some(&camera.name), self.clock().now()).await?;
                 handle.config.store(Arc::new(camera.clone()));
                 handle.send(Command::Configure(Box::new(camera.clone())))?;
             }
@@ -231,7 +231,7 @@ impl Nvr {
         if self.camera(&id).is_ok() {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("camera {id} exists already")));
         }
-        self.0.context.store.upsert_camera(id.clone(), config.name.clone(), self.clock().now()).await?;
+        self.0.context.store.upsert_camera(&id, Some(&config.name), self.clock().now()).await?;
         let (commands, status) = camera::spawn(config.clone(), self.0.context.clone());
         let camera = Camera { config: Arc::new(arc_swap::ArcSwap::from_pointee(config)), commands, status };
         let mut cameras = self.0.cameras.write().unwrap_or_else(PoisonError::into_inner);
@@ -248,7 +248,7 @@ impl Nvr {
         let deadline = self.config().recorder.shutdown_deadline;
         camera.send(Command::Shutdown { cause: Cause::new(kind, words), deadline, reply })?;
         let _ = tokio::time::timeout(deadline + Duration::from_secs(1), ended).await;
-        self.0.context.store.mark_camera_removed(id.clone(), self.clock().now()).await
+        self.0.context.store.mark_camera_removed(id, self.clock().now()).await
     }
 
     /// What happens from now on.

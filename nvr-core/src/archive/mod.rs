@@ -11,13 +11,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use self::clips::{ClipParts, ExportFormat, ExportRequest, OnChange, Vod, VodRequest};
+pub use self::clips::{ExportRequest, VodRequest};
 pub use self::picture::{Snapshot, SnapshotRequest};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::Tree;
-use crate::ids::{CameraId, SegmentId};
+use crate::ids::{CameraId, RunId, SegmentId};
 use crate::media::FragmentIndex;
 use crate::nvr::blocking;
 use crate::segment::Container;
@@ -46,7 +46,9 @@ struct Inner {
 /// A segment file with its index: closed or growing.
 #[derive(Clone, Debug)]
 pub(crate) struct Footage {
-    pub(crate) id: Option<SegmentId>,
+    pub(crate) id: SegmentId,
+    /// Of two runs that claim the same time, the one with the higher number was recorded later.
+    pub(crate) run_order: i64,
     pub(crate) path: PathBuf,
     absolute: PathBuf,
     pub(crate) start: Timestamp,
@@ -293,14 +295,14 @@ impl Archive {
     pub(crate) fn footage(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<Footage>> {
         let mut query = SegmentQuery::new([camera.clone()], range);
         query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
-        let mut out = Vec::new();
+        let mut out: Vec<(RunId, Footage)> = Vec::new();
         loop {
             let page = self.0.store.segments(&query)?;
             for row in page.items.iter().filter(|r| r.container == Container::Fmp4) {
                 if let Some(footage) = self.footage_of(row)?
                     && footage.range().intersect(&range).is_some()
                 {
-                    out.push(footage);
+                    out.push((row.run, footage));
                 }
             }
             match page.next {
@@ -308,6 +310,19 @@ impl Archive {
                 None => break,
             }
         }
+        // A run is as old as its first segment here; rows are numbered as they were recorded.
+        let mut first: HashMap<RunId, i64> = HashMap::new();
+        for (run, footage) in &out {
+            let order = first.entry(*run).or_insert(footage.run_order);
+            *order = (*order).min(footage.run_order);
+        }
+        let mut out: Vec<Footage> = out
+            .into_iter()
+            .map(|(run, mut f)| {
+                f.run_order = first.get(&run).copied().unwrap_or(f.run_order);
+                f
+            })
+            .collect();
         out.sort_by_key(|f| f.start);
         Ok(out)
     }
@@ -326,7 +341,8 @@ impl Archive {
             self.index_of(row.id)?
         };
         Ok(Some(Footage {
-            id: Some(row.id),
+            id: row.id,
+            run_order: row.id.0,
             absolute: self.absolute(&row.path),
             path: row.path.clone(),
             start: row.start,

@@ -49,19 +49,19 @@ impl Journal {
     }
 
     pub(crate) async fn run_started(&self, run: RunId, anchor: Anchor, cause: Cause) {
-        let row = self.store.begin_run(run, self.camera.clone(), anchor, anchor.utc, cause.clone());
+        let row = self.store.begin_run(run, &self.camera, anchor, anchor.utc, &cause);
         self.log(row.await, "run");
         self.event(anchor.utc, EventKind::RunStarted { run, cause }).await;
     }
 
     pub(crate) async fn run_ended(&self, run: RunId, at: Timestamp, cause: Cause) {
-        self.log(self.store.end_run(run, at, cause).await, "end of run");
+        self.log(self.store.end_run(run, &self.camera, at, &cause).await, "end of run");
     }
 
     pub(crate) async fn segment_opened(&mut self, start: SegmentStart, path: &Path) {
         self.close_gap(start.start).await;
         let at = start.start;
-        self.log(self.store.open_segment(start, path.to_owned()).await, "open segment");
+        self.log(self.store.open_segment(&start, path).await, "open segment");
         self.event(at, EventKind::SegmentOpened { path: path.display().to_string() }).await;
     }
 
@@ -83,7 +83,7 @@ impl Journal {
     /// Tries the rows that could not be written before.
     pub(crate) async fn flush(&mut self) {
         while let Some(segment) = self.pending.front() {
-            if let Err(e) = self.store.close_segment(segment.clone()).await {
+            if let Err(e) = self.store.close_segment(&segment.path, segment).await {
                 tracing::warn!(camera = %self.camera, waiting = self.pending.len(), error = %e,
                     "a closed segment is not in the index yet; its file is safe");
                 break;
@@ -98,9 +98,9 @@ impl Journal {
             return;
         }
         if let Some((since, _)) = self.gap {
-            self.log(self.store.close_gap(self.camera.clone(), at.max(since)).await, "gap");
+            self.log(self.store.close_gap(&self.camera, at.max(since)).await, "gap");
         }
-        self.log(self.store.open_gap(self.camera.clone(), at, cause.clone()).await, "gap");
+        self.log(self.store.open_gap(&self.camera, at, &cause).await, "gap");
         let first = self.gap.is_none();
         self.gap = Some((at, cause.clone()));
         if first && cause.kind != CauseKind::NotScheduled {
@@ -111,7 +111,7 @@ impl Journal {
     /// Footage is there again.
     pub(crate) async fn close_gap(&mut self, at: Timestamp) {
         let Some((since, cause)) = self.gap.take() else { return };
-        self.log(self.store.close_gap(self.camera.clone(), at.max(since)).await, "gap");
+        self.log(self.store.close_gap(&self.camera, at.max(since)).await, "gap");
         if cause.kind != CauseKind::NotScheduled {
             self.event(at, EventKind::GapClosed { since, cause }).await;
         }
