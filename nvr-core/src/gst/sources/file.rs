@@ -216,3 +216,84 @@ impl Timeline {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check_video, run};
+    use super::*;
+    use crate::source::SourceSpec;
+
+    fn write(dir: &Path, name: &str, launch: &str) -> std::path::PathBuf {
+        crate::gst::init().unwrap();
+        let path = dir.join(name);
+        let line = launch.replace("OUT", &format!("filesink location={}", path.display()));
+        let p = gst::parse::launch(&line).unwrap();
+        p.set_state(gst::State::Playing).unwrap();
+        let m = p.bus().unwrap().timed_pop_filtered(
+            gst::ClockTime::from_seconds(20),
+            &[gst::MessageType::Eos, gst::MessageType::Error],
+        );
+        p.set_state(gst::State::Null).unwrap();
+        assert_eq!(m.unwrap().type_(), gst::MessageType::Eos);
+        path
+    }
+
+    const RAW: &str = "videotestsrc num-buffers=20 ! video/x-raw,format=I420,width=160,height=120,framerate=20/1";
+
+    #[test]
+    fn time_goes_on_from_loop_to_loop() {
+        let dir = tempfile::tempdir().unwrap();
+        let sound = "audiotestsrc num-buffers=43 samplesperbuffer=1024 ! audioconvert ! avenc_aac ! aacparse ! m.";
+        let mp4 = write(
+            dir.path(),
+            "a.mp4",
+            &format!("{RAW} ! x264enc key-int-max=10 bframes=2 ! h264parse ! mp4mux name=m ! OUT {sound}"),
+        );
+        let mkv = write(
+            dir.path(),
+            "b.mkv",
+            &format!("{RAW} ! x265enc key-int-max=10 speed-preset=ultrafast ! h265parse ! matroskamux name=m ! OUT {sound}"),
+        );
+        for path in [mp4, mkv] {
+            let running = run(&SourceSpec::File(path.clone()));
+            let begin = std::sync::Arc::new(crate::clock::SystemClock::new());
+            let (audio, units) = running.collect(50);
+            assert!(audio, "{}", path.display());
+            check_video(&units);
+            let mut shown: Vec<i64> = units.iter().filter(|u| u.video).filter_map(|u| u.pts_ns).collect();
+            shown.sort_unstable();
+            for (i, pair) in shown.windows(2).enumerate() {
+                let step = pair[1] - pair[0];
+                // From loop to loop the longer of the two tracks counts.
+                assert!((40_000_000..140_000_000).contains(&step), "frame {i}: {step}");
+            }
+            let sounds: Vec<i64> = units.iter().filter(|u| !u.video).filter_map(|u| u.pts_ns).collect();
+            assert!(sounds.windows(2).all(|p| p[0] < p[1]) && sounds.len() > 60, "{}", sounds.len());
+            // Paced: 50 frames at 20 a second are not there in less than two seconds.
+            assert!(crate::clock::Clock::steady_ns(&*begin) > 2_000_000_000);
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_say_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = dir.path().join("x.mp4");
+        std::fs::write(&text, "hello").unwrap();
+        let kind = |p: &Path| super::build(p, Box::new(|_| {})).unwrap_err().kind();
+        assert_eq!(kind(&text), ErrorKind::Unsupported);
+        assert_eq!(kind(&dir.path().join("absent.mp4")), ErrorKind::NotFound);
+        assert_eq!(kind(dir.path()), ErrorKind::InvalidArgument);
+
+        let vp8 = write(dir.path(), "c.mkv", &format!("{RAW} ! vp8enc ! matroskamux ! OUT"));
+        let (cause, all) = run(&SourceSpec::File(vp8)).failure();
+        assert_eq!(cause.kind, crate::event::CauseKind::Unsupported, "{all}");
+        assert!(cause.message.contains("video/x-vp8"), "{cause:?}");
+
+        let whole = write(dir.path(), "d.mp4", &format!("{RAW} ! x264enc ! h264parse ! mp4mux ! OUT"));
+        let bytes = std::fs::read(&whole).unwrap();
+        let cut = dir.path().join("cut.mp4");
+        std::fs::write(&cut, &bytes[..40]).unwrap();
+        let (cause, all) = run(&SourceSpec::File(cut)).failure();
+        assert_eq!(cause.kind, crate::event::CauseKind::BadStream, "{all}");
+    }
+}

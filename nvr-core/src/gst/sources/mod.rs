@@ -8,6 +8,8 @@ mod test;
 mod test_picture;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod testing_rtsp;
 mod tracks;
 
 use gst::prelude::*;

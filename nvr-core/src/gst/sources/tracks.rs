@@ -293,7 +293,7 @@ pub(super) fn discard(pad: &gst::Pad) {
     );
 }
 
-/// Parser, timestamper and the caps that the recorder wants.
+/// Parser, the caps that the recorder wants, and timestamper.
 ///
 /// # Errors
 /// `Unsupported` when an element is missing.
@@ -306,7 +306,8 @@ pub(super) fn video_chain(codec: VideoCodec) -> Result<Vec<gst::Element>> {
         .field("stream-format", format)
         .field("alignment", "au")
         .build();
-    Ok(vec![make(parse)?, make(stamp)?, caps_filter(&caps)?])
+    // The filter stands before the timestamper, which does not pass on what is wanted behind it.
+    Ok(vec![make(parse)?, caps_filter(&caps)?, make(stamp)?])
 }
 
 /// The elements that parse audio of these caps; `None` when it is of no kind that is recorded.
