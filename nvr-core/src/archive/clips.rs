@@ -1,5 +1,6 @@
 //! Exports and playlists of any range.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Archive, Footage};
@@ -86,9 +87,13 @@ impl Archive {
     ) -> Result<String> {
         let archive = self.clone();
         blocking(move || {
-            let segments = archive.clip_segments(&request.camera, request.range)?;
+            let footage = archive.clip_footage(&request.camera, request.range)?;
+            let ids: HashMap<String, SegmentId> =
+                footage.iter().map(|f| (f.path.to_string_lossy().into_owned(), f.id)).collect();
+            let segments: Vec<ClipSegment> = footage.iter().map(clip_segment).collect::<Result<_>>()?;
             let options = VodOptions { event: request.event, ..VodOptions::default() };
-            playlist::media_playlist(&segments, request.range, options, |s| uri(SegmentId(s.id)))
+            let id_of = |name: &str| ids.get(name).copied().unwrap_or(SegmentId(0));
+            playlist::media_playlist(&segments, request.range, options, |s| uri(id_of(&s.name)))
                 .map_err(|e| e.context(format_args!("camera {}", request.camera)))
         })
         .await
@@ -109,6 +114,10 @@ impl Archive {
     }
 
     fn clip_segments(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<ClipSegment>> {
+        self.clip_footage(camera, range)?.iter().map(clip_segment).collect()
+    }
+
+    fn clip_footage(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<Footage>> {
         if range.len_ns() > LONGEST_NS {
             return Err(Error::new(ErrorKind::InvalidArgument, "the range is longer than a year"));
         }
@@ -116,7 +125,7 @@ impl Archive {
         if footage.is_empty() {
             return Err(self.nothing_at(camera, Some(range.start())));
         }
-        footage.iter().map(clip_segment).collect()
+        Ok(footage)
     }
 }
 
@@ -128,6 +137,5 @@ fn clip_segment(footage: &Footage) -> Result<ClipSegment> {
     };
     let file = Arc::new(footage.open()?);
     let name = footage.path.to_string_lossy();
-    Ok(ClipSegment::new(&name, footage.start, footage.run_order, file, footage.index.clone(), stamp)
-        .with_id(footage.id.0))
+    Ok(ClipSegment::new(&name, footage.start, footage.run_order, file, footage.index.clone(), stamp))
 }

@@ -25,7 +25,7 @@ use crate::store::{
     CameraRow, CameraTotals, EventQuery, EventRow, OpenMode, Page, SegmentQuery, SegmentRow, SegmentState, Store,
 };
 use crate::time::{TimeRange, Timestamp};
-use crate::timeline::{self, Day, Growing, Timeline, TimelineInput};
+use crate::timeline::{self, Day, Growing, Material, Timeline};
 
 /// Recorded footage and its index, for reading.
 #[derive(Clone, Debug)]
@@ -98,6 +98,8 @@ pub struct ArchiveStats {
     pub disk_available_bytes: u64,
 }
 
+/// Events that come with a timeline; more are asked for as events.
+const MOST_EVENTS: u32 = 1000;
 /// Longest index cache; each entry is some kilobytes.
 const CACHED_INDICES: usize = 256;
 
@@ -187,7 +189,28 @@ impl Archive {
     /// # Errors
     /// As there.
     pub fn timeline_blocking(&self, camera: &CameraId, range: TimeRange, resolution_ns: i64) -> Result<Timeline> {
-        timeline_of(self, camera, range, resolution_ns)
+        let store = &self.0.store;
+        let totals = self.known(camera)?;
+        let mut query = SegmentQuery::new([camera.clone()], range);
+        query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+        let segments = store.all_segments(&query)?;
+        let growing = self.growing_of(&segments);
+        let gaps = store.gaps(camera, range)?;
+        let mut events = EventQuery::new(range);
+        events.camera = Some(camera.clone());
+        events.limit = MOST_EVENTS;
+        let events = store.events(&events)?.items.into_iter().map(|row| row.event).collect();
+        Ok(timeline::build(Material {
+            camera: camera.clone(),
+            range,
+            now: self.0.clock.now(),
+            first: totals.and_then(|t| t.oldest).or_else(|| growing.as_ref().map(|g| g.start)),
+            segments: &segments,
+            growing: growing.as_ref(),
+            gaps: &gaps,
+            events,
+            resolution_ns,
+        }))
     }
 
     /// Recorded seconds by day of a time zone (the configured one if `None`).
@@ -198,8 +221,17 @@ impl Archive {
         let zone = time_zone.unwrap_or(&self.0.time_zone).to_owned();
         let (archive, camera) = (self.clone(), camera.clone());
         blocking(move || {
-            let timeline = archive.timeline_blocking(&camera, range, 0)?;
-            timeline::days(&zone, &timeline, range)
+            let zone = jiff::tz::TimeZone::get(&zone).map_err(|e| {
+                Error::new(ErrorKind::InvalidArgument, format!("time zone {zone:?} is not known"))
+                    .with_hint("write UTC or an IANA name such as Europe/Berlin")
+                    .with_source(e)
+            })?;
+            archive.known(&camera)?;
+            let mut query = SegmentQuery::new([camera.clone()], range);
+            query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+            let segments = archive.0.store.all_segments(&query)?;
+            let growing = archive.growing_of(&segments);
+            Ok(timeline::days(&zone, &segments, growing.as_ref(), range))
         })
         .await
     }
@@ -275,6 +307,28 @@ impl Archive {
             })
         })
         .await
+    }
+
+    /// Totals of a camera; `None` when nothing of it is closed yet.
+    fn known(&self, camera: &CameraId) -> Result<Option<CameraTotals>> {
+        let totals = self.0.store.totals()?.into_iter().find(|t| &t.camera == camera);
+        if totals.is_none() && !self.0.store.cameras()?.iter().any(|c| &c.id == camera) {
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no camera {camera}")));
+        }
+        Ok(totals)
+    }
+
+    /// The segment among these rows that is being written, as far as it can be read now.
+    fn growing_of(&self, rows: &[SegmentRow]) -> Option<Growing> {
+        let row = rows.iter().rev().find(|r| r.state == SegmentState::Open && r.container == Container::Fmp4)?;
+        let index = self.growing_index(&row.path).ok().flatten()?;
+        Some(Growing {
+            run: row.run,
+            start: row.start,
+            end: row.start.add_ns(index.duration_ns()),
+            size_bytes: index.tail_offset(),
+            codec: row.tracks.video.codec,
+        })
     }
 
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {

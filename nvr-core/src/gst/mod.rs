@@ -10,6 +10,7 @@ mod guard;
 mod init;
 mod record;
 mod run;
+pub mod snapshot;
 mod source_bin;
 pub(crate) mod sources;
 mod spec;
