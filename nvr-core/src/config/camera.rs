@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use super::RecordingConfig;
+use super::reader::{At, Reader, Section, section};
+use super::recording::{CHUNK, PRE_ROLL, SEGMENT, START_DEADLINE, WATCHDOG, warn_of_odd_segment};
+use super::values::{Size, Span, Text, Word};
 use crate::ids::CameraId;
+use crate::secret::Secret;
 use crate::segment::Container;
-use crate::source::SourceSpec;
+use crate::source::{DeviceFormat, SourceSpec, Transport};
 
 /// One camera, resolved: what it does not say itself is taken from [`RecordingConfig`].
 #[derive(Clone, PartialEq, Debug)]
@@ -86,4 +90,230 @@ pub enum RecordMode {
     Manual,
     /// Never; not even connected unless somebody looks.
     Off,
+}
+
+section! {
+    /// A camera. What it does not say about recording is taken from `[recording]`.
+    RawCamera requires ["id", "source"] {
+        /// Its id: folder name, metric label and part of URLs. 1 to 63 of a-z, 0-9, `_` and `-`.
+        id: Text,
+        /// Name for people; the id by default.
+        name: Text,
+        /// Where the stream comes from: `rtsp://…`, `rtsps://…`, `http(s)://…` (MJPEG), `v4l2:/dev/video0`,
+        /// `libcamera:`, `file:/path` or `test:`.
+        source: Text,
+        /// User at the camera (rtsp, http).
+        user: Text,
+        /// Password at the camera (rtsp, http). Better a variable: `${CAM_PASSWORD}` or `${file:/run/secrets/cam}`.
+        password: Text,
+        /// How RTP travels (rtsp).
+        transport: Word<Transport> = "tcp",
+        /// Jitter buffer (rtsp), 0 to 10 s.
+        latency: Span = "200ms",
+        /// Whether the certificate is checked; by default for https, not for rtsps, where cameras sign their own.
+        verify_tls: bool,
+        /// Wanted picture size (v4l2, libcamera); the device's best by default.
+        size: Size,
+        /// Wanted frames per second (v4l2, libcamera), 1 to 240; the device's best by default.
+        frame_rate: u64,
+        /// What to ask the device for (v4l2, libcamera); the first of these that it has by default.
+        format: Word<DeviceFormat>,
+        /// Whether the camera is used at all.
+        enabled: bool = true,
+        /// When it is recorded.
+        record: Word<RecordMode> = "continuous",
+        /// Length of a segment, 10 s to 24 h.
+        segment: Span,
+        /// Length of a chunk, 100 to 500 ms.
+        chunk: Span,
+        /// How segments are packed.
+        container: Word<Container>,
+        /// Whether audio is recorded where the camera has it.
+        audio: bool,
+        /// How much from before its start a recording by hand has, 0 to 60 s.
+        pre_roll: Span,
+        /// After how long without a frame the camera is restarted, 2 s to 10 min.
+        watchdog: Span,
+        /// How long it may take from being opened to its first frame, 1 s to 5 min.
+        start_deadline: Span,
+    }
+}
+
+impl CameraConfig {
+    /// Reads one camera; `None` when it has no usable id or source.
+    pub(super) fn read(
+        reader: &mut Reader<'_, '_>,
+        section: &Section<'_>,
+        recording: &RecordingConfig,
+    ) -> Option<At<Self>> {
+        let raw = RawCamera::read(reader, section);
+        let has = |key| section.table.is_some_and(|t| t.contains_key(key));
+        if !has("id") {
+            reader.missing(section, "id", "give it one: id = \"front\"");
+        }
+        if !has("source") {
+            reader.missing(
+                section,
+                "source",
+                "say where the stream comes from: source = \"rtsp://…\"",
+            );
+        }
+        let id = raw.id.as_ref().and_then(|at| read_id(reader, at));
+        let source = raw.source.as_ref().and_then(|at| read_source(reader, at));
+        // Read everything even if it is of no use, so that all mistakes are told.
+        let mut out = Self::with_defaults(
+            id.clone().or_else(|| CameraId::new("unusable").ok())?,
+            source
+                .clone()
+                .unwrap_or_else(|| SourceSpec::Test(crate::source::TestSource::default())),
+            recording,
+        );
+        for (field, bounds, to) in [
+            (&raw.segment, SEGMENT, &mut out.segment),
+            (&raw.chunk, CHUNK, &mut out.chunk),
+            (&raw.pre_roll, PRE_ROLL, &mut out.pre_roll),
+            (&raw.watchdog, WATCHDOG, &mut out.watchdog),
+            (&raw.start_deadline, START_DEADLINE, &mut out.start_deadline),
+        ] {
+            if let Some(d) = reader.within(field.as_ref(), &bounds) {
+                *to = d.0;
+            }
+        }
+        if let Some(at) = &raw.segment {
+            warn_of_odd_segment(reader, at.value.0, &at.span, &at.key);
+        }
+        if let Some(at) = &raw.name {
+            let name = at.value.as_str();
+            if name.trim().is_empty() || name.chars().count() > 100 || name.contains(char::is_control) {
+                let hint = Some("use 1 to 100 characters on one line".into());
+                reader
+                    .problems
+                    .error(&at.span, &at.key, "`name`: not usable as a name", hint);
+            }
+            name.clone_into(&mut out.name);
+        }
+        if let Some(at) = &raw.enabled {
+            out.enabled = at.value;
+        }
+        if let Some(at) = &raw.record {
+            out.record = at.value.0;
+        }
+        if let Some(at) = &raw.container {
+            out.container = at.value.0;
+        }
+        if let Some(at) = &raw.audio {
+            out.audio = at.value;
+        }
+        apply_options(reader, &raw, source.is_some(), &mut out.source);
+        match &mut out.source {
+            SourceSpec::Rtsp(s) => s.audio = out.audio,
+            SourceSpec::Test(s) => s.audio &= out.audio,
+            _ => {}
+        }
+        let at = raw.id?;
+        id.and(source).map(|_| At {
+            value: out,
+            span: at.span,
+            key: at.key,
+            secret: at.secret,
+        })
+    }
+}
+
+fn read_id(reader: &mut Reader<'_, '_>, at: &At<Text>) -> Option<CameraId> {
+    let error = match CameraId::new(at.value.as_str()) {
+        Ok(id) => return Some(id),
+        Err(error) => error,
+    };
+    let message = format!("`id`: {} is not usable", at.value.shown());
+    reader
+        .problems
+        .error(&at.span, &at.key, message, error.hint().map(str::to_owned));
+    None
+}
+
+fn read_source(reader: &mut Reader<'_, '_>, at: &At<Text>) -> Option<SourceSpec> {
+    let error = match SourceSpec::parse(at.value.as_str()) {
+        Ok(source) => return Some(source),
+        Err(error) => error,
+    };
+    let text = at.value.as_str();
+    // `#`, `/` and `?` end the part of a URL that holds the password.
+    let hint = if text.contains("://") && text.contains('@') {
+        Some("a password with special characters goes into `password = \"…\"`, not into the URL".to_owned())
+    } else {
+        error.hint().map(str::to_owned)
+    };
+    let message = if at.secret {
+        "`source`: not usable (not shown, as it comes from a variable)".to_owned()
+    } else {
+        error.to_string()
+    };
+    reader.problems.error(&at.span, &at.key, message, hint);
+    None
+}
+
+/// Puts the options of a source into it, and reports those that it cannot have. With `check` off (the source
+/// itself is not usable) only their own bounds are checked.
+fn apply_options(reader: &mut Reader<'_, '_>, raw: &RawCamera, check: bool, source: &mut SourceSpec) {
+    let latency = Span(Duration::ZERO)..=Span(Duration::from_secs(10));
+    let latency = reader.within(raw.latency.as_ref(), &latency);
+    let frame_rate = reader
+        .within(raw.frame_rate.as_ref(), &(1..=240))
+        .map(|n| n as u32);
+    if let (Some(at), None) = (&raw.password, &raw.user) {
+        let hint = Some("give `user`, too".to_owned());
+        reader
+            .problems
+            .error(&at.span, &at.key, "`password` without `user`", hint);
+    }
+    if !check {
+        return;
+    }
+    let mut refuse = |field: Option<(&std::ops::Range<usize>, &String)>, fits: bool, wants: &str| {
+        if let (Some((span, key)), false) = (field, fits) {
+            let name = key.rsplit('.').next().unwrap_or_default();
+            reader.problems.error(
+                span,
+                key,
+                format!("`{name}` does not go with this source"),
+                Some(format!("it is for sources of the kind {wants}")),
+            );
+        }
+    };
+    let is_rtsp = matches!(source, SourceSpec::Rtsp(_));
+    let is_net = is_rtsp || matches!(source, SourceSpec::Mjpeg(_));
+    let is_device = matches!(source, SourceSpec::V4l2(_) | SourceSpec::Libcamera(_));
+    refuse(place(raw.user.as_ref()), is_net, "rtsp or http");
+    refuse(place(raw.password.as_ref()), is_net, "rtsp or http");
+    refuse(place(raw.verify_tls.as_ref()), is_net, "rtsps or https");
+    refuse(place(raw.transport.as_ref()), is_rtsp, "rtsp");
+    refuse(place(raw.latency.as_ref()), is_rtsp, "rtsp");
+    let device = "v4l2 or libcamera; test: takes test:?size=640x360&fps=25";
+    refuse(place(raw.size.as_ref()), is_device, device);
+    refuse(place(raw.frame_rate.as_ref()), is_device, device);
+    refuse(place(raw.format.as_ref()), is_device, device);
+
+    if let Some(user) = &raw.user {
+        let password = raw.password.as_ref().map_or("", |at| at.value.as_str());
+        source.set_credentials(user.value.as_str().to_owned(), Secret::new(password));
+    }
+    match source {
+        SourceSpec::Rtsp(s) => {
+            s.transport = raw.transport.as_ref().map_or(s.transport, |at| at.value.0);
+            s.latency = latency.map_or(s.latency, |d| d.0);
+            s.verify_tls = raw.verify_tls.as_ref().map_or(s.verify_tls, |at| at.value);
+        }
+        SourceSpec::Mjpeg(s) => s.verify_tls = raw.verify_tls.as_ref().map_or(s.verify_tls, |at| at.value),
+        SourceSpec::V4l2(s) | SourceSpec::Libcamera(s) => {
+            s.size = raw.size.as_ref().map(|at| at.value.0);
+            s.frame_rate = frame_rate;
+            s.format = raw.format.as_ref().map(|at| at.value.0);
+        }
+        SourceSpec::File(_) | SourceSpec::Test(_) => {}
+    }
+}
+
+fn place<T>(field: Option<&At<T>>) -> Option<(&std::ops::Range<usize>, &String)> {
+    field.map(|at| (&at.span, &at.key))
 }

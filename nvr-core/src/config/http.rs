@@ -3,6 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::reader::{Reader, Section, section};
+use super::values::{Bytes, Span, Text};
+
 /// The HTTP server's address and limits.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -28,5 +31,65 @@ impl Default for HttpConfig {
             request_timeout: Duration::from_secs(30),
             max_concurrent: 512,
         }
+    }
+}
+
+section! {
+    /// The HTTP server: API, metrics and page.
+    RawHttp requires [] {
+        /// Whether there is one.
+        enabled: bool = true,
+        /// Address and port. There is no login: whoever reaches another address than the loopback one can see
+        /// and control everything, so put a proxy that asks for one in front.
+        listen: Text = "127.0.0.1:8080",
+        /// Largest body of a request, 1 KiB to 1 GiB.
+        max_body: Bytes = "1MiB",
+        /// How long the answer to a request may take to begin, 100 ms to 10 min.
+        request_timeout: Span = "30s",
+        /// How many requests may be served at once, 1 to 100000.
+        max_concurrent: u64 = 512,
+    }
+}
+
+impl HttpConfig {
+    /// Reads the section.
+    pub(super) fn read(reader: &mut Reader<'_, '_>, section: &Section<'_>) -> Self {
+        let raw = RawHttp::read(reader, section);
+        let mut out = Self::default();
+        if let Some(at) = &raw.enabled {
+            out.enabled = at.value;
+        }
+        if let Some(at) = &raw.listen {
+            match at.value.as_str().parse::<SocketAddr>() {
+                Ok(listen) => {
+                    out.listen = listen;
+                    if out.enabled && !listen.ip().is_loopback() {
+                        reader.problems.warn(
+                            &at.span,
+                            &at.key,
+                            "the server is open to the network and asks nobody for a password",
+                            Some("listen on 127.0.0.1 and put a proxy with a login in front".into()),
+                        );
+                    }
+                }
+                Err(_) => reader.problems.error(
+                    &at.span,
+                    &at.key,
+                    format!("`listen`: {} is not an address with a port", at.value.shown()),
+                    Some("write \"127.0.0.1:8080\" or \"[::1]:8080\"".into()),
+                ),
+            }
+        }
+        if let Some(n) = reader.within(raw.max_body.as_ref(), &(Bytes(1 << 10)..=Bytes(1 << 30))) {
+            out.max_body_bytes = n.0;
+        }
+        let bounds = Span(Duration::from_millis(100))..=Span(Duration::from_secs(600));
+        if let Some(d) = reader.within(raw.request_timeout.as_ref(), &bounds) {
+            out.request_timeout = d.0;
+        }
+        if let Some(n) = reader.within(raw.max_concurrent.as_ref(), &(1..=100_000)) {
+            out.max_concurrent = n as usize;
+        }
+        out
     }
 }

@@ -1,5 +1,8 @@
 //! `[log]`: what is logged and how.
 
+use super::reader::{Reader, Section, section};
+use super::values::{Text, Word};
+
 /// What is logged and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -31,4 +34,52 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+section! {
+    /// What is logged to the standard error, and how.
+    RawLog requires [] {
+        /// A level (`error`, `warn`, `info`, `debug`, `trace`, `off`) or pairs such as
+        /// `info,nvr_core::camera=debug`. The environment variable `NVR_LOG` comes first.
+        filter: Text = "info",
+        /// The form of a line.
+        format: Word<LogFormat> = "text",
+    }
+}
+
+impl LogConfig {
+    /// Reads the section.
+    pub(super) fn read(reader: &mut Reader<'_, '_>, section: &Section<'_>) -> Self {
+        let raw = RawLog::read(reader, section);
+        let mut out = Self::default();
+        if let Some(at) = &raw.filter {
+            if at.value.as_str().split(',').all(is_directive) {
+                at.value.as_str().clone_into(&mut out.filter);
+            } else {
+                reader.problems.error(
+                    &at.span,
+                    &at.key,
+                    format!("`filter`: {} is not a filter", at.value.shown()),
+                    Some(
+                        "write error, warn, info, debug, trace or off, or target=level, separated by commas"
+                            .into(),
+                    ),
+                );
+            }
+        }
+        if let Some(at) = &raw.format {
+            out.format = at.value.0;
+        }
+        out
+    }
+}
+
+/// Whether a text is `level` or `target=level`.
+fn is_directive(text: &str) -> bool {
+    let (target, level) = text.trim().split_once('=').unwrap_or(("all", text.trim()));
+    let target_ok = !target.is_empty()
+        && target
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':' || b == b'-');
+    target_ok && matches!(level, "error" | "warn" | "info" | "debug" | "trace" | "off")
 }

@@ -11,14 +11,42 @@ mod log;
 mod recorder;
 mod recording;
 
-use std::path::PathBuf;
+mod expand;
+mod problem;
+mod reader;
+mod schema;
+mod template;
+mod values;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
 
 pub use self::camera::{CameraConfig, RecordMode};
 pub use self::diff::ConfigDiff;
 pub use self::http::HttpConfig;
 pub use self::log::{LogConfig, LogFormat};
+pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
 pub use self::recording::{RecordingConfig, SyncMode};
+pub use self::template::{TemplateCamera, demo_text, template_text};
+
+use self::problem::Problems;
+use self::reader::{Reader, Section};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Largest file that is read.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// The sections in the order in which people read them, with their heading in the file.
+const SECTIONS: [(&str, &str); 5] = [
+    ("recorder", "[recorder]"),
+    ("recording", "[recording]"),
+    ("http", "[http]"),
+    ("log", "[log]"),
+    ("cameras", "[[cameras]]"),
+];
 
 /// Everything that the configuration says, checked and with defaults filled in.
 #[derive(Clone, PartialEq, Debug)]
@@ -36,6 +64,8 @@ pub struct Config {
     pub cameras: Vec<CameraConfig>,
     /// The file that it was read from.
     pub path: Option<PathBuf>,
+    /// What is doubtful in it.
+    pub warnings: Vec<ConfigProblem>,
 }
 
 impl Config {
@@ -49,7 +79,101 @@ impl Config {
             log: LogConfig::default(),
             cameras: Vec::new(),
             path: None,
+            warnings: Vec::new(),
         }
+    }
+
+    /// Reads a text. `path` is the file it came from: it is named in messages, and relative paths start from
+    /// its folder. Variables are taken from the environment of the process.
+    ///
+    /// # Errors
+    /// All mistakes at once, each with its place.
+    pub fn parse(text: &str, path: Option<&Path>) -> Result<Self, ConfigErrors> {
+        Self::parse_with(text, path, &|name| std::env::var(name).ok())
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// `NotFound` or `Storage` when it cannot be read; `Config` when there are mistakes in it, with
+    /// [`ConfigErrors`] as the source.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Ok(Self::parse(&Self::read_text(path)?, Some(path))?)
+    }
+
+    /// The text of a configuration file, for [`parse`](Self::parse).
+    ///
+    /// # Errors
+    /// `NotFound` or `Storage` when it cannot be read; `Config` when it is too large or not UTF-8.
+    pub fn read_text(path: &Path) -> Result<String> {
+        use std::io::Read;
+        let failed = |e: std::io::Error| {
+            let missing = e.kind() == std::io::ErrorKind::NotFound;
+            let error = Error::io(format_args!("configuration {}", path.display()), e);
+            if missing {
+                error.with_hint("write one with `nvr init`, or name another with --config or NVR_CONFIG")
+            } else {
+                error
+            }
+        };
+        let wrong = |why: String| {
+            Error::new(
+                ErrorKind::Config,
+                format!("configuration {}: {why}", path.display()),
+            )
+        };
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+            .map_err(failed)?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(wrong("larger than 16 MiB".into()));
+        }
+        String::from_utf8(bytes).map_err(|e| {
+            let good = e.utf8_error().valid_up_to();
+            let line = e.as_bytes().iter().take(good).filter(|b| **b == b'\n').count() + 1;
+            wrong(format!("line {line} is not UTF-8"))
+        })
+    }
+
+    fn parse_with(text: &str, path: Option<&Path>, env: expand::Env<'_>) -> Result<Self, ConfigErrors> {
+        let (root, syntax) = DeTable::parse_recoverable(text);
+        let base = path.and_then(Path::parent);
+        let mut reader = Reader {
+            problems: Problems::new(text, path),
+            env,
+            base,
+        };
+        for error in syntax {
+            let span = error.span().unwrap_or(0..0);
+            reader.problems.syntax(span, error.message());
+        }
+        let root = root.get_ref();
+        let whole = Section {
+            path: String::new(),
+            table: Some(root),
+            span: 0..0,
+        };
+        reader.refuse_unknown(&whole, &SECTIONS.map(|(name, _)| name));
+        let section = reader.section(root, "recorder");
+        let recorder = RecorderConfig::read(&mut reader, &section, base);
+        let section = reader.section(root, "http");
+        let http = HttpConfig::read(&mut reader, &section);
+        let section = reader.section(root, "recording");
+        let recording = RecordingConfig::read(&mut reader, &section);
+        let section = reader.section(root, "log");
+        let log = LogConfig::read(&mut reader, &section);
+        let cameras = read_cameras(&mut reader, root, &recording);
+        Ok(Self {
+            recorder,
+            http,
+            recording,
+            log,
+            cameras,
+            path: path.map(Path::to_owned),
+            warnings: reader.problems.finish()?,
+        })
     }
 
     /// The camera of that id.
@@ -58,3 +182,54 @@ impl Config {
         self.cameras.iter().find(|c| &c.id == id)
     }
 }
+
+fn read_cameras(
+    reader: &mut Reader<'_, '_>,
+    root: &DeTable<'_>,
+    recording: &RecordingConfig,
+) -> Vec<CameraConfig> {
+    let Some(found) = root.get("cameras") else {
+        return Vec::new();
+    };
+    let list = found.get_ref().as_array();
+    if list.is_none() {
+        let hint = Some("write [[cameras]] above each camera, in double brackets".to_owned());
+        let message = format!("`cameras` is a list, not {}", reader::a_kind(found.get_ref()));
+        reader.problems.error(&found.span(), "cameras", message, hint);
+    }
+    let mut cameras: Vec<CameraConfig> = Vec::new();
+    let mut lines: HashMap<crate::ids::CameraId, usize> = HashMap::new();
+    for (index, item) in list.into_iter().flat_map(|list| list.iter()).enumerate() {
+        let path = format!("cameras[{index}]");
+        let DeValue::Table(table) = item.get_ref() else {
+            let message = format!("a camera is a table, not {}", reader::a_kind(item.get_ref()));
+            reader.problems.error(&item.span(), &path, message, None);
+            continue;
+        };
+        let section = Section {
+            path,
+            table: Some(table),
+            span: item.span(),
+        };
+        let Some(camera) = CameraConfig::read(reader, &section, recording) else {
+            continue;
+        };
+        let line = reader.problems.line_of(camera.span.start);
+        if let Some(first) = lines.insert(camera.value.id.clone(), line) {
+            let id = if camera.secret {
+                "this id"
+            } else {
+                camera.value.id.as_str()
+            };
+            let message = format!("two cameras are called `{id}`");
+            let hint = Some(format!("the other one is in line {first}"));
+            reader.problems.error(&camera.span, &camera.key, message, hint);
+        } else {
+            cameras.push(camera.value);
+        }
+    }
+    cameras
+}
+
+#[cfg(test)]
+mod tests;

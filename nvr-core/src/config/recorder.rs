@@ -1,7 +1,10 @@
 //! `[recorder]`: where things are kept and the limits of the whole.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use super::reader::{Reader, Section, section};
+use super::values::{Span, Text};
 
 /// Where things are kept and the limits of the whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,6 +43,94 @@ impl RecorderConfig {
             adopt_root: false,
             events_keep: Duration::from_secs(90 * 86_400),
         }
+    }
+}
+
+section! {
+    /// Where things are kept and the limits of the whole.
+    RawRecorder requires ["root"] {
+        /// Folder of the recordings. It is made if it is not there, and marked as belonging to the recorder.
+        root: Text,
+        /// File of the index, `nvr.db` in the root by default. It must be on a local file system.
+        database: Text,
+        /// How many cameras may be opening their source at once, 1 to 64.
+        max_starting: u64 = 4,
+        /// How many recordings by hand may run at once, 1 to 1000.
+        max_manual: u64 = 3,
+        /// How long an orderly stop may take, 1 s to 10 min.
+        shutdown_deadline: Span = "10s",
+        /// Time zone of days: `UTC` or an IANA name such as `Europe/Berlin`; the system's by default.
+        /// Files and the index are in UTC in any case.
+        time_zone: Text,
+        /// Whether a root that holds footage but no marker is taken over.
+        adopt_root: bool = false,
+        /// How long events are kept in the index, 1 h to 520 weeks.
+        events_keep: Span = "90d",
+    }
+}
+
+impl RecorderConfig {
+    /// Reads the section; `base` is the folder that relative paths start from.
+    pub(super) fn read(reader: &mut Reader<'_, '_>, section: &Section<'_>, base: Option<&Path>) -> Self {
+        let raw = RawRecorder::read(reader, section);
+        let absolute = |text: &str| base.map_or_else(|| PathBuf::from(text), |base| base.join(text));
+        let seconds = |s: u64| Span(Duration::from_secs(s));
+        let mut out = Self::new(
+            raw.root
+                .as_ref()
+                .map_or_else(PathBuf::new, |r| absolute(r.value.as_str())),
+        );
+        for at in [&raw.root, &raw.database].into_iter().flatten() {
+            if at.value.as_str().trim().is_empty() || at.value.as_str().contains('\0') {
+                reader
+                    .problems
+                    .error(&at.span, &at.key, "the path is empty or unusable", None);
+            }
+        }
+        let is_there = section.table.is_some_and(|t| t.contains_key("root"));
+        if !is_there {
+            reader.missing(
+                section,
+                "root",
+                "say where recordings go: [recorder] root = \"/srv/nvr\"",
+            );
+        }
+        if let Some(at) = &raw.database {
+            out.database = absolute(at.value.as_str());
+        }
+        if let Some(n) = reader.within(raw.max_starting.as_ref(), &(1..=64)) {
+            out.max_starting = n as usize;
+        }
+        if let Some(n) = reader.within(raw.max_manual.as_ref(), &(1..=1000)) {
+            out.max_manual = n as usize;
+        }
+        if let Some(d) = reader.within(raw.shutdown_deadline.as_ref(), &(seconds(1)..=seconds(600))) {
+            out.shutdown_deadline = d.0;
+        }
+        if let Some(d) = reader.within(
+            raw.events_keep.as_ref(),
+            &(seconds(3600)..=seconds(520 * 7 * 86_400)),
+        ) {
+            out.events_keep = d.0;
+        }
+        if let Some(at) = &raw.time_zone {
+            match jiff::tz::TimeZone::get(at.value.as_str()) {
+                Ok(_) => at.value.as_str().clone_into(&mut out.time_zone),
+                Err(_) => reader.problems.error(
+                    &at.span,
+                    &at.key,
+                    format!("`time_zone`: {} is not a known time zone", at.value.shown()),
+                    Some(
+                        "write UTC or an IANA name such as Europe/Berlin; the package tzdata knows them"
+                            .into(),
+                    ),
+                ),
+            }
+        }
+        if let Some(at) = &raw.adopt_root {
+            out.adopt_root = at.value;
+        }
+        out
     }
 }
 

@@ -1,7 +1,10 @@
 //! `[recording]`: how cameras are recorded unless they say otherwise.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::reader::{Reader, Section, section};
+use super::values::{Span, Text, Word, format_duration, parse_duration};
 use crate::segment::Container;
 
 /// How cameras are recorded unless they say otherwise.
@@ -53,5 +56,105 @@ pub enum SyncMode {
 impl Default for SyncMode {
     fn default() -> Self {
         Self::Every(Duration::from_secs(5))
+    }
+}
+
+section! {
+    /// How cameras are recorded unless they say otherwise.
+    RawRecording requires [] {
+        /// Length of a segment, 10 s to 24 h. Segments begin at multiples of it in UTC, at the first keyframe.
+        segment: Span = "15m",
+        /// Length of a chunk, 100 to 500 ms: the most that a crash can lose.
+        chunk: Span = "250ms",
+        /// How segments are packed.
+        container: Word<Container> = "fmp4",
+        /// When the growing segment is synced to the disk: `close` (only when it is complete) or as often as a
+        /// duration says, 1 s to 10 min. It is what a power cut can lose.
+        sync: Text = "5s",
+        /// Whether audio is recorded where a camera has it.
+        audio: bool = true,
+        /// How much from before its start a recording by hand has, 0 to 60 s.
+        pre_roll: Span = "5s",
+        /// After how long without a frame a camera is restarted, 2 s to 10 min.
+        watchdog: Span = "10s",
+        /// How long a camera may take from being opened to its first frame, 1 s to 5 min.
+        start_deadline: Span = "20s",
+    }
+}
+
+const fn ms(from: u64, to: u64) -> RangeInclusive<Span> {
+    RangeInclusive::new(Span(Duration::from_millis(from)), Span(Duration::from_millis(to)))
+}
+
+// Bounds that a camera's own keys share.
+pub(super) const SEGMENT: RangeInclusive<Span> = ms(10_000, 86_400_000);
+pub(super) const CHUNK: RangeInclusive<Span> = ms(100, 500);
+pub(super) const PRE_ROLL: RangeInclusive<Span> = ms(0, 60_000);
+pub(super) const WATCHDOG: RangeInclusive<Span> = ms(2_000, 600_000);
+pub(super) const START_DEADLINE: RangeInclusive<Span> = ms(1_000, 300_000);
+const SYNC: RangeInclusive<Span> = ms(1_000, 600_000);
+
+impl RecordingConfig {
+    /// Reads the section.
+    pub(super) fn read(reader: &mut Reader<'_, '_>, section: &Section<'_>) -> Self {
+        let raw = RawRecording::read(reader, section);
+        let mut out = Self::default();
+        for (field, bounds, to) in [
+            (&raw.segment, SEGMENT, &mut out.segment),
+            (&raw.chunk, CHUNK, &mut out.chunk),
+            (&raw.pre_roll, PRE_ROLL, &mut out.pre_roll),
+            (&raw.watchdog, WATCHDOG, &mut out.watchdog),
+            (&raw.start_deadline, START_DEADLINE, &mut out.start_deadline),
+        ] {
+            if let Some(d) = reader.within(field.as_ref(), &bounds) {
+                *to = d.0;
+            }
+        }
+        if let Some(at) = &raw.container {
+            out.container = at.value.0;
+        }
+        if let Some(at) = &raw.audio {
+            out.audio = at.value;
+        }
+        if let Some(at) = &raw.sync {
+            match parse_duration(at.value.as_str()).map(Span) {
+                _ if at.value.as_str() == "close" => out.sync = SyncMode::Close,
+                Some(every) if SYNC.contains(&every) => out.sync = SyncMode::Every(every.0),
+                _ => reader.problems.error(
+                    &at.span,
+                    &at.key,
+                    format!(
+                        "`sync`: {} is neither `close` nor a duration from 1s to 10m",
+                        at.value.shown()
+                    ),
+                    Some("write \"close\" or \"5s\"".into()),
+                ),
+            }
+        }
+        if let Some(at) = &raw.segment {
+            warn_of_odd_segment(reader, at.value.0, &at.span, &at.key);
+        }
+        out
+    }
+}
+
+/// A day should hold a whole number of segments, else they begin at other times each day.
+pub(super) fn warn_of_odd_segment(
+    reader: &mut Reader<'_, '_>,
+    segment: Duration,
+    span: &std::ops::Range<usize>,
+    key: &str,
+) {
+    let day = Duration::from_secs(86_400).as_nanos();
+    if SEGMENT.contains(&Span(segment)) && day % segment.as_nanos() != 0 {
+        reader.problems.warn(
+            span,
+            key,
+            format!(
+                "segments of {} begin at other times each day",
+                format_duration(segment)
+            ),
+            Some("take a length that divides 24 h, such as 10m, 15m or 1h".into()),
+        );
     }
 }

@@ -1,0 +1,477 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::ids::CameraId;
+use crate::segment::Container;
+use crate::source::{DeviceFormat, SourceSpec, Transport};
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "CAM_PW" => Some("hunter2".into()),
+        "BAD" => Some("hunter2#/bad value".into()),
+        _ => None,
+    }
+}
+
+fn parse(text: &str) -> Result<Config, ConfigErrors> {
+    Config::parse_with(text, Some(Path::new("/etc/nvr/nvr.toml")), &env)
+}
+
+/// `line:column key: message` of each mistake.
+fn mistakes(text: &str) -> Vec<String> {
+    parse(text)
+        .unwrap_err()
+        .problems()
+        .iter()
+        .map(|p| format!("{}:{} {}: {}", p.line, p.column, p.key, p.message))
+        .collect()
+}
+
+const FULL: &str = r#"
+[recorder]
+root = "/srv/nvr"
+database = "index/nvr.db"
+max_starting = 2
+max_manual = 5
+shutdown_deadline = "30s"
+time_zone = "Europe/Berlin"
+adopt_root = true
+events_keep = "30d"
+
+[recording]
+segment = "5m"
+chunk = "500ms"
+container = "matroska"
+sync = "close"
+audio = false
+pre_roll = 3
+watchdog = "1m"
+start_deadline = "30s"
+
+[http]
+enabled = true
+listen = "[::1]:9000"
+max_body = "2MiB"
+request_timeout = "5s"
+max_concurrent = 10
+
+[log]
+filter = "warn,nvr_core::camera=debug"
+format = "json"
+
+[[cameras]]
+id = "front"
+name = "Front door"
+source = "rtsp://10.0.0.2/stream"
+user = "viewer"
+password = "${CAM_PW}"
+transport = "udp"
+latency = "50ms"
+verify_tls = true
+record = "manual"
+segment = "1h"
+container = "fmp4"
+
+[[cameras]]
+id = "usb"
+source = "v4l2:/dev/video0"
+size = "1280x720"
+frame_rate = 25
+format = "h264"
+enabled = false
+"#;
+
+#[test]
+fn every_key_arrives() {
+    let c = parse(FULL).unwrap();
+    let seconds = Duration::from_secs;
+    assert_eq!(c.recorder.root, Path::new("/srv/nvr"));
+    assert_eq!(c.recorder.database, Path::new("/etc/nvr/index/nvr.db"));
+    assert_eq!((c.recorder.max_starting, c.recorder.max_manual), (2, 5));
+    assert_eq!(c.recorder.shutdown_deadline, seconds(30));
+    assert_eq!(c.recorder.time_zone, "Europe/Berlin");
+    assert!(c.recorder.adopt_root);
+    assert_eq!(c.recorder.events_keep, seconds(30 * 86_400));
+    assert_eq!(c.recording.segment, seconds(300));
+    assert_eq!(c.recording.sync, SyncMode::Close);
+    assert_eq!(c.http.listen, "[::1]:9000".parse::<SocketAddr>().unwrap());
+    assert_eq!((c.http.max_body_bytes, c.http.max_concurrent), (2 << 20, 10));
+    assert_eq!(c.http.request_timeout, seconds(5));
+    assert_eq!(c.log.filter, "warn,nvr_core::camera=debug");
+    assert_eq!(c.log.format, LogFormat::Json);
+    assert_eq!(c.warnings, []);
+
+    let front = c.camera(&CameraId::new("front").unwrap()).unwrap();
+    assert_eq!(front.name, "Front door");
+    assert_eq!(front.record, RecordMode::Manual);
+    assert_eq!((front.segment, front.container), (seconds(3600), Container::Fmp4));
+    assert_eq!(
+        (front.chunk, front.pre_roll, front.audio),
+        (Duration::from_millis(500), seconds(3), false)
+    );
+    assert_eq!((front.watchdog, front.start_deadline), (seconds(60), seconds(30)));
+    let SourceSpec::Rtsp(source) = &front.source else {
+        panic!("{front:?}")
+    };
+    assert_eq!(source.transport, Transport::Udp);
+    assert_eq!(source.latency, Duration::from_millis(50));
+    assert!(source.verify_tls && !source.audio);
+    let credentials = source.credentials.as_ref().unwrap();
+    assert_eq!(
+        (credentials.user.as_str(), credentials.password.expose()),
+        ("viewer", "hunter2")
+    );
+    assert!(!format!("{c:?}").contains("hunter2"));
+
+    let usb = &c.cameras[1];
+    assert_eq!((usb.name.as_str(), usb.enabled), ("usb", false));
+    assert_eq!((usb.segment, usb.container), (seconds(300), Container::Matroska));
+    let SourceSpec::V4l2(device) = &usb.source else {
+        panic!("{usb:?}")
+    };
+    assert_eq!((device.size, device.frame_rate), (Some((1280, 720)), Some(25)));
+    assert_eq!(device.format, Some(DeviceFormat::H264));
+}
+
+#[test]
+fn the_defaults_in_the_schema_are_those_of_the_code() {
+    let schema = Config::json_schema();
+    let mut text = String::new();
+    for (name, heading) in SECTIONS {
+        text += &format!("{heading}\n");
+        if name == "recorder" {
+            text += "root = \"/srv/nvr\"\n";
+        }
+        if name == "cameras" {
+            text += "id = \"a\"\nsource = \"rtsp://host/\"\n";
+        }
+        let section = schema::section_schema(&schema, name);
+        for (key, property) in section["properties"].as_object().unwrap() {
+            if let Some(default) = property.get("default") {
+                text += &format!("{key} = {default}\n");
+            }
+        }
+    }
+    let said = parse(&text).unwrap();
+    let silent =
+        parse("[recorder]\nroot = \"/srv/nvr\"\n[[cameras]]\nid = \"a\"\nsource = \"rtsp://host/\"").unwrap();
+    assert_eq!(said, silent, "{text}");
+    assert!(text.matches(" = ").count() > 20, "{text}");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_their_place() {
+    let text = r#"[recorder]
+rooot = "/srv/nvr"
+time_zone = "Europe/Berlinn"
+max_starting = 0
+
+[recording]
+segment = "5x"
+chunk = "2s"
+container = "mp5"
+
+[http]
+listen = "localhost"
+
+[log]
+filter = "loud"
+
+[[cameras]]
+id = "front"
+source = "rtsp://"
+transport = "tpc"
+
+[[cameras]]
+id = "Front Door"
+source = "test:"
+latency = "1s"
+password = "x"
+
+[[cameras]]
+id = "front"
+source = "test:"
+
+[[cameras]]
+id = "front"
+source = "test:?size=1x1"
+[extra]
+"#;
+    let found = mistakes(text);
+    let want = [
+        "1:1 recorder.root: `root` is missing in recorder",
+        "2:1 recorder.rooot: unknown key `rooot` in recorder",
+        "3:13 recorder.time_zone: `time_zone`: \"Europe/Berlinn\" is not a known time zone",
+        "4:16 recorder.max_starting: `max_starting`: 0 is out of bounds",
+        "7:11 recording.segment: `segment`: \"5x\" is not a duration",
+        "8:9 recording.chunk: `chunk`: 2s is out of bounds",
+        "9:13 recording.container: `container`: \"mp5\" is not one of fmp4, mp4, matroska",
+        "12:10 http.listen: `listen`: \"localhost\" is not an address with a port",
+        "15:10 log.filter: `filter`: \"loud\" is not a filter",
+        "19:10 cameras[0].source: source: the URL has no host",
+        "20:13 cameras[0].transport: `transport`: \"tpc\" is not one of auto, tcp, udp",
+        "23:6 cameras[1].id: `id`: \"Front Door\" is not usable",
+        "25:11 cameras[1].latency: `latency` does not go with this source",
+        "26:12 cameras[1].password: `password` without `user`",
+        "26:12 cameras[1].password: `password` does not go with this source",
+        "34:10 cameras[3].source: source: test: size=1x1, sides are even and from 16 to 7680",
+        "35:2 extra: unknown key `extra` in the configuration",
+    ];
+    assert_eq!(found, want, "{}", found.join("\n"));
+}
+
+#[test]
+fn two_cameras_of_one_name_point_at_each_other() {
+    let text = "[recorder]\nroot = \"r\"\n[[cameras]]\nid = \"a\"\nsource = \"test:\"\n[[cameras]]\nid = \"a\"\nsource = \"test:\"\n";
+    let errors = parse(text).unwrap_err();
+    let [problem] = errors.problems() else {
+        panic!("{errors}")
+    };
+    assert_eq!((problem.line, problem.column), (7, 6));
+    assert_eq!(
+        problem.to_string(),
+        "error: two cameras are called `a`\n --> /etc/nvr/nvr.toml:7:6\n  |\n7 | id = \"a\"\n  |      ^^^\n  = hint: the other one is in line 4"
+    );
+}
+
+#[test]
+fn mistakes_of_syntax_are_told_together_and_do_not_bring_others() {
+    let text = "[recorder]\nroot = \"r\nmax_manual = 1 2\nsegmnt = 1\n[http]\nlisten = \"x\"\n";
+    let found = mistakes(text);
+    let lines: Vec<_> = found.iter().map(|m| m.split(':').next().unwrap()).collect();
+    assert!(lines.contains(&"2") && lines.contains(&"3"), "{found:?}");
+    assert!(found.iter().any(|m| m.contains("segmnt")), "{found:?}");
+    assert!(found.iter().any(|m| m.contains("http.listen")), "{found:?}");
+    assert!(!found.iter().any(|m| m.contains("missing")), "{found:?}");
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let root = "[recorder]\nroot = \"r\"\n";
+    for text in [
+        "[[cameras]]\nid = \"${CAM_PW}!\"\nsource = \"${BAD}\"\n",
+        "[[cameras]]\nid = \"a\"\nsource = \"rtsp://u:${BAD}@host/\"\nsegment = \"${CAM_PW}\"\nrecord = \"${CAM_PW}\"",
+        "[[cameras]]\nid = \"a\"\nsource = \"test:?${CAM_PW}=1\"\nsize = \"${CAM_PW}\"",
+        "[[cameras]]\nid = \"${CAM_PW}\"\nsource = \"test:\"\n[[cameras]]\nid = \"${CAM_PW}\"\nsource = \"test:\"",
+        "[http]\nlisten = \"${CAM_PW}\"\nmax_body = \"${CAM_PW}\"\nenabled = \"${CAM_PW}\"",
+        "[log]\nfilter = \"${BAD}\"\n",
+        "[[cameras]]\nid = \"a\"\nsource = \"rtsp://admin:hunter2@/\"\n",
+        "[[cameras]]\nid = \"a\"\nsource = \"rtsp://h/\"\nuser = \"a\"\npassword = \"hunter2\" \"\n",
+        "[[cameras]]\nid = \"a\"\nsource = \"rtsp://h/\"\npassword = hunter2\n",
+    ] {
+        let errors = parse(&format!("{root}{text}")).unwrap_err();
+        let shown = format!("{errors} {}", serde_json::to_string(errors.problems()).unwrap());
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let error = Error::from(errors);
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_missing_variable_is_told_at_its_place() {
+    let text = "[recorder]\nroot = \"${NO_SUCH}/x\"\n";
+    assert_eq!(
+        mistakes(text),
+        ["2:8 recorder.root: the environment variable `NO_SUCH` is not set"]
+    );
+}
+
+#[test]
+fn open_servers_and_odd_segments_are_warned_of() {
+    let c = parse("[recorder]\nroot = \"r\"\n[http]\nlisten = \"0.0.0.0:80\"\n[recording]\nsegment = \"7m\"")
+        .unwrap();
+    let keys: Vec<_> = c.warnings.iter().map(|w| (w.severity, w.key.as_str())).collect();
+    assert_eq!(
+        keys,
+        [
+            (Severity::Warning, "http.listen"),
+            (Severity::Warning, "recording.segment")
+        ]
+    );
+}
+
+#[test]
+fn tables_of_the_wrong_kind() {
+    assert_eq!(
+        mistakes("recorder = 1\n[cameras.front]\nsource = \"test:\""),
+        [
+            "1:12 recorder: `recorder` is a table, not an integer",
+            "2:2 cameras: `cameras` is a list, not a table"
+        ]
+    );
+    assert_eq!(
+        mistakes("cameras = [1]\n[recorder]\nroot = [\"a\"]"),
+        [
+            "1:12 cameras[0]: a camera is a table, not an integer",
+            "3:8 recorder.root: `root`: a list is not a text"
+        ]
+    );
+}
+
+#[test]
+fn relative_paths_start_at_the_file() {
+    let c = parse("[recorder]\nroot = \"rec\"").unwrap();
+    assert_eq!(c.recorder.root, Path::new("/etc/nvr/rec"));
+    assert_eq!(c.recorder.database, Path::new("/etc/nvr/rec/nvr.db"));
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("nvr.toml");
+    let error = Config::load(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.hint().unwrap().contains("nvr init"));
+    std::fs::write(&path, b"a = 1\nb = \"\xff\"").unwrap();
+    let error = Config::load(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("line 2"), "{error}");
+    std::fs::write(&path, "[recorder]\nroot = \"x\"").unwrap();
+    assert_eq!(Config::load(&path).unwrap().recorder.root, dir.path().join("x"));
+}
+
+#[test]
+fn diff_names_what_changed() {
+    let old = parse(FULL).unwrap();
+    assert!(ConfigDiff::between(&old, &old).is_empty());
+    let text = FULL
+        .replace("id = \"usb\"", "id = \"usb2\"")
+        .replace("latency = \"50ms\"", "latency = \"60ms\"")
+        .replace("filter = \"warn", "filter = \"info")
+        .replace("sync = \"close\"", "sync = \"9s\"");
+    let new = parse(&text).unwrap();
+    let diff = ConfigDiff::between(&old, &new);
+    let id = |s| vec![CameraId::new(s).unwrap()];
+    assert_eq!(
+        (diff.added, diff.removed, diff.changed),
+        (id("usb2"), id("usb"), id("front"))
+    );
+    assert_eq!(diff.needs_restart, ["recording.sync", "log"]);
+    // A default that all cameras share changes those that do not override it.
+    let new = parse(&FULL.replace("segment = \"5m\"", "segment = \"10m\"")).unwrap();
+    assert_eq!(ConfigDiff::between(&old, &new).changed, id("usb"));
+}
+
+#[test]
+fn the_template_is_valid_and_holds_every_key() {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
+    let nasty = TemplateCamera {
+        id: "usb".into(),
+        name: "A \"quoted\" \\ ${NAME} name".into(),
+        source: "v4l2:/dev/v4l/by-id/usb-x".into(),
+        options: vec![
+            ("format".into(), "h264".into()),
+            ("size".into(), "640x480".into()),
+        ],
+        commented: false,
+    };
+    let commented = TemplateCamera {
+        id: "onvif".into(),
+        source: "rtsp://10.0.0.9/".into(),
+        commented: true,
+        ..nasty.clone()
+    };
+    let text = template_text(Path::new("/srv/a \"b\""), listen, &[nasty.clone(), commented]);
+    let c = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    assert_eq!(c.recorder.root, Path::new("/srv/a \"b\""));
+    assert_eq!(c.cameras.len(), 1);
+    assert_eq!(c.cameras[0].name, nasty.name);
+    assert_eq!(c.warnings, []);
+    let schema = Config::json_schema();
+    for (name, _) in SECTIONS {
+        let keys = schema::section_schema(&schema, name)["properties"]
+            .as_object()
+            .unwrap();
+        for key in keys.keys() {
+            assert!(text.contains(&format!("{key} =")), "{key}");
+        }
+    }
+    // What stands there commented out is usable once the mark is taken away.
+    let bare = template_text(Path::new("/srv/nvr"), listen, &[]);
+    let filled: String = bare
+        .lines()
+        .map(|l| {
+            l.strip_prefix('#')
+                .filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+                .unwrap_or(l)
+        })
+        .filter(|l| !l.ends_with(" ="))
+        .map(|l| l.replace("CAMERA_PASSWORD", "CAM_PW") + "\n")
+        .collect();
+    let c = parse(&filled).unwrap_or_else(|e| panic!("{e}\n{filled}"));
+    assert_eq!(c.cameras.len(), 1);
+}
+
+#[test]
+fn the_demo_is_valid() {
+    let c = parse(&demo_text(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+    assert_eq!(c.warnings, []);
+    let sizes: Vec<_> = c
+        .cameras
+        .iter()
+        .map(|c| match &c.source {
+            SourceSpec::Test(t) => (c.id.as_str(), t.size),
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(sizes, [("front", (1280, 720)), ("yard", (640, 360))]);
+}
+
+#[test]
+fn the_schema_knows_the_same_keys_as_the_reader() {
+    // Each key of the full text is in the schema, and an unknown one is refused by both.
+    let schema = Config::json_schema();
+    let value: toml::Value = toml::from_str(FULL).unwrap();
+    for (name, _) in SECTIONS {
+        let section = schema::section_schema(&schema, name);
+        assert_eq!(section["additionalProperties"], false, "{name}");
+        let tables: Vec<&toml::Value> = match &value[name] {
+            toml::Value::Array(list) => list.iter().collect(),
+            other => vec![other],
+        };
+        for key in tables.iter().flat_map(|t| t.as_table().unwrap().keys()) {
+            assert!(section["properties"].get(key).is_some(), "{name}.{key}");
+        }
+    }
+}
+
+/// Every mistake lies inside the text.
+fn check_places(text: &str) -> Result<(), TestCaseError> {
+    if let Err(errors) = parse(text) {
+        prop_assert!(errors.error_count() > 0);
+        let lines: Vec<&str> = text.split('\n').collect();
+        for p in errors.problems() {
+            prop_assert!(p.line >= 1 && p.line <= lines.len(), "{p:?}");
+            prop_assert!(
+                p.column >= 1 && p.column <= lines[p.line - 1].chars().count() + 1,
+                "{p:?}"
+            );
+            prop_assert!(!p.to_string().is_empty());
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_text_is_survived(text in any::<String>()) {
+        check_places(&text)?;
+    }
+
+    #[test]
+    fn toml_like_text_is_survived(text in "([\\[\\]{}=\".,#'a-z0-9 \n\t\r${}:-]|cameras|recorder|root|id|source|\"\"\"){0,80}") {
+        check_places(&text)?;
+    }
+
+    #[test]
+    fn damaged_text_is_survived(cut in 0..FULL.len(), len in 0usize..40, junk in "[\\PC\n\"'\\[\\]=#]{0,8}") {
+        let end = (cut + len).min(FULL.len());
+        let text = format!("{}{junk}{}", &FULL[..cut], &FULL[end..]);
+        check_places(&text)?;
+    }
+}
