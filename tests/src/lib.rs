@@ -9,6 +9,8 @@
 pub mod judge;
 pub mod picture;
 pub mod ports;
+pub mod tap;
 pub mod testcam;
+pub mod wait;
 
 pub use testcam::{Audio, Auth, AuthKind, Codec, Picture, TestCam, TestCamOptions};

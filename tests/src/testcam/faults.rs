@@ -20,9 +20,9 @@ pub(crate) struct Faults {
     /// Video frames yet to be sent with a timestamp `backward_ns` too low.
     pub backward: AtomicU32,
     pub backward_ns: AtomicI64,
-    /// Added to the picture order count (its low bits) of following frames up to the next keyframe.
-    pub poc_shift: AtomicU32,
 
+    /// Raw video frames given a number.
+    pub drawn: AtomicU64,
     /// Video frames handed to the payloader.
     pub frames: AtomicU64,
     pub describes: AtomicU64,

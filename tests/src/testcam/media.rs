@@ -22,11 +22,21 @@ pub(crate) struct Mount {
     pub born_ns: i64,
     /// Number of the next frame.
     pub next: AtomicU32,
+    /// Frames drawn by the pipeline of now.
+    pub drawn_now: AtomicU32,
     /// Encoders alive, to ask for keyframes.
     pub encoders: Mutex<Vec<glib::WeakRef<gst::Element>>>,
 }
 
 impl Mount {
+    /// A viewer came. It gets a keyframe at once, as from a real camera, instead of after a GOP of minutes; unless
+    /// it is the first one, for whom the pipeline was made.
+    pub fn welcome(&self, fps: u32) {
+        if self.drawn_now.load(Ordering::SeqCst) > fps {
+            self.force_keyframe();
+        }
+    }
+
     /// Asks all encoders of this path for a keyframe now.
     pub fn force_keyframe(&self) {
         let encoders: Vec<_> = {
@@ -50,6 +60,7 @@ impl Mount {
         let elapsed = i128::from(self.clock.steady_ns() - self.born_ns);
         let due = u32::try_from(elapsed * i128::from(fps) / 1_000_000_000).unwrap_or(u32::MAX);
         self.next.fetch_max(due, Ordering::SeqCst);
+        self.drawn_now.store(0, Ordering::SeqCst);
     }
 }
 
@@ -64,14 +75,18 @@ pub(crate) fn launch(o: &TestCamOptions) -> String {
     let (gop, bframes) = (o.gop, o.bframes);
     let video = match o.codec {
         Codec::H264 => {
-            let tune = if bframes == 0 {
-                "tune=zerolatency"
+            // Left alone, the payloader asks for the baseline profile, which has no B-frames.
+            let (tune, profile) = if bframes == 0 {
+                ("tune=zerolatency", "")
             } else {
-                "rc-lookahead=0 sync-lookahead=0 b-adapt=false"
+                (
+                    "rc-lookahead=0 sync-lookahead=0 b-adapt=false",
+                    "video/x-h264,profile=main !",
+                )
             };
             format!(
                 "x264enc name=venc threads=1 speed-preset=ultrafast {tune} bframes={bframes} bitrate={kbps} \
-                 key-int-max={gop} option-string=scenecut=0 ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1"
+                 key-int-max={gop} option-string=scenecut=0 ! {profile} h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1"
             )
         }
         Codec::H265 => {
@@ -190,6 +205,8 @@ fn draw_probe(source: &gst::Element, mount: &Arc<Mount>, o: &TestCamOptions) {
         }
         last_pts = Some(pts);
         let number = mount.next.fetch_add(1, Ordering::SeqCst);
+        mount.drawn_now.fetch_add(1, Ordering::SeqCst);
+        mount.faults.drawn.fetch_add(1, Ordering::SeqCst);
         if let Ok(mut map) = buffer.map_writable() {
             picture::draw(
                 map.as_mut_slice(),
@@ -311,17 +328,26 @@ fn gate_network(media: &RTSPMedia, faults: &Arc<Faults>, audio_silent: bool) {
     else {
         return;
     };
+    // A freeze takes hold before the payloader, so that sequence numbers have no holes. Only the packets from which
+    // the server learned the tracks of a camera already frozen are left to be held back here.
+    let born_frozen = faults.frozen.load(Ordering::SeqCst);
     for pad in rtpbin.src_pads() {
         let name = pad.name();
-        let silent = audio_silent && name.ends_with("_1");
-        if !name.starts_with("send_rt") {
+        let rtcp = name.starts_with("send_rtcp");
+        if !rtcp && !name.starts_with("send_rtp") {
             continue;
         }
+        let silent = audio_silent && name.ends_with("_1");
+        let held = AtomicBool::new(rtcp || born_frozen);
         let faults = Arc::clone(faults);
         pad.add_probe(
             gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
             move |_, info| {
-                if silent || faults.frozen.load(Ordering::SeqCst) {
+                let frozen = faults.frozen.load(Ordering::SeqCst);
+                if !frozen && !rtcp {
+                    held.store(false, Ordering::SeqCst);
+                }
+                if silent || (frozen && held.load(Ordering::SeqCst)) {
                     info.data.take();
                     return gst::PadProbeReturn::Handled;
                 }

@@ -79,6 +79,7 @@ impl TestCam {
                 clock: Arc::clone(&self.clock),
                 born_ns: self.born_ns,
                 next: 0.into(),
+                drawn_now: 0.into(),
                 encoders: Mutex::default(),
             }));
         }
@@ -243,6 +244,12 @@ impl TestCam {
     #[must_use]
     pub fn frames_sent(&self) -> u64 {
         self.faults.frames.load(Ordering::SeqCst)
+    }
+
+    /// Frames drawn, sent or not, over all paths and lives: goes on in a frozen camera that has clients.
+    #[must_use]
+    pub fn frames_drawn(&self) -> u64 {
+        self.faults.drawn.load(Ordering::SeqCst)
     }
 
     /// DESCRIBE requests so far.

@@ -34,8 +34,7 @@ impl Rewriter {
 
     /// Patches one packet; `buffer` begins with the RTP header.
     pub fn patch(&mut self, buffer: &mut gst::BufferRef) {
-        let size = buffer.n_memory();
-        if size == 0 {
+        if buffer.n_memory() == 0 {
             return;
         }
         let Ok(memory) = buffer.peek_memory_mut(0) else {

@@ -47,10 +47,11 @@ impl Server {
             points.add_factory(path, factory(o, mount));
         }
         server.set_mount_points(Some(&points));
-        let (delay, orders, all) = (o.describe_delay, Arc::clone(faults), mounts.to_vec());
+        let served: Vec<_> = o.paths.iter().cloned().zip(mounts.iter().cloned()).collect();
+        let (delay, fps, orders, all) = (o.describe_delay, o.fps, Arc::clone(faults), served);
         server.connect_client_connected(move |_, client| {
             orders.connections.fetch_add(1, Ordering::SeqCst);
-            watch_client(client, delay, &orders, &all);
+            watch_client(client, delay, fps, &orders, &all);
         });
 
         let context = glib::MainContext::new();
@@ -155,8 +156,9 @@ fn authenticator(auth: &Auth) -> RTSPAuth {
 fn watch_client(
     client: &RTSPClient,
     delay: std::time::Duration,
+    fps: u32,
     faults: &Arc<Faults>,
-    mounts: &[Arc<Mount>],
+    mounts: &[(String, Arc<Mount>)],
 ) {
     let wait = {
         let faults = Arc::clone(faults);
@@ -183,11 +185,21 @@ fn watch_client(
         orders.think(delay);
         wait()
     });
-    // A second viewer gets a keyframe at once, as from a real camera, instead of after a GOP of minutes.
     let mounts = mounts.to_vec();
-    client.connect_play_request(move |_, _| {
-        for mount in &mounts {
-            mount.force_keyframe();
+    client.connect_play_request(move |_, context| {
+        let uri = context
+            .uri()
+            .map(|u| u.request_uri().to_string())
+            .unwrap_or_default();
+        let path = uri
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split_once('/'))
+            .map_or("", |(_, path)| path);
+        for (_, mount) in mounts
+            .iter()
+            .filter(|(p, _)| path.trim_end_matches('/') == p.trim_start_matches('/'))
+        {
+            mount.welcome(fps);
         }
     });
 }
