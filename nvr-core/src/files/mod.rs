@@ -1,29 +1,34 @@
-//! stub
-use std::path::{Path,PathBuf};
-use std::sync::Arc;
-use crate::error::Result;
-use crate::event::Cause;
-use crate::media::FragmentIndex;
-use crate::segment::*;
-/// x
-#[derive(Debug)]
-pub struct Root;
-/// x
-#[derive(Debug)]
-pub struct Tree;
-/// x
-#[derive(Debug)]
-pub struct GrowingSegment;
-impl GrowingSegment { /// x
- pub fn path(&self)->&Path { Path::new("") } /// x
- pub fn index(&self)->Arc<FragmentIndex> { Arc::default() } }
-impl Tree { /// x
- pub fn growing(&self)->Vec<Arc<GrowingSegment>> { vec![] } /// x
- pub fn healthy(&self)->std::result::Result<(),Cause> {Ok(())} /// x
- pub fn release(&self) {} }
-impl SegmentFiles for Tree { fn create(&self, _s:&SegmentStart)->Result<Box<dyn SegmentFile>> { Err(crate::error::Error::new(crate::error::ErrorKind::Internal,"")) } }
-/// x
-#[derive(Debug)]
-pub struct Usage{pub total_bytes:u64,pub available_bytes:u64}
-/// x
-pub fn usage_of(_:&PathBuf)->Result<Usage>{Ok(Usage{total_bytes:0,available_bytes:0})}
+//! The recordings tree: naming, the root and its marker, growing files, recovery, walking, deleting.
+//!
+//! Files are the truth; this room never asks the index. It knows neither GStreamer nor SQLite, it never
+//! writes outside a root whose marker it has seen, and it never opens a file that exists for overwriting.
+//!
+//! A fragmented MP4 describes itself (camera, run, anchor, start). The plain containers do not: of those,
+//! camera, start (to the millisecond) and run are what folder and file name say, nothing is hashed, and a
+//! crash may cost the whole file (progressive MP4) or its last cluster (Matroska).
+
+mod delete;
+mod dirs;
+mod fault;
+mod growing;
+mod matroska;
+mod naming;
+mod plain;
+mod recover;
+mod root;
+mod scan;
+mod segment_file;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use delete::delete;
+pub use fault::{cause_of, classify};
+pub use growing::GrowingSegment;
+pub use naming::{Day, SegmentName};
+pub use recover::{Inspection, Recovered, inspect, recover};
+pub use root::{Create, MARKER, Root, RootOptions, TreeId, Usage};
+pub use scan::{Entry, Walk};
+pub use sync::SyncPolicy;
+pub use tree::Tree;
