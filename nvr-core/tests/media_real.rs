@@ -1,5 +1,6 @@
 //! The media room against real files: made by the muxer that records and by ffmpeg, judged by ffprobe
 //! and by GStreamer's demuxer. ffmpeg must be installed.
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
