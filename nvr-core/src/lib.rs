@@ -5,6 +5,8 @@
 pub mod clock;
 pub mod error;
 pub mod event;
+mod events;
+pub mod health;
 pub mod ids;
 pub mod run;
 pub mod secret;
@@ -13,9 +15,24 @@ pub mod source;
 pub mod time;
 pub mod track;
 
+pub mod archive;
+pub mod camera;
+pub mod check;
 pub mod config;
 pub mod files;
 pub mod gst;
+pub mod nvr;
 pub mod media;
 pub mod store;
 pub mod timeline;
+
+pub use archive::{Archive, ExportRequest, Snapshot, SnapshotRequest, VodRequest};
+pub use camera::Camera;
+pub use error::{Error, ErrorKind, Result};
+pub use event::{Event, EventKind};
+pub use events::EventStream;
+pub use ids::{CameraId, RunId, SegmentId};
+pub use media::clip::Format as ExportFormat;
+pub use nvr::{Nvr, NvrBuilder};
+pub use source::SourceSpec;
+pub use time::{TimeRange, Timestamp};

@@ -199,6 +199,17 @@ impl SourceSpec {
     }
 }
 
+impl SourceSpec {
+    /// Leaves the audio track out, where the source has a choice.
+    pub fn without_audio(&mut self) {
+        match self {
+            Self::Rtsp(s) => s.audio = false,
+            Self::Test(s) => s.audio = false,
+            _ => {}
+        }
+    }
+}
+
 fn device(name: &str) -> DeviceSource {
     DeviceSource {
         device: name.to_owned(),

@@ -1,1 +1,17 @@
-//! placeholder
+//! HTTP front end of [`nvr_core`]: the API, HLS, metrics and a page, as an axum router.
+//!
+//! No logic of its own: what can be done here can be done with the library.
+#![warn(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may panic"))]
+
+mod api;
+mod bytes_body;
+mod dto;
+mod metrics;
+mod page;
+mod params;
+mod problem;
+mod server;
+
+pub use problem::{Problem, status_of};
+pub use server::{AppState, openapi, router, serve};

@@ -1,1 +1,16 @@
-//! Under construction.
+//! One camera: a pure state machine and the actor around it.
+//!
+//! The machine decides (when to connect, when to give up, how long to wait), the actor does. Neither
+//! knows what a pipeline is made of: that is the `gst` room's business.
+
+pub mod backoff;
+mod handle;
+mod journal;
+pub mod machine;
+mod session;
+mod status;
+mod supervisor;
+
+pub use handle::Camera;
+pub use status::{CameraState, CameraStatus, Counters, ManualRecording};
+pub(crate) use supervisor::{Command, Context, spawn};

@@ -1,1 +1,34 @@
-//! Under construction.
+//! The recordings tree: naming, the root and its marker, growing files, recovery, walking, deleting.
+//!
+//! Files are the truth; this room never asks the index. It knows neither GStreamer nor SQLite, it never
+//! writes outside a root whose marker it has seen, and it never opens a file that exists for overwriting.
+//!
+//! A fragmented MP4 describes itself (camera, run, anchor, start). The plain containers do not: of those,
+//! camera, start (to the millisecond) and run are what folder and file name say, nothing is hashed, and a
+//! crash may cost the whole file (progressive MP4) or its last cluster (Matroska).
+
+mod delete;
+mod dirs;
+mod fault;
+mod growing;
+mod matroska;
+mod naming;
+mod plain;
+mod recover;
+mod root;
+mod scan;
+mod segment_file;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use delete::delete;
+pub use fault::{cause_of, classify};
+pub use growing::GrowingSegment;
+pub use naming::{Day, SegmentName};
+pub use recover::{Inspection, Recovered, inspect, recover};
+pub use root::{Create, MARKER, Root, RootOptions, TreeId, Usage};
+pub use scan::{Entry, Walk};
+pub use sync::SyncPolicy;
+pub use tree::Tree;

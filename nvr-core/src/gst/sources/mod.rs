@@ -1,1 +1,102 @@
-//! Under construction.
+//! Where pictures come from: one file per kind of source, each a bin that hands parsed, timestamped access
+//! units on one pad per track. What is done with them does not belong here.
+
+pub(crate) mod cause;
+mod file;
+mod rtsp;
+mod test;
+mod test_picture;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod testing_rtsp;
+mod tracks;
+
+use gst::prelude::*;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::gst::source_bin::{OnTracks, SourceBin};
+use crate::source::SourceSpec;
+
+/// Builds the bin of a source. Nothing is opened before the bin leaves the NULL state, except that a local file
+/// or device is looked at.
+///
+/// The ghost pads have caps and hold their first buffer when `on_tracks` is called.
+///
+/// # Errors
+/// `Unsupported` when a GStreamer element is missing or the file is of the wrong kind; `NotFound`, `Busy` or
+/// `Unavailable` when a local file or device cannot be used.
+pub(crate) fn build(spec: &SourceSpec, on_tracks: OnTracks) -> Result<SourceBin> {
+    crate::gst::init()?;
+    let bin = match spec {
+        SourceSpec::Rtsp(s) => rtsp::build(s, on_tracks)?,
+        SourceSpec::Test(s) => test::build(s, on_tracks)?,
+        SourceSpec::File(path) => file::build(path, on_tracks)?,
+        other => {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("{other}: this kind of source is not built in"),
+            ));
+        }
+    };
+    Ok(SourceBin { bin })
+}
+
+/// Makes an element.
+///
+/// # Errors
+/// `Unsupported` naming the Debian package when it is not installed.
+pub(super) fn make(factory: &str) -> Result<gst::Element> {
+    gst::ElementFactory::make(factory).build().map_err(|e| {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("the GStreamer element {factory} is not installed"),
+        )
+        .with_hint(format!("install the package {}", package_of(factory)))
+        .with_source(e)
+    })
+}
+
+/// A capsfilter.
+pub(super) fn caps_filter(caps: &gst::Caps) -> Result<gst::Element> {
+    let filter = make("capsfilter")?;
+    filter.set_property("caps", caps);
+    Ok(filter)
+}
+
+/// Whether an element is installed.
+pub(super) fn has(factory: &str) -> bool {
+    gst::ElementFactory::find(factory).is_some()
+}
+
+/// The Debian package of an element.
+fn package_of(factory: &str) -> &'static str {
+    match factory {
+        "capsfilter" | "queue" | "filesrc" => "libgstreamer1.0-0",
+        "clocksync" | "videotestsrc" | "audiotestsrc" | "videoconvert" | "audioconvert" => {
+            "gstreamer1.0-plugins-base"
+        }
+        "x264enc" => "gstreamer1.0-plugins-ugly",
+        "libcamerasrc" => "gstreamer1.0-libcamera",
+        f if f.starts_with("avdec_") => "gstreamer1.0-libav",
+        f if f.starts_with("h26")
+            || matches!(f, "x265enc" | "openh264enc" | "jpegparse" | "opusparse") =>
+        {
+            "gstreamer1.0-plugins-bad"
+        }
+        _ => "gstreamer1.0-plugins-good",
+    }
+}
+
+/// Adds elements to a bin, links them in order and gives the last one's source pad.
+pub(super) fn link_into(bin: &gst::Bin, elements: &[gst::Element]) -> Result<gst::Pad> {
+    let fault = |what: &str| Error::new(ErrorKind::Internal, format!("{}: {what}", bin.name()));
+    for e in elements {
+        bin.add(e).map_err(|e| fault("cannot add an element").with_source(e))?;
+    }
+    gst::Element::link_many(elements).map_err(|e| fault("elements do not link").with_source(e))?;
+    elements
+        .last()
+        .and_then(|e| e.static_pad("src"))
+        .ok_or_else(|| fault("no source pad"))
+}

@@ -1,0 +1,129 @@
+//! What an embedder holds of a camera.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::status::{CameraState, CameraStatus, ManualRecording, StatusCell};
+use super::supervisor::Command;
+use crate::config::CameraConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Cause, CauseKind};
+use crate::gst::{AccessUnit, Tap, TapReceiver};
+use crate::ids::CameraId;
+
+/// A camera of a running recorder. Cheap to clone; useless, but harmless, once the camera is removed.
+#[derive(Clone, Debug)]
+pub struct Camera {
+    pub(crate) config: Arc<arc_swap::ArcSwap<CameraConfig>>,
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) status: Arc<StatusCell>,
+}
+
+impl Camera {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> CameraId {
+        self.config.load().id.clone()
+    }
+
+    /// Its configuration, credentials included (they print as `***`).
+    #[must_use]
+    pub fn config(&self) -> Arc<CameraConfig> {
+        self.config.load_full()
+    }
+
+    /// Where it stands, to be watched.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<CameraState> {
+        self.status.watch()
+    }
+
+    /// Everything that is known of it now.
+    #[must_use]
+    pub fn status(&self) -> CameraStatus {
+        self.status.status()
+    }
+
+    /// Encoded frames from now on, from a keyframe; `None` while the camera sends none.
+    ///
+    /// At most `capacity` frames wait for a slow reader; beyond that whole groups of pictures are left out
+    /// (and counted), the recorder is never held up.
+    #[must_use]
+    pub fn live(&self, capacity: usize) -> Option<TapReceiver> {
+        self.status.tap().map(|tap| tap.subscribe(capacity))
+    }
+
+    /// The newest keyframe, for a picture of now; `None` while the camera sends none.
+    #[must_use]
+    pub fn latest_keyframe(&self) -> Option<AccessUnit> {
+        self.tap().and_then(|tap| tap.keyframe())
+    }
+
+    pub(crate) fn tap(&self) -> Option<Tap> {
+        self.status.tap()
+    }
+
+    pub(crate) fn send(&self, command: Command) -> Result<()> {
+        self.commands.send(command).map_err(|_| self.gone())
+    }
+
+    fn gone(&self) -> Error {
+        Error::new(ErrorKind::NotFound, format!("camera {} was removed", self.id()))
+    }
+
+    /// Connects (and records, if its mode says so) until it is stopped.
+    ///
+    /// # Errors
+    /// `NotFound` when the camera was removed.
+    pub fn start(&self) -> Result<()> {
+        self.send(Command::Start(Cause::new(CauseKind::Requested, "started by hand")))
+    }
+
+    /// Closes the segment and disconnects until it is started again, or the recorder is.
+    ///
+    /// # Errors
+    /// `NotFound` when the camera was removed.
+    pub fn stop(&self) -> Result<()> {
+        self.send(Command::Stop(Cause::new(CauseKind::Requested, "stopped by hand")))
+    }
+
+    /// Connects anew at once, also while it waits for its next try.
+    ///
+    /// # Errors
+    /// `NotFound` when the camera was removed.
+    pub fn restart(&self) -> Result<()> {
+        self.send(Command::Restart(Cause::new(CauseKind::Requested, "restarted by hand")))
+    }
+
+    /// Begins a new segment at the next keyframe.
+    ///
+    /// # Errors
+    /// `NotFound` when the camera was removed.
+    pub fn split(&self) -> Result<()> {
+        self.send(Command::Split)
+    }
+
+    /// Records from now (less the pre-roll) for so long, or until [`stop_recording`](Self::stop_recording).
+    /// Asked again while it records, the newest wish counts.
+    ///
+    /// # Errors
+    /// `Conflict` when its mode is not manual, `Busy` at the limit of such recordings, `Unavailable` while
+    /// it sends no frames.
+    pub async fn record(&self, duration: Option<Duration>) -> Result<ManualRecording> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Record { duration, reply })?;
+        answer.await.map_err(|_| self.gone())?
+    }
+
+    /// Ends a recording by hand; its last segment is closed in order.
+    ///
+    /// # Errors
+    /// `Conflict` when none is going on.
+    pub async fn stop_recording(&self) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::StopRecording { reply })?;
+        answer.await.map_err(|_| self.gone())?
+    }
+}

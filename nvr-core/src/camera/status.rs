@@ -1,0 +1,196 @@
+//! What a camera says of itself.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::event::{CameraPhase, Cause};
+use crate::gst::{RunStats, Tap};
+use crate::ids::{CameraId, RunId};
+use crate::time::Timestamp;
+use crate::track::Tracks;
+
+/// Where a camera stands and why.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct CameraState {
+    /// Where it stands.
+    pub phase: CameraPhase,
+    /// Why.
+    pub cause: Cause,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is tried again, while it waits for that.
+    pub next_try: Option<Timestamp>,
+}
+
+/// A recording by hand.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ManualRecording {
+    /// When it was asked for (the pre-roll lies before it).
+    pub since: Timestamp,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+}
+
+/// Figures since the recorder started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// Video frames received.
+    pub frames: u64,
+    /// Bytes received, video and audio.
+    pub bytes_in: u64,
+    /// Video frames received but not recorded though they should have been.
+    pub frames_dropped: u64,
+    /// Segments completed.
+    pub segments: u64,
+    /// Bytes of completed segments.
+    pub segment_bytes: u64,
+    /// Times that a connection was lost or could not be made.
+    pub restarts: u64,
+}
+
+/// Everything that is known of a camera now.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct CameraStatus {
+    /// Its id.
+    pub id: CameraId,
+    /// Where it stands.
+    pub state: CameraState,
+    /// Whether frames go to a file now.
+    pub recording: bool,
+    /// The present run.
+    pub run: Option<RunId>,
+    /// What the stream carries.
+    pub tracks: Option<Tracks>,
+    /// The recording by hand, if one is going on.
+    pub manual: Option<ManualRecording>,
+    /// Figures.
+    pub counters: Counters,
+    /// UTC of the newest video frame.
+    pub last_frame: Option<Timestamp>,
+}
+
+/// The actor writes, handles read.
+#[derive(Debug)]
+pub(crate) struct StatusCell {
+    state: watch::Sender<CameraState>,
+    rest: Mutex<Rest>,
+    id: CameraId,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Rest {
+    recording: bool,
+    run: Option<RunId>,
+    tracks: Option<Tracks>,
+    manual: Option<ManualRecording>,
+    done: Counters,
+    now: Option<RunStats>,
+    last_frame: Option<Timestamp>,
+    tap: Option<Tap>,
+}
+
+impl StatusCell {
+    pub(crate) fn new(id: CameraId, state: CameraState) -> Self {
+        Self { state: watch::Sender::new(state), rest: Mutex::default(), id }
+    }
+
+    fn rest(&self) -> std::sync::MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<CameraState> {
+        self.state.subscribe()
+    }
+
+    pub(crate) fn state(&self) -> CameraState {
+        self.state.borrow().clone()
+    }
+
+    pub(crate) fn set_state(&self, state: CameraState) {
+        self.state.send_if_modified(|s| {
+            let differs = *s != state;
+            *s = state;
+            differs
+        });
+    }
+
+    pub(crate) fn tap(&self) -> Option<Tap> {
+        self.rest().tap.clone()
+    }
+
+    pub(crate) fn set_tap(&self, tap: Option<Tap>) {
+        self.rest().tap = tap;
+    }
+
+    pub(crate) fn set_run(&self, run: Option<RunId>) {
+        self.rest().run = run;
+    }
+
+    pub(crate) fn set_recording(&self, recording: bool) {
+        self.rest().recording = recording;
+    }
+
+    pub(crate) fn recording(&self) -> bool {
+        self.rest().recording
+    }
+
+    pub(crate) fn set_tracks(&self, tracks: Option<Tracks>) {
+        self.rest().tracks = tracks;
+    }
+
+    pub(crate) fn set_manual(&self, manual: Option<ManualRecording>) {
+        self.rest().manual = manual;
+    }
+
+    pub(crate) fn segment_done(&self, bytes: u64) {
+        let mut rest = self.rest();
+        rest.done.segments += 1;
+        rest.done.segment_bytes += bytes;
+    }
+
+    pub(crate) fn restarted(&self) {
+        self.rest().done.restarts += 1;
+    }
+
+    pub(crate) fn dropped(&self, frames: u64) {
+        self.rest().done.frames_dropped += frames;
+    }
+
+    pub(crate) fn set_stats(&self, stats: RunStats, last_frame: Option<Timestamp>) {
+        let mut rest = self.rest();
+        rest.now = Some(stats);
+        rest.last_frame = last_frame.or(rest.last_frame);
+    }
+
+    /// The run is over: its figures join the sum.
+    pub(crate) fn run_over(&self) {
+        let mut rest = self.rest();
+        if let Some(now) = rest.now.take() {
+            rest.done.frames += now.frames;
+            rest.done.bytes_in += now.bytes_in;
+        }
+        rest.tap = None;
+        rest.run = None;
+    }
+
+    pub(crate) fn status(&self) -> CameraStatus {
+        let state = self.state();
+        let rest = self.rest().clone();
+        let mut counters = rest.done;
+        if let Some(now) = rest.now {
+            counters.frames += now.frames;
+            counters.bytes_in += now.bytes_in;
+        }
+        CameraStatus {
+            id: self.id.clone(),
+            state,
+            recording: rest.recording,
+            run: rest.run,
+            tracks: rest.tracks,
+            manual: rest.manual,
+            counters,
+            last_frame: rest.last_frame,
+        }
+    }
+}

@@ -1,0 +1,618 @@
+//! The actor of one camera: it feeds the machine and does what the machine says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::journal::Journal;
+use super::machine::{Action, Input, Machine, Patience};
+use super::session::{Output, Session};
+use super::status::{CameraState, ManualRecording, StatusCell};
+use crate::clock::SharedClock;
+use crate::config::{CameraConfig, RecordMode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{CameraPhase, Cause, CauseKind, EventKind};
+use crate::events::EventBus;
+use crate::gst::{RecordSpec, RunEvent, RunInput, RunSpec};
+use crate::segment::SegmentFiles;
+use crate::store::Store;
+use crate::time::Timestamp;
+
+/// How often the watchdog looks.
+const TICK: Duration = Duration::from_millis(500);
+/// How long an orderly stop of one run may take outside a shutdown.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What all cameras of a recorder share.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) clock: SharedClock,
+    pub(crate) store: Store,
+    pub(crate) files: Arc<dyn SegmentFiles>,
+    pub(crate) events: Arc<EventBus>,
+    pub(crate) turns: Arc<Semaphore>,
+    pub(crate) manual: Arc<Semaphore>,
+    /// Told about storage faults; the recorder watches the disk for all.
+    pub(crate) storage: mpsc::UnboundedSender<Cause>,
+}
+
+/// What an actor is told from outside.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Start(Cause),
+    Stop(Cause),
+    Restart(Cause),
+    Split,
+    Configure(Box<CameraConfig>),
+    Record { duration: Option<Duration>, reply: oneshot::Sender<Result<ManualRecording>> },
+    StopRecording { reply: oneshot::Sender<Result<()>> },
+    StorageFault(Cause),
+    StorageBack,
+    /// End; the reply tells whether the last segment was closed in order.
+    Shutdown { cause: Cause, deadline: Duration, reply: oneshot::Sender<bool> },
+}
+
+/// Starts the actor of a camera.
+pub(crate) fn spawn(config: CameraConfig, context: Context) -> (mpsc::UnboundedSender<Command>, Arc<StatusCell>) {
+    let (tx, rx) = mpsc::unbounded_channel();
+    let now = context.clock.now();
+    let status = Arc::new(StatusCell::new(
+        config.id.clone(),
+        CameraState {
+            phase: CameraPhase::Stopped,
+            cause: Cause::new(CauseKind::Startup, "not started yet"),
+            since: now,
+            next_try: None,
+        },
+    ));
+    let journal = Journal::new(config.id.clone(), context.store.clone(), context.events.clone());
+    let machine = Machine::new(context.clock.steady_ns(), patience(&config));
+    let actor = Actor {
+        config,
+        context,
+        status: status.clone(),
+        journal,
+        machine,
+        run: None,
+        manual: None,
+        stopped_by_hand: None,
+        footage_end: None,
+        stop_deadline: STOP_DEADLINE,
+        shutdown: None,
+        clean: true,
+    };
+    tokio::spawn(actor.work(rx));
+    (tx, status)
+}
+
+fn patience(config: &CameraConfig) -> Patience {
+    Patience { watchdog: config.watchdog, connect: config.start_deadline }
+}
+
+/// The cause behind an error of the pipeline's construction.
+pub(crate) fn cause_of(e: &Error) -> Cause {
+    let kind = match e.kind() {
+        ErrorKind::Unauthorized => CauseKind::Unauthorized,
+        ErrorKind::NotFound => CauseKind::StreamNotFound,
+        ErrorKind::Unavailable | ErrorKind::Timeout => CauseKind::Unreachable,
+        ErrorKind::Unsupported | ErrorKind::InvalidArgument | ErrorKind::Config => CauseKind::Unsupported,
+        ErrorKind::Storage => CauseKind::StorageError,
+        _ => CauseKind::Internal,
+    };
+    let words = e.hint().map_or_else(|| e.to_string(), |hint| format!("{e}; {hint}"));
+    Cause::new(kind, words)
+}
+
+/// A recording by hand: wanted until it is stopped or its time is over, whatever the camera does.
+#[derive(Debug)]
+struct Manual {
+    info: ManualRecording,
+    until_steady_ns: Option<i64>,
+    session: Option<Session>,
+    ending: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+struct Actor {
+    config: CameraConfig,
+    context: Context,
+    status: Arc<StatusCell>,
+    journal: Journal,
+    machine: Machine,
+    run: Option<Session>,
+    manual: Option<Manual>,
+    stopped_by_hand: Option<Cause>,
+    footage_end: Option<Timestamp>,
+    stop_deadline: Duration,
+    shutdown: Option<oneshot::Sender<bool>>,
+    clean: bool,
+}
+
+/// Whose run an event came from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Camera,
+    Manual,
+}
+
+impl Actor {
+    async fn work(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        self.idle_gap().await;
+        self.want(Cause::new(CauseKind::Startup, "the recorder started")).await;
+        let clock = self.context.clock.clone();
+        let mut tick = clock.sleep(TICK);
+        loop {
+            let deadline = self.stop_deadline;
+            let step = tokio::select! {
+                command = commands.recv() => Step::Command(command),
+                output = next(self.run.as_mut(), deadline) => Step::Output(Whose::Camera, output),
+                output = next(self.manual.as_mut().and_then(|m| m.session.as_mut()), deadline) =>
+                    Step::Output(Whose::Manual, output),
+                () = &mut tick => Step::Tick,
+            };
+            match step {
+                Step::Command(Some(command)) => self.command(command).await,
+                // The handle is gone without a shutdown: the same, with nobody to tell.
+                Step::Command(None) => {
+                    if self.shutdown.is_none() {
+                        let (reply, _) = oneshot::channel();
+                        self.begin_shutdown(Cause::new(CauseKind::Shutdown, "the camera was dropped"), reply).await;
+                    }
+                }
+                Step::Output(whose, output) => self.output(whose, output).await,
+                Step::Tick => {
+                    self.tick().await;
+                    tick = clock.sleep(TICK);
+                }
+            }
+            if self.shutdown.is_some() && self.run.is_none() && self.manual.is_none() {
+                break;
+            }
+        }
+        self.journal.flush().await;
+        if let Some(reply) = self.shutdown.take() {
+            let _ = reply.send(self.clean);
+        }
+    }
+
+    fn now_ns(&self) -> i64 {
+        self.context.clock.steady_ns()
+    }
+
+    /// What the configuration and the operator want, told to the machine.
+    async fn want(&mut self, cause: Cause) {
+        let input = if let Some(by_hand) = &self.stopped_by_hand {
+            Input::Unwant(by_hand.clone())
+        } else if !self.config.enabled || self.config.record == RecordMode::Off {
+            Input::Unwant(Cause::new(CauseKind::NotScheduled, "not to be recorded (configuration)"))
+        } else {
+            Input::Want { record: self.config.record == RecordMode::Continuous, cause }
+        };
+        self.tell(input).await;
+    }
+
+    async fn tell(&mut self, input: Input) {
+        let now = self.now_ns();
+        for action in self.machine.on(input, now, rand::random()) {
+            self.act(action).await;
+        }
+        self.publish_state().await;
+    }
+
+    /// Shows where the camera stands. To the machine a recording by hand is standby: it only reads along.
+    async fn publish_state(&self) {
+        let (now, steady) = (self.context.clock.now(), self.now_ns());
+        let utc = |ns: i64| now.add_ns(ns - steady);
+        let before = self.status.state();
+        let by_hand = self.machine.phase() == CameraPhase::Standby && self.status.recording();
+        let (phase, cause) = if by_hand {
+            (CameraPhase::Recording, Cause::new(CauseKind::Requested, "recorded by hand"))
+        } else {
+            (self.machine.phase(), self.machine.cause().clone())
+        };
+        let ended_by_hand = phase == CameraPhase::Standby && before.cause.kind == CauseKind::Requested;
+        if before.phase != phase && (by_hand || ended_by_hand)
+        {
+            let kind = EventKind::CameraState { from: before.phase, to: phase, cause: cause.clone() };
+            self.journal.event(now, kind).await;
+        }
+        // `since` is computed once per phase: derived again it would tremble with the clocks.
+        let since = if before.phase == phase { before.since } else { utc(self.machine.since_ns()) };
+        let next_try = match (before.next_try, self.machine.retry_at_ns()) {
+            (Some(shown), Some(at)) if utc(at).since(shown).abs() < 1_000_000_000 => Some(shown),
+            (_, at) => at.map(utc),
+        };
+        self.status.set_state(CameraState { phase, cause, since, next_try });
+    }
+
+    async fn act(&mut self, action: Action) {
+        match action {
+            Action::Start(cause) => {
+                let spec = self.run_spec(cause);
+                self.run = Some(Session::start(spec, Some(self.context.turns.clone())));
+            }
+            Action::Stop(cause) => {
+                let deadline = self.stop_deadline;
+                if let Some(run) = &mut self.run {
+                    run.stop(cause, deadline);
+                }
+            }
+            Action::Phase { from, to, cause } => {
+                let level_is_loss = matches!(to, CameraPhase::BackingOff | CameraPhase::Failed | CameraPhase::Stalled);
+                if level_is_loss {
+                    tracing::warn!(camera = %self.config.id, phase = to.as_str(), cause = cause.kind.as_str(), "{}", cause.message);
+                } else {
+                    tracing::info!(camera = %self.config.id, phase = to.as_str(), cause = cause.kind.as_str(), "{}", cause.message);
+                }
+                if matches!(to, CameraPhase::BackingOff | CameraPhase::Failed) {
+                    self.status.restarted();
+                }
+                let at = self.context.clock.now();
+                self.journal.event(at, EventKind::CameraState { from, to, cause }).await;
+            }
+        }
+    }
+
+    fn record_spec(&self) -> RecordSpec {
+        RecordSpec {
+            segment: self.config.segment,
+            chunk: self.config.chunk,
+            container: self.config.container,
+            files: self.context.files.clone(),
+        }
+    }
+
+    fn run_spec(&self, cause: Cause) -> RunSpec {
+        let continuous = self.config.record == RecordMode::Continuous;
+        let mut source = self.config.source.clone();
+        if !self.config.audio {
+            source.without_audio();
+        }
+        RunSpec {
+            camera: self.config.id.clone(),
+            input: RunInput::Source(source),
+            record: continuous.then(|| self.record_spec()),
+            clock: self.context.clock.clone(),
+            keep: if continuous { Duration::ZERO } else { self.config.pre_roll },
+            cause,
+        }
+    }
+
+    async fn command(&mut self, command: Command) {
+        match command {
+            Command::Start(cause) => {
+                self.stopped_by_hand = None;
+                self.want(cause).await;
+            }
+            Command::Stop(cause) => {
+                self.stopped_by_hand = Some(cause.clone());
+                self.end_manual();
+                self.want(cause).await;
+            }
+            Command::Restart(cause) => {
+                self.stopped_by_hand = None;
+                self.want(cause.clone()).await;
+                self.tell(Input::Restart(cause)).await;
+            }
+            Command::Split => {
+                if let Some(run) = &self.run {
+                    run.split();
+                }
+                if let Some(session) = self.manual.as_ref().and_then(|m| m.session.as_ref()) {
+                    session.split();
+                }
+            }
+            Command::Configure(config) => self.configure(*config).await,
+            Command::Record { duration, reply } => {
+                let result = self.record(duration).await;
+                let _ = reply.send(result);
+            }
+            Command::StopRecording { reply } => {
+                let result = if self.manual.is_some() {
+                    self.end_manual();
+                    Ok(())
+                } else {
+                    Err(Error::new(
+                        ErrorKind::Conflict,
+                        format!("camera {}: no recording by hand is going on", self.config.id),
+                    ))
+                };
+                let _ = reply.send(result);
+            }
+            Command::StorageFault(cause) => {
+                // Frames that go into a file that nobody can reach are lost as well: stop until it is back.
+                if self.status.recording() {
+                    let deadline = Duration::from_secs(1);
+                    if let Some(session) = self.manual.as_mut().and_then(|m| m.session.as_mut()) {
+                        session.stop(cause.clone(), deadline);
+                    }
+                    if self.config.record == RecordMode::Continuous
+                        && let Some(run) = &mut self.run
+                    {
+                        run.stop(cause, deadline);
+                    }
+                }
+            }
+            Command::StorageBack => {
+                self.journal.flush().await;
+                self.tell(Input::StorageBack).await;
+            }
+            Command::Shutdown { cause, deadline, reply } => {
+                self.stop_deadline = deadline;
+                self.begin_shutdown(cause, reply).await;
+            }
+        }
+    }
+
+    async fn begin_shutdown(&mut self, cause: Cause, reply: oneshot::Sender<bool>) {
+        self.shutdown = Some(reply);
+        self.stopped_by_hand = Some(cause.clone());
+        self.end_manual();
+        self.want(cause).await;
+    }
+
+    async fn configure(&mut self, config: CameraConfig) {
+        let mut renamed = self.config.clone();
+        renamed.name.clone_from(&config.name);
+        let same_stream = renamed == config;
+        self.config = config;
+        self.machine.set_patience(patience(&self.config));
+        if same_stream {
+            return;
+        }
+        if self.config.record == RecordMode::Continuous {
+            self.end_manual();
+        }
+        let cause = Cause::new(CauseKind::ConfigChanged, "the configuration of the camera changed");
+        self.want(cause.clone()).await;
+        self.tell(Input::Restart(cause)).await;
+        if self.run.is_none() {
+            self.idle_gap().await;
+        }
+    }
+
+    async fn record(&mut self, duration: Option<Duration>) -> Result<ManualRecording> {
+        let id = &self.config.id;
+        if self.config.record != RecordMode::Manual {
+            let mode = if self.config.record == RecordMode::Continuous { "continuous" } else { "off" };
+            return Err(Error::new(ErrorKind::Conflict, format!("camera {id} has record = {mode:?}"))
+                .with_hint("set record = \"manual\" to record it by hand"));
+        }
+        let (now, steady) = (self.context.clock.now(), self.now_ns());
+        let length = duration.map(crate::time::duration_ns);
+        if let Some(manual) = &mut self.manual {
+            if manual.ending {
+                return Err(Error::new(ErrorKind::Busy, format!("camera {id}: the last recording is being closed")));
+            }
+            // Asked again: the newest wish counts.
+            manual.until_steady_ns = length.map(|l| steady.saturating_add(l));
+            manual.info.until = length.map(|l| now.add_ns(l));
+            self.status.set_manual(Some(manual.info.clone()));
+            return Ok(manual.info.clone());
+        }
+        let permit = self.context.manual.clone().try_acquire_owned().map_err(|_| {
+            Error::new(ErrorKind::Busy, "as many recordings by hand as allowed are going on")
+                .with_hint("stop one, or raise recorder.max_manual")
+        })?;
+        if self.machine.phase() != CameraPhase::Standby {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("camera {id} sends no frames now: {}", self.machine.cause().message),
+            ));
+        }
+        let info = ManualRecording { since: now, until: length.map(|l| now.add_ns(l)) };
+        self.manual = Some(Manual {
+            info: info.clone(),
+            until_steady_ns: length.map(|l| steady.saturating_add(l)),
+            session: None,
+            ending: false,
+            _permit: permit,
+        });
+        self.status.set_manual(Some(info.clone()));
+        let pre_roll = self.config.pre_roll;
+        self.start_manual(pre_roll);
+        Ok(info)
+    }
+
+    fn start_manual(&mut self, pre_roll: Duration) {
+        let Some(tap) = self.run.as_ref().and_then(Session::tap) else { return };
+        let spec = RunSpec {
+            camera: self.config.id.clone(),
+            input: RunInput::Tap { tap, pre_roll },
+            record: Some(self.record_spec()),
+            clock: self.context.clock.clone(),
+            keep: Duration::ZERO,
+            cause: Cause::new(CauseKind::Requested, "recorded by hand"),
+        };
+        if let Some(manual) = &mut self.manual
+            && manual.session.is_none()
+            && !manual.ending
+        {
+            manual.session = Some(Session::start(spec, None));
+        }
+    }
+
+    /// Ends the recording by hand; its last segment is closed in order.
+    fn end_manual(&mut self) {
+        let deadline = self.stop_deadline;
+        let Some(manual) = &mut self.manual else { return };
+        manual.ending = true;
+        match &mut manual.session {
+            Some(session) => session.stop(Cause::new(CauseKind::Requested, "the recording by hand ended"), deadline),
+            None => {
+                self.manual = None;
+                self.status.set_manual(None);
+            }
+        }
+    }
+
+    async fn output(&mut self, whose: Whose, output: Output) {
+        let event = match output {
+            Output::Opening => {
+                if whose == Whose::Camera {
+                    self.tell(Input::Opening).await;
+                }
+                return;
+            }
+            Output::Event(event) => event,
+        };
+        match event {
+            RunEvent::Connected { tracks } | RunEvent::TracksChanged(tracks) => {
+                if whose == Whose::Camera {
+                    self.status.set_tracks(Some(tracks));
+                }
+            }
+            RunEvent::RunStarted { run, anchor, cause } => {
+                if self.records(whose) {
+                    self.journal.run_started(run, anchor, cause).await;
+                }
+                if let Some(session) = self.session(whose) {
+                    session.id = Some(run);
+                }
+                if whose == Whose::Camera {
+                    self.status.set_run(Some(run));
+                }
+            }
+            RunEvent::FirstFrame => {
+                if whose == Whose::Camera {
+                    if let Some(run) = &mut self.run {
+                        run.release_turn();
+                        let tap = run.tap();
+                        self.status.set_tap(tap);
+                    }
+                    self.tell(Input::FirstFrame).await;
+                    self.start_manual(Duration::ZERO);
+                }
+            }
+            RunEvent::SegmentOpened { start, path } => {
+                self.status.set_recording(true);
+                self.journal.segment_opened(start, &path).await;
+            }
+            RunEvent::SegmentClosed(segment) => {
+                self.status.segment_done(segment.size_bytes);
+                self.footage_end = Some(segment.range().end());
+                self.journal.segment_closed(segment).await;
+            }
+            RunEvent::AudioTrouble(cause) => {
+                let at = self.context.clock.now();
+                tracing::warn!(camera = %self.config.id, "{}", cause.message);
+                self.journal.event(at, EventKind::AudioTrouble { cause }).await;
+            }
+            RunEvent::FramesDropped { count, cause } => {
+                let at = self.context.clock.now();
+                tracing::error!(camera = %self.config.id, count, "frames lost: {}", cause.message);
+                self.status.dropped(count);
+                self.journal.event(at, EventKind::FramesDropped { count, cause }).await;
+            }
+            RunEvent::Ended(cause) => self.ended(whose, cause).await,
+        }
+    }
+
+    fn session(&mut self, whose: Whose) -> Option<&mut Session> {
+        match whose {
+            Whose::Camera => self.run.as_mut(),
+            Whose::Manual => self.manual.as_mut().and_then(|m| m.session.as_mut()),
+        }
+    }
+
+    /// Whether the segments come from this run.
+    fn records(&self, whose: Whose) -> bool {
+        whose == Whose::Manual || self.config.record == RecordMode::Continuous
+    }
+
+    async fn ended(&mut self, whose: Whose, cause: Cause) {
+        let now = self.context.clock.now();
+        if let Some(run) = self.session(whose).and_then(|s| s.id)
+            && self.records(whose)
+        {
+            self.journal.run_ended(run, now, cause.clone()).await;
+        }
+        if cause.kind.is_storage() {
+            let _ = self.context.storage.send(cause.clone());
+        }
+        let was_recording = self.records(whose) && self.status.recording();
+        if self.records(whose) {
+            self.status.set_recording(false);
+        }
+        match whose {
+            Whose::Camera => {
+                self.sample_stats();
+                self.run = None;
+                self.status.set_tap(None);
+                self.status.run_over();
+            }
+            Whose::Manual => {
+                let over = self.manual.as_mut().is_none_or(|m| {
+                    m.session = None;
+                    m.ending
+                });
+                if over {
+                    self.manual = None;
+                    self.status.set_manual(None);
+                }
+            }
+        }
+        if was_recording {
+            let at = self.last_footage().unwrap_or(now).min(now);
+            self.footage_end = None;
+            self.journal.open_gap(at, cause.clone()).await;
+        } else if self.config.record == RecordMode::Continuous {
+            self.journal.open_gap(now, cause.clone()).await;
+        }
+        if whose == Whose::Camera {
+            self.tell(Input::Ended(cause)).await;
+        } else if self.manual.is_none() {
+            self.idle_gap().await;
+        }
+    }
+
+    /// UTC up to which footage reaches: the end of the last closed segment, or of the frames seen.
+    fn last_footage(&self) -> Option<Timestamp> {
+        self.footage_end.max(self.status.status().last_frame)
+    }
+
+    /// When nothing is to be recorded, that is why nothing is.
+    async fn idle_gap(&mut self) {
+        let now = self.context.clock.now();
+        let cause = match self.config.record {
+            _ if !self.config.enabled => Cause::new(CauseKind::NotScheduled, "the camera is disabled"),
+            RecordMode::Off => Cause::new(CauseKind::NotScheduled, "the camera is not recorded"),
+            RecordMode::Manual => Cause::new(CauseKind::NotScheduled, "recorded by hand only"),
+            RecordMode::Continuous => Cause::new(CauseKind::Startup, "connecting"),
+        };
+        self.journal.open_gap(now, cause).await;
+    }
+
+    fn sample_stats(&mut self) -> Option<Input> {
+        let clock = self.context.clock.clone();
+        let run = self.run.as_mut()?;
+        let (stats, longest_pause_ns) = run.stats();
+        let last_frame = stats.last_frame_steady_ns.map(|ns| clock.now().add_ns(ns - clock.steady_ns()));
+        self.status.set_stats(stats, last_frame);
+        Some(Input::Tick { last_frame_ns: stats.last_frame_steady_ns, longest_pause_ns })
+    }
+
+    async fn tick(&mut self) {
+        let input = self.sample_stats().unwrap_or(Input::Tick { last_frame_ns: None, longest_pause_ns: 0 });
+        self.tell(input).await;
+        self.journal.flush().await;
+        let now = self.now_ns();
+        if self.manual.as_ref().is_some_and(|m| !m.ending && m.until_steady_ns.is_some_and(|t| now >= t)) {
+            self.end_manual();
+        }
+    }
+}
+
+enum Step {
+    Command(Option<Command>),
+    Output(Whose, Output),
+    Tick,
+}
+
+async fn next(session: Option<&mut Session>, deadline: Duration) -> Output {
+    match session {
+        Some(session) => session.next(deadline).await,
+        None => std::future::pending().await,
+    }
+}

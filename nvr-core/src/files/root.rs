@@ -1,0 +1,510 @@
+//! The recordings root: that it is there, that it is ours, and that nobody else writes to it.
+//!
+//! A marker file proves the mount: the mount point of a disk that is not mounted is an ordinary, empty
+//! folder on the root disk, and nothing must ever be written there. The marker holds the tree's random id;
+//! the index remembers it, so that an unmounted, exchanged or foreign disk is told apart from a first start.
+//!
+//! Where no id is known yet (the very first start) an empty folder is taken for a new tree. Whoever mounts a
+//! disk there should run `nvr init` with the disk mounted before the first start.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::fault::{fault, storage};
+use crate::clock::SharedClock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::CauseKind;
+use crate::time::Timestamp;
+
+/// Name of the marker file in the root.
+pub const MARKER: &str = ".nvr-root";
+pub(super) const LOCK: &str = ".nvr-lock";
+pub(super) const PROBE: &str = ".nvr-probe";
+/// The layout that this version reads and writes.
+const FORMAT: u32 = 1;
+/// A marker is some 100 bytes; more than this is none of ours.
+const MARKER_LIMIT: u64 = 4096;
+const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Files are for the recorder's user and group.
+pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
+/// Room that must be free before a full disk counts as usable again (or 1 % of it, if that is less).
+const RESUME_BYTES: u64 = 16 << 20;
+
+/// Random identity of one recordings tree, 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TreeId(u128);
+
+impl TreeId {
+    /// A fresh random one.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+}
+
+impl fmt::Display for TreeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for TreeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TreeId({self})")
+    }
+}
+
+impl FromStr for TreeId {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        let ok = s.len() == 32 && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        u128::from_str_radix(s, 16)
+            .ok()
+            .filter(|_| ok)
+            .map(Self)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidArgument,
+                    format!("{s:?} is not a tree id (32 hexadecimal digits)"),
+                )
+            })
+    }
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Marker {
+    format: u32,
+    tree: String,
+    created: Timestamp,
+    note: String,
+}
+
+/// What to do where there is no marker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Create {
+    /// Refuse.
+    #[default]
+    Never,
+    /// Make a tree of an empty or missing folder, unless a tree id is already known.
+    IfEmpty,
+    /// Make a tree also of a folder that holds other things (`nvr init`), and of one whose known marker got
+    /// lost: the marker is then written with the known id.
+    Adopt,
+}
+
+/// How a root is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RootOptions {
+    /// What to do where there is no marker.
+    pub create: Create,
+    /// The tree id that the index remembers.
+    pub expected: Option<TreeId>,
+    /// Whether to be the one recorder of this root. Readers (`nvr check` without repair) leave it off.
+    pub exclusive: bool,
+}
+
+/// Space of the file system that the root lies on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct Usage {
+    /// Size of the file system in bytes.
+    pub total_bytes: u64,
+    /// Bytes that this process may still write (without what is reserved for the superuser).
+    pub available_bytes: u64,
+}
+
+/// The recordings root.
+///
+/// It may be made before the disk is there ([`new`](Self::new)), and finds back by itself when the disk
+/// vanishes and returns, also as another device, as long as the marker is the same.
+pub struct Root {
+    path: PathBuf,
+    options: RootOptions,
+    clock: SharedClock,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Known once the root was there.
+    id: Option<TreeId>,
+    open: Option<Open>,
+}
+
+struct Open {
+    dir: Arc<OwnedFd>,
+    device: u64,
+    inode: u64,
+    /// Held while this process is the recorder of the root; missing on a read-only file system.
+    lock: Option<OwnedFd>,
+}
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Root")
+            .field("path", &self.path)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Root {
+    /// A root that need not be there yet; touches nothing. [`attach`](Self::attach) or
+    /// [`probe`](Self::probe) open it.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, options: RootOptions, clock: SharedClock) -> Self {
+        let state = State {
+            id: options.expected,
+            open: None,
+        };
+        Self {
+            path: path.into(),
+            options,
+            clock,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Opens a root that must be there (or may be created, as the options say).
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub fn open(path: impl Into<PathBuf>, options: RootOptions, clock: SharedClock) -> Result<Self> {
+        let root = Self::new(path, options, clock);
+        root.attach()?;
+        Ok(root)
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The tree's id: as expected, or as found in the marker; `None` while neither is known.
+    #[must_use]
+    pub fn id(&self) -> Option<TreeId> {
+        self.lock_state().id
+    }
+
+    /// Makes sure that the root is there and ours, and says which tree it is.
+    ///
+    /// # Errors
+    /// `Storage` when it is not there, has no marker or another tree's (cause `StorageMissing`), or cannot be
+    /// read; `Conflict` when another recorder holds it.
+    pub fn attach(&self) -> Result<TreeId> {
+        let mut state = self.lock_state();
+        self.ensure(&mut state)?;
+        state
+            .id
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "an open root without id"))
+    }
+
+    /// Whether segments can be made now: the root is there, ours, writable and has some room. Writes and
+    /// removes a small file when this is the recorder of the root. May block as long as the disk does.
+    ///
+    /// # Errors
+    /// `Storage` with the cause (see [`cause_of`](super::cause_of)), `Conflict` when another recorder holds it.
+    pub fn probe(&self) -> Result<()> {
+        if !self.options.exclusive {
+            return self.dir().map(|_| ());
+        }
+        let dir = self.dir_for_writing()?;
+        let usage = usage_of(&dir, &self.path)?;
+        if usage.available_bytes < RESUME_BYTES.min(usage.total_bytes / 100) {
+            return Err(storage(self.path.display(), Errno::NOSPC));
+        }
+        let written = (|| -> std::io::Result<()> {
+            let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mut file = std::fs::File::from(rustix::fs::openat(&dir, PROBE, flags, FILE_MODE)?);
+            file.write_all(&[0; 4096])?;
+            file.sync_data()
+        })();
+        let removed = rustix::fs::unlinkat(&dir, PROBE, AtFlags::empty());
+        written.map_err(|e| storage(format!("test write in {}", self.path.display()), e))?;
+        removed.map_err(|e| storage(format!("remove {}", self.path.join(PROBE).display()), e))
+    }
+
+    /// Size and free space of the file system.
+    ///
+    /// # Errors
+    /// `Storage` when the root is not there.
+    pub fn usage(&self) -> Result<Usage> {
+        usage_of(&*self.dir()?, &self.path)
+    }
+
+    /// Whether a recorder (of this or another process, other than this `Root`) holds the root.
+    ///
+    /// # Errors
+    /// `Storage` when the root is not there.
+    pub fn is_in_use(&self) -> Result<bool> {
+        if self.options.exclusive {
+            return self.attach().map(|_| false);
+        }
+        let dir = self.dir()?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&dir, LOCK, flags, Mode::empty()) {
+            Ok(fd) => match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockShared) {
+                Ok(()) => Ok(false),
+                Err(Errno::WOULDBLOCK) => Ok(true),
+                Err(e) => Err(storage(format!("lock {}", self.path.join(LOCK).display()), e)),
+            },
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(storage(format!("open {}", self.path.join(LOCK).display()), e)),
+        }
+    }
+
+    /// The root's folder for reading, checked anew.
+    pub(super) fn dir(&self) -> Result<Arc<OwnedFd>> {
+        let mut state = self.lock_state();
+        self.ensure(&mut state).map(|open| Arc::clone(&open.dir))
+    }
+
+    /// The root's folder for writing: checked anew, and no other recorder uses it.
+    pub(super) fn dir_for_writing(&self) -> Result<Arc<OwnedFd>> {
+        if !self.options.exclusive {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "recordings root {} was opened for reading only",
+                    self.path.display()
+                ),
+            ));
+        }
+        let mut state = self.lock_state();
+        let open = self.ensure(&mut state)?;
+        if open.lock.is_none() {
+            // It was read-only when it was opened.
+            open.lock = Some(take_lock(&open.dir, &self.path)?);
+        }
+        Ok(Arc::clone(&open.dir))
+    }
+
+    /// The root's folder only if the path still leads to the one that was opened: two system calls and a
+    /// read of some 100 bytes.
+    fn ensure<'a>(&self, state: &'a mut State) -> Result<&'a mut Open> {
+        let State { id, open } = state;
+        let same = match (&*open, rustix::fs::stat(&self.path)) {
+            (Some(open), Ok(now)) => open.device == now.st_dev && open.inode == now.st_ino,
+            _ => false,
+        };
+        if !same {
+            // Also gives back the old file descriptors, which would keep a disk from being unmounted.
+            *open = None;
+        }
+        if let Some(open) = open {
+            let found = read_marker(&open.dir, &self.path)?;
+            self.verify(*id, found)?;
+        }
+        match open {
+            Some(open) => Ok(open),
+            None => {
+                let (found, fresh) = self.open_dir(*id)?;
+                *id = Some(found);
+                Ok(open.insert(fresh))
+            }
+        }
+    }
+
+    fn open_dir(&self, known: Option<TreeId>) -> Result<(TreeId, Open)> {
+        let path = self.path.display();
+        let may_create = match self.options.create {
+            Create::Never => false,
+            Create::IfEmpty => known.is_none(),
+            Create::Adopt => true,
+        };
+        let mut opened = rustix::fs::openat(CWD, &self.path, DIR_FLAGS, Mode::empty());
+        if matches!(opened, Err(Errno::NOENT)) && may_create && known.is_none() {
+            std::fs::create_dir_all(&self.path).map_err(|e| storage(format!("create {path}"), e))?;
+            opened = rustix::fs::openat(CWD, &self.path, DIR_FLAGS, Mode::empty());
+        }
+        let dir = opened.map_err(|e| storage(format!("recordings root {path}"), e))?;
+        let stat = rustix::fs::fstat(&dir).map_err(|e| storage(format!("recordings root {path}"), e))?;
+        let mut marker = read_marker(&dir, &self.path)?;
+        if marker.is_none() && may_create {
+            let adopt = self.options.create == Create::Adopt;
+            if !adopt && !is_empty(&dir).map_err(|e| storage(format!("read {path}"), e))? {
+                return Err(fault(
+                    CauseKind::StorageMissing,
+                    format!("{path} is not empty and has no {MARKER}: it is no recordings root"),
+                )
+                .with_hint(format!(
+                    "choose an empty folder, or make this one a recordings root with `nvr init --adopt {path}`; \
+                     what lies in it stays"
+                )));
+            }
+            let id = known.unwrap_or_else(TreeId::random);
+            write_marker(&dir, id, self.clock.now())
+                .map_err(|e| storage(format!("create {path}/{MARKER}"), e))?;
+            tracing::info!(root = %path, tree = %id, "new recordings root");
+            marker = Some(id);
+        }
+        let id = self.verify(known, marker)?;
+        let lock = if self.options.exclusive {
+            match take_lock(&dir, &self.path) {
+                Err(e) if super::cause_of(&e).is_some_and(|c| c.kind == CauseKind::ReadOnly) => None,
+                other => Some(other?),
+            }
+        } else {
+            None
+        };
+        let dir = Arc::new(dir);
+        Ok((
+            id,
+            Open {
+                dir,
+                device: stat.st_dev,
+                inode: stat.st_ino,
+                lock,
+            },
+        ))
+    }
+
+    fn verify(&self, known: Option<TreeId>, found: Option<TreeId>) -> Result<TreeId> {
+        let path = self.path.display();
+        match (known, found) {
+            (None, Some(found)) => Ok(found),
+            (Some(known), Some(found)) if known == found => Ok(found),
+            (Some(known), Some(found)) => Err(fault(
+                CauseKind::StorageMissing,
+                format!("{path} holds the recordings tree {found}, the index belongs to {known}"),
+            )
+            .with_hint(
+                "mount the disk that belongs to this index, or make a new index with `nvr check --rebuild`",
+            )),
+            (_, None) => Err(fault(
+                CauseKind::StorageMissing,
+                format!("{path} has no {MARKER}: the recordings disk is not mounted there"),
+            )
+            .with_hint(format!(
+                "mount the disk; only if this really is the right folder, run `nvr init --adopt {path}`"
+            ))),
+        }
+    }
+
+    fn lock_state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn usage_of(dir: impl AsFd, path: &Path) -> Result<Usage> {
+    let s = rustix::fs::fstatvfs(dir).map_err(|e| storage(path.display(), e))?;
+    Ok(Usage {
+        total_bytes: s.f_blocks.saturating_mul(s.f_frsize),
+        available_bytes: s.f_bavail.saturating_mul(s.f_frsize),
+    })
+}
+
+/// Whether a folder holds nothing of anybody (a fresh file system has `lost+found`).
+fn is_empty(dir: impl AsFd) -> std::io::Result<bool> {
+    for entry in Dir::read_from(dir)? {
+        let entry = entry?;
+        let mine = [MARKER, LOCK, PROBE, "lost+found", ".", ".."];
+        if !mine.iter().any(|m| entry.file_name().to_bytes() == m.as_bytes())
+            && !entry.file_name().to_bytes().starts_with(MARKER.as_bytes())
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn read_marker(dir: impl AsFd, root: &Path) -> Result<Option<TreeId>> {
+    let what = || format!("read {}", root.join(MARKER).display());
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(dir, MARKER, flags, Mode::empty()) {
+        Ok(fd) => std::fs::File::from(fd),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(e) => return Err(storage(what(), e)),
+    };
+    let mut text = Vec::new();
+    file.take(MARKER_LIMIT)
+        .read_to_end(&mut text)
+        .map_err(|e| storage(what(), e))?;
+    let bad = || {
+        fault(
+            CauseKind::StorageMissing,
+            format!("{}: not a marker that this version knows", what()),
+        )
+        .with_hint("restore it from a copy, or remove it and run `nvr init --adopt`")
+    };
+    let marker: Marker = serde_json::from_slice(&text).map_err(|_| bad())?;
+    if marker.format != FORMAT {
+        return Err(fault(
+            CauseKind::StorageMissing,
+            format!(
+                "{}: layout {} of another version (this one: {FORMAT})",
+                what(),
+                marker.format
+            ),
+        ));
+    }
+    marker.tree.parse().map(Some).map_err(|_| bad())
+}
+
+/// Writes the marker whole or not at all, and never over another.
+fn write_marker(dir: &OwnedFd, id: TreeId, now: Timestamp) -> std::io::Result<()> {
+    let marker = Marker {
+        format: FORMAT,
+        tree: id.to_string(),
+        created: now,
+        note: "root of an nvr recordings tree; nothing is recorded here without this file".to_owned(),
+    };
+    let temporary = format!("{MARKER}.{:08x}", rand::random::<u32>());
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = std::fs::File::from(rustix::fs::openat(dir, &temporary, flags, FILE_MODE)?);
+    let written = (|| -> std::io::Result<()> {
+        serde_json::to_writer(&mut file, &marker)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        match rustix::fs::renameat_with(dir, &temporary, dir, MARKER, RenameFlags::NOREPLACE) {
+            // Some network and FUSE file systems have no such rename.
+            Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::renameat(dir, &temporary, dir, MARKER)?,
+            other => other?,
+        }
+        Ok(())
+    })();
+    if written.is_err() {
+        let _ = rustix::fs::unlinkat(dir, &temporary, AtFlags::empty());
+    }
+    written?;
+    Ok(rustix::fs::fsync(dir)?)
+}
+
+/// Takes the recorder's lock; it goes with the process, whatever ends that.
+fn take_lock(dir: &OwnedFd, root: &Path) -> Result<OwnedFd> {
+    let path = root.join(LOCK);
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(dir, LOCK, flags, FILE_MODE)
+        .map_err(|e| storage(format!("lock file {}", path.display()), e))?;
+    match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let mut holder = [0; 20];
+            let n = rustix::io::pread(&fd, &mut holder, 0).unwrap_or(0);
+            let holder = String::from_utf8_lossy(&holder[..n]);
+            let who = match holder.trim().parse::<u32>() {
+                Ok(pid) => format!("process {pid}"),
+                Err(_) => "another process".to_owned(),
+            };
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("recordings root {} is in use by {who}", root.display()),
+            )
+            .with_hint("stop that recorder, or give this one a root of its own"));
+        }
+        Err(e) => return Err(storage(format!("lock {}", path.display()), e)),
+    }
+    // The number is for people; that it may not fit on a full disk does not matter.
+    let pid = format!("{}\n", std::process::id());
+    if rustix::fs::ftruncate(&fd, 0).is_ok() {
+        let _ = rustix::io::pwrite(&fd, pid.as_bytes(), 0);
+    }
+    Ok(fd)
+}

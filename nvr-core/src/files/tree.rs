@@ -1,0 +1,241 @@
+//! The tree as the recorder sees it: makes segment files, knows which grow, and whether it can.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::io::Errno;
+
+use super::dirs::{self, Access};
+use super::fault::storage;
+use super::growing::{GrowingSegment, Registry};
+use super::naming::SegmentName;
+use super::recover::{Recovered, recover};
+use super::root::{Root, Usage};
+use super::segment_file::{FragmentedFile, PlainFile};
+use super::sync::{SyncPolicy, Syncer, Target};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{CameraId, RunId};
+use crate::segment::{Container, SegmentFile, SegmentFiles, SegmentStart};
+
+/// Names tried for one segment; more than one is needed only when a file of the name is there already.
+const NAME_TRIES: u32 = 10_000;
+
+/// The recordings tree. Cloning is cheap; all clones are one tree.
+#[derive(Debug, Clone)]
+pub struct Tree(Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    root: Root,
+    policy: SyncPolicy,
+    syncer: Option<Syncer>,
+    pub(super) registry: Registry,
+    /// The last name given to each camera, so that none is given twice even if the file was deleted since.
+    last: Mutex<HashMap<CameraId, (RunId, i64)>>,
+    /// Files left as after a crash by a fault of the storage while this process lives on.
+    abandoned: Mutex<Vec<(SegmentName, SegmentStart)>>,
+}
+
+impl Tree {
+    /// A tree below a root, which need not be there yet.
+    ///
+    /// # Errors
+    /// `Internal` when the sync thread cannot be started.
+    pub fn new(root: Root, policy: SyncPolicy) -> Result<Self> {
+        let syncer = match policy {
+            SyncPolicy::Close => None,
+            SyncPolicy::Every(every) => Some(Syncer::start(every)?),
+        };
+        Ok(Self(Arc::new(Shared {
+            root,
+            policy,
+            syncer,
+            registry: Registry::default(),
+            last: Mutex::default(),
+            abandoned: Mutex::default(),
+        })))
+    }
+
+    /// The root.
+    #[must_use]
+    pub fn root(&self) -> &Root {
+        &self.0.root
+    }
+
+    /// When growing segments are synced.
+    #[must_use]
+    pub fn sync_policy(&self) -> SyncPolicy {
+        self.0.policy
+    }
+
+    /// Whether segments can be made now; see [`Root::probe`]. To be asked again and again after a storage
+    /// fault, off the streaming threads.
+    ///
+    /// # Errors
+    /// As [`Root::probe`].
+    pub fn healthy(&self) -> Result<()> {
+        self.0.root.probe()
+    }
+
+    /// Size and free space of the file system.
+    ///
+    /// # Errors
+    /// `Storage` when the root is not there.
+    pub fn usage(&self) -> Result<Usage> {
+        self.0.root.usage()
+    }
+
+    /// All segments that grow now (or are finished and not yet reported by [`indexed`](Self::indexed)), by
+    /// camera. Whoever shows them beside the index prefers the index's row of the same path.
+    #[must_use]
+    pub fn growing(&self) -> Vec<Arc<GrowingSegment>> {
+        self.0.registry.all()
+    }
+
+    /// The same of one camera, oldest first.
+    #[must_use]
+    pub fn growing_of(&self, camera: &CameraId) -> Vec<Arc<GrowingSegment>> {
+        self.0.registry.of(camera)
+    }
+
+    /// A finished segment is in the index now: it no longer counts as growing.
+    pub fn indexed(&self, camera: &CameraId, path: &Path) {
+        self.0.registry.remove(camera, path);
+    }
+
+    /// Opens a segment for reading; no symbolic link is followed below the root.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a path that is no segment's, `NotFound` when there is no such file, `Storage`
+    /// when the root is not there or the file cannot be opened.
+    pub fn open_file(&self, path: &Path) -> Result<File> {
+        let name = segment_name(path)?;
+        open_existing(&self.0.root, &name, Access::Read)
+    }
+
+    /// Mends the files that storage faults of this process's life left behind, once the storage is back.
+    /// What cannot be mended yet stays for the next call. May take some seconds.
+    #[must_use]
+    pub fn recover_abandoned(&self) -> Vec<Recovered> {
+        let waiting = std::mem::take(&mut *self.0.lock_abandoned());
+        let mut done = Vec::new();
+        for (name, start) in waiting {
+            match recover(&self.0.root, &name.path(), Some(&start)) {
+                Ok(recovered) => done.push(recovered),
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => {
+                    tracing::warn!(path = %name, error = %e, "cannot mend a segment yet");
+                    self.0.lock_abandoned().push((name, start));
+                }
+            }
+        }
+        done
+    }
+
+    /// Whether files wait for [`recover_abandoned`](Self::recover_abandoned).
+    #[must_use]
+    pub fn has_abandoned(&self) -> bool {
+        !self.0.lock_abandoned().is_empty()
+    }
+}
+
+impl Shared {
+    fn lock_abandoned(&self) -> std::sync::MutexGuard<'_, Vec<(SegmentName, SegmentStart)>> {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A segment was dropped without being finished.
+    pub(super) fn abandon(&self, name: &SegmentName, start: &SegmentStart) {
+        self.registry.remove(&start.camera, &name.path());
+        self.lock_abandoned().push((name.clone(), start.clone()));
+    }
+
+    /// A name that was never given before.
+    fn fresh_name(&self, start: &SegmentStart) -> SegmentName {
+        let name = SegmentName::of(start);
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match last.get(&start.camera) {
+            Some(&(run, ms)) if run == start.run && ms >= name.start_ms() => name.at_ms(ms.saturating_add(1)),
+            _ => name,
+        }
+    }
+}
+
+impl SegmentFiles for Tree {
+    fn create(&self, start: &SegmentStart) -> Result<Box<dyn SegmentFile>> {
+        let shared = &self.0;
+        let root = shared.root.dir_for_writing()?;
+        let mut name = shared.fresh_name(start);
+        let mut tries = 0;
+        let (file, folders) = loop {
+            match dirs::create_segment(&root, &name) {
+                Ok(made) => break made,
+                Err(Errno::EXIST) if tries < NAME_TRIES => {
+                    tries += 1;
+                    name = name.next();
+                }
+                Err(e) => {
+                    return Err(storage(
+                        format!("create {}", shared.full_path(&name).display()),
+                        e,
+                    ));
+                }
+            }
+        };
+        shared
+            .last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(start.camera.clone(), (name.run, name.start_ms()));
+        let target = Target::new(file, folders);
+        if let Some(syncer) = &shared.syncer {
+            syncer.add(&target);
+        }
+        let growing = Arc::new(GrowingSegment::new(start.clone(), name.path()));
+        shared.registry.add(&growing);
+        let shared = Arc::clone(shared);
+        Ok(match start.container {
+            Container::Fmp4 => Box::new(FragmentedFile::new(shared, name, target, growing)),
+            Container::Mp4 | Container::Matroska => Box::new(PlainFile::new(shared, name, target, growing)),
+        })
+    }
+}
+
+impl Shared {
+    pub(super) fn full_path(&self, name: &SegmentName) -> PathBuf {
+        self.root.path().join(name.path())
+    }
+
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+}
+
+/// The parsed name of a path that must be a segment's.
+pub(super) fn segment_name(path: &Path) -> Result<SegmentName> {
+    SegmentName::parse(path).ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{} is not the path of a segment", path.display()),
+        )
+        .with_hint("{camera}/{YYYY-MM-DD}/{HH-MM-SS.mmm}Z-{run}.mp4 or .mkv, relative to the recordings root")
+    })
+}
+
+/// Opens an existing file below a root that is there.
+pub(super) fn open_existing(root: &Root, name: &SegmentName, access: Access) -> Result<File> {
+    let dir = match access {
+        Access::Read => root.dir()?,
+        Access::Write => root.dir_for_writing()?,
+    };
+    dirs::open_segment(&dir, name, access).map_err(|e| {
+        let what = format!("open {}", root.path().join(name.path()).display());
+        match e {
+            // The root was seen to be there: it is the file that is missing.
+            Errno::NOENT => Error::io(what, e.into()),
+            e => storage(what, e),
+        }
+    })
+}

@@ -1,0 +1,150 @@
+//! Why a source failed, in the recorder's words: from GStreamer's errors to a [`Cause`].
+
+use gst::prelude::*;
+
+use crate::error::{Error, ErrorKind};
+use crate::event::{Cause, CauseKind};
+use crate::source::SourceSpec;
+
+/// Errors that the sources of this crate put on the bus themselves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, gst::glib::ErrorDomain)]
+#[error_domain(name = "NvrSource")]
+pub(crate) enum SourceError {
+    /// Not of a kind that can be recorded.
+    Unsupported,
+    /// The stream ended.
+    Ended,
+    /// The stream broke its own format or a limit.
+    Bad,
+    /// A fault in this program.
+    Internal,
+}
+
+impl gst::MessageErrorDomain for SourceError {}
+
+/// Puts an error on the bus in the name of `bin`.
+pub(super) fn post(bin: &gst::Bin, kind: SourceError, message: &str) {
+    let _ = bin.post_message(gst::message::Error::builder(kind, message).src(bin).build());
+}
+
+/// What an error on the bus means. `debug` is GStreamer's debug string; it is looked at and never shown.
+///
+/// The message holds the address without credentials and no text from the network but the server's own reason.
+pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &SourceSpec) -> Cause {
+    let debug = debug.unwrap_or_default();
+    if let Some(own) = error.kind::<SourceError>() {
+        let kind = match own {
+            SourceError::Unsupported => CauseKind::Unsupported,
+            SourceError::Ended => CauseKind::StreamEnded,
+            SourceError::Bad => CauseKind::BadStream,
+            SourceError::Internal => CauseKind::Internal,
+        };
+        return Cause::new(kind, format!("{spec}: {}", error.message()));
+    }
+    let (kind, words) = if let Some(e) = error.kind::<gst::ResourceError>() {
+        resource(e, debug, spec)
+    } else if let Some(e) = error.kind::<gst::StreamError>() {
+        stream(e, debug)
+    } else if let Some(e) = error.kind::<gst::CoreError>() {
+        match e {
+            gst::CoreError::MissingPlugin => (CauseKind::Unsupported, "a GStreamer plugin is missing"),
+            gst::CoreError::Negotiation => (CauseKind::Unsupported, "the stream's format cannot be handled"),
+            _ => (CauseKind::Internal, "GStreamer failed"),
+        }
+    } else {
+        (CauseKind::Unknown, "GStreamer failed")
+    };
+    let detail = clean(error.message(), spec);
+    Cause::new(kind, format!("{spec}: {words} ({detail})"))
+}
+
+/// What a source that could not be built means.
+pub(crate) fn cause_of_build(error: &Error, spec: &SourceSpec) -> Cause {
+    let local = is_device(spec);
+    let kind = match error.kind() {
+        ErrorKind::Unsupported => CauseKind::Unsupported,
+        ErrorKind::Unauthorized => CauseKind::Unauthorized,
+        _ if local => CauseKind::Device,
+        ErrorKind::NotFound => CauseKind::StreamNotFound,
+        ErrorKind::Internal => CauseKind::Internal,
+        _ => CauseKind::Unreachable,
+    };
+    Cause::new(kind, format!("{error}"))
+}
+
+fn is_device(spec: &SourceSpec) -> bool {
+    matches!(spec, SourceSpec::V4l2(_) | SourceSpec::Libcamera(_))
+}
+
+fn resource(e: gst::ResourceError, debug: &str, spec: &SourceSpec) -> (CauseKind, &'static str) {
+    use gst::ResourceError as R;
+    if is_device(spec) {
+        return (
+            CauseKind::Device,
+            match e {
+                R::NotFound => "no such device",
+                R::Busy => "the device is used by another program",
+                R::OpenRead | R::OpenReadWrite => "the device cannot be opened",
+                R::Read => "the device is gone",
+                _ => "the device failed",
+            },
+        );
+    }
+    match e {
+        R::NotAuthorized => (CauseKind::Unauthorized, "the camera refuses user or password"),
+        R::NotFound => (CauseKind::StreamNotFound, "no such stream at this address"),
+        // rtspsrc: the connection was made and nothing was answered in time.
+        R::Read => (CauseKind::Unreachable, "the camera does not answer"),
+        R::OpenRead | R::OpenReadWrite | R::OpenWrite if status(debug).is_none() => {
+            (CauseKind::Unreachable, "the camera cannot be reached")
+        }
+        R::Write => (CauseKind::Unreachable, "the connection broke"),
+        R::Settings => (CauseKind::Unsupported, "the camera refuses the transport"),
+        _ => match status(debug) {
+            Some(401 | 403 | 407) => (CauseKind::Unauthorized, "the camera refuses user or password"),
+            Some(404 | 410 | 454) => (CauseKind::StreamNotFound, "no such stream at this address"),
+            Some(461) => (CauseKind::Unsupported, "the camera refuses the transport"),
+            Some(453 | 503) => (CauseKind::Unreachable, "the camera serves too many clients"),
+            _ => (CauseKind::Unreachable, "the camera cannot be reached"),
+        },
+    }
+}
+
+fn stream(e: gst::StreamError, debug: &str) -> (CauseKind, &'static str) {
+    use gst::StreamError as S;
+    match e {
+        S::TypeNotFound | S::WrongType | S::CodecNotFound => {
+            (CauseKind::Unsupported, "the stream is of no kind that can be recorded")
+        }
+        // rtspsrc, when no stream of the description was selected.
+        _ if debug.contains("No supported stream was found") || debug.contains("more transport protocols") => {
+            (CauseKind::Unsupported, "the camera offers no H.264 or H.265 video")
+        }
+        _ => (CauseKind::BadStream, "the stream is broken"),
+    }
+}
+
+/// The status code in debug strings like `Not Found (404)`.
+fn status(debug: &str) -> Option<u16> {
+    debug.split('(').skip(1).find_map(|part| {
+        let digits = part.split(')').next()?;
+        (digits.len() == 3).then(|| digits.parse().ok()).flatten()
+    })
+}
+
+/// One line of bounded length without the password.
+fn clean(text: &str, spec: &SourceSpec) -> String {
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+    let credentials = match spec {
+        SourceSpec::Rtsp(s) => s.credentials.as_ref(),
+        SourceSpec::Mjpeg(s) => s.credentials.as_ref(),
+        _ => None,
+    };
+    if let Some(c) = credentials {
+        let password = c.password.expose();
+        if !password.is_empty() {
+            line = line.replace(password, "***");
+        }
+    }
+    line
+}

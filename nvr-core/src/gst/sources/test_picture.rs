@@ -1,0 +1,117 @@
+//! Draws clock and frame number into test pictures, for people and for machines. Bytes only: it needs no fonts
+//! library, which is often absent where a recorder runs.
+
+/// Digits, `:`, `.`, `-`, `#` and space as 5 by 7 dots, a row per byte.
+const GLYPHS: [(u8, [u8; 7]); 15] = [
+    (b'0', [0x0E, 0x11, 0x13, 0x15, 0x19, 0x11, 0x0E]),
+    (b'1', [0x04, 0x0C, 0x04, 0x04, 0x04, 0x04, 0x0E]),
+    (b'2', [0x0E, 0x11, 0x01, 0x02, 0x04, 0x08, 0x1F]),
+    (b'3', [0x1F, 0x02, 0x04, 0x02, 0x01, 0x11, 0x0E]),
+    (b'4', [0x02, 0x06, 0x0A, 0x12, 0x1F, 0x02, 0x02]),
+    (b'5', [0x1F, 0x10, 0x1E, 0x01, 0x01, 0x11, 0x0E]),
+    (b'6', [0x06, 0x08, 0x10, 0x1E, 0x11, 0x11, 0x0E]),
+    (b'7', [0x1F, 0x01, 0x02, 0x04, 0x08, 0x08, 0x08]),
+    (b'8', [0x0E, 0x11, 0x11, 0x0E, 0x11, 0x11, 0x0E]),
+    (b'9', [0x0E, 0x11, 0x11, 0x0F, 0x01, 0x02, 0x0C]),
+    (b':', [0x00, 0x0C, 0x0C, 0x00, 0x0C, 0x0C, 0x00]),
+    (b'.', [0x00, 0x00, 0x00, 0x00, 0x00, 0x0C, 0x0C]),
+    (b'-', [0x00, 0x00, 0x00, 0x1F, 0x00, 0x00, 0x00]),
+    (b'#', [0x0A, 0x0A, 0x1F, 0x0A, 0x1F, 0x0A, 0x0A]),
+    (b' ', [0; 7]),
+];
+
+const WHITE: u8 = 235;
+const BLACK: u8 = 16;
+
+/// The luma plane of a picture.
+pub(crate) struct Luma<'a> {
+    pub data: &'a mut [u8],
+    pub stride: usize,
+    pub width: usize,
+    pub height: usize,
+}
+
+impl Luma<'_> {
+    fn fill(&mut self, x: usize, y: usize, width: usize, height: usize, value: u8) {
+        let end = (x + width).min(self.width);
+        for row in y..(y + height).min(self.height) {
+            let line = row * self.stride;
+            if let Some(dots) = self.data.get_mut(line + x.min(end)..line + end) {
+                dots.fill(value);
+            }
+        }
+    }
+
+    /// White text on black, cut at the right edge.
+    pub(crate) fn text(&mut self, x: usize, y: usize, scale: usize, text: &str) {
+        self.fill(x, y, text.len() * 6 * scale + scale, 9 * scale, BLACK);
+        for (i, c) in text.bytes().enumerate() {
+            let rows = GLYPHS.iter().find(|g| g.0 == c).map_or([0x1F; 7], |g| g.1);
+            for (dy, row) in rows.iter().enumerate() {
+                for dx in (0..5).filter(|dx| row & (0x10 >> dx) != 0) {
+                    let (px, py) = (x + scale + (i * 6 + dx) * scale, y + (dy + 1) * scale);
+                    self.fill(px, py, scale, scale, WHITE);
+                }
+            }
+        }
+    }
+
+    /// A number as blocks along the bottom edge, the highest bit at the left: white is 1.
+    /// Nothing is drawn where there is no room.
+    pub(crate) fn bars(&mut self, number: u64) {
+        let Some((block, y)) = bars_at(self.width, self.height) else {
+            return;
+        };
+        for bit in 0..BITS {
+            let on = number >> (BITS - 1 - bit) & 1 == 1;
+            self.fill(bit * block, y, block, block, if on { WHITE } else { BLACK });
+        }
+    }
+}
+
+/// Bits of [`Luma::bars`]: 16 of the frame number, 48 of the Unix time in milliseconds.
+const BITS: usize = 64;
+
+fn bars_at(width: usize, height: usize) -> Option<(usize, usize)> {
+    let block = (width / BITS).min(16);
+    (block >= 4 && height >= 4 * block).then(|| (block, height - block))
+}
+
+/// Packs what the bars show.
+pub(crate) fn pack(frame: u64, unix_ms: u64) -> u64 {
+    (frame & 0xFFFF) << 48 | (unix_ms & 0xFFFF_FFFF_FFFF)
+}
+
+/// Reads [`Luma::bars`] back from a decoded picture of the same size: frame number (16 bits) and Unix time in
+/// milliseconds.
+#[cfg(test)]
+pub(crate) fn read_bars(data: &[u8], stride: usize, width: usize, height: usize) -> Option<(u16, u64)> {
+    let (block, y) = bars_at(width, height)?;
+    let mut number = 0u64;
+    for bit in 0..BITS {
+        let dot = *data.get((y + block / 2) * stride + bit * block + block / 2)?;
+        number = number << 1 | u64::from(dot > 128);
+    }
+    Some(((number >> 48) as u16, number & 0xFFFF_FFFF_FFFF))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_read_back_and_small_pictures_are_left_alone() {
+        let mut data = vec![100; 640 * 360];
+        let mut luma = Luma { data: &mut data, stride: 640, width: 640, height: 360 };
+        luma.text(8, 8, 3, "2026-01-02 03:04:05.678 #123456789012345678901234567890");
+        luma.bars(pack(0x1_2345, 1_790_000_000_123));
+        assert_eq!(read_bars(&data, 640, 640, 360), Some((0x2345, 1_790_000_000_123)));
+        assert!(data.contains(&WHITE));
+
+        let mut small = vec![100; 32 * 16];
+        let mut luma = Luma { data: &mut small, stride: 32, width: 32, height: 16 };
+        luma.bars(u64::MAX);
+        luma.text(8, 14, 3, "0");
+        assert_eq!(read_bars(&small, 32, 32, 16), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! A small RTSP camera for tests.
+
+use std::sync::mpsc;
+
+use gst_rtsp_server::prelude::*;
+
+/// A server with one stream at `/cam`; stopped when dropped.
+pub(crate) struct RtspCamera {
+    pub port: u16,
+    main: glib::MainLoop,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl RtspCamera {
+    /// Serves a launch line whose payloaders are `pay0`, `pay1`, …; with a user and a password if given.
+    pub(crate) fn serve(launch: &str, login: Option<(&str, &str)>) -> Self {
+        crate::gst::init().unwrap();
+        let context = glib::MainContext::new();
+        let main = glib::MainLoop::new(Some(&context), false);
+        let (launch, login) =
+            (launch.to_owned(), login.map(|(u, p)| (u.to_owned(), p.to_owned())));
+        let (tell, told) = mpsc::channel();
+        let looping = main.clone();
+        let thread = std::thread::spawn(move || {
+            context
+                .with_thread_default(|| {
+                    let server = gst_rtsp_server::RTSPServer::new();
+                    server.set_address("127.0.0.1");
+                    server.set_service("0");
+                    let factory = gst_rtsp_server::RTSPMediaFactory::new();
+                    factory.set_launch(&launch);
+                    factory.set_shared(true);
+                    if let Some((user, password)) = &login {
+                        let auth = gst_rtsp_server::RTSPAuth::new();
+                        let role = "user";
+                        let token = gst_rtsp_server::RTSPToken::builder()
+                            .field(gst_rtsp_server::RTSP_TOKEN_MEDIA_FACTORY_ROLE, role)
+                            .build();
+                        auth.set_supported_methods(gst_rtsp::RTSPAuthMethod::Digest);
+                        auth.add_digest(user, password, &token);
+                        server.set_auth(Some(&auth));
+                        factory.add_role_from_structure(
+                            &gst::Structure::builder(role)
+                                .field(gst_rtsp_server::RTSP_PERM_MEDIA_FACTORY_ACCESS, true)
+                                .field(gst_rtsp_server::RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, true)
+                                .build(),
+                        );
+                    }
+                    server.mount_points().unwrap().add_factory("/cam", factory);
+                    // Removed with its context.
+                    let _source = server.attach(Some(&context)).unwrap();
+                    tell.send(u16::try_from(server.bound_port()).unwrap()).unwrap();
+                    looping.run();
+                })
+                .unwrap();
+        });
+        Self { port: told.recv().unwrap(), main, thread: Some(thread) }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("rtsp://127.0.0.1:{}/cam", self.port)
+    }
+}
+
+impl Drop for RtspCamera {
+    fn drop(&mut self) {
+        self.main.quit();
+        if let Some(t) = self.thread.take() {
+            let _ = t.join();
+        }
+    }
+}

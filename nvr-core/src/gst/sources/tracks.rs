@@ -1,0 +1,335 @@
+//! Joins a source's streams to its bin: parses and times them, holds their data until it is known which tracks
+//! there are, tells that, and lets go.
+//!
+//! The one mutex here is never held while GStreamer or `on_tracks` does something that may block.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gst::prelude::*;
+
+use super::cause::{SourceError, post};
+use super::{caps_filter, make};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gst::source_bin::OnTracks;
+use crate::track::VideoCodec;
+
+/// How long the first picture waits for an audio track that was promised.
+const AUDIO_GRACE: gst::ClockTime = gst::ClockTime::from_seconds(2);
+
+/// Which track.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Video,
+    Audio,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Video => "video",
+            Self::Audio => "audio",
+        }
+    }
+}
+
+/// Holds the tracks of one bin until they are known. Owned by the handlers on the bin's elements.
+pub(super) struct Gate {
+    bin: gst::glib::WeakRef<gst::Bin>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Taken when the tracks are told.
+    on_tracks: Option<OnTracks>,
+    video: Option<Track>,
+    audio: Option<Track>,
+    expects_audio: bool,
+    grace_over: bool,
+    timer: Option<gst::SingleShotClockId>,
+}
+
+struct Track {
+    ghost: gst::glib::WeakRef<gst::GhostPad>,
+    block: Option<gst::PadProbeId>,
+    /// The first buffer is there, so the caps are known.
+    ready: bool,
+}
+
+impl State {
+    fn track(&mut self, kind: Kind) -> &mut Option<Track> {
+        match kind {
+            Kind::Video => &mut self.video,
+            Kind::Audio => &mut self.audio,
+        }
+    }
+}
+
+impl Gate {
+    /// A gate for `bin`. `expects_audio`: the first picture waits a little for an audio track.
+    pub(super) fn new(bin: &gst::Bin, on_tracks: OnTracks, expects_audio: bool) -> Arc<Self> {
+        Arc::new(Self {
+            bin: bin.downgrade(),
+            state: Mutex::new(State {
+                on_tracks: Some(on_tracks),
+                video: None,
+                audio: None,
+                expects_audio,
+                grace_over: false,
+                timer: None,
+            }),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bin, unless it is gone.
+    pub(super) fn bin(&self) -> Option<gst::Bin> {
+        self.bin.upgrade()
+    }
+
+    /// Ends the source with an error on the bus.
+    pub(super) fn fail(&self, kind: SourceError, message: &str) {
+        if let Some(bin) = self.bin() {
+            post(&bin, kind, message);
+        }
+    }
+
+    /// Corrects what was said to [`new`](Self::new).
+    pub(super) fn expect_audio(self: &Arc<Self>, expects: bool) {
+        self.state().expects_audio = expects;
+        self.settle();
+    }
+
+    /// No further track will come.
+    pub(super) fn no_more_pads(self: &Arc<Self>, what_there_is: &str) {
+        let (video, told) = {
+            let mut s = self.state();
+            s.expects_audio = s.audio.is_some();
+            (s.video.is_some(), s.on_tracks.is_none())
+        };
+        if !video && !told {
+            let there = if what_there_is.is_empty() {
+                String::new()
+            } else {
+                format!("; it has {what_there_is}")
+            };
+            self.fail(
+                SourceError::Unsupported,
+                &format!("the stream has no H.264 or H.265 video{there}"),
+            );
+            return;
+        }
+        self.settle();
+    }
+
+    /// Adds `elements` behind `from` and makes their end the ghost pad of `kind`. A second track of a kind and
+    /// any that comes after the tracks were told is thrown away.
+    ///
+    /// # Errors
+    /// `Internal` when the elements do not link.
+    pub(super) fn add(
+        self: &Arc<Self>,
+        kind: Kind,
+        from: &gst::Pad,
+        elements: &[gst::Element],
+    ) -> Result<()> {
+        let Some(bin) = self.bin() else { return Ok(()) };
+        {
+            let mut s = self.state();
+            if s.on_tracks.is_none() || s.track(kind).is_some() {
+                drop(s);
+                discard(from);
+                return Ok(());
+            }
+        }
+        let fault = |what: &str| Error::new(ErrorKind::Internal, format!("{} track: {what}", kind.name()));
+        for e in elements {
+            bin.add(e).map_err(|e| fault("cannot add an element").with_source(e))?;
+        }
+        gst::Element::link_many(elements).map_err(|e| fault("elements do not link").with_source(e))?;
+        let last = elements.last().and_then(|e| e.static_pad("src"));
+        let end = last.as_ref().unwrap_or(from);
+        let ghost = gst::GhostPad::builder_with_target(end)
+            .map_err(|e| fault("no ghost pad").with_source(e))?
+            .name(kind.name())
+            .build();
+
+        let gate = Arc::clone(self);
+        let block = ghost.add_probe(
+            gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
+            move |_, _| {
+                gate.arrived(kind);
+                gst::PadProbeReturn::Ok
+            },
+        );
+        let gate = Arc::clone(self);
+        ghost.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            match info.event() {
+                Some(event) => gate.passing(kind, event),
+                None => gst::PadProbeReturn::Ok,
+            }
+        });
+        *self.state().track(kind) = Some(Track {
+            ghost: ghost.downgrade(),
+            block,
+            ready: false,
+        });
+        ghost
+            .set_active(true)
+            .and_then(|()| bin.add_pad(&ghost))
+            .map_err(|e| fault("no ghost pad on the bin").with_source(e))?;
+        for e in elements.iter().rev() {
+            e.sync_state_with_parent()
+                .map_err(|e| fault("an element does not start").with_source(e))?;
+        }
+        if let Some(sink) = elements.first().and_then(|e| e.static_pad("sink")) {
+            from.link(&sink)
+                .map_err(|e| fault("the stream does not link").with_source(e))?;
+        }
+        Ok(())
+    }
+
+    /// An event before the tracks are told: an end of the video then is an error, of the audio means none.
+    fn passing(self: &Arc<Self>, kind: Kind, event: &gst::EventRef) -> gst::PadProbeReturn {
+        if self.state().on_tracks.is_none() {
+            return gst::PadProbeReturn::Remove;
+        }
+        if event.type_() == gst::EventType::Eos {
+            match kind {
+                Kind::Video => self.fail(
+                    SourceError::Ended,
+                    "the stream ended before the first picture",
+                ),
+                Kind::Audio => self.expect_audio(false),
+            }
+        }
+        gst::PadProbeReturn::Ok
+    }
+
+    /// The first buffer of a track waits at its ghost pad.
+    fn arrived(self: &Arc<Self>, kind: Kind) {
+        {
+            let mut s = self.state();
+            if let Some(track) = s.track(kind) {
+                track.ready = true;
+            }
+            let waits = kind == Kind::Video && s.expects_audio && s.timer.is_none();
+            if waits && s.on_tracks.is_some() && !s.audio.as_ref().is_some_and(|a| a.ready) {
+                s.timer = self.start_timer();
+            }
+        }
+        self.settle();
+    }
+
+    fn start_timer(self: &Arc<Self>) -> Option<gst::SingleShotClockId> {
+        let clock = gst::SystemClock::obtain();
+        let id = clock.new_single_shot_id(clock.time() + AUDIO_GRACE);
+        let gate = Arc::downgrade(self);
+        id.wait_async(move |_, _, _| {
+            // The clock's thread serves everybody: the work is done elsewhere.
+            let Some(bin) = gate.upgrade().and_then(|g| g.bin()) else {
+                return;
+            };
+            let gate = gate.clone();
+            bin.call_async(move |_| {
+                if let Some(gate) = gate.upgrade() {
+                    gate.state().grace_over = true;
+                    gate.settle();
+                }
+            });
+        })
+        .ok()?;
+        Some(id)
+    }
+
+    /// Tells the tracks if they are known now. Whoever gets here last does it; it happens once.
+    fn settle(self: &Arc<Self>) {
+        let (on_tracks, has_audio, video, audio, timer) = {
+            let mut s = self.state();
+            let audio_ready = s.audio.as_ref().is_some_and(|a| a.ready);
+            let known = audio_ready || !s.expects_audio || s.grace_over;
+            if !known || !s.video.as_ref().is_some_and(|v| v.ready) {
+                return;
+            }
+            let Some(on_tracks) = s.on_tracks.take() else {
+                return;
+            };
+            (on_tracks, audio_ready, s.video.take(), s.audio.take(), s.timer.take())
+        };
+        if let Some(timer) = timer {
+            timer.unschedule();
+        }
+        if !has_audio && let Some(ghost) = audio.as_ref().and_then(|a| a.ghost.upgrade()) {
+            tracing::warn!("audio is declared but silent: recording video only");
+            if let Some(target) = ghost.target() {
+                let _ = ghost.set_target(gst::Pad::NONE);
+                discard(&target);
+            }
+            if let Some(bin) = self.bin() {
+                let _ = bin.remove_pad(&ghost);
+            }
+        }
+        // A panic must not unwind into GStreamer's C code.
+        if catch_unwind(AssertUnwindSafe(|| on_tracks(has_audio))).is_err() {
+            self.fail(SourceError::Internal, "the recorder panicked while taking the tracks");
+        }
+        for mut track in [audio, video].into_iter().flatten() {
+            if let (Some(ghost), Some(block)) = (track.ghost.upgrade(), track.block.take()) {
+                ghost.remove_probe(block);
+            }
+        }
+    }
+}
+
+/// Throws away what a source pad sends, without an error upstream and without a sink element that would take
+/// part in the pipeline's end of stream.
+pub(super) fn discard(pad: &gst::Pad) {
+    pad.add_probe(
+        gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST | gst::PadProbeType::EVENT_DOWNSTREAM,
+        |_, _| gst::PadProbeReturn::Drop,
+    );
+}
+
+/// Parser, the caps that the recorder wants, and timestamper.
+///
+/// # Errors
+/// `Unsupported` when an element is missing.
+pub(super) fn video_chain(codec: VideoCodec) -> Result<Vec<gst::Element>> {
+    let (parse, stamp, media, format) = match codec {
+        VideoCodec::H264 => ("h264parse", "h264timestamper", "video/x-h264", "avc"),
+        VideoCodec::H265 => ("h265parse", "h265timestamper", "video/x-h265", "hvc1"),
+    };
+    let caps = gst::Caps::builder(media)
+        .field("stream-format", format)
+        .field("alignment", "au")
+        .build();
+    // The filter stands before the timestamper, which does not pass on what is wanted behind it.
+    Ok(vec![make(parse)?, caps_filter(&caps)?, make(stamp)?])
+}
+
+/// The elements that parse audio of these caps; `None` when it is of no kind that is recorded.
+///
+/// # Errors
+/// `Unsupported` when an element is missing.
+pub(super) fn audio_chain(caps: &gst::CapsRef) -> Result<Option<Vec<gst::Element>>> {
+    let Some(s) = caps.structure(0) else {
+        return Ok(None);
+    };
+    Ok(match s.name().as_str() {
+        "audio/mpeg" if matches!(s.get::<i32>("mpegversion"), Ok(2 | 4)) => Some(vec![
+            make("aacparse")?,
+            caps_filter(
+                &gst::Caps::builder("audio/mpeg")
+                    .field("mpegversion", 4)
+                    .field("stream-format", "raw")
+                    .build(),
+            )?,
+        ]),
+        "audio/x-opus" => Some(vec![make("opusparse")?]),
+        "audio/x-mulaw" | "audio/x-alaw" | "audio/x-raw" => Some(Vec::new()),
+        _ => None,
+    })
+}

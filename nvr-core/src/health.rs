@@ -1,0 +1,55 @@
+//! Whether the recorder does its job. Pure but for the handles it reads.
+
+use crate::camera::Camera;
+use crate::config::RecordMode;
+use crate::event::{CameraPhase, Cause};
+use crate::ids::CameraId;
+use crate::time::Timestamp;
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Problem {
+    /// Which camera; `None` when it concerns all.
+    pub camera: Option<CameraId>,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// The state of the whole.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Health {
+    /// Nothing is wrong.
+    pub ok: bool,
+    /// All cameras that should be recorded now are.
+    pub ready: bool,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// When this was found.
+    pub at: Timestamp,
+}
+
+pub(crate) fn assess(cameras: &[Camera], storage: Option<(Timestamp, Cause)>, at: Timestamp) -> Health {
+    let mut problems: Vec<Problem> =
+        storage.map(|(since, cause)| Problem { camera: None, since, cause }).into_iter().collect();
+    let mut ready = problems.is_empty();
+    for camera in cameras {
+        let config = camera.config();
+        let state = camera.status().state;
+        let wanted = config.enabled && config.record != RecordMode::Off;
+        let good = match config.record {
+            RecordMode::Continuous => state.phase == CameraPhase::Recording,
+            RecordMode::Manual => matches!(state.phase, CameraPhase::Standby | CameraPhase::Recording),
+            RecordMode::Off => true,
+        };
+        if wanted && !good {
+            ready = false;
+            // A camera that is just being connected is no problem yet.
+            if state.phase != CameraPhase::Connecting {
+                problems.push(Problem { camera: Some(camera.id()), since: state.since, cause: state.cause });
+            }
+        }
+    }
+    Health { ok: problems.is_empty(), ready, problems, at }
+}

@@ -1,0 +1,145 @@
+//! Where the parts of a clip lie on its time line: one shift per part and track. Pure.
+//!
+//! Each recorded file counts its decode times from its own start. The parts are put behind one another so
+//! that neither decode nor presentation of the video overlaps; the audio of a part moves with its video.
+//! Where audio would overlap (a fragment may hold a little more audio than video), it is delayed alone if
+//! that cannot be noticed, else the whole part is.
+
+use crate::error::Result;
+use crate::media::boxes::corrupt;
+use crate::time::{NS_PER_S, TimeRange, Timestamp};
+
+/// Sound so much behind the picture is below what viewers notice (ITU-R BT.1359: 125 ms).
+const MOST_AUDIO_DELAY_NS: i64 = 60_000_000;
+
+/// A stretch of a clip and the UTC that it shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct MapEntry {
+    /// Where it begins in the clip, nanoseconds.
+    pub clip_ns: i64,
+    /// UTC of that moment.
+    pub utc: Timestamp,
+    /// Length in nanoseconds.
+    pub duration_ns: i64,
+}
+
+/// First and last times of a track within a part, in its own ticks as recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct TrackEdges {
+    /// Decode time of the first sample.
+    pub first_dts: i64,
+    /// End of the last sample in decode time.
+    pub end_dts: i64,
+    /// Earliest presentation.
+    pub first_pts: i64,
+    /// End of the latest presentation.
+    pub end_pts: i64,
+}
+
+/// A part as the layout sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PartEdges {
+    pub video: TrackEdges,
+    pub audio: Option<TrackEdges>,
+    /// Presentation time as recorded of the first instant shown.
+    pub shown_pts: i64,
+    /// What is shown.
+    pub shown: TimeRange,
+}
+
+/// What to add to recorded times.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Shift {
+    pub video: i64,
+    pub audio: i64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Timeline {
+    /// Per part.
+    pub shifts: Vec<Shift>,
+    /// Presentation time of the clip's start, video ticks.
+    pub start: i64,
+    /// End of the latest video presentation, video ticks.
+    pub end: i64,
+    /// Largest time that occurs in each part, in video and audio ticks.
+    pub largest: Vec<[i64; 2]>,
+    pub mapping: Vec<MapEntry>,
+}
+
+/// Rounds to the nearest.
+pub(super) fn rescale(ticks: i64, from: u32, to: u32) -> i64 {
+    let (from, to) = (i128::from(from.max(1)), i128::from(to));
+    let n = (i128::from(ticks) * to * 2 + from).div_euclid(from * 2);
+    i64::try_from(n).unwrap_or(if n < 0 { i64::MIN } else { i64::MAX })
+}
+
+fn ns(ticks: i64, timescale: u32) -> i64 {
+    rescale(ticks, timescale, NS_PER_S as u32)
+}
+
+/// Lays the parts out. `audio_scale` is 0 without audio.
+pub(super) fn lay_out(parts: &[PartEdges], video_scale: u32, audio_scale: u32) -> Result<Timeline> {
+    checked(parts, video_scale, audio_scale).ok_or_else(|| corrupt("times of a segment are out of range"))
+}
+
+fn checked(parts: &[PartEdges], video_scale: u32, audio_scale: u32) -> Option<Timeline> {
+    let mut t = Timeline {
+        shifts: Vec::with_capacity(parts.len()),
+        start: 0,
+        end: 0,
+        largest: Vec::with_capacity(parts.len()),
+        mapping: Vec::with_capacity(parts.len()),
+    };
+    let mut video_end_dts = 0i64;
+    let mut video_end_pts: Option<i64> = None;
+    let mut audio_end = 0i64;
+    for part in parts {
+        let v = &part.video;
+        let mut shift = Shift {
+            video: video_end_dts.checked_sub(v.first_dts)?,
+            audio: 0,
+        };
+        if let Some(end) = video_end_pts {
+            shift.video = shift.video.max(end.checked_sub(v.first_pts)?);
+        }
+        shift.audio = rescale(shift.video, video_scale, audio_scale);
+        if let Some(a) = &part.audio {
+            let overlap = audio_end.checked_sub(a.first_dts.checked_add(shift.audio)?)?;
+            let first = video_end_pts.is_none();
+            if overlap > 0 && (first || ns(overlap, audio_scale) > MOST_AUDIO_DELAY_NS) {
+                shift.video = shift
+                    .video
+                    .checked_add(rescale(overlap, audio_scale, video_scale).checked_add(1)?)?;
+                shift.audio = rescale(shift.video, video_scale, audio_scale);
+            }
+            let overlap = audio_end.checked_sub(a.first_dts.checked_add(shift.audio)?)?;
+            shift.audio = shift.audio.checked_add(overlap.max(0))?;
+            audio_end = audio_end.max(a.end_dts.checked_add(shift.audio)?);
+        }
+        let shown = part.shown_pts.checked_add(shift.video)?;
+        if video_end_pts.is_none() {
+            t.start = shown;
+        }
+        video_end_dts = v.end_dts.checked_add(shift.video)?;
+        let end_pts = v.end_pts.checked_add(shift.video)?;
+        video_end_pts = Some(end_pts);
+        t.end = t.end.max(end_pts);
+        t.largest.push([video_end_dts.max(end_pts), audio_end]);
+        t.shifts.push(shift);
+        t.mapping.push(MapEntry {
+            clip_ns: ns(shown.checked_sub(t.start)?, video_scale),
+            utc: part.shown.start(),
+            duration_ns: 0,
+        });
+    }
+    // Each stretch lasts until the next begins.
+    for i in 0..t.mapping.len() {
+        let end = match t.mapping.get(i + 1) {
+            Some(next) => next.clip_ns,
+            None => ns(t.end.checked_sub(t.start)?, video_scale),
+        };
+        t.mapping[i].duration_ns = (end - t.mapping[i].clip_ns).max(0);
+    }
+    Some(t)
+}

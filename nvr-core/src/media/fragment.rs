@@ -1,0 +1,350 @@
+//! One movie fragment (`moof`, ISO/IEC 14496-12, 8.8.4 to 8.8.12): its tracks, runs and samples.
+//!
+//! Runs are read in place: a run that claims millions of samples costs nothing until they are asked for.
+
+use super::boxes::{BoxRef, Boxes, Reader, corrupt};
+use super::init::{InitSegment, SampleDefaults};
+use crate::error::Result;
+
+/// Largest `moof` that is accepted: one second of video and audio takes about 2 KiB.
+pub const MAX_MOOF_BYTES: u64 = 4 << 20;
+
+/// Most samples that a run may claim.
+const MAX_RUN_SAMPLES: u32 = 1 << 20;
+
+/// Most tracks or runs that are accepted.
+const MAX_PARTS: usize = 4096;
+
+/// Flags of a sample (14496-12, 8.8.3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SampleFlags(pub u32);
+
+impl SampleFlags {
+    /// A keyframe: independent of others, decodable from here.
+    pub const SYNC: Self = Self(0x0200_0000);
+    /// Any other frame.
+    pub const NON_SYNC: Self = Self(0x0101_0000);
+
+    /// Whether it is a sync sample: `sample_is_non_sync_sample` is 0 and `sample_depends_on` does not
+    /// say that it depends on others.
+    #[must_use]
+    pub const fn is_sync(self) -> bool {
+        self.0 & 0x0001_0000 == 0 && (self.0 >> 24) & 3 != 1
+    }
+}
+
+impl std::fmt::Debug for SampleFlags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SampleFlags({:#010x})", self.0)
+    }
+}
+
+/// One sample of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sample {
+    /// Duration in the track's timescale.
+    pub duration: u32,
+    /// Size in bytes.
+    pub size: u32,
+    /// Flags.
+    pub flags: SampleFlags,
+    /// Presentation time minus decode time in the track's timescale. Unsigned in version 0 of `trun`
+    /// by the letter; read as signed always, because writers store negative ones there too.
+    pub cts_offset: i32,
+}
+
+/// A `tfdt` box.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BaseDecodeTime {
+    /// Decode time of the first sample in the track's timescale.
+    pub value: u64,
+    /// Offset of the number from the start of the `moof`.
+    pub offset: usize,
+    /// Whether it is stored in 64 bits (version 1) rather than 32.
+    pub wide: bool,
+}
+
+/// A `trun` box.
+#[derive(Clone, Debug)]
+pub struct Run<'a> {
+    /// Where its data starts, as stored: counted from the base of the track fragment.
+    pub data_offset: Option<i32>,
+    /// Offset of the data offset field from the start of the `moof`, if there is one.
+    pub data_offset_at: Option<usize>,
+    /// Number of samples.
+    pub sample_count: u32,
+    first_flags: Option<u32>,
+    flags: u32,
+    defaults: SampleDefaults,
+    table: &'a [u8],
+}
+
+const DURATION: u32 = 0x100;
+const SIZE: u32 = 0x200;
+const FLAGS: u32 = 0x400;
+const CTS: u32 = 0x800;
+
+impl<'a> Run<'a> {
+    fn parse(b: &BoxRef<'a>, defaults: SampleDefaults) -> Result<Self> {
+        let (_, flags, mut r) = b.full()?;
+        let sample_count = r.u32()?;
+        let mut data_offset_at = None;
+        let mut data_offset = None;
+        if flags & 1 != 0 {
+            data_offset_at = Some(b.body_offset() + 8);
+            data_offset = Some(r.i32()?);
+        }
+        let first_flags = if flags & 4 != 0 { Some(r.u32()?) } else { None };
+        let row = 4 * (flags & (DURATION | SIZE | FLAGS | CTS)).count_ones() as usize;
+        if sample_count > MAX_RUN_SAMPLES {
+            return Err(corrupt(format!("a run of {sample_count} samples")));
+        }
+        let table = r.take(row * sample_count as usize)?;
+        Ok(Self {
+            data_offset,
+            data_offset_at,
+            sample_count,
+            first_flags,
+            flags,
+            defaults,
+            table,
+        })
+    }
+
+    /// The samples in decode order.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> + use<'a> {
+        let Self {
+            flags,
+            defaults,
+            first_flags,
+            ..
+        } = *self;
+        let mut r = Reader::new(self.table);
+        (0..self.sample_count).map(move |i| {
+            // The table was measured when the run was parsed: reading it does not fail.
+            let mut field = |bit: u32, default: u32| {
+                if flags & bit != 0 {
+                    r.u32().unwrap_or(default)
+                } else {
+                    default
+                }
+            };
+            let duration = field(DURATION, defaults.duration);
+            let size = field(SIZE, defaults.size);
+            let own_flags = field(FLAGS, defaults.flags);
+            let cts = field(CTS, 0);
+            Sample {
+                duration,
+                size,
+                flags: SampleFlags(if i == 0 {
+                    first_flags.unwrap_or(own_flags)
+                } else {
+                    own_flags
+                }),
+                cts_offset: cts as i32,
+            }
+        })
+    }
+
+    /// Sum of the samples' durations in the track's timescale.
+    #[must_use]
+    pub fn duration(&self) -> u64 {
+        if self.flags & DURATION == 0 {
+            u64::from(self.defaults.duration) * u64::from(self.sample_count)
+        } else {
+            self.samples().map(|s| u64::from(s.duration)).sum()
+        }
+    }
+
+    /// Sum of the samples' sizes in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        if self.flags & SIZE == 0 {
+            u64::from(self.defaults.size) * u64::from(self.sample_count)
+        } else {
+            self.samples().map(|s| u64::from(s.size)).sum()
+        }
+    }
+}
+
+/// A `traf` box: the fragment's part of one track.
+#[derive(Clone, Debug)]
+pub struct TrackFragment<'a> {
+    /// Track id.
+    pub track_id: u32,
+    /// Absolute file offset that data offsets count from, if given.
+    pub base_data_offset: Option<u64>,
+    /// Whether data offsets count from the start of the `moof` (as everything written here does).
+    pub default_base_is_moof: bool,
+    /// `tfdt`.
+    pub base_decode_time: Option<BaseDecodeTime>,
+    /// `trun` boxes in order.
+    pub runs: Vec<Run<'a>>,
+}
+
+impl TrackFragment<'_> {
+    /// Number of samples.
+    #[must_use]
+    pub fn sample_count(&self) -> u64 {
+        self.runs.iter().map(|r| u64::from(r.sample_count)).sum()
+    }
+
+    /// Sum of the samples' durations in the track's timescale.
+    #[must_use]
+    pub fn duration(&self) -> u64 {
+        self.runs.iter().map(Run::duration).sum()
+    }
+
+    /// Sum of the samples' sizes in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.runs.iter().map(Run::size).sum()
+    }
+
+    /// All samples in decode order.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> {
+        self.runs.iter().flat_map(Run::samples)
+    }
+
+    /// The first sample in decode order.
+    #[must_use]
+    pub fn first_sample(&self) -> Option<Sample> {
+        self.samples().next()
+    }
+
+    /// Whether its first sample is a sync sample.
+    #[must_use]
+    pub fn starts_with_keyframe(&self) -> bool {
+        self.first_sample().is_some_and(|s| s.flags.is_sync())
+    }
+}
+
+/// A parsed `moof`.
+#[derive(Clone, Debug)]
+pub struct MovieFragment<'a> {
+    /// Number in `mfhd`.
+    pub sequence: u32,
+    /// Offset of that number from the start of the `moof`.
+    pub sequence_at: usize,
+    /// Track fragments in file order.
+    pub tracks: Vec<TrackFragment<'a>>,
+}
+
+impl<'a> MovieFragment<'a> {
+    /// Parses a whole `moof` box, header included; `init` gives the defaults of `trex`.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is not a `moof` or something in it is cut or impossible.
+    pub fn parse(moof: &'a [u8], init: &InitSegment) -> Result<Self> {
+        Self::parse_with(moof, |id| init.track(id).map(|t| t.defaults).unwrap_or_default())
+            .map_err(|e| e.context("moof"))
+    }
+
+    fn parse_with(moof: &'a [u8], defaults: impl Fn(u32) -> SampleDefaults) -> Result<Self> {
+        let outer = Boxes::new(moof).next().ok_or_else(|| corrupt("empty"))??;
+        if outer.kind() != b"moof" {
+            return Err(corrupt(format!("box '{}' in its place", outer.kind())));
+        }
+        let mut fragment = Self {
+            sequence: 0,
+            sequence_at: 0,
+            tracks: Vec::new(),
+        };
+        let base = outer.body_offset();
+        for b in outer.children() {
+            let b = b?;
+            match &b.kind().0 {
+                b"mfhd" => {
+                    fragment.sequence = b.full()?.2.u32()?;
+                    fragment.sequence_at = base + b.body_offset() + 4;
+                }
+                b"traf" => fragment.tracks.push(parse_traf(&b, base, &defaults)?),
+                _ => {}
+            }
+            if fragment.tracks.len() > MAX_PARTS {
+                return Err(corrupt("too many tracks"));
+            }
+        }
+        if fragment.sequence_at == 0 {
+            return Err(corrupt("no 'mfhd'"));
+        }
+        Ok(fragment)
+    }
+
+    /// The part of a track; the first, should there be several.
+    #[must_use]
+    pub fn track(&self, id: u32) -> Option<&TrackFragment<'a>> {
+        self.tracks.iter().find(|t| t.track_id == id)
+    }
+
+    /// Sum of all samples' sizes in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.tracks.iter().map(TrackFragment::size).sum()
+    }
+}
+
+fn parse_traf<'a>(
+    traf: &BoxRef<'a>,
+    base: usize,
+    defaults: &impl Fn(u32) -> SampleDefaults,
+) -> Result<TrackFragment<'a>> {
+    let base = base + traf.body_offset();
+    let mut header = None;
+    let mut base_decode_time = None;
+    let mut runs = Vec::new();
+    for b in traf.children() {
+        let mut b = b?;
+        b.offset += base;
+        match &b.kind().0 {
+            b"tfhd" => {
+                let (_, flags, mut r) = b.full()?;
+                let track_id = r.u32()?;
+                let mut d = defaults(track_id);
+                let base_data_offset = if flags & 0x01 != 0 { Some(r.u64()?) } else { None };
+                if flags & 0x02 != 0 {
+                    d.description_index = r.u32()?;
+                }
+                if flags & 0x08 != 0 {
+                    d.duration = r.u32()?;
+                }
+                if flags & 0x10 != 0 {
+                    d.size = r.u32()?;
+                }
+                if flags & 0x20 != 0 {
+                    d.flags = r.u32()?;
+                }
+                header = Some((track_id, base_data_offset, flags & 0x02_0000 != 0, d));
+            }
+            b"tfdt" => {
+                let (version, _, mut r) = b.full()?;
+                base_decode_time = Some(BaseDecodeTime {
+                    value: if version == 1 {
+                        r.u64()?
+                    } else {
+                        u64::from(r.u32()?)
+                    },
+                    offset: b.body_offset() + 4,
+                    wide: version == 1,
+                });
+            }
+            b"trun" => {
+                let d = header.ok_or_else(|| corrupt("'trun' before 'tfhd'"))?.3;
+                runs.push(Run::parse(&b, d)?);
+                if runs.len() > MAX_PARTS {
+                    return Err(corrupt("too many runs"));
+                }
+            }
+            _ => {}
+        }
+    }
+    let (track_id, base_data_offset, default_base_is_moof, _) =
+        header.ok_or_else(|| corrupt("'traf' without 'tfhd'"))?;
+    Ok(TrackFragment {
+        track_id,
+        base_data_offset,
+        default_base_is_moof,
+        base_decode_time,
+        runs,
+    })
+}

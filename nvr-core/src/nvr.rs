@@ -1,0 +1,420 @@
+//! The recorder: it wires the rooms together.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::Archive;
+use crate::camera::{self, Camera, Command, Context};
+
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{CameraConfig, Config, ConfigDiff};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Cause, CauseKind, Event, EventKind};
+use crate::events::{EventBus, EventStream};
+use crate::files::Tree;
+use crate::health::{self, Health};
+use crate::ids::CameraId;
+use crate::store::Store;
+use crate::time::Timestamp;
+
+/// How often a disk at fault is looked at, and one that seems well is made sure of.
+const STORAGE_LOOK: Duration = Duration::from_secs(2);
+/// How often old events are cleared from the index.
+const EVENTS_PRUNE: Duration = Duration::from_hours(1);
+
+/// Prepares a recorder.
+#[derive(Debug)]
+pub struct NvrBuilder {
+    config: Config,
+    clock: SharedClock,
+}
+
+impl NvrBuilder {
+    /// Another clock than the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens recordings root and index, mends what a crash left, and starts the cameras. Returns as soon as
+    /// they are starting; [`Camera::state`] tells how each one fares.
+    ///
+    /// # Errors
+    /// `Storage` when the root is missing, not ours, in use by another recorder or not writable; `Corrupt`
+    /// when the index cannot be used; `Unsupported` when GStreamer is missing parts.
+    pub async fn start(self) -> Result<Nvr> {
+        Nvr::start(self.config, self.clock).await
+    }
+}
+
+/// A running recorder. Cheap to clone; it runs until [`shutdown`](Self::shutdown).
+///
+/// What can be asked of recorded footage (timeline, segments, exports, playlists, pictures) is in
+/// [`Archive`], to which this dereferences: `nvr.timeline(…)`.
+#[derive(Clone, Debug)]
+pub struct Nvr(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    archive: Archive,
+    context: Context,
+    tree: Arc<Tree>,
+    config: RwLock<Arc<Config>>,
+    cameras: RwLock<HashMap<CameraId, Camera>>,
+    /// Held while cameras are added, removed or configured, so that two such calls do not interleave.
+    changes: AsyncMutex<()>,
+    storage_fault: Mutex<Option<(Timestamp, Cause)>>,
+    started: Timestamp,
+    stop: CancellationToken,
+}
+
+impl Deref for Nvr {
+    type Target = Archive;
+    fn deref(&self) -> &Archive {
+        &self.0.archive
+    }
+}
+
+/// What a stop brought to an end in order, and what not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ShutdownReport {
+    /// Cameras whose last segment was closed and indexed.
+    pub clean: Vec<CameraId>,
+    /// Cameras that were cut: their last segment is mended at the next start.
+    pub cut: Vec<CameraId>,
+}
+
+impl Nvr {
+    /// Prepares a recorder for a configuration.
+    #[must_use]
+    pub fn builder(config: Config) -> NvrBuilder {
+        NvrBuilder { config, clock: SystemClock::shared() }
+    }
+
+    async fn start(config: Config, clock: SharedClock) -> Result<Self> {
+        let opened = {
+            let (config, clock) = (config.clone(), clock.clone());
+            blocking(move || open(&config, &clock)).await?
+        };
+        let Opened { store, tree, recovered } = opened;
+        let events = Arc::new(EventBus::new(clock.clone()));
+        let (storage_tx, storage_rx) = mpsc::unbounded_channel();
+        let context = Context {
+            clock: clock.clone(),
+            store: store.clone(),
+            files: tree.clone(),
+            events: events.clone(),
+            turns: Arc::new(Semaphore::new(config.recorder.max_starting)),
+            manual: Arc::new(Semaphore::new(config.recorder.max_manual)),
+            storage: storage_tx,
+        };
+        let archive = Archive::of_recorder(&config, store.clone(), tree.clone(), clock.clone());
+        let nvr = Self(Arc::new(Inner {
+            archive,
+            context,
+            tree,
+            cameras: RwLock::default(),
+            changes: AsyncMutex::new(()),
+            storage_fault: Mutex::new(None),
+            started: clock.now(),
+            stop: CancellationToken::new(),
+            config: RwLock::new(Arc::new(config.clone())),
+        }));
+        for event in recovered {
+            nvr.0.publish(event).await;
+        }
+        tokio::spawn(watch_storage(Arc::downgrade(&nvr.0), storage_rx, nvr.0.stop.clone()));
+        tokio::spawn(housekeeping(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        for camera in config.cameras {
+            nvr.begin(camera).await?;
+        }
+        Ok(nvr)
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.0.config()
+    }
+
+    /// The clock that everything here goes by.
+    #[must_use]
+    pub fn clock(&self) -> SharedClock {
+        self.0.context.clock.clone()
+    }
+
+    /// When this recorder started.
+    #[must_use]
+    pub fn started(&self) -> Timestamp {
+        self.0.started
+    }
+
+    /// All cameras, by id.
+    #[must_use]
+    pub fn cameras(&self) -> Vec<Camera> {
+        self.0.cameras()
+    }
+
+    /// One camera.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that id.
+    pub fn camera(&self, id: &CameraId) -> Result<Camera> {
+        let cameras = self.0.cameras.read().unwrap_or_else(PoisonError::into_inner);
+        cameras.get(id).cloned().ok_or_else(|| no_camera(id))
+    }
+
+    /// Adds a camera and starts it, until the recorder ends (the configuration file is not written).
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the id is taken.
+    pub async fn add_camera(&self, config: CameraConfig) -> Result<Camera> {
+        let _one_at_a_time = self.0.changes.lock().await;
+        let camera = self.begin(config.clone()).await?;
+        self.0.change_config(|c| c.cameras.push(config));
+        Ok(camera)
+    }
+
+    /// Stops a camera and forgets it; its footage stays.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that id.
+    pub async fn remove_camera(&self, id: &CameraId) -> Result<()> {
+        let _one_at_a_time = self.0.changes.lock().await;
+        self.end(id, CauseKind::ConfigChanged, "the camera was removed").await?;
+        self.0.change_config(|c| c.cameras.retain(|k| &k.id != id));
+        Ok(())
+    }
+
+    /// Puts a new configuration in force; only cameras that changed are touched.
+    ///
+    /// # Errors
+    /// An error of the index; cameras that were not reached yet keep running as before.
+    pub async fn reload(&self, new: Config) -> Result<ConfigDiff> {
+        let _one_at_a_time = self.0.changes.lock().await;
+        let old = self.config();
+        let diff = ConfigDiff::between(&old, &new);
+        for id in &diff.removed {
+            self.end(id, CauseKind::ConfigChanged, "the camera was removed").await?;
+        }
+        for camera in &new.cameras {
+            if diff.added.contains(&camera.id) {
+                self.begin(camera.clone()).await?;
+            } else if diff.changed.contains(&camera.id) {
+                let handle = self.camera(&camera.id)?;
+                self.0.context.store.upsert_camera(&camera.id, Some(&camera.name), self.clock().now()).await?;
+                handle.config.store(Arc::new(camera.clone()));
+                handle.send(Command::Configure(Box::new(camera.clone())))?;
+            }
+        }
+        let mut in_force = new;
+        // What needs a restart stays as it is, and so it is shown.
+        in_force.recorder = old.recorder.clone();
+        in_force.recording.sync = old.recording.sync;
+        in_force.http = old.http.clone();
+        in_force.log = old.log.clone();
+        *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
+        let changed = [&diff.added, &diff.removed, &diff.changed].into_iter().flatten().cloned().collect();
+        let event = Event::new(self.clock().now(), None, EventKind::ConfigReloaded { changed });
+        self.0.publish(event).await;
+        Ok(diff)
+    }
+
+    async fn begin(&self, config: CameraConfig) -> Result<Camera> {
+        let id = config.id.clone();
+        if self.camera(&id).is_ok() {
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("camera {id} exists already")));
+        }
+        self.0.context.store.upsert_camera(&id, Some(&config.name), self.clock().now()).await?;
+        let (commands, status) = camera::spawn(config.clone(), self.0.context.clone());
+        let camera = Camera { config: Arc::new(arc_swap::ArcSwap::from_pointee(config)), commands, status };
+        let mut cameras = self.0.cameras.write().unwrap_or_else(PoisonError::into_inner);
+        cameras.insert(id, camera.clone());
+        Ok(camera)
+    }
+
+    async fn end(&self, id: &CameraId, kind: CauseKind, words: &str) -> Result<()> {
+        let camera = {
+            let mut cameras = self.0.cameras.write().unwrap_or_else(PoisonError::into_inner);
+            cameras.remove(id).ok_or_else(|| no_camera(id))?
+        };
+        let (reply, ended) = oneshot::channel();
+        let deadline = self.config().recorder.shutdown_deadline;
+        camera.send(Command::Shutdown { cause: Cause::new(kind, words), deadline, reply })?;
+        let _ = tokio::time::timeout(deadline + Duration::from_secs(1), ended).await;
+        self.0.context.store.mark_camera_removed(id, self.clock().now()).await
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        self.0.context.events.subscribe()
+    }
+
+    /// Whether all is well, and if not, why.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let fault = self.0.storage_fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        health::assess(&self.0.cameras(), fault, self.clock().now())
+    }
+
+    /// Closes and indexes every open segment and ends. Cameras that do not make it by the deadline are cut;
+    /// their last segment is mended at the next start.
+    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        self.0.stop.cancel();
+        let mut report = ShutdownReport::default();
+        let mut waiting = Vec::new();
+        for camera in self.cameras() {
+            let (reply, ended) = oneshot::channel();
+            let cause = Cause::new(CauseKind::Shutdown, "the recorder stopped");
+            match camera.send(Command::Shutdown { cause, deadline, reply }) {
+                Ok(()) => waiting.push((camera.id(), ended)),
+                Err(_) => report.cut.push(camera.id()),
+            }
+        }
+        let cut_off = self.clock().steady_ns().saturating_add(crate::time::duration_ns(deadline));
+        for (id, ended) in waiting {
+            let left = u64::try_from(cut_off - self.clock().steady_ns()).unwrap_or(0);
+            match tokio::time::timeout(Duration::from_nanos(left), ended).await {
+                Ok(Ok(true)) => report.clean.push(id),
+                _ => report.cut.push(id),
+            }
+        }
+        self.0.cameras.write().unwrap_or_else(PoisonError::into_inner).clear();
+        if let Err(e) = self.0.context.store.shutdown().await {
+            tracing::error!(error = %e, "the index was not closed in order");
+        }
+        self.0.tree.release();
+        report
+    }
+}
+
+impl Inner {
+    fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change_config(&self, change: impl FnOnce(&mut Config)) {
+        let mut guard = self.config.write().unwrap_or_else(PoisonError::into_inner);
+        let mut config = Config::clone(&guard);
+        change(&mut config);
+        *guard = Arc::new(config);
+    }
+
+    fn cameras(&self) -> Vec<Camera> {
+        let cameras = self.cameras.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Camera> = cameras.values().cloned().collect();
+        all.sort_by_key(Camera::id);
+        all
+    }
+
+    async fn publish(&self, event: Event) {
+        self.context.events.publish(event.clone());
+        if let Err(e) = self.context.store.add_event(event).await {
+            tracing::warn!(error = %e, "an event is not in the index");
+        }
+    }
+}
+
+fn no_camera(id: &CameraId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no camera {id}"))
+}
+
+/// Runs something that blocks where it may.
+pub(crate) async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(f)
+        .await
+        .map_err(|e| Error::new(ErrorKind::Internal, "a task of the recorder failed").with_source(e))?
+}
+
+struct Opened {
+    store: Store,
+    tree: Arc<Tree>,
+    recovered: Vec<Event>,
+}
+
+fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
+    crate::gst::init()?;
+    let _ = (config, clock); Err(Error::new(ErrorKind::Internal, "stub"))
+}
+
+async fn watch_storage(
+    recorder: std::sync::Weak<Inner>,
+    mut reports: mpsc::UnboundedReceiver<Cause>,
+    stop: CancellationToken,
+) {
+    loop {
+        let Some(clock) = recorder.upgrade().map(|r| r.context.clock.clone()) else { return };
+        let reported = tokio::select! {
+            () = stop.cancelled() => return,
+            report = reports.recv() => match report {
+                Some(cause) => Some(cause),
+                None => return,
+            },
+            () = clock.sleep(STORAGE_LOOK) => None,
+        };
+        let Some(recorder) = recorder.upgrade() else { return };
+        let tree = recorder.tree.clone();
+        let found = match reported {
+            Some(cause) => Some(cause),
+            None => tokio::task::spawn_blocking(move || tree.healthy())
+                .await
+                .unwrap_or_else(|e| Err(Cause::new(CauseKind::Internal, e.to_string())))
+                .err(),
+        };
+        recorder.storage(found).await;
+    }
+}
+
+impl Inner {
+    /// The disk is well (`None`) or not: tell all, once.
+    async fn storage(&self, found: Option<Cause>) {
+        let now = self.context.clock.now();
+        let before = {
+            let mut fault = self.storage_fault.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = fault.clone();
+            *fault = found.clone().map(|cause| (before.as_ref().map_or(now, |(since, _)| *since), cause));
+            before
+        };
+        match (before, found) {
+            (None, Some(cause)) => {
+                tracing::error!(cause = cause.kind.as_str(), "recording stopped: {}", cause.message);
+                for camera in self.cameras() {
+                    let _ = camera.send(Command::StorageFault(cause.clone()));
+                }
+                self.publish(Event::new(now, None, EventKind::StorageFault { cause })).await;
+            }
+            (Some((since, _)), None) => {
+                tracing::warn!(since = %since, "the disk can be written again; recording goes on");
+                for camera in self.cameras() {
+                    let _ = camera.send(Command::StorageBack);
+                }
+                self.publish(Event::new(now, None, EventKind::StorageRecovered)).await;
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn housekeeping(recorder: std::sync::Weak<Inner>, stop: CancellationToken) {
+    loop {
+        let Some(inner) = recorder.upgrade() else { return };
+        let keep = inner.config().recorder.events_keep;
+        let before = inner.context.clock.now() - keep;
+        if let Err(e) = inner.context.store.prune_events(before).await {
+            tracing::warn!(error = %e, "old events were not cleared");
+        }
+        let clock = inner.context.clock.clone();
+        drop(inner);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.sleep(EVENTS_PRUNE) => {}
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Cameras: what they are, and start, stop, record.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use nvr_core::Camera;
+
+use super::Body;
+use crate::dto::{CameraDto, ManualDto, TracksDto};
+use crate::params::{CameraPath, Query};
+use crate::problem::{Answer, Failure, Problem};
+use crate::server::AppState;
+
+fn dto(camera: &Camera) -> CameraDto {
+    CameraDto::new(&camera.config(), &camera.status())
+}
+
+/// All cameras with their state.
+#[utoipa::path(get, path = "/api/v1/cameras", tag = "cameras",
+    responses((status = 200, description = "The cameras by id", body = [CameraDto])))]
+pub(crate) async fn list(State(app): State<AppState>) -> Json<Vec<CameraDto>> {
+    Json(app.nvr.cameras().iter().map(dto).collect())
+}
+
+/// One camera with its state.
+#[utoipa::path(get, path = "/api/v1/cameras/{id}", tag = "cameras",
+    params(("id" = String, Path, description = "Camera id")),
+    responses((status = 200, description = "The camera", body = CameraDto),
+        (status = 404, description = "There is none of that id", body = Problem)))]
+pub(crate) async fn one(State(app): State<AppState>, CameraPath(id): CameraPath) -> Answer<Json<CameraDto>> {
+    Ok(Json(dto(&app.nvr.camera(&id)?)))
+}
+
+macro_rules! order {
+    ($name:ident, $path:literal, $method:ident, $doc:literal) => {
+        #[doc = $doc]
+        #[utoipa::path(post, path = $path, tag = "cameras",
+            params(("id" = String, Path, description = "Camera id")),
+            responses((status = 202, description = "It was told; its state says how it goes on", body = CameraDto),
+                (status = 404, description = "There is none of that id", body = Problem)))]
+        pub(crate) async fn $name(
+            State(app): State<AppState>,
+            CameraPath(id): CameraPath,
+        ) -> Answer<(StatusCode, Json<CameraDto>)> {
+            let camera = app.nvr.camera(&id)?;
+            camera.$method()?;
+            Ok((StatusCode::ACCEPTED, Json(dto(&camera))))
+        }
+    };
+}
+
+order!(start, "/api/v1/cameras/{id}/start", start, "Connects (and records, if its mode says so) until it is stopped.");
+order!(stop, "/api/v1/cameras/{id}/stop", stop, "Closes the segment and disconnects until it is started again.");
+order!(restart, "/api/v1/cameras/{id}/restart", restart, "Connects anew at once, also while it waits for its next try.");
+order!(split, "/api/v1/cameras/{id}/split", split, "Begins a new segment at the next keyframe.");
+
+macro_rules! order_all {
+    ($name:ident, $path:literal, $method:ident, $doc:literal) => {
+        #[doc = $doc]
+        #[utoipa::path(post, path = $path, tag = "cameras",
+            responses((status = 202, description = "They were told", body = [CameraDto])))]
+        pub(crate) async fn $name(State(app): State<AppState>) -> Answer<(StatusCode, Json<Vec<CameraDto>>)> {
+            let cameras = app.nvr.cameras();
+            for camera in &cameras {
+                camera.$method()?;
+            }
+            Ok((StatusCode::ACCEPTED, Json(cameras.iter().map(dto).collect())))
+        }
+    };
+}
+
+order_all!(start_all, "/api/v1/cameras/start", start, "Starts all cameras.");
+order_all!(stop_all, "/api/v1/cameras/stop", stop, "Stops all cameras.");
+
+/// Records a camera of mode `manual` from now, less its pre-roll.
+#[utoipa::path(post, path = "/api/v1/cameras/{id}/record", tag = "cameras",
+    params(("id" = String, Path, description = "Camera id"),
+        ("seconds" = Option<f64>, Query, description = "Length; until it is stopped when absent"),
+        ("stop" = Option<bool>, Query, description = "End the recording that is going on instead")),
+    responses((status = 202, description = "It records; asked again, the newest wish counts", body = ManualDto),
+        (status = 204, description = "It was stopped"),
+        (status = 404, description = "There is none of that id", body = Problem),
+        (status = 409, description = "Its mode is not manual, or nothing to stop", body = Problem),
+        (status = 429, description = "As many as allowed are going on", body = Problem),
+        (status = 503, description = "It sends no frames now", body = Problem)))]
+pub(crate) async fn record(
+    State(app): State<AppState>,
+    CameraPath(id): CameraPath,
+    mut query: Query,
+) -> Answer<axum::response::Response> {
+    use axum::response::IntoResponse;
+    let length = query.seconds("seconds")?;
+    let stop = query.flag("stop")?;
+    query.end()?;
+    let camera = app.nvr.camera(&id)?;
+    if stop {
+        camera.stop_recording().await?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    if length.is_some_and(|l| l < Duration::from_secs(1) || l > Duration::from_hours(24)) {
+        return Err(Failure::invalid("parameter seconds: want 1 to 86400"));
+    }
+    let manual = camera.record(length).await?;
+    Ok((StatusCode::ACCEPTED, Json(ManualDto::from(&manual))).into_response())
+}
+
+/// What to open.
+#[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProbeRequest {
+    /// `rtsp://…`, `http://…`, `v4l2:/dev/video0`, `test:` …
+    source: String,
+    /// User, if not in the address.
+    user: Option<String>,
+    /// Password, if not in the address.
+    password: Option<String>,
+    /// Frames to read (1 to 1000, default 10).
+    frames: Option<u32>,
+}
+
+/// What a source turned out to be.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct ProbeDto {
+    /// Address, without credentials.
+    source: String,
+    tracks: TracksDto,
+    /// Everything that was measured.
+    #[schema(value_type = Object)]
+    report: serde_json::Value,
+}
+
+/// Opens a source, reads some frames and says what it is. Local files and devices are not opened this way.
+#[utoipa::path(post, path = "/api/v1/cameras/probe", tag = "cameras", request_body = ProbeRequest,
+    responses((status = 200, description = "What it is", body = ProbeDto),
+        (status = 400, description = "The source cannot be read", body = Problem),
+        (status = 502, description = "It refuses the credentials", body = Problem),
+        (status = 503, description = "Nobody answers", body = Problem)))]
+pub(crate) async fn probe(State(app): State<AppState>, Body(request): Body<ProbeRequest>) -> Answer<Json<ProbeDto>> {
+    let mut source = nvr_core::SourceSpec::parse(&request.source)?;
+    if let (Some(user), Some(password)) = (request.user, request.password) {
+        source.set_credentials(user, nvr_core::secret::Secret::new(password));
+    }
+    // A path of this machine is nothing that a page may name.
+    if matches!(source, nvr_core::SourceSpec::File(_)) {
+        return Err(Failure::invalid("source: files are not opened over HTTP"));
+    }
+    let frames = request.frames.unwrap_or(10);
+    if !(1..=1000).contains(&frames) {
+        return Err(Failure::invalid("frames: want 1 to 1000"));
+    }
+    let _one_of_few = app.decodes.acquire().await.map_err(|_| Failure::invalid("shutting down"))?;
+    let report = nvr_core::probe(source.clone(), frames).await?;
+    Ok(Json(ProbeDto {
+        source: source.to_string(),
+        tracks: (&report.tracks).into(),
+        report: serde_json::to_value(&report).unwrap_or_default(),
+    }))
+}

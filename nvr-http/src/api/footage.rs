@@ -1,0 +1,143 @@
+//! Footage: timelines, days, segments.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use nvr_core::store::{Order, SegmentQuery};
+use nvr_core::{CameraId, TimeRange, Timestamp};
+
+use crate::dto::{DayDto, SegmentDto, SegmentsDto, TimelineDto};
+use crate::params::{CameraPath, Query, SegmentPath};
+use crate::problem::{Answer, Failure, Problem};
+use crate::server::AppState;
+
+/// The last 24 hours, unless told otherwise.
+fn range_or_day(app: &AppState, query: &mut Query) -> Answer<TimeRange> {
+    let now = app.nvr.clock().now();
+    query.range(now - Duration::from_hours(24), now)
+}
+
+fn resolution(query: &mut Query) -> Answer<i64> {
+    let d = query.seconds("resolution")?.unwrap_or_default();
+    i64::try_from(d.as_nanos()).map_err(|_| Failure::invalid("parameter resolution is too large"))
+}
+
+/// Footage, gaps with their causes, events and sums of a camera.
+#[utoipa::path(get, path = "/api/v1/cameras/{id}/timeline", tag = "footage",
+    params(("id" = String, Path, description = "Camera id"),
+        ("from" = Option<String>, Query, description = "RFC 3339 or Unix seconds; a day ago"),
+        ("to" = Option<String>, Query, description = "RFC 3339 or Unix seconds; now"),
+        ("resolution" = Option<f64>, Query, description = "Seconds that a point of the display stands for; shorter stretches are folded")),
+    responses((status = 200, description = "The timeline", body = TimelineDto),
+        (status = 400, description = "A parameter cannot be read", body = Problem),
+        (status = 404, description = "There is no such camera", body = Problem)))]
+pub(crate) async fn timeline(
+    State(app): State<AppState>,
+    CameraPath(id): CameraPath,
+    mut query: Query,
+) -> Answer<Json<TimelineDto>> {
+    let range = range_or_day(&app, &mut query)?;
+    let resolution = resolution(&mut query)?;
+    query.end()?;
+    let mut all = app.nvr.timelines(&[id], range, resolution).await?;
+    let timeline = all.pop().ok_or_else(|| Failure::not_found("no timeline"))?;
+    Ok(Json(timeline.into()))
+}
+
+/// Timelines of several cameras over one range.
+#[utoipa::path(get, path = "/api/v1/timeline", tag = "footage",
+    params(("cameras" = Option<String>, Query, description = "Ids, separated by commas; all"),
+        ("from" = Option<String>, Query, description = "RFC 3339 or Unix seconds; a day ago"),
+        ("to" = Option<String>, Query, description = "RFC 3339 or Unix seconds; now"),
+        ("resolution" = Option<f64>, Query, description = "Seconds that a point of the display stands for")),
+    responses((status = 200, description = "One timeline for each camera, in the order asked for", body = [TimelineDto]),
+        (status = 400, description = "A parameter cannot be read", body = Problem),
+        (status = 404, description = "There is no such camera", body = Problem)))]
+pub(crate) async fn timelines(State(app): State<AppState>, mut query: Query) -> Answer<Json<Vec<TimelineDto>>> {
+    let range = range_or_day(&app, &mut query)?;
+    let resolution = resolution(&mut query)?;
+    let mut cameras: Vec<CameraId> = query.cameras()?;
+    query.end()?;
+    if cameras.is_empty() {
+        cameras = app.nvr.recorded_cameras().await?.into_iter().map(|c| c.id).collect();
+    }
+    let all = app.nvr.timelines(&cameras, range, resolution).await?;
+    Ok(Json(all.into_iter().map(Into::into).collect()))
+}
+
+/// Recorded seconds by calendar day.
+#[utoipa::path(get, path = "/api/v1/cameras/{id}/days", tag = "footage",
+    params(("id" = String, Path, description = "Camera id"),
+        ("tz" = Option<String>, Query, description = "IANA time zone; the recorder's"),
+        ("from" = Option<String>, Query, description = "RFC 3339 or Unix seconds; 31 days ago"),
+        ("to" = Option<String>, Query, description = "RFC 3339 or Unix seconds; now")),
+    responses((status = 200, description = "The days", body = [DayDto]),
+        (status = 400, description = "A parameter cannot be read", body = Problem),
+        (status = 404, description = "There is no such camera", body = Problem)))]
+pub(crate) async fn days(
+    State(app): State<AppState>,
+    CameraPath(id): CameraPath,
+    mut query: Query,
+) -> Answer<Json<Vec<DayDto>>> {
+    let now = app.nvr.clock().now();
+    let range = query.range(now - Duration::from_hours(31 * 24), now)?;
+    let zone = query.text("tz")?;
+    query.end()?;
+    if range.len_ns() > 3700 * 86_400_000_000_000 {
+        return Err(Failure::invalid("the range is longer than ten years"));
+    }
+    let days = app.nvr.days(&id, zone.as_deref(), range).await?;
+    Ok(Json(days.iter().map(Into::into).collect()))
+}
+
+/// Segments of a camera, a page at a time.
+#[utoipa::path(get, path = "/api/v1/cameras/{id}/segments", tag = "footage",
+    params(("id" = String, Path, description = "Camera id"),
+        ("from" = Option<String>, Query, description = "RFC 3339 or Unix seconds; the beginning"),
+        ("to" = Option<String>, Query, description = "RFC 3339 or Unix seconds; the end"),
+        ("order" = Option<String>, Query, description = "asc (default) or desc"),
+        ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before")),
+    responses((status = 200, description = "A page", body = SegmentsDto),
+        (status = 400, description = "A parameter cannot be read", body = Problem)))]
+pub(crate) async fn segments(
+    State(app): State<AppState>,
+    CameraPath(id): CameraPath,
+    mut query: Query,
+) -> Answer<Json<SegmentsDto>> {
+    let range = query.range(Timestamp::MIN, Timestamp::MAX)?;
+    let mut wanted = SegmentQuery::new([id], range);
+    wanted.limit = query.parsed("limit", "1 to 1000")?.unwrap_or(100);
+    if !(1..=1000).contains(&wanted.limit) {
+        return Err(Failure::invalid("parameter limit: want 1 to 1000"));
+    }
+    wanted.order = match query.text("order")?.as_deref() {
+        None | Some("asc") => Order::Asc,
+        Some("desc") => Order::Desc,
+        Some(other) => return Err(Failure::invalid(format!("parameter order={other:?}: want asc or desc"))),
+    };
+    wanted.cursor = query.parsed("cursor", "the cursor of the page before")?;
+    query.end()?;
+    let page = app.nvr.segments(wanted).await?;
+    Ok(Json(SegmentsDto {
+        segments: page.items.iter().map(Into::into).collect(),
+        next: page.next.map(|c| c.to_string()),
+    }))
+}
+
+/// Protects a segment from deletion, or with `off=true` no longer.
+#[utoipa::path(post, path = "/api/v1/segments/{id}/protect", tag = "footage",
+    params(("id" = i64, Path, description = "Segment id"),
+        ("off" = Option<bool>, Query, description = "Take the protection away")),
+    responses((status = 200, description = "The segment", body = SegmentDto),
+        (status = 404, description = "There is none of that id", body = Problem)))]
+pub(crate) async fn protect(
+    State(app): State<AppState>,
+    SegmentPath(id): SegmentPath,
+    mut query: Query,
+) -> Answer<Json<SegmentDto>> {
+    let off = query.flag("off")?;
+    query.end()?;
+    Ok(Json((&app.nvr.set_protected(id, !off).await?).into()))
+}

@@ -1,0 +1,28 @@
+//! The handlers, one file per subject.
+
+pub(crate) mod cameras;
+pub(crate) mod footage;
+pub(crate) mod media;
+pub(crate) mod system;
+
+use axum::Json;
+use axum::extract::FromRequest;
+use axum::extract::Request;
+use axum::extract::rejection::JsonRejection;
+
+use crate::problem::Failure;
+
+/// A JSON body whose mistakes are answered as a problem.
+#[derive(Debug)]
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        Json::<T>::from_request(request, state)
+            .await
+            .map(|Json(value)| Self(value))
+            .map_err(|e: JsonRejection| Failure::invalid(e.body_text()))
+    }
+}

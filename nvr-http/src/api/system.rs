@@ -1,0 +1,121 @@
+//! The recorder itself: health, metrics, storage, events.
+
+use std::convert::Infallible;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use nvr_core::CameraId;
+use nvr_core::Timestamp;
+use nvr_core::store::{EventQuery, Order};
+
+use crate::dto::{EventDto, EventsDto, HealthDto, StorageDto};
+use crate::params::Query;
+use crate::problem::{Answer, Failure, Problem};
+use crate::server::AppState;
+
+/// Whether the recorder lives, and what is wrong. 200 as long as it answers at all; see `status`.
+#[utoipa::path(get, path = "/health", tag = "system",
+    responses((status = 200, description = "It lives", body = HealthDto)))]
+pub(crate) async fn health(State(app): State<AppState>) -> Json<HealthDto> {
+    Json(HealthDto::new(&app.nvr.health(), app.nvr.started()))
+}
+
+/// Whether every camera that should be recorded now is.
+#[utoipa::path(get, path = "/ready", tag = "system",
+    responses((status = 200, description = "All are", body = HealthDto),
+        (status = 503, description = "Not all are", body = HealthDto)))]
+pub(crate) async fn ready(State(app): State<AppState>) -> (StatusCode, Json<HealthDto>) {
+    let health = app.nvr.health();
+    let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(HealthDto::new(&health, app.nvr.started())))
+}
+
+/// Metrics for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "system",
+    responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text")))]
+pub(crate) async fn metrics(State(app): State<AppState>) -> Response {
+    let text = crate::metrics::render(&app).await;
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+}
+
+/// The disk and what every camera has on it.
+#[utoipa::path(get, path = "/api/v1/storage", tag = "system",
+    responses((status = 200, description = "The disk", body = StorageDto)))]
+pub(crate) async fn storage(State(app): State<AppState>) -> Answer<Json<StorageDto>> {
+    let stats = app.nvr.stats().await?;
+    Ok(Json(StorageDto {
+        cameras: stats.cameras.iter().map(Into::into).collect(),
+        disk_total_bytes: stats.disk_total_bytes,
+        disk_available_bytes: stats.disk_available_bytes,
+    }))
+}
+
+/// Events: recorded ones by query, or with `Accept: text/event-stream` those that happen from now on.
+#[utoipa::path(get, path = "/api/v1/events", tag = "system",
+    params(("from" = Option<String>, Query, description = "RFC 3339 or Unix seconds; the beginning"),
+        ("to" = Option<String>, Query, description = "RFC 3339 or Unix seconds; the end"),
+        ("camera" = Option<String>, Query, description = "Camera id"),
+        ("kind" = Option<String>, Query, description = "Kinds, separated by commas"),
+        ("order" = Option<String>, Query, description = "desc (default) or asc"),
+        ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before")),
+    responses((status = 200, description = "A page of events, or a stream of them", body = EventsDto),
+        (status = 400, description = "A parameter cannot be read", body = Problem)))]
+pub(crate) async fn events(
+    State(app): State<AppState>,
+    headers: axum::http::HeaderMap,
+    mut query: Query,
+) -> Answer<Response> {
+    let camera: Option<CameraId> = query.parsed("camera", "a camera id")?;
+    let kinds: Vec<String> =
+        query.text("kind")?.map(|k| k.split(',').map(str::to_owned).collect()).unwrap_or_default();
+    let streams = headers
+        .get(header::ACCEPT)
+        .and_then(|a| a.to_str().ok())
+        .is_some_and(|a| a.contains("text/event-stream"));
+    if streams {
+        query.end()?;
+        return Ok(stream(&app, camera, kinds));
+    }
+    let mut wanted = EventQuery::new(query.range(Timestamp::MIN, Timestamp::MAX)?);
+    wanted.camera = camera;
+    wanted.kinds = kinds;
+    wanted.limit = query.parsed("limit", "1 to 1000")?.unwrap_or(100);
+    if !(1..=1000).contains(&wanted.limit) {
+        return Err(Failure::invalid("parameter limit: want 1 to 1000"));
+    }
+    wanted.order = match query.text("order")?.as_deref() {
+        None | Some("desc") => Order::Desc,
+        Some("asc") => Order::Asc,
+        Some(other) => return Err(Failure::invalid(format!("parameter order={other:?}: want asc or desc"))),
+    };
+    wanted.cursor = query.parsed("cursor", "the cursor of the page before")?;
+    query.end()?;
+    let page = app.nvr.events_of(wanted).await?;
+    let body = EventsDto {
+        events: page.items.iter().map(|row| EventDto::from(&row.event)).collect(),
+        next: page.next.map(|c| c.to_string()),
+    };
+    Ok(Json(body).into_response())
+}
+
+fn stream(app: &AppState, camera: Option<CameraId>, kinds: Vec<String>) -> Response {
+    let events = app
+        .nvr
+        .events()
+        .filter(move |e| {
+            let wanted = (camera.is_none() || e.camera == camera)
+                && (kinds.is_empty() || kinds.iter().any(|k| k == e.kind.name()));
+            std::future::ready(wanted)
+        })
+        .map(|e| {
+            let data = serde_json::to_string(&EventDto::from(&e)).unwrap_or_default();
+            Ok::<_, Infallible>(SseEvent::default().event(e.kind.name()).data(data))
+        })
+        .take_until(app.stop.clone().cancelled_owned());
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+}

@@ -1,0 +1,443 @@
+//! What goes over the wire. Times are RFC 3339 UTC, lengths seconds, sizes bytes.
+
+use nvr_core::archive::CameraStats;
+use nvr_core::camera::{CameraStatus, ManualRecording};
+use nvr_core::config::{CameraConfig, RecordMode};
+use nvr_core::event::{Cause, Event};
+use nvr_core::health::Health;
+use nvr_core::store::SegmentRow;
+use nvr_core::timeline::{Day, Timeline};
+use nvr_core::track::{AudioCodec, Tracks, VideoCodec};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+const NS: f64 = 1e9;
+
+/// Why something is as it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CauseDto {
+    /// Stable name (`"unreachable"`).
+    kind: &'static str,
+    /// For people.
+    message: String,
+}
+
+impl From<&Cause> for CauseDto {
+    fn from(c: &Cause) -> Self {
+        Self { kind: c.kind.as_str(), message: c.message.clone() }
+    }
+}
+
+/// The video track.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VideoDto {
+    /// `h264` or `h265`.
+    codec: &'static str,
+    width: u32,
+    height: u32,
+    /// Frames per second, if the stream says so.
+    frame_rate: Option<f64>,
+}
+
+/// The audio track.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AudioDto {
+    /// `aac`, `opus`, `pcmu`, `pcma`, `pcm` or `other`.
+    codec: &'static str,
+    sample_rate: u32,
+    channels: u32,
+}
+
+/// The tracks of a stream.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TracksDto {
+    video: VideoDto,
+    audio: Option<AudioDto>,
+}
+
+impl From<&Tracks> for TracksDto {
+    fn from(t: &Tracks) -> Self {
+        Self {
+            video: VideoDto {
+                codec: video_name(t.video.codec),
+                width: t.video.width,
+                height: t.video.height,
+                frame_rate: t.video.frame_rate,
+            },
+            audio: t.audio.as_ref().map(|a| AudioDto {
+                codec: match a.codec {
+                    AudioCodec::Aac => "aac",
+                    AudioCodec::Opus => "opus",
+                    AudioCodec::Pcmu => "pcmu",
+                    AudioCodec::Pcma => "pcma",
+                    AudioCodec::Pcm => "pcm",
+                    _ => "other",
+                },
+                sample_rate: a.sample_rate,
+                channels: a.channels,
+            }),
+        }
+    }
+}
+
+fn video_name(codec: VideoCodec) -> &'static str {
+    match codec {
+        VideoCodec::H264 => "h264",
+        VideoCodec::H265 => "h265",
+    }
+}
+
+/// A camera now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CameraDto {
+    id: String,
+    name: String,
+    /// Address of the stream, without credentials.
+    source: String,
+    enabled: bool,
+    /// Mode: `continuous`, `manual` or `off`.
+    record: &'static str,
+    /// `stopped`, `connecting`, `standby`, `recording`, `stalled`, `backing_off` or `failed`.
+    state: &'static str,
+    /// Why it is in that state.
+    cause: CauseDto,
+    /// Since when.
+    since: String,
+    /// When it is tried again.
+    next_try: Option<String>,
+    /// Whether frames go to a file.
+    recording: bool,
+    /// The recording by hand that is going on.
+    manual: Option<ManualDto>,
+    /// The present run.
+    run: Option<String>,
+    tracks: Option<TracksDto>,
+    /// Time of the newest frame.
+    last_frame: Option<String>,
+    counters: CountersDto,
+}
+
+/// A recording by hand.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ManualDto {
+    since: String,
+    /// When it ends by itself.
+    until: Option<String>,
+}
+
+impl From<&ManualRecording> for ManualDto {
+    fn from(m: &ManualRecording) -> Self {
+        Self { since: m.since.to_string(), until: m.until.map(|t| t.to_string()) }
+    }
+}
+
+/// Figures since the recorder started.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CountersDto {
+    frames: u64,
+    bytes_in: u64,
+    frames_dropped: u64,
+    segments: u64,
+    segment_bytes: u64,
+    restarts: u64,
+}
+
+impl CameraDto {
+    pub(crate) fn new(config: &CameraConfig, status: &CameraStatus) -> Self {
+        let c = status.counters;
+        Self {
+            id: config.id.to_string(),
+            name: config.name.clone(),
+            source: config.source.to_string(),
+            enabled: config.enabled,
+            record: match config.record {
+                RecordMode::Continuous => "continuous",
+                RecordMode::Manual => "manual",
+                RecordMode::Off => "off",
+            },
+            state: status.state.phase.as_str(),
+            cause: (&status.state.cause).into(),
+            since: status.state.since.to_string(),
+            next_try: status.state.next_try.map(|t| t.to_string()),
+            recording: status.recording,
+            manual: status.manual.as_ref().map(Into::into),
+            run: status.run.map(|r| r.to_string()),
+            tracks: status.tracks.as_ref().map(Into::into),
+            last_frame: status.last_frame.map(|t| t.to_string()),
+            counters: CountersDto {
+                frames: c.frames,
+                bytes_in: c.bytes_in,
+                frames_dropped: c.frames_dropped,
+                segments: c.segments,
+                segment_bytes: c.segment_bytes,
+                restarts: c.restarts,
+            },
+        }
+    }
+}
+
+/// A stretch of footage.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecordedDto {
+    start: String,
+    end: String,
+    /// Whether it is being extended now.
+    growing: bool,
+    /// Run that it begins with.
+    run: String,
+    /// Video codecs in it.
+    codecs: Vec<&'static str>,
+}
+
+/// A stretch without footage.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct GapDto {
+    start: String,
+    end: String,
+    cause: CauseDto,
+}
+
+/// Sums over the range, exact whatever the resolution.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TotalsDto {
+    recorded_seconds: f64,
+    missing_seconds: f64,
+    /// Bytes of the segments that touch the range, each in whole.
+    bytes: u64,
+    segments: u64,
+}
+
+/// One camera's footage in a range.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TimelineDto {
+    camera: String,
+    from: String,
+    to: String,
+    /// Sorted and disjoint; together with the gaps without a hole.
+    ranges: Vec<RecordedDto>,
+    gaps: Vec<GapDto>,
+    events: Vec<EventDto>,
+    totals: TotalsDto,
+}
+
+impl From<Timeline> for TimelineDto {
+    fn from(t: Timeline) -> Self {
+        Self {
+            camera: t.camera.to_string(),
+            from: t.range.start().to_string(),
+            to: t.range.end().to_string(),
+            ranges: t
+                .ranges
+                .iter()
+                .map(|r| RecordedDto {
+                    start: r.range.start().to_string(),
+                    end: r.range.end().to_string(),
+                    growing: r.growing,
+                    run: r.run.to_string(),
+                    codecs: r.codecs.iter().map(|&c| video_name(c)).collect(),
+                })
+                .collect(),
+            gaps: t
+                .gaps
+                .iter()
+                .map(|g| GapDto {
+                    start: g.range.start().to_string(),
+                    end: g.range.end().to_string(),
+                    cause: (&g.cause).into(),
+                })
+                .collect(),
+            events: t.events.iter().map(Into::into).collect(),
+            totals: TotalsDto {
+                recorded_seconds: t.totals.recorded_ns as f64 / NS,
+                missing_seconds: t.totals.missing_ns as f64 / NS,
+                bytes: t.totals.bytes,
+                segments: t.totals.segments,
+            },
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EventDto {
+    at: String,
+    camera: Option<String>,
+    /// Stable name (`"camera_state"`).
+    kind: &'static str,
+    /// What belongs to that kind.
+    #[schema(value_type = Object)]
+    detail: serde_json::Value,
+}
+
+impl From<&Event> for EventDto {
+    fn from(e: &Event) -> Self {
+        let mut detail = serde_json::to_value(&e.kind).unwrap_or_default();
+        if let Some(fields) = detail.as_object_mut() {
+            fields.remove("kind");
+        }
+        Self {
+            at: e.at.to_string(),
+            camera: e.camera.as_ref().map(ToString::to_string),
+            kind: e.kind.name(),
+            detail,
+        }
+    }
+}
+
+/// Some events.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EventsDto {
+    pub(crate) events: Vec<EventDto>,
+    /// Pass it as `cursor` for the next page.
+    pub(crate) next: Option<String>,
+}
+
+/// A calendar day of a time zone.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DayDto {
+    /// `2026-03-29`.
+    date: String,
+    /// Begin in UTC.
+    start: String,
+    /// End in UTC.
+    end: String,
+    /// 82800, 86400 or 90000 where clocks change.
+    length_seconds: i64,
+    recorded_seconds: f64,
+}
+
+impl From<&Day> for DayDto {
+    fn from(d: &Day) -> Self {
+        Self {
+            date: d.date.to_string(),
+            start: d.start.to_string(),
+            end: d.end.to_string(),
+            length_seconds: d.length_s,
+            recorded_seconds: d.recorded_s(),
+        }
+    }
+}
+
+/// A segment.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SegmentDto {
+    id: i64,
+    camera: String,
+    run: String,
+    /// Number within its run.
+    sequence: u32,
+    /// Path below the recordings root.
+    path: String,
+    /// `open`, `closed`, `recovered` or `missing`.
+    state: &'static str,
+    start: String,
+    duration_seconds: f64,
+    size_bytes: u64,
+    /// `fmp4`, `mp4` or `matroska`.
+    #[schema(value_type = String)]
+    container: nvr_core::segment::Container,
+    tracks: TracksDto,
+    /// BLAKE3 of the file, hexadecimal.
+    hash: Option<String>,
+    protected: bool,
+}
+
+impl From<&SegmentRow> for SegmentDto {
+    fn from(r: &SegmentRow) -> Self {
+        Self {
+            id: r.id.0,
+            camera: r.camera.to_string(),
+            run: r.run.to_string(),
+            sequence: r.sequence,
+            path: r.path.to_string_lossy().into_owned(),
+            state: r.state.as_str(),
+            start: r.start.to_string(),
+            duration_seconds: r.duration_ns as f64 / NS,
+            size_bytes: r.size_bytes,
+            container: r.container,
+            tracks: (&r.tracks).into(),
+            hash: r.hash.map(|h| h.iter().map(|b| format!("{b:02x}")).collect()),
+            protected: r.protected,
+        }
+    }
+}
+
+/// Some segments.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SegmentsDto {
+    pub(crate) segments: Vec<SegmentDto>,
+    /// Pass it as `cursor` for the next page.
+    pub(crate) next: Option<String>,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProblemDto {
+    camera: Option<String>,
+    since: String,
+    cause: CauseDto,
+}
+
+/// The state of the whole.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HealthDto {
+    /// `ok` or `degraded`.
+    status: &'static str,
+    /// Whether every camera that should be recorded now is.
+    ready: bool,
+    problems: Vec<ProblemDto>,
+    version: &'static str,
+    started: String,
+}
+
+impl HealthDto {
+    pub(crate) fn new(health: &Health, started: nvr_core::Timestamp) -> Self {
+        Self {
+            status: if health.ok { "ok" } else { "degraded" },
+            ready: health.ready,
+            problems: health
+                .problems
+                .iter()
+                .map(|p| ProblemDto {
+                    camera: p.camera.as_ref().map(ToString::to_string),
+                    since: p.since.to_string(),
+                    cause: (&p.cause).into(),
+                })
+                .collect(),
+            version: env!("CARGO_PKG_VERSION"),
+            started: started.to_string(),
+        }
+    }
+}
+
+/// Figures of one camera's footage.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CameraStatsDto {
+    camera: String,
+    segments: u64,
+    size_bytes: u64,
+    recorded_seconds: f64,
+    oldest: Option<String>,
+    newest: Option<String>,
+}
+
+impl From<&CameraStats> for CameraStatsDto {
+    fn from(s: &CameraStats) -> Self {
+        Self {
+            camera: s.camera.to_string(),
+            segments: s.segments,
+            size_bytes: s.size_bytes,
+            recorded_seconds: s.duration_ns as f64 / NS,
+            oldest: s.oldest.map(|t| t.to_string()),
+            newest: s.newest.map(|t| t.to_string()),
+        }
+    }
+}
+
+/// The disk and what is on it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StorageDto {
+    pub(crate) cameras: Vec<CameraStatsDto>,
+    pub(crate) disk_total_bytes: u64,
+    pub(crate) disk_available_bytes: u64,
+}

@@ -1,0 +1,172 @@
+//! Query and path parameters, read so that a mistake gets an answer that says what and where.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use nvr_core::{CameraId, SegmentId, TimeRange, Timestamp};
+
+use crate::problem::{Answer, Failure};
+
+/// The query string as pairs; every parameter is taken out by name and what is left over is refused.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pairs: Vec<(String, String)>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+        Self::parse(parts.uri.query().unwrap_or_default())
+    }
+}
+
+impl Query {
+    fn parse(text: &str) -> Answer<Self> {
+        let decode = |s: &str| {
+            percent_encoding::percent_decode_str(&s.replace('+', " "))
+                .decode_utf8()
+                .map(std::borrow::Cow::into_owned)
+                .map_err(|_| Failure::invalid("the query is not UTF-8"))
+        };
+        let mut pairs = Vec::new();
+        for part in text.split('&').filter(|p| !p.is_empty()) {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            // Of the plus signs, only those of an offset in a time can be meant: "+02:00".
+            let value = if value.contains('T') && value.contains('+') { value.replace('+', "%2B") } else { value.into() };
+            pairs.push((decode(key)?, decode(&value)?));
+        }
+        Ok(Self { pairs })
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> Answer<Option<String>> {
+        let Some(at) = self.pairs.iter().position(|(k, _)| k == name) else { return Ok(None) };
+        let (_, value) = self.pairs.remove(at);
+        if self.pairs.iter().any(|(k, _)| k == name) {
+            return Err(Failure::invalid(format!("parameter {name} is there twice")));
+        }
+        Ok((!value.is_empty()).then_some(value))
+    }
+
+    pub(crate) fn parsed<T: FromStr>(&mut self, name: &str, want: &str) -> Answer<Option<T>> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        match text.parse() {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => Err(Failure::invalid(format!("parameter {name}={text:?}: want {want}"))),
+        }
+    }
+
+    pub(crate) fn time(&mut self, name: &str) -> Answer<Option<Timestamp>> {
+        self.parsed(name, "RFC 3339 (2026-05-04T03:02:01Z) or Unix seconds")
+    }
+
+    /// `from` and `to`, with defaults.
+    pub(crate) fn range(&mut self, from: Timestamp, to: Timestamp) -> Answer<TimeRange> {
+        let from = self.time("from")?.unwrap_or(from);
+        let to = self.time("to")?.unwrap_or(to);
+        Ok(TimeRange::new(from, to)?)
+    }
+
+    /// `from` and `to`, both required and apart.
+    pub(crate) fn full_range(&mut self) -> Answer<TimeRange> {
+        let (from, to) = (self.time("from")?, self.time("to")?);
+        let (Some(from), Some(to)) = (from, to) else {
+            return Err(Failure::invalid("parameters from and to are needed"));
+        };
+        let range = TimeRange::new(from, to)?;
+        if range.is_empty() {
+            return Err(Failure::invalid("the range is empty"));
+        }
+        Ok(range)
+    }
+
+    pub(crate) fn flag(&mut self, name: &str) -> Answer<bool> {
+        Ok(match self.text(name)?.as_deref() {
+            None | Some("0" | "false" | "no") => false,
+            Some("1" | "true" | "yes") => true,
+            Some(other) => return Err(Failure::invalid(format!("parameter {name}={other:?}: want true or false"))),
+        })
+    }
+
+    /// Seconds, with fraction.
+    pub(crate) fn seconds(&mut self, name: &str) -> Answer<Option<Duration>> {
+        let Some(s) = self.parsed::<f64>(name, "seconds")? else { return Ok(None) };
+        Duration::try_from_secs_f64(s).map(Some).map_err(|_| Failure::invalid(format!("parameter {name}={s}: want seconds")))
+    }
+
+    pub(crate) fn cameras(&mut self) -> Answer<Vec<CameraId>> {
+        let Some(text) = self.text("cameras")? else { return Ok(Vec::new()) };
+        let ids: Vec<CameraId> = text.split(',').map(CameraId::new).collect::<Result<_, _>>()?;
+        if ids.len() > 256 {
+            return Err(Failure::invalid("more than 256 cameras"));
+        }
+        Ok(ids)
+    }
+
+    /// To be called last: a parameter nobody took is a mistake.
+    pub(crate) fn end(self) -> Answer<()> {
+        match self.pairs.first() {
+            None => Ok(()),
+            Some((key, _)) => Err(Failure::invalid(format!("parameter {key:?} is not known here"))),
+        }
+    }
+}
+
+async fn id_of<T: FromStr, S: Sync>(parts: &mut Parts, state: &S, what: &str) -> Answer<T> {
+    let params = RawPathParams::from_request_parts(parts, state)
+        .await
+        .map_err(|e| Failure::invalid(format!("the path cannot be read: {e}")))?;
+    let text = params.iter().find(|(k, _)| *k == "id").map(|(_, v)| v).unwrap_or_default();
+    text.parse().map_err(|_| Failure::not_found(format!("there is no {what} {text:?}")))
+}
+
+/// `{id}` of a camera.
+#[derive(Debug)]
+pub(crate) struct CameraPath(pub(crate) CameraId);
+
+impl<S: Sync> FromRequestParts<S> for CameraPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        id_of(parts, state, "camera").await.map(Self)
+    }
+}
+
+/// `{id}` of a segment.
+#[derive(Debug)]
+pub(crate) struct SegmentPath(pub(crate) SegmentId);
+
+impl<S: Sync> FromRequestParts<S> for SegmentPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        id_of(parts, state, "segment").await.map(|n| Self(SegmentId(n)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_with_offsets_survive_the_query() {
+        for text in ["from=2026-05-04T05:02:01+02:00&to=1777863722", "from=2026-05-04T05%3A02%3A01%2B02%3A00&to=1777863722"] {
+            let mut q = Query::parse(text).unwrap();
+            let range = q.full_range().unwrap();
+            assert_eq!(range.start().to_string(), "2026-05-04T03:02:01Z");
+            assert_eq!(range.len_ns(), 1_000_000_000);
+            q.end().unwrap();
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let mut q = Query::parse("from=yesterday&to=1").unwrap();
+        assert!(format!("{:?}", q.full_range().unwrap_err()).contains("yesterday"));
+        let q = Query::parse("fron=1").unwrap();
+        assert!(format!("{:?}", q.end().unwrap_err()).contains("fron"));
+        let mut q = Query::parse("from=2&to=1").unwrap();
+        assert!(q.full_range().is_err());
+        assert!(Query::parse("a=%ff").is_err());
+    }
+}

@@ -1,0 +1,84 @@
+//! Errors as `application/problem+json` (RFC 9457), with one table from kind to status.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use nvr_core::{Error, ErrorKind};
+
+/// The body of every error.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// The error's kind, stable (`"not_found"`).
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What went wrong, for people.
+    pub detail: String,
+    /// What can be done about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// The status that goes with a kind of error.
+#[must_use]
+pub fn status_of(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::InvalidArgument | ErrorKind::Config => StatusCode::BAD_REQUEST,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::AlreadyExists | ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Busy => StatusCode::TOO_MANY_REQUESTS,
+        // The camera's refusal, not ours: 401 would make a browser ask its user for a password.
+        ErrorKind::Unauthorized => StatusCode::BAD_GATEWAY,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        ErrorKind::Storage => StatusCode::INSUFFICIENT_STORAGE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// An error on its way out.
+#[derive(Debug)]
+pub(crate) struct Failure(Error);
+
+pub(crate) type Answer<T> = Result<T, Failure>;
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Self {
+        Self(e)
+    }
+}
+
+impl Failure {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self(Error::new(ErrorKind::InvalidArgument, message))
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self(Error::new(ErrorKind::NotFound, message))
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = status_of(self.0.kind());
+        if status.is_server_error() {
+            tracing::warn!(error = ?self.0, "request failed");
+        }
+        problem(status, self.0.kind().as_str(), self.0.to_string(), self.0.hint().map(str::to_owned))
+    }
+}
+
+pub(crate) fn problem(status: StatusCode, kind: &str, detail: String, hint: Option<String>) -> Response {
+    let body = Problem {
+        kind: kind.to_owned(),
+        title: status.canonical_reason().unwrap_or("error").to_owned(),
+        status: status.as_u16(),
+        detail,
+        hint,
+    };
+    let json = serde_json::to_vec(&body).unwrap_or_default();
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], json).into_response()
+}
