@@ -1,2 +1,25 @@
-//! placeholder
-fn main() {}
+//! The `nvr` command: run a recorder, ask it, check it. One file per subcommand in `commands/`.
+//!
+//! Nothing here knows more than the public API of `nvr-core` and `nvr-http` tells.
+
+mod cli;
+mod commands;
+mod config;
+mod exit;
+mod logging;
+mod output;
+mod signals;
+mod times;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let output = output::Output::new(cli.global.json);
+    match commands::dispatch(cli, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => exit::report(&failure),
+    }
+}

@@ -1,0 +1,55 @@
+# `make demo` to see it, `make test` to trust it.
+
+CARGO ?= cargo
+# Where the demo keeps its recordings and configuration.
+DEMO_DIR ?= demo
+DEMO_ARGS ?=
+# Tests start pipelines and encoders: as many at once as there are cores, but not more than four.
+TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
+
+.PHONY: help demo build test test-v4l2 bench lint fmt docs deps clean
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: ## Record two synthetic cameras and serve the page
+	@tools/install-deps.sh build run
+	$(CARGO) build --quiet --release -p nvr-cli
+	@exec target/release/nvr demo --dir $(DEMO_DIR) $(DEMO_ARGS)
+
+build: ## Build the command for use
+	@tools/install-deps.sh build
+	$(CARGO) build --release -p nvr-cli
+
+test: ## Run all tests
+	@tools/install-deps.sh build run test
+	$(CARGO) nextest run --workspace --test-threads $(TEST_THREADS)
+	$(CARGO) test --quiet --workspace --doc
+
+test-v4l2: ## Record from a real V4L2 device in a virtual machine
+	@tools/install-deps.sh build run test v4l2
+	@if [ -x tests/v4l2/run ]; then tests/v4l2/run; else echo "tests/v4l2/run is not there yet" >&2; exit 1; fi
+
+bench: ## Measure, beside ffmpeg on the same input; prints one table
+	@tools/install-deps.sh build run test
+	$(CARGO) run --quiet --release -p nvr-benches
+
+lint: ## Format, clippy, documentation, licences, rules of the rooms
+	@tools/install-deps.sh build test lint
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
+	$(CARGO) deny --log-level warn check licenses bans sources
+	tools/check-rooms.sh
+
+fmt: ## Format everything
+	$(CARGO) fmt --all
+
+docs: ## Write docs/config.md and docs/config.schema.json anew
+	NVR_UPDATE_DOCS=1 $(CARGO) test --quiet -p nvr-core --lib config::schema
+
+deps: ## Install everything that any target needs
+	@tools/install-deps.sh build run test lint
+
+clean: ## Remove what was built
+	$(CARGO) clean

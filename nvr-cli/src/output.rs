@@ -1,0 +1,167 @@
+//! Printing: text for people, JSON for programs, bars for those who wait.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::exit::Failure;
+
+/// Where results go.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether results are to be JSON.
+    pub const fn json(self) -> bool {
+        self.json
+    }
+
+    /// Prints a value as JSON, or the text that people read.
+    pub fn result<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        if self.json {
+            self.json_line(value)
+        } else {
+            self.text(&text())
+        }
+    }
+
+    /// One JSON value, indented on a terminal.
+    pub fn json_line<T: Serialize>(self, value: &T) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        let pretty = out.is_terminal();
+        let text = if pretty {
+            serde_json::to_string_pretty(value)
+        } else {
+            serde_json::to_string(value)
+        };
+        writeln!(out, "{}", text.map_err(std::io::Error::from)?)?;
+        Ok(())
+    }
+
+    /// Text with one newline at its end; nothing for an empty one.
+    pub fn text(self, text: &str) -> Result<(), Failure> {
+        let text = text.trim_end_matches('\n');
+        if !text.is_empty() {
+            writeln!(std::io::stdout().lock(), "{text}")?;
+        }
+        Ok(())
+    }
+
+    /// Bytes as they are.
+    pub fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Something to know besides the result, on the standard error; not with `--json`.
+    pub fn note(self, text: &str) {
+        if !self.json {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// A bar for so many bytes; shows nothing where nobody looks.
+    pub fn bar(self, total: u64, what: &'static str) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(total), self.target());
+        let style = ProgressStyle::with_template("{msg} [{bar:40}] {bytes}/{total_bytes} {eta}");
+        if let Ok(style) = style {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.with_message(what)
+    }
+
+    /// Something that turns while one waits; shows nothing where nobody looks.
+    pub fn spinner(self, what: impl Into<std::borrow::Cow<'static, str>>) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(None, self.target()).with_message(what);
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+
+    fn target(self) -> ProgressDrawTarget {
+        if self.json || !std::io::stderr().is_terminal() {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        }
+    }
+}
+
+/// A table; the columns in `right` are aligned to the right.
+pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    if std::io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    for row in rows {
+        table.add_row(row);
+    }
+    for index in right {
+        if let Some(column) = table.column_mut(*index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// Bytes for people: `1.5 GiB`.
+pub fn bytes(n: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{n} B")
+    } else {
+        format!("{value:.1} {}", units[unit])
+    }
+}
+
+/// Nanoseconds for people: `1h 02m 03s`, `2.5s`.
+pub fn duration(ns: i64) -> String {
+    let ns = ns.max(0);
+    let seconds = ns / 1_000_000_000;
+    let (d, h, m, s) = (
+        seconds / 86_400,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+    );
+    match (d, h, m) {
+        (0, 0, 0) => format!("{:.1}s", ns as f64 / 1e9),
+        (0, 0, _) => format!("{m}m {s:02}s"),
+        (0, ..) => format!("{h}h {m:02}m {s:02}s"),
+        _ => format!("{d}d {h:02}h {m:02}m"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_for_people() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(u64::MAX), "16777216.0 TiB");
+        assert_eq!(duration(-5), "0.0s");
+        assert_eq!(duration(2_500_000_000), "2.5s");
+        assert_eq!(duration(3_723_000_000_000), "1h 02m 03s");
+        assert_eq!(duration(90_000_000_000_000), "1d 01h 00m");
+    }
+}

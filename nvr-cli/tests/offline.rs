@@ -1,0 +1,179 @@
+//! Commands that need no recorder: configuration, help, completions, exit codes.
+
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
+
+mod common;
+
+use common::{command, nvr};
+
+const FAULTY: &str = r#"[recorder]
+root = "rec"
+max_startin = 3
+
+[recording]
+segment = "15 minuets"
+chunk = "2s"
+
+[[cameras]]
+id = "front"
+source = "rtsp://admin:hunter2@"
+"#;
+
+#[test]
+fn validate_reports_every_mistake_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("nvr.toml"), FAULTY).unwrap();
+    let out = nvr(dir.path(), &["validate"]);
+    assert_eq!(out.code, 3, "{out:?}");
+    assert_eq!(out.stdout, "");
+    let want = r#"error: unknown key `max_startin` in recorder
+ --> nvr.toml:3:1
+  |
+3 | max_startin = 3
+  | ^^^^^^^^^^^
+  = hint: did you mean `max_starting`?
+
+error: `segment`: "15 minuets" is not a duration
+ --> nvr.toml:6:11
+  |
+6 | segment = "15 minuets"
+  |           ^^^^^^^^^^^^
+  = hint: write "15m", "1h 30m", "250ms" (units ms, s, m, h, d, w) or whole seconds
+
+error: `chunk`: 2s is out of bounds
+ --> nvr.toml:7:9
+  |
+7 | chunk = "2s"
+  |         ^^^^
+  = hint: from 100ms to 500ms
+
+error: source: not a URL (empty host)
+  --> nvr.toml:11:10
+   |
+11 | source = "rtsp://admin:*******@"
+   |          ^^^^^^^^^^^^^^^^^^^^^^^
+   = hint: a password with special characters goes into `password = "…"`, not into the URL
+
+4 mistakes in nvr.toml
+"#;
+    assert_eq!(out.stderr, want);
+    assert!(!out.stderr.contains("hunter2"));
+}
+
+#[test]
+fn validate_as_json() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("nvr.toml"), FAULTY).unwrap();
+    let out = nvr(dir.path(), &["validate", "--json"]);
+    assert_eq!((out.code, out.stderr.as_str()), (3, ""));
+    let report = out.json();
+    assert_eq!(report["valid"], false);
+    let places: Vec<_> = report["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| {
+            (
+                p["line"].as_u64().unwrap(),
+                p["column"].as_u64().unwrap(),
+                p["key"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (3, 1, "recorder.max_startin"),
+            (6, 11, "recording.segment"),
+            (7, 9, "recording.chunk"),
+            (11, 10, "cameras[0].source")
+        ]
+    );
+}
+
+#[test]
+fn a_missing_configuration_has_a_code_and_a_hint() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = nvr(dir.path(), &["validate", "-c", "none.toml"]);
+    assert_eq!(out.code, 4);
+    assert!(
+        out.stderr.starts_with("error: configuration none.toml: "),
+        "{out:?}"
+    );
+    assert!(
+        out.stderr.contains("\nhint: write one with `nvr init`"),
+        "{out:?}"
+    );
+    let from_env = command(dir.path(), &["validate"])
+        .env("NVR_CONFIG", "other.toml")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&from_env.stderr).contains("other.toml"));
+}
+
+#[test]
+fn init_writes_what_validate_accepts_and_never_overwrites() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = nvr(dir.path(), &["init", "--no-detect"]);
+    assert_eq!(out.code, 0, "{out:?}");
+    let text = std::fs::read_to_string(dir.path().join("nvr.toml")).unwrap();
+    assert!(text.contains("root = \"recordings\""), "{text}");
+    let out = nvr(dir.path(), &["validate"]);
+    assert_eq!(
+        (out.code, out.stdout.as_str()),
+        (0, "nvr.toml is valid: 0 cameras\n"),
+        "{out:?}"
+    );
+    let out = nvr(dir.path(), &["init", "--no-detect"]);
+    assert_eq!(out.code, 5, "{out:?}");
+    assert!(
+        out.stderr.contains("hint: ") && out.stderr.contains("--force"),
+        "{out:?}"
+    );
+    assert_eq!(
+        nvr(dir.path(), &["init", "--no-detect", "--force", "--json"]).json()["cameras"],
+        0
+    );
+    // Printing touches nothing.
+    let printed = nvr(dir.path(), &["init", "--no-detect", "--print", "-c", "x.toml"]);
+    assert!(printed.stdout.contains("[recorder]") && !dir.path().join("x.toml").exists());
+}
+
+#[test]
+fn completions_for_every_shell() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let out = nvr(dir.path(), &["completions", shell]);
+        assert_eq!(out.code, 0);
+        assert!(
+            out.stdout.contains("validate"),
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [&["frobnicate"][..], &["validate", "--frobnicate"], &[]] {
+        assert_eq!(nvr(dir.path(), args).code, 2, "{args:?}");
+    }
+    assert_eq!(nvr(dir.path(), &["--version"]).code, 0);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    use std::io::Read;
+    use std::process::Stdio;
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = command(dir.path(), &["init", "--no-detect", "--print"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(told, "");
+}

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The rooms of nvr-core: GStreamer only in gst/, SQLite only in store/, and neither of the two uses the other.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+failed=0
+
+# rule REASON PATTERN FOLDER [grep options]
+rule() {
+    local reason=$1 pattern=$2 folder=$3 found
+    shift 3
+    # Comments may speak of anything.
+    found=$(grep -rnE --include='*.rs' "$@" -- "$pattern" "$folder" | grep -vE '^[^:]+:[0-9]+:\s*//' || true)
+    if [[ -n $found ]]; then
+        printf '%s:\n%s\n\n' "$reason" "$found" >&2
+        failed=1
+    fi
+}
+
+core=nvr-core/src
+gstreamer='(^|[^:[:alnum:]_])(::)?(gstreamer(_[a-z]+)?|gst_[a-z]+|gstfmp4|glib)::|use (::)?(gst|gst_[a-z]+|glib)(::|;)|::gst::(prelude|Element|Pipeline|Bin|Pad|Buffer|Caps|Bus|ClockTime)|(^|[^:[:alnum:]_])gst::(prelude|Element|Pipeline|Bin|Pad|Buffer|Caps|Bus|ClockTime|State|Message)'
+rule "GStreamer outside of $core/gst" "$gstreamer" "$core" --exclude-dir=gst
+rule "SQLite outside of $core/store" '\brusqlite::' "$core" --exclude-dir=store
+rule "gst/ uses store/" 'crate::(store|files)::' "$core/gst"
+rule "store/ uses gst/ or files/" 'crate::(gst|files)::' "$core/store"
+for front in nvr-http/src nvr-cli/src; do
+    rule "GStreamer in $front" "$gstreamer" "$front"
+    rule "SQLite in $front" '\brusqlite::' "$front"
+done
+rule "core uses a front end" '\bnvr_(http|cli)::' "$core"
+rule "an ignored test" '#\[ignore' .  --exclude-dir=target
+
+exit "$failed"

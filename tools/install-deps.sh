@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs what a set of tasks needs, on Debian and its relatives. Instant when all is there.
+#
+#   tools/install-deps.sh [build|run|test|lint|v4l2 ...]      (default: build run)
+set -euo pipefail
+
+build=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
+run=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+     gstreamer1.0-plugins-ugly gstreamer1.0-libav tzdata)
+test=(libgstrtspserver-1.0-dev ffmpeg chromium jq)
+v4l2=(qemu-system-x86 cpio)
+
+say() { printf 'install-deps: %s\n' "$*" >&2; }
+
+packages=()
+tools=()
+for set in "${@:-build run}"; do
+    # The default is two sets in one word.
+    for name in $set; do
+        case "$name" in
+        build) packages+=("${build[@]}") ;;
+        run) packages+=("${run[@]}") ;;
+        test) packages+=("${test[@]}"); tools+=(cargo-nextest) ;;
+        lint) tools+=(cargo-deny) ;;
+        v4l2) packages+=("${v4l2[@]}") ;;
+        *) say "unknown set '$name' (build, run, test, lint, v4l2)"; exit 2 ;;
+        esac
+    done
+done
+
+missing=()
+if ((${#packages[@]})); then
+    if ! command -v dpkg-query >/dev/null; then
+        say "not a Debian system: install these by hand: ${packages[*]}"
+    else
+        for package in "${packages[@]}"; do
+            status=$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)
+            [[ $status == "install ok installed" ]] || missing+=("$package")
+        done
+    fi
+fi
+
+if ((${#missing[@]})); then
+    sudo=()
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null || { say "run as root, or install sudo: missing ${missing[*]}"; exit 1; }
+        sudo=(sudo)
+    fi
+    say "installing ${missing[*]}"
+    log=$(mktemp)
+    trap 'rm -f "$log"' EXIT
+    apt() { "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" >>"$log" 2>&1; }
+    # The lists may be stale or absent: try with them, then update once.
+    if ! apt install -y --no-install-recommends "${missing[@]}"; then
+        if ! { apt update && apt install -y --no-install-recommends "${missing[@]}"; }; then
+            cat "$log" >&2
+            say "apt-get failed"
+            exit 1
+        fi
+    fi
+fi
+
+if ! command -v cargo >/dev/null; then
+    say "cargo is missing: install Rust from https://rustup.rs"
+    exit 1
+fi
+for tool in ${tools[@]+"${tools[@]}"}; do
+    if ! command -v "$tool" >/dev/null; then
+        say "installing $tool (this takes some minutes)"
+        cargo install --quiet --locked "$tool"
+    fi
+done
