@@ -155,7 +155,7 @@ fn has_wal(path: &Path) -> bool {
     std::fs::metadata(wal).is_ok_and(|m| m.len() > 0)
 }
 
-fn connect_immutable(path: &Path) -> Result<Connection> {
+pub(super) fn connect_immutable(path: &Path) -> Result<Connection> {
     let full = std::path::absolute(path).map_err(|e| Error::io(path.display(), e))?;
     let text = full.to_str().ok_or_else(|| {
         Error::new(
