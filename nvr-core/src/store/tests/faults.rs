@@ -5,14 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::store::error::SqlResult;
 
-/// Queues operations behind one that waits, so that they share a transaction.
+/// Keeps the writer in a transaction of its own until told to go on, so that what is queued meanwhile
+/// shares the next one.
 fn hold(store: &Store) -> (std::sync::mpsc::Sender<()>, oneshot::Receiver<Result<()>>) {
     let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (running, runs) = std::sync::mpsc::channel();
     let (command, answer) = writer::operation(move |_| {
+        running.send(()).ok();
         wait.recv().ok();
         Ok(())
     });
     store.writer().unwrap().blocking_send(command).unwrap();
+    runs.recv().unwrap();
     (go, answer)
 }
 
@@ -43,11 +47,9 @@ fn an_operation_that_fails_or_panics_is_undone_alone() {
         Err::<(), _>(Error::new(ErrorKind::Conflict, "no"))
     });
     let twice = queue(&f.store, put("good"));
-    let panics = queue(&f.store, |c| {
+    let panics = queue(&f.store, |c| -> Result<()> {
         put("panic")(c)?;
-        let none: Option<()> = None;
-        none.expect("a fault in an operation");
-        Ok(())
+        panic!("a fault in an operation")
     });
     let last = queue(&f.store, put("last"));
     go.send(()).unwrap();
@@ -109,7 +111,8 @@ fn every_operation_of_a_lost_transaction_is_told() {
     });
     let never_run = queue(&f.store, put("later"));
     go.send(()).unwrap();
-    for answer in [first, good, lost, never_run] {
+    first.blocking_recv().unwrap().unwrap();
+    for answer in [good, lost, never_run] {
         let e = answer.blocking_recv().unwrap().unwrap_err();
         assert_eq!(
             (e.kind(), e.to_string().as_str()),
