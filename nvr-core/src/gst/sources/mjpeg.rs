@@ -9,7 +9,7 @@ use gst::prelude::*;
 
 use super::cause::SourceError;
 use super::tracks::{Gate, Kind, discard, video_chain};
-use super::{link_into, make};
+use super::{jpeg, link_into, make};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::encoders::{self, EncoderSettings};
 use crate::gst::source_bin::OnTracks;
@@ -18,9 +18,6 @@ use crate::track::VideoCodec;
 
 /// A part larger than this is no picture of a camera.
 const MAX_PART_BYTES: u64 = 64 << 20;
-
-/// Longest side of a picture, as in the H.264 encoders.
-const MAX_SIDE: i32 = 8192;
 
 pub(super) fn build(spec: &MjpegSource, on_tracks: OnTracks) -> Result<gst::Bin> {
     let encoder = encoders::best(encoders::H264, &EncoderSettings::live((1280, 720), 15.0))?;
@@ -50,21 +47,19 @@ pub(super) fn build(spec: &MjpegSource, on_tracks: OnTracks) -> Result<gst::Bin>
     }
 
     // Built now, so that what is missing is said before the camera is asked; linked when its pictures come.
-    let mut chain = vec![make("jpegparse")?, jpeg_decoder()?];
+    let mut chain = vec![jpeg::decoder()?];
     chain.extend(encoder.chain(&EncoderSettings::live((1280, 720), 15.0))?);
     let end = link_into(&bin, &chain)?;
-    if let Some(pad) = chain.first().and_then(|parse| parse.static_pad("src")) {
-        refuse_huge(&pad, &gate);
-    }
     gate.add(Kind::Video, &end, &video_chain(VideoCodec::H264)?)?;
 
-    let head = chain.first().and_then(|parse| parse.static_pad("sink"));
+    let head = chain.first().and_then(|decoder| decoder.static_pad("sink"));
     demux.connect_pad_added(move |_, pad| {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         let name = caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default();
         match &head {
             Some(head) if name == "image/jpeg" && !head.is_linked() => {
                 stamp(pad, &since_picture);
+                jpeg::guard(pad, &gate);
                 if pad.link(head).is_err() {
                     gate.fail(SourceError::Internal, "the pictures do not link");
                 }
@@ -79,15 +74,6 @@ pub(super) fn build(spec: &MjpegSource, on_tracks: OnTracks) -> Result<gst::Bin>
         }
     });
     Ok(bin)
-}
-
-/// jpegdec, forgiving: a broken picture is left out, the stream goes on.
-pub(super) fn jpeg_decoder() -> Result<gst::Element> {
-    let dec = make("jpegdec")?;
-    if dec.find_property("max-errors").is_some() {
-        dec.set_property("max-errors", -1i32);
-    }
-    Ok(dec)
 }
 
 /// Ends the source when the server sends without end and no picture comes of it.
@@ -119,25 +105,6 @@ fn stamp(pad: &gst::Pad, since_picture: &Arc<AtomicU64>) {
             b.set_pts(gst::ClockTime::from_nseconds(pts));
             b.set_dts(gst::ClockTime::NONE);
             b.set_duration(gst::ClockTime::NONE);
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-/// A picture's header may claim any size: decoding it would take the memory for it.
-pub(super) fn refuse_huge(pad: &gst::Pad, gate: &Arc<Gate>) {
-    let gate = Arc::clone(gate);
-    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-        if let Some(event) = info.event()
-            && let gst::EventView::Caps(caps) = event.view()
-            && let Some(s) = caps.caps().structure(0)
-        {
-            let side = |name| s.get::<i32>(name).unwrap_or_default();
-            if side("width") > MAX_SIDE || side("height") > MAX_SIDE {
-                let words = format!("pictures of {}x{} are too large", side("width"), side("height"));
-                gate.fail(SourceError::Unsupported, &words);
-                return gst::PadProbeReturn::Handled;
-            }
         }
         gst::PadProbeReturn::Ok
     });

@@ -3,6 +3,7 @@
 
 pub(crate) mod cause;
 mod file;
+mod jpeg;
 mod libcamera;
 mod mjpeg;
 mod rtsp;

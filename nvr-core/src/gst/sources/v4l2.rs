@@ -5,9 +5,8 @@ use std::cmp::Reverse;
 
 use gst::prelude::*;
 
-use super::mjpeg::{jpeg_decoder, refuse_huge};
 use super::tracks::{Gate, Kind, video_chain};
-use super::{caps_filter, link_into, make};
+use super::{caps_filter, jpeg, link_into, make};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::encoders::{self, EncoderSettings};
 use crate::gst::source_bin::OnTracks;
@@ -192,11 +191,10 @@ pub(super) fn assemble(src: gst::Element, plan: &Plan, on_tracks: OnTracks) -> R
     let gate = Gate::new(&bin, on_tracks, false);
     let mut chain = vec![src, caps_filter(&plan.caps)?];
     if plan.format == DeviceFormat::Mjpeg {
-        let parse = make("jpegparse")?;
-        if let Some(pad) = parse.static_pad("src") {
-            refuse_huge(&pad, &gate);
+        if let Some(pad) = chain.last().and_then(|filter| filter.static_pad("src")) {
+            jpeg::guard(&pad, &gate);
         }
-        chain.extend([parse, jpeg_decoder()?]);
+        chain.push(jpeg::decoder()?);
     }
     if plan.format != DeviceFormat::H264 {
         let settings = EncoderSettings::live(plan.size, plan.frame_rate);
@@ -270,7 +268,7 @@ mod tests {
 
     #[test]
     fn pictures_of_each_format_become_h264() {
-        let live = |line: &str| gst::parse::bin_from_description(line, true).unwrap().upcast::<gst::Element>();
+        let live = |line: &str| gst::parse::bin_from_description(&format!("{line} ! identity"), true).unwrap().upcast::<gst::Element>();
         let of = |format, text| Plan { format, caps: caps(text), size: (320, 240), frame_rate: 15.0 };
         crate::gst::init().unwrap();
         let raw = "videotestsrc is-live=true ! video/x-raw,format=YUY2,width=320,height=240,framerate=15/1";
