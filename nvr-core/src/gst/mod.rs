@@ -6,9 +6,11 @@
 
 mod audio;
 mod bus;
+mod devices;
 mod encoders;
 mod guard;
 mod init;
+mod probe;
 mod record;
 mod run;
 pub mod snapshot;
@@ -17,8 +19,10 @@ pub(crate) mod sources;
 mod spec;
 mod tap;
 
+pub use devices::{DeviceFormatReport, DeviceReport, DeviceSize, devices};
 pub use encoders::{CodecKind, CodecReport, Outcome, detect_codecs};
 pub use init::init;
+pub use probe::{ProbeOptions, ProbeReport, probe};
 pub use run::Run;
 pub use spec::{RecordSpec, RunEvent, RunInput, RunSpec, RunStats, StopOutcome};
 pub use tap::{AccessUnit, Tap, TapReceiver, UnitData, UnitTrack};

@@ -2,6 +2,7 @@
 //! units on one pad per track. What is done with them does not belong here.
 
 pub(crate) mod cause;
+pub(crate) mod describe;
 mod file;
 mod jpeg;
 mod libcamera;
@@ -12,9 +13,9 @@ mod test_picture;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
-mod testing_rtsp;
+pub(in crate::gst) mod testing_rtsp;
 mod tracks;
-mod v4l2;
+pub(in crate::gst) mod v4l2;
 
 use gst::prelude::*;
 

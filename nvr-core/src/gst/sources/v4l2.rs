@@ -59,7 +59,7 @@ pub(in crate::gst) fn device_caps(node: &str) -> Result<gst::Caps> {
 
 /// What a device is asked for.
 #[derive(Debug, PartialEq)]
-pub(super) struct Plan {
+pub(in crate::gst) struct Plan {
     pub format: DeviceFormat,
     pub caps: gst::Caps,
     pub size: (u32, u32),
