@@ -89,32 +89,80 @@ impl Collector for Scrape {
         let e = &mut encoder;
         // The text format adds `_total` to the names of counters.
         self.gauges(e, "camera_stream_connected", "Whether frames arrive", |c| {
-            Some(yes(matches!(c.state.phase, CameraPhase::Recording | CameraPhase::Standby)))
+            Some(yes(matches!(
+                c.state.phase,
+                CameraPhase::Recording | CameraPhase::Standby
+            )))
         })?;
-        self.gauges(e, "camera_recording", "Whether frames go to a file", |c| Some(yes(c.recording)))?;
-        self.counters(e, "camera_segments_recorded", "Segments completed", |c| c.counters.segments)?;
-        self.counters(e, "camera_recording_bytes", "Bytes of completed segments", |c| c.counters.segment_bytes)?;
-        self.counters(e, "camera_received_bytes", "Bytes received", |c| c.counters.bytes_in)?;
-        self.counters(e, "camera_frames_received", "Video frames received", |c| c.counters.frames)?;
-        self.counters(e, "camera_frames_dropped", "Video frames received but not recorded", |c| {
-            c.counters.frames_dropped
+        self.gauges(e, "camera_recording", "Whether frames go to a file", |c| {
+            Some(yes(c.recording))
         })?;
-        self.counters(e, "camera_pipeline_restarts", "Connections lost or not made", |c| c.counters.restarts)?;
-        self.gauges(e, "camera_last_frame_age_seconds", "Age of the newest frame", |c| {
-            c.last_frame.map(|t| (self.now_s - t.as_secs_f64()).max(0.0))
+        self.counters(e, "camera_segments_recorded", "Segments completed", |c| {
+            c.counters.segments
         })?;
+        self.counters(e, "camera_recording_bytes", "Bytes of completed segments", |c| {
+            c.counters.segment_bytes
+        })?;
+        self.counters(e, "camera_received_bytes", "Bytes received", |c| {
+            c.counters.bytes_in
+        })?;
+        self.counters(e, "camera_frames_received", "Video frames received", |c| {
+            c.counters.frames
+        })?;
+        self.counters(
+            e,
+            "camera_frames_dropped",
+            "Video frames received but not recorded",
+            |c| c.counters.frames_dropped,
+        )?;
+        self.counters(
+            e,
+            "camera_pipeline_restarts",
+            "Connections lost or not made",
+            |c| c.counters.restarts,
+        )?;
+        self.gauges(
+            e,
+            "camera_last_frame_age_seconds",
+            "Age of the newest frame",
+            |c| c.last_frame.map(|t| (self.now_s - t.as_secs_f64()).max(0.0)),
+        )?;
         if let Some(stats) = &self.stats {
-            let mut family =
-                e.encode_descriptor("camera_stored_bytes", "Bytes of footage on disk", None, MetricType::Gauge)?;
+            let mut family = e.encode_descriptor(
+                "camera_stored_bytes",
+                "Bytes of footage on disk",
+                None,
+                MetricType::Gauge,
+            )?;
             for camera in &stats.cameras {
                 let labels = [("camera_id", camera.camera.as_str())];
                 ConstGauge::new(camera.size_bytes as f64).encode(family.encode_family(&labels)?)?;
             }
-            one(e, "nvr_disk_total_bytes", "Size of the recordings' file system", stats.disk_total_bytes as f64)?;
-            one(e, "nvr_disk_available_bytes", "What of it is available", stats.disk_available_bytes as f64)?;
+            one(
+                e,
+                "nvr_disk_total_bytes",
+                "Size of the recordings' file system",
+                stats.disk_total_bytes as f64,
+            )?;
+            one(
+                e,
+                "nvr_disk_available_bytes",
+                "What of it is available",
+                stats.disk_available_bytes as f64,
+            )?;
         }
         one(e, "nvr_healthy", "Whether nothing is wrong", yes(self.health.ok))?;
-        one(e, "nvr_ready", "Whether every camera that should be recorded is", yes(self.health.ready))?;
-        one(e, "nvr_start_time_seconds", "Unix time of the start", self.started_s)
+        one(
+            e,
+            "nvr_ready",
+            "Whether every camera that should be recorded is",
+            yes(self.health.ready),
+        )?;
+        one(
+            e,
+            "nvr_start_time_seconds",
+            "Unix time of the start",
+            self.started_s,
+        )
     }
 }

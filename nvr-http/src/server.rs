@@ -142,10 +142,20 @@ fn header_layer(name: &'static str, value: &'static str) -> SetResponseHeaderLay
 async fn limits(State(app): State<AppState>, request: Request, next: Next) -> Response {
     // Being asked for health must work when everything else is too much.
     let vital = matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
-    let permit = if vital { None } else { app.requests.clone().try_acquire_owned().ok() };
+    let permit = if vital {
+        None
+    } else {
+        app.requests.clone().try_acquire_owned().ok()
+    };
     if permit.is_none() && !vital {
-        let mut busy = problem(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many requests at once".into(), None);
-        busy.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let mut busy = problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "too many requests at once".into(),
+            None,
+        );
+        busy.headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         return busy;
     }
     match tokio::time::timeout(app.timeout, next.run(request)).await {
@@ -158,7 +168,12 @@ async fn limits(State(app): State<AppState>, request: Request, next: Next) -> Re
             });
             Response::from_parts(parts, axum::body::Body::from_stream(body))
         }
-        Err(_) => problem(StatusCode::GATEWAY_TIMEOUT, "timeout", "the answer took too long".into(), None),
+        Err(_) => problem(
+            StatusCode::GATEWAY_TIMEOUT,
+            "timeout",
+            "the answer took too long".into(),
+            None,
+        ),
     }
 }
 
@@ -170,11 +185,18 @@ async fn same_origin(request: Request, next: Next) -> Response {
     let site = headers.get("sec-fetch-site").and_then(|v| v.to_str().ok());
     let foreign_site = matches!(site, Some("cross-site" | "same-site"));
     let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
-    let foreign_origin = headers.get(header::ORIGIN).and_then(|v| v.to_str().ok()).is_some_and(|origin| {
-        origin.split_once("://").map(|(_, rest)| rest) != host
-    });
+    let foreign_origin = headers
+        .get(header::ORIGIN)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|origin| origin.split_once("://").map(|(_, rest)| rest) != host);
     if !safe && (foreign_site || foreign_origin) {
-        return problem(StatusCode::FORBIDDEN, "forbidden", "a request from another site".into(), None).into_response();
+        return problem(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "a request from another site".into(),
+            None,
+        )
+        .into_response();
     }
     next.run(request).await
 }
