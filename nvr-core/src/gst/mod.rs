@@ -6,16 +6,24 @@
 
 mod audio;
 mod bus;
+mod gate;
 mod guard;
 mod init;
+mod intake;
 mod record;
+mod retime;
 mod run;
+mod sink;
 mod source_bin;
 pub(crate) mod sources;
 mod spec;
 mod tap;
+mod writer;
 
 pub use init::init;
 pub use run::Run;
 pub use spec::{RecordSpec, RunEvent, RunInput, RunSpec, RunStats, StopOutcome};
 pub use tap::{AccessUnit, Tap, TapReceiver, UnitData, UnitTrack};
+
+#[cfg(test)]
+mod tests;
