@@ -11,13 +11,18 @@ mod encoders;
 mod guard;
 mod init;
 mod probe;
+mod gate;
+mod intake;
 mod record;
+mod retime;
 mod run;
 pub mod snapshot;
+mod sink;
 mod source_bin;
 pub(crate) mod sources;
 mod spec;
 mod tap;
+mod writer;
 
 pub use devices::{DeviceFormatReport, DeviceReport, DeviceSize, devices};
 pub use encoders::{CodecKind, CodecReport, Outcome, detect_codecs};
@@ -26,3 +31,6 @@ pub use probe::{ProbeOptions, ProbeReport, probe};
 pub use run::Run;
 pub use spec::{RecordSpec, RunEvent, RunInput, RunSpec, RunStats, StopOutcome};
 pub use tap::{AccessUnit, Tap, TapReceiver, UnitData, UnitTrack};
+
+#[cfg(test)]
+mod tests;
