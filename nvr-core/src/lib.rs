@@ -17,5 +17,6 @@ pub mod config;
 pub mod files;
 pub mod gst;
 pub mod media;
+pub mod onvif;
 pub mod store;
 pub mod timeline;

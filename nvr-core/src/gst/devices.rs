@@ -77,7 +77,9 @@ fn scan(dev: &Path, sys: &Path) -> BTreeMap<PathBuf, DeviceReport> {
     let mut found = BTreeMap::new();
     for path in entries(dev) {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        let is_video = name.strip_prefix("video").is_some_and(|n| n.parse::<u32>().is_ok());
+        let is_video = name
+            .strip_prefix("video")
+            .is_some_and(|n| n.parse::<u32>().is_ok());
         if !is_video {
             continue;
         }
@@ -89,8 +91,14 @@ fn scan(dev: &Path, sys: &Path) -> BTreeMap<PathBuf, DeviceReport> {
         let target = |link: &str| std::fs::canonicalize(at.join(link)).ok();
         let last = |p: PathBuf| p.file_name().map(|n| n.to_string_lossy().into_owned());
         let report = DeviceReport {
-            stable_ids: links.iter().filter(|(_, to)| *to == path).map(|(from, _)| from.clone()).collect(),
-            name: std::fs::read_to_string(at.join("name")).ok().map(|n| n.trim().to_owned()),
+            stable_ids: links
+                .iter()
+                .filter(|(_, to)| *to == path)
+                .map(|(from, _)| from.clone())
+                .collect(),
+            name: std::fs::read_to_string(at.join("name"))
+                .ok()
+                .map(|n| n.trim().to_owned()),
             driver: target("device/driver").and_then(last),
             bus: target("device").and_then(last),
             formats,
@@ -104,7 +112,12 @@ fn scan(dev: &Path, sys: &Path) -> BTreeMap<PathBuf, DeviceReport> {
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
     // Absent or closed to us: nothing to see.
-    std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect()
+    std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .collect()
 }
 
 /// The links below `v4l/` with the nodes that they name, in order.
@@ -177,19 +190,25 @@ fn formats(caps: &gst::CapsRef) -> Vec<DeviceFormatReport> {
                         }
                     }
                 }
-                None => all.push(DeviceFormatReport { format, sizes: sizes.clone() }),
+                None => all.push(DeviceFormatReport {
+                    format,
+                    sizes: sizes.clone(),
+                }),
             }
         }
     }
     for f in &mut all {
-        f.sizes.sort_by_key(|s| std::cmp::Reverse(u64::from(s.width) * u64::from(s.height)));
+        f.sizes
+            .sort_by_key(|s| std::cmp::Reverse(u64::from(s.width) * u64::from(s.height)));
     }
     all
 }
 
 fn sizes(s: &gst::StructureRef) -> Vec<DeviceSize> {
     let sides = |name: &str| -> Vec<u32> {
-        let Ok(value) = s.value(name) else { return Vec::new() };
+        let Ok(value) = s.value(name) else {
+            return Vec::new();
+        };
         let (all, range) = v4l2::integers(value);
         all.into_iter().chain(range.map(|r| r.1)).collect()
     };
@@ -208,7 +227,11 @@ fn sizes(s: &gst::StructureRef) -> Vec<DeviceSize> {
     widths
         .iter()
         .flat_map(|&width| heights.iter().map(move |&height| (width, height)))
-        .map(|(width, height)| DeviceSize { width, height, frame_rates: frame_rates.clone() })
+        .map(|(width, height)| DeviceSize {
+            width,
+            height,
+            frame_rates: frame_rates.clone(),
+        })
         .collect()
 }
 
@@ -222,7 +245,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = std::fs::canonicalize(dir.path()).unwrap();
         let (dev, sys) = (root.join("dev"), root.join("sys"));
-        for d in ["dev/v4l/by-id", "dev/v4l/by-path", "sys/video0", "sys/devices/usb1-1", "sys/drivers/uvcvideo"] {
+        for d in [
+            "dev/v4l/by-id",
+            "dev/v4l/by-path",
+            "sys/video0",
+            "sys/devices/usb1-1",
+            "sys/drivers/uvcvideo",
+        ] {
             std::fs::create_dir_all(root.join(d)).unwrap();
         }
         std::fs::write(dev.join("video0"), "").unwrap();
@@ -230,7 +259,11 @@ mod tests {
         std::fs::write(dev.join("vcs"), "").unwrap();
         std::fs::write(sys.join("video0/name"), "Webcam C920\n").unwrap();
         std::os::unix::fs::symlink(root.join("sys/devices/usb1-1"), sys.join("video0/device")).unwrap();
-        std::os::unix::fs::symlink(root.join("sys/drivers/uvcvideo"), root.join("sys/devices/usb1-1/driver")).unwrap();
+        std::os::unix::fs::symlink(
+            root.join("sys/drivers/uvcvideo"),
+            root.join("sys/devices/usb1-1/driver"),
+        )
+        .unwrap();
         let id = dev.join("v4l/by-id/usb-046d_C920-video-index0");
         std::os::unix::fs::symlink("../../video0", &id).unwrap();
 
@@ -239,8 +272,14 @@ mod tests {
         let first = &found[&dev.join("video0")];
         assert_eq!(first.stable_ids, [id]);
         assert_eq!(first.name.as_deref(), Some("Webcam C920"));
-        assert_eq!((first.driver.as_deref(), first.bus.as_deref()), (Some("uvcvideo"), Some("usb1-1")));
-        assert!(first.problem.as_deref().is_some_and(|p| p.contains("video0")), "{first:?}");
+        assert_eq!(
+            (first.driver.as_deref(), first.bus.as_deref()),
+            (Some("uvcvideo"), Some("usb1-1"))
+        );
+        assert!(
+            first.problem.as_deref().is_some_and(|p| p.contains("video0")),
+            "{first:?}"
+        );
         assert!(devices().is_ok());
     }
 
@@ -255,8 +294,22 @@ mod tests {
         let all = formats(&caps);
         let names: Vec<_> = all.iter().map(|f| f.format.as_str()).collect();
         assert_eq!(names, ["YUY2", "NV12", "MJPEG", "video/x-bayer"]);
-        assert_eq!(all[0].sizes[0], DeviceSize { width: 1280, height: 720, frame_rates: vec![10.0] });
+        assert_eq!(
+            all[0].sizes[0],
+            DeviceSize {
+                width: 1280,
+                height: 720,
+                frame_rates: vec![10.0]
+            }
+        );
         assert_eq!(all[0].sizes[1].frame_rates, [30.0, 15.0]);
-        assert_eq!(all[2].sizes, [DeviceSize { width: 1920, height: 1080, frame_rates: vec![60.0, 1.0] }]);
+        assert_eq!(
+            all[2].sizes,
+            [DeviceSize {
+                width: 1920,
+                height: 1080,
+                frame_rates: vec![60.0, 1.0]
+            }]
+        );
     }
 }

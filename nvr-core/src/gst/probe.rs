@@ -29,7 +29,11 @@ pub struct ProbeOptions {
 
 impl Default for ProbeOptions {
     fn default() -> Self {
-        Self { frames: 10, tries: 3, timeout: Duration::from_secs(5) }
+        Self {
+            frames: 10,
+            tries: 3,
+            timeout: Duration::from_secs(5),
+        }
     }
 }
 
@@ -57,8 +61,15 @@ pub struct ProbeReport {
 }
 
 enum Told {
-    Caps { video: bool, caps: gst::Caps },
-    Frame { pts_ns: Option<i64>, key: bool, bytes: u64 },
+    Caps {
+        video: bool,
+        caps: gst::Caps,
+    },
+    Frame {
+        pts_ns: Option<i64>,
+        key: bool,
+        bytes: u64,
+    },
     Failed(Cause),
 }
 
@@ -119,12 +130,17 @@ fn try_once(spec: &SourceSpec, options: ProbeOptions) -> Result<ProbeReport> {
     let internal = |e: glib::BoolError| Error::new(ErrorKind::Internal, "probe: no pipeline").with_source(e);
     source.bin.set_property("name", "source");
     pipeline.add(&source.bin).map_err(internal)?;
-    let bus = pipeline.bus().ok_or_else(|| Error::new(ErrorKind::Internal, "probe: no bus"))?;
+    let bus = pipeline
+        .bus()
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "probe: no bus"))?;
     let asked = spec.clone();
     bus.set_sync_handler(move |_, message| {
         let cause = match message.view() {
             gst::MessageView::Error(e) => Some(cause_of(&e.error(), e.debug().as_deref(), &asked)),
-            gst::MessageView::Eos(_) => Some(Cause::new(CauseKind::StreamEnded, format!("{asked}: the stream ended"))),
+            gst::MessageView::Eos(_) => Some(Cause::new(
+                CauseKind::StreamEnded,
+                format!("{asked}: the stream ended"),
+            )),
             _ => None,
         };
         if let Some(cause) = cause {
@@ -149,7 +165,10 @@ fn try_once(spec: &SourceSpec, options: ProbeOptions) -> Result<ProbeReport> {
         }
     }
     seen.report().ok_or_else(|| {
-        Error::new(ErrorKind::Unsupported, format!("{spec}: frames without a description came"))
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("{spec}: frames without a description came"),
+        )
     })
 }
 
@@ -177,12 +196,20 @@ fn error_of(cause: &Cause) -> Error {
 fn on_tracks(pipeline: &gst::Pipeline, tell: mpsc::SyncSender<Told>) -> OnTracks {
     let pipeline = pipeline.downgrade();
     Box::new(move |has_audio| {
-        let Some(pipeline) = pipeline.upgrade() else { return };
-        let Some(source) = pipeline.by_name("source") else { return };
+        let Some(pipeline) = pipeline.upgrade() else {
+            return;
+        };
+        let Some(source) = pipeline.by_name("source") else {
+            return;
+        };
         for (name, wanted) in [("video", true), ("audio", has_audio)] {
-            let Some(pad) = source.static_pad(name).filter(|_| wanted) else { continue };
+            let Some(pad) = source.static_pad(name).filter(|_| wanted) else {
+                continue;
+            };
             watch(&pad, name == "video", tell.clone());
-            let Ok(sink) = sources::make("fakesink") else { continue };
+            let Ok(sink) = sources::make("fakesink") else {
+                continue;
+            };
             sink.set_property("sync", false);
             sink.set_property("async", false);
             let linked = pipeline.add(&sink).is_ok()
@@ -295,14 +322,29 @@ mod tests {
              audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! mulawenc ! rtppcmupay name=pay1 )",
             None,
         );
-        let options = ProbeOptions { frames: 15, ..ProbeOptions::default() };
+        let options = ProbeOptions {
+            frames: 15,
+            ..ProbeOptions::default()
+        };
         let r = probe(&source(&camera.url()), options).unwrap();
-        assert_eq!((r.tracks.video.codec, r.tracks.video.width, r.tracks.video.height), (VideoCodec::H264, 320, 240));
+        assert_eq!(
+            (r.tracks.video.codec, r.tracks.video.width, r.tracks.video.height),
+            (VideoCodec::H264, 320, 240)
+        );
         let audio = r.tracks.audio.as_ref().unwrap();
-        assert_eq!((audio.codec, audio.sample_rate, audio.channels), (AudioCodec::Pcmu, 8000, 1));
+        assert_eq!(
+            (audio.codec, audio.sample_rate, audio.channels),
+            (AudioCodec::Pcmu, 8000, 1)
+        );
         assert_eq!((r.gop_frames, r.frames, r.tries), (Some(5), 15, 1), "{r:?}");
-        assert!(r.measured_frame_rate.is_some_and(|f| (15.0..25.0).contains(&f)), "{r:?}");
-        assert!(r.bitrate_bps > Some(1000) && r.first_frame_ns > 0 && r.profile.is_some() && r.level.is_some(), "{r:?}");
+        assert!(
+            r.measured_frame_rate.is_some_and(|f| (15.0..25.0).contains(&f)),
+            "{r:?}"
+        );
+        assert!(
+            r.bitrate_bps > Some(1000) && r.first_frame_ns > 0 && r.profile.is_some() && r.level.is_some(),
+            "{r:?}"
+        );
     }
 
     #[test]
@@ -313,10 +355,20 @@ mod tests {
             Some(("admin", "right")),
         );
         let open = "test:?size=320x240&fps=5&audio=0";
-        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let options = ProbeOptions { frames: 10, tries: 2, timeout: Duration::from_millis(900) };
+        let closed = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let options = ProbeOptions {
+            frames: 10,
+            tries: 2,
+            timeout: Duration::from_millis(900),
+        };
         let kind = |text: &str| probe(&source(text), options).unwrap_err().kind();
-        assert_eq!(kind(&camera.url().replace("//", "//admin:wrong@")), ErrorKind::Unauthorized);
+        assert_eq!(
+            kind(&camera.url().replace("//", "//admin:wrong@")),
+            ErrorKind::Unauthorized
+        );
         assert_eq!(kind(&format!("rtsp://{closed}/x")), ErrorKind::Unavailable);
         assert_eq!(kind("v4l2:/dev/video-none"), ErrorKind::Unavailable);
         assert_eq!(kind("file:/nonexistent.mp4"), ErrorKind::NotFound);
@@ -324,6 +376,9 @@ mod tests {
         let e = probe(&source(open), options).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Timeout);
         let none = ProbeOptions { frames: 0, ..options };
-        assert_eq!(probe(&source(open), none).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!(
+            probe(&source(open), none).unwrap_err().kind(),
+            ErrorKind::InvalidArgument
+        );
     }
 }

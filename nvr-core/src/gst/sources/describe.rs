@@ -10,13 +10,23 @@ pub(crate) fn video_track(caps: &gst::CapsRef) -> Option<VideoTrack> {
         "video/x-h265" => VideoCodec::H265,
         _ => return None,
     };
-    let side = |name| s.get::<i32>(name).ok().and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
+    let side = |name| {
+        s.get::<i32>(name)
+            .ok()
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or_default()
+    };
     let frame_rate = s
         .get::<gst::Fraction>("framerate")
         .ok()
         .filter(|f| f.numer() > 0 && f.denom() > 0)
         .map(|f| f64::from(f.numer()) / f64::from(f.denom()));
-    Some(VideoTrack { codec, width: side("width"), height: side("height"), frame_rate })
+    Some(VideoTrack {
+        codec,
+        width: side("width"),
+        height: side("height"),
+        frame_rate,
+    })
 }
 
 /// The audio track that caps describe. G.711 is taken for 8 kHz mono where it does not say.
@@ -31,6 +41,15 @@ pub(crate) fn audio_track(caps: &gst::CapsRef) -> Option<AudioTrack> {
         name if name.starts_with("audio/") => (AudioCodec::Other, 48_000),
         _ => return None,
     };
-    let number = |name, default| s.get::<i32>(name).ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
-    Some(AudioTrack { codec, sample_rate: number("rate", rate), channels: number("channels", 1) })
+    let number = |name, default| {
+        s.get::<i32>(name)
+            .ok()
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(default)
+    };
+    Some(AudioTrack {
+        codec,
+        sample_rate: number("rate", rate),
+        channels: number("channels", 1),
+    })
 }

@@ -81,9 +81,7 @@ fn package_of(factory: &str) -> &'static str {
         "x264enc" => "gstreamer1.0-plugins-ugly",
         "libcamerasrc" => "gstreamer1.0-libcamera",
         f if f.starts_with("avdec_") => "gstreamer1.0-libav",
-        f if f.starts_with("h26")
-            || matches!(f, "x265enc" | "openh264enc" | "jpegparse" | "opusparse") =>
-        {
+        f if f.starts_with("h26") || matches!(f, "x265enc" | "openh264enc" | "jpegparse" | "opusparse") => {
             "gstreamer1.0-plugins-bad"
         }
         _ => "gstreamer1.0-plugins-good",
@@ -94,7 +92,8 @@ fn package_of(factory: &str) -> &'static str {
 pub(super) fn link_into(bin: &gst::Bin, elements: &[gst::Element]) -> Result<gst::Pad> {
     let fault = |what: &str| Error::new(ErrorKind::Internal, format!("{}: {what}", bin.name()));
     for e in elements {
-        bin.add(e).map_err(|e| fault("cannot add an element").with_source(e))?;
+        bin.add(e)
+            .map_err(|e| fault("cannot add an element").with_source(e))?;
     }
     gst::Element::link_many(elements).map_err(|e| fault("elements do not link").with_source(e))?;
     elements
