@@ -24,6 +24,7 @@ pub mod files;
 pub mod gst;
 pub mod media;
 pub mod nvr;
+pub mod onvif;
 pub mod store;
 pub mod timeline;
 

@@ -81,7 +81,7 @@ macro_rules! order_all {
     ($name:ident, $path:literal, $method:ident, $doc:literal) => {
         #[doc = $doc]
         #[utoipa::path(post, path = $path, tag = "cameras",
-                    responses((status = 202, description = "They were told", body = [CameraDto])))]
+                            responses((status = 202, description = "They were told", body = [CameraDto])))]
         pub(crate) async fn $name(State(app): State<AppState>) -> Answer<(StatusCode, Json<Vec<CameraDto>>)> {
             let cameras = app.nvr.cameras();
             for camera in &cameras {
