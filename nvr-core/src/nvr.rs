@@ -10,17 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::Archive;
 use crate::camera::{self, Camera, Command, Context};
+use crate::check;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{CameraConfig, Config, ConfigDiff};
+use crate::config::{CameraConfig, Config, ConfigDiff, SyncMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind, Event, EventKind};
 use crate::events::{EventBus, EventStream};
-use crate::files::Tree;
+use crate::files::{self, Create, Recovered, Root, RootOptions, SyncPolicy, Tree};
 use crate::health::{self, Health};
 use crate::ids::CameraId;
-use crate::store::Store;
-use crate::time::Timestamp;
+use crate::store::{OpenMode, Store};
+use crate::time::{TimeRange, Timestamp};
 
 /// How often a disk at fault is looked at, and one that seems well is made sure of.
 const STORAGE_LOOK: Duration = Duration::from_secs(2);
@@ -64,7 +65,7 @@ pub struct Nvr(Arc<Inner>);
 struct Inner {
     archive: Archive,
     context: Context,
-    tree: Arc<Tree>,
+    tree: Tree,
     config: RwLock<Arc<Config>>,
     cameras: RwLock<HashMap<CameraId, Camera>>,
     /// Held while cameras are added, removed or configured, so that two such calls do not interleave.
@@ -108,7 +109,7 @@ impl Nvr {
         let context = Context {
             clock: clock.clone(),
             store: store.clone(),
-            files: tree.clone(),
+            tree: tree.clone(),
             events: events.clone(),
             turns: Arc::new(Semaphore::new(config.recorder.max_starting)),
             manual: Arc::new(Semaphore::new(config.recorder.max_manual)),
@@ -290,7 +291,6 @@ impl Nvr {
         if let Err(e) = self.0.context.store.shutdown().await {
             tracing::error!(error = %e, "the index was not closed in order");
         }
-        self.0.tree.release();
         report
     }
 }
@@ -335,13 +335,60 @@ pub(crate) async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + 
 
 struct Opened {
     store: Store,
-    tree: Arc<Tree>,
+    tree: Tree,
     recovered: Vec<Event>,
 }
 
 fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     crate::gst::init()?;
-    let _ = (config, clock); Err(Error::new(ErrorKind::Internal, "stub"))
+    let recorder = &config.recorder;
+    // An index that is there knows which tree it belongs to. One that is not there is made only after the
+    // root has proved itself: by default it lies inside.
+    let known = if recorder.database.exists() {
+        Some(Store::open(&recorder.database, OpenMode::ReadWrite)?)
+    } else {
+        None
+    };
+    let expected = match &known {
+        Some(store) => store.tree_id()?.map(|id| id.parse()).transpose()?,
+        None => None,
+    };
+    let create = if recorder.adopt_root { Create::Adopt } else { Create::IfEmpty };
+    let options = RootOptions { create, expected, exclusive: true };
+    let root = Root::open(&recorder.root, options, clock.clone())?;
+    let tree_id = root.attach()?;
+    let store = match known {
+        Some(store) => store,
+        None => Store::open(&recorder.database, OpenMode::ReadWrite)?,
+    };
+    if expected.is_none() {
+        store.set_tree_id_blocking(&tree_id.to_string())?;
+    }
+    let policy = match config.recording.sync {
+        SyncMode::Close => SyncPolicy::Close,
+        SyncMode::Every(every) => SyncPolicy::Every(every),
+    };
+    let tree = Tree::new(root, policy)?;
+    let recovered = check::reconcile(&store, tree.root(), clock)?;
+    note_crash(&store)?;
+    Ok(Opened { store, tree, recovered })
+}
+
+/// What the last life of the recorder did not write down because it was killed: the ends of its runs, and
+/// that footage is missing since.
+fn note_crash(store: &Store) -> Result<()> {
+    let cause = Cause::new(CauseKind::Crash, "the recorder did not stop in order");
+    for totals in store.totals()? {
+        let Some(newest) = totals.newest else { continue };
+        for run in store.runs(&totals.camera, TimeRange::ALL)? {
+            if run.ended.is_none() {
+                store.end_run_blocking(run.run, &totals.camera, newest.max(run.started_at), &cause)?;
+            }
+        }
+        // Does nothing where a gap is open already: then the stop was noted.
+        store.open_gap_blocking(&totals.camera, newest, &cause)?;
+    }
+    Ok(())
 }
 
 async fn watch_storage(
@@ -361,18 +408,40 @@ async fn watch_storage(
         };
         let Some(recorder) = recorder.upgrade() else { return };
         let tree = recorder.tree.clone();
+        let at_fault = recorder.storage_fault.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         let found = match reported {
             Some(cause) => Some(cause),
-            None => tokio::task::spawn_blocking(move || tree.healthy())
+            // A disk at fault has to prove itself by a write; one that works is only looked at.
+            None => blocking(move || if at_fault { tree.healthy() } else { tree.root().attach().map(drop) })
                 .await
-                .unwrap_or_else(|e| Err(Cause::new(CauseKind::Internal, e.to_string())))
-                .err(),
+                .err()
+                .map(|e| files::cause_of(&e).unwrap_or_else(|| Cause::new(CauseKind::StorageError, e.to_string()))),
         };
         recorder.storage(found).await;
+        recorder.mend_abandoned().await;
     }
 }
 
 impl Inner {
+    /// Files that a storage fault left behind are mended once the disk is back.
+    async fn mend_abandoned(&self) {
+        if !self.tree.has_abandoned() || self.storage_fault.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return;
+        }
+        let tree = self.tree.clone();
+        let Ok(mended) = tokio::task::spawn_blocking(move || tree.recover_abandoned()).await else { return };
+        for recovered in mended {
+            let Recovered::Closed { segment, cut_bytes } = recovered else { continue };
+            if let Err(e) = self.context.store.close_segment(&segment.path, &segment).await {
+                tracing::warn!(error = %e, path = %segment.path.display(), "a mended segment is not in the index");
+            }
+            let camera = segment.start.camera.clone();
+            self.tree.indexed(&camera, &segment.path);
+            let kind = EventKind::SegmentRecovered { path: segment.path.display().to_string(), cut_bytes };
+            self.publish(Event::new(self.context.clock.now(), Some(camera), kind)).await;
+        }
+    }
+
     /// The disk is well (`None`) or not: tell all, once.
     async fn storage(&self, found: Option<Cause>) {
         let now = self.context.clock.now();

@@ -16,7 +16,7 @@ pub use self::picture::{Snapshot, SnapshotRequest};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::Tree;
+use crate::files::{Root, RootOptions, Tree};
 use crate::ids::{CameraId, RunId, SegmentId};
 use crate::media::FragmentIndex;
 use crate::nvr::blocking;
@@ -38,7 +38,7 @@ struct Inner {
     clock: SharedClock,
     time_zone: String,
     /// In the recorder's process: who knows the growing segments.
-    tree: Option<Arc<Tree>>,
+    tree: Option<Tree>,
     /// Indices of closed segments that were just used: a player asks for the same ones again and again.
     indices: Mutex<HashMap<SegmentId, Arc<FragmentIndex>>>,
 }
@@ -115,11 +115,11 @@ impl Archive {
         Ok(Self::new(&config, store, None, SystemClock::shared()))
     }
 
-    pub(crate) fn of_recorder(config: &Config, store: Store, tree: Arc<Tree>, clock: SharedClock) -> Self {
+    pub(crate) fn of_recorder(config: &Config, store: Store, tree: Tree, clock: SharedClock) -> Self {
         Self::new(config, store, Some(tree), clock)
     }
 
-    fn new(config: &Config, store: Store, tree: Option<Arc<Tree>>, clock: SharedClock) -> Self {
+    fn new(config: &Config, store: Store, tree: Option<Tree>, clock: SharedClock) -> Self {
         Self(Arc::new(Inner {
             store,
             root: config.recorder.root.clone(),
@@ -296,9 +296,9 @@ impl Archive {
     /// # Errors
     /// `Storage` when the file system cannot be asked.
     pub async fn stats(&self) -> Result<ArchiveStats> {
-        let root = self.0.root.clone();
+        let root = Root::new(&self.0.root, RootOptions::default(), self.0.clock.clone());
         self.read(move |store| {
-            let usage = crate::files::usage_of(&root)?;
+            let usage = root.usage()?;
             let cameras = store.totals()?.into_iter().map(CameraStats::from).collect();
             Ok(ArchiveStats {
                 cameras,
@@ -338,7 +338,7 @@ impl Archive {
     /// Index of a growing fMP4 by its path: from memory, else from its file.
     fn growing_index(&self, path: &Path) -> Result<Option<Arc<FragmentIndex>>> {
         if let Some(tree) = &self.0.tree {
-            return Ok(tree.growing().iter().find(|g| g.path() == path).map(|g| g.index()));
+            return Ok(tree.growing().iter().find(|g| g.path() == path).map(|g| Arc::new(g.index())));
         }
         let file = File::open(self.absolute(path)).map_err(|e| Error::io(path.display(), e))?;
         let scan = crate::media::scan(&mut std::io::BufReader::new(file))?;

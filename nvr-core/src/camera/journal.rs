@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::event::{Cause, CauseKind, Event, EventKind};
 use crate::events::EventBus;
+use crate::files::Tree;
 use crate::ids::{CameraId, RunId};
 use crate::run::Anchor;
 use crate::segment::{ClosedSegment, SegmentStart};
@@ -22,14 +23,15 @@ const MOST_PENDING: usize = 10_000;
 pub(crate) struct Journal {
     camera: CameraId,
     store: Store,
+    tree: Tree,
     events: Arc<EventBus>,
     pending: VecDeque<ClosedSegment>,
     gap: Option<(Timestamp, Cause)>,
 }
 
 impl Journal {
-    pub(crate) fn new(camera: CameraId, store: Store, events: Arc<EventBus>) -> Self {
-        Self { camera, store, events, pending: VecDeque::new(), gap: None }
+    pub(crate) fn new(camera: CameraId, store: Store, tree: Tree, events: Arc<EventBus>) -> Self {
+        Self { camera, store, tree, events, pending: VecDeque::new(), gap: None }
     }
 
     /// Publishes an event; those that a person looks up later are also kept.
@@ -88,6 +90,7 @@ impl Journal {
                     "a closed segment is not in the index yet; its file is safe");
                 break;
             }
+            self.tree.indexed(&self.camera, &segment.path);
             self.pending.pop_front();
         }
     }
@@ -103,7 +106,7 @@ impl Journal {
         self.log(self.store.open_gap(&self.camera, at, &cause).await, "gap");
         let first = self.gap.is_none();
         self.gap = Some((at, cause.clone()));
-        if first && cause.kind != CauseKind::NotScheduled {
+        if first && !is_expected(cause.kind) {
             self.event(at, EventKind::GapOpened { cause }).await;
         }
     }
@@ -112,8 +115,13 @@ impl Journal {
     pub(crate) async fn close_gap(&mut self, at: Timestamp) {
         let Some((since, cause)) = self.gap.take() else { return };
         self.log(self.store.close_gap(&self.camera, at.max(since)).await, "gap");
-        if cause.kind != CauseKind::NotScheduled {
+        if !is_expected(cause.kind) {
             self.event(at, EventKind::GapClosed { since, cause }).await;
         }
     }
+}
+
+/// Gaps that nobody wants to hear of: nothing was to be recorded, or the camera was just being connected.
+const fn is_expected(kind: CauseKind) -> bool {
+    matches!(kind, CauseKind::NotScheduled | CauseKind::Startup)
 }

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{CameraPhase, Cause, CauseKind, EventKind};
 use crate::events::EventBus;
 use crate::gst::{RecordSpec, RunEvent, RunInput, RunSpec};
-use crate::segment::SegmentFiles;
+use crate::files::Tree;
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -29,7 +29,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) struct Context {
     pub(crate) clock: SharedClock,
     pub(crate) store: Store,
-    pub(crate) files: Arc<dyn SegmentFiles>,
+    pub(crate) tree: Tree,
     pub(crate) events: Arc<EventBus>,
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) manual: Arc<Semaphore>,
@@ -66,7 +66,7 @@ pub(crate) fn spawn(config: CameraConfig, context: Context) -> (mpsc::UnboundedS
             next_try: None,
         },
     ));
-    let journal = Journal::new(config.id.clone(), context.store.clone(), context.events.clone());
+    let journal = Journal::new(config.id.clone(), context.store.clone(), context.tree.clone(), context.events.clone());
     let machine = Machine::new(context.clock.steady_ns(), patience(&config));
     let actor = Actor {
         config,
@@ -259,7 +259,7 @@ impl Actor {
             segment: self.config.segment,
             chunk: self.config.chunk,
             container: self.config.container,
-            files: self.context.files.clone(),
+            files: Arc::new(self.context.tree.clone()),
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod audio;
 mod bus;
+mod encoders;
 mod guard;
 mod init;
 mod record;
@@ -16,6 +17,7 @@ pub(crate) mod sources;
 mod spec;
 mod tap;
 
+pub use encoders::{CodecKind, CodecReport, Outcome, detect_codecs};
 pub use init::init;
 pub use run::Run;
 pub use spec::{RecordSpec, RunEvent, RunInput, RunSpec, RunStats, StopOutcome};

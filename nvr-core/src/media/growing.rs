@@ -50,6 +50,8 @@ struct Pending {
     end_ns: i64,
     keyframe: bool,
     data_len: u64,
+    /// Becomes the index's with the first fragment that is whole.
+    media_start: i64,
 }
 
 impl Default for GrowingIndex {
@@ -281,13 +283,14 @@ impl GrowingIndex {
         };
         if self.current.is_some_and(|h| h.kind == b"moof") {
             let moof = MovieFragment::parse(bytes, init)?;
-            let (start, end, keyframe) = self.clock.place(&moof, &mut self.index.media_start);
+            let (start, end, keyframe) = self.clock.place(&moof);
             let timescale = self.index.timescale;
             self.pending = Some(Pending {
                 start_ns: to_ns(start, timescale),
                 end_ns: to_ns(end, timescale),
                 keyframe,
                 data_len: moof.size(),
+                media_start: self.clock.media_start.unwrap_or(0),
             });
         } else if self.description.is_none() {
             self.description = describe::from_box(bytes).ok();
@@ -311,6 +314,7 @@ impl GrowingIndex {
             let offset = self.chunk_start.take().unwrap_or(self.position);
             let size =
                 u32::try_from(self.position - offset).map_err(|_| corrupt("a fragment of 4 GiB or more"))?;
+            self.index.media_start = p.media_start;
             self.index.fragments.push(Fragment {
                 offset,
                 size,
@@ -330,7 +334,8 @@ impl GrowingIndex {
 struct TrackClock {
     /// Id and timescale of the video track.
     video: Option<(u32, u32)>,
-    started: bool,
+    /// Presentation time of the first frame.
+    media_start: Option<i64>,
     /// What to add to a decode time; set anew at each keyframe.
     shift: i64,
     /// Decode time expected next, for fragments without `tfdt`.
@@ -341,7 +346,7 @@ struct TrackClock {
 
 impl TrackClock {
     /// Start, end (ticks from the first frame) and whether it starts with a keyframe.
-    fn place(&mut self, moof: &MovieFragment<'_>, media_start: &mut i64) -> (i64, i64, bool) {
+    fn place(&mut self, moof: &MovieFragment<'_>) -> (i64, i64, bool) {
         let part = self.video.and_then(|(id, _)| moof.track(id));
         let Some((part, first)) = part.and_then(|p| Some((p, p.first_sample()?))) else {
             return (self.last_end, self.last_end, false);
@@ -351,12 +356,13 @@ impl TrackClock {
         let duration = ticks(part.duration());
         let presented = decode.saturating_add(i64::from(first.cts_offset));
         let keyframe = first.flags.is_sync();
-        if !self.started {
-            self.started = true;
-            *media_start = presented;
-            self.shift = decode.saturating_neg();
-        } else if keyframe {
-            self.shift = presented.saturating_sub(*media_start).saturating_sub(decode);
+        match self.media_start {
+            None => {
+                self.media_start = Some(presented);
+                self.shift = decode.saturating_neg();
+            }
+            Some(zero) if keyframe => self.shift = presented.saturating_sub(zero).saturating_sub(decode),
+            Some(_) => {}
         }
         self.next_decode = decode.saturating_add(duration);
         let start = decode.saturating_add(self.shift).max(self.last_start);
@@ -537,6 +543,7 @@ mod tests {
             audio: true,
             audio_only_every: Some(2),
             styp: true,
+            b_frames: true,
             closed: true,
             ..SyntheticSegment::new()
         }
@@ -553,6 +560,10 @@ mod tests {
                 .filter(|f| f.end_offset() <= cut as u64)
                 .count();
             assert_eq!(found.index.fragments, s.index.fragments[..whole], "{cut}");
+            assert_eq!(
+                found.index.media_start,
+                if whole > 0 { s.index.media_start } else { 0 }
+            );
             let keep = match whole {
                 0 if cut < s.init_len => 0,
                 0 => s.index.header_len,

@@ -41,10 +41,14 @@ pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &Sou
         };
         return Cause::new(kind, format!("{spec}: {}", error.message()));
     }
+    if error.message().contains("No supported stream was found") {
+        // rtspsrc, when no stream of the description was selected; what it advises is beside the point.
+        return Cause::new(CauseKind::Unsupported, format!("{spec}: the camera offers no H.264 or H.265 video"));
+    }
     let (kind, words) = if let Some(e) = error.kind::<gst::ResourceError>() {
         resource(e, debug, spec)
     } else if let Some(e) = error.kind::<gst::StreamError>() {
-        stream(e, debug)
+        stream(e, debug, spec)
     } else if let Some(e) = error.kind::<gst::CoreError>() {
         match e {
             gst::CoreError::MissingPlugin => (CauseKind::Unsupported, "a GStreamer plugin is missing"),
@@ -110,15 +114,18 @@ fn resource(e: gst::ResourceError, debug: &str, spec: &SourceSpec) -> (CauseKind
     }
 }
 
-fn stream(e: gst::StreamError, debug: &str) -> (CauseKind, &'static str) {
+fn stream(e: gst::StreamError, debug: &str, spec: &SourceSpec) -> (CauseKind, &'static str) {
     use gst::StreamError as S;
     match e {
         S::TypeNotFound | S::WrongType | S::CodecNotFound => {
             (CauseKind::Unsupported, "the stream is of no kind that can be recorded")
         }
-        // rtspsrc, when no stream of the description was selected.
-        _ if debug.contains("No supported stream was found") || debug.contains("more transport protocols") => {
-            (CauseKind::Unsupported, "the camera offers no H.264 or H.265 video")
+        S::Demux if matches!(spec, SourceSpec::Mjpeg(_)) => {
+            (CauseKind::Unsupported, "this is no stream of JPEG pictures (multipart/x-mixed-replace)")
+        }
+        // souphttpsrc says no more than this when nobody listens or the connection breaks.
+        S::Failed if debug.contains("GstSoupHTTPSrc") && debug.contains("reason error") => {
+            (CauseKind::Unreachable, "the camera cannot be reached")
         }
         _ => (CauseKind::BadStream, "the stream is broken"),
     }

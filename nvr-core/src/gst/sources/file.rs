@@ -138,16 +138,16 @@ impl Timeline {
                         *event = gst::event::Segment::builder(&plain).seqnum(e.seqnum()).build();
                         gst::PadProbeReturn::Ok
                     } else {
-                        gst::PadProbeReturn::Drop
+                        gst::PadProbeReturn::Handled
                     }
                 }
                 gst::EventView::Eos(_) => {
                     this.ended(pad);
-                    gst::PadProbeReturn::Drop
+                    gst::PadProbeReturn::Handled
                 }
                 // The seek back to the start must not disturb what follows.
                 gst::EventView::FlushStart(_) | gst::EventView::FlushStop(_) | gst::EventView::Gap(_) => {
-                    gst::PadProbeReturn::Drop
+                    gst::PadProbeReturn::Handled
                 }
                 _ => gst::PadProbeReturn::Ok,
             },

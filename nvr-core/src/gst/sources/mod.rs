@@ -3,6 +3,9 @@
 
 pub(crate) mod cause;
 mod file;
+mod jpeg;
+mod libcamera;
+mod mjpeg;
 mod rtsp;
 mod test;
 mod test_picture;
@@ -11,6 +14,7 @@ mod testing;
 #[cfg(test)]
 mod testing_rtsp;
 mod tracks;
+mod v4l2;
 
 use gst::prelude::*;
 
@@ -32,12 +36,9 @@ pub(crate) fn build(spec: &SourceSpec, on_tracks: OnTracks) -> Result<SourceBin>
         SourceSpec::Rtsp(s) => rtsp::build(s, on_tracks)?,
         SourceSpec::Test(s) => test::build(s, on_tracks)?,
         SourceSpec::File(path) => file::build(path, on_tracks)?,
-        other => {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                format!("{other}: this kind of source is not built in"),
-            ));
-        }
+        SourceSpec::Mjpeg(s) => mjpeg::build(s, on_tracks)?,
+        SourceSpec::V4l2(s) => v4l2::build(s, on_tracks)?,
+        SourceSpec::Libcamera(s) => libcamera::build(s, on_tracks)?,
     };
     Ok(SourceBin { bin })
 }
@@ -46,7 +47,7 @@ pub(crate) fn build(spec: &SourceSpec, on_tracks: OnTracks) -> Result<SourceBin>
 ///
 /// # Errors
 /// `Unsupported` naming the Debian package when it is not installed.
-pub(super) fn make(factory: &str) -> Result<gst::Element> {
+pub(in crate::gst) fn make(factory: &str) -> Result<gst::Element> {
     gst::ElementFactory::make(factory).build().map_err(|e| {
         Error::new(
             ErrorKind::Unsupported,
@@ -58,14 +59,14 @@ pub(super) fn make(factory: &str) -> Result<gst::Element> {
 }
 
 /// A capsfilter.
-pub(super) fn caps_filter(caps: &gst::Caps) -> Result<gst::Element> {
+pub(in crate::gst) fn caps_filter(caps: &gst::Caps) -> Result<gst::Element> {
     let filter = make("capsfilter")?;
     filter.set_property("caps", caps);
     Ok(filter)
 }
 
 /// Whether an element is installed.
-pub(super) fn has(factory: &str) -> bool {
+pub(in crate::gst) fn has(factory: &str) -> bool {
     gst::ElementFactory::find(factory).is_some()
 }
 

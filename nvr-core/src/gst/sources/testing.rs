@@ -45,6 +45,11 @@ impl Drop for Running {
 
 /// Starts a source; what happens arrives in `told`.
 pub(crate) fn run(spec: &SourceSpec) -> Running {
+    run_bin(spec, |on_tracks| super::build(spec, on_tracks).unwrap().bin)
+}
+
+/// Starts a bin that was built otherwise.
+pub(crate) fn run_bin(spec: &SourceSpec, build: impl FnOnce(OnTracks) -> gst::Bin) -> Running {
     crate::gst::init().unwrap();
     let pipeline = gst::Pipeline::new();
     let (tell, told) = mpsc::channel();
@@ -75,9 +80,9 @@ pub(crate) fn run(spec: &SourceSpec) -> Running {
             sink.sync_state_with_parent().unwrap();
         }
     });
-    let source = super::build(spec, on_tracks).unwrap();
-    source.bin.set_property("name", "source");
-    pipeline.add(&source.bin).unwrap();
+    let bin = build(on_tracks);
+    bin.set_property("name", "source");
+    pipeline.add(&bin).unwrap();
     let asked = spec.clone();
     pipeline.bus().unwrap().set_sync_handler(move |_, m| {
         if let gst::MessageView::Error(e) = m.view() {

@@ -289,7 +289,7 @@ impl Gate {
 pub(super) fn discard(pad: &gst::Pad) {
     pad.add_probe(
         gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST | gst::PadProbeType::EVENT_DOWNSTREAM,
-        |_, _| gst::PadProbeReturn::Drop,
+        |_, _| gst::PadProbeReturn::Handled,
     );
 }
 

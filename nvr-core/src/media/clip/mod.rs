@@ -14,18 +14,18 @@
 //! The time line of a clip has no gaps: [`Clip::mapping`] tells which UTC each stretch shows.
 
 mod clip;
-// mod edges;
+mod edges;
 mod fmp4;
-// mod head;
+mod head;
+mod moof;
 mod mp4;
-// mod patch;
 pub mod plan;
 pub mod source;
 pub mod spans;
-// mod tables;
+mod tables;
+#[cfg(test)]
+mod tests;
 mod timeline;
-// #[cfg(test)]
-// mod tests;
 
 pub use clip::{Clip, ClipReader};
 pub use plan::{ClipPlan, OnChange, PlanPart, plan};

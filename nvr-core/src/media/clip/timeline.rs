@@ -54,7 +54,7 @@ pub(super) struct Shift {
     pub audio: i64,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Timeline {
     /// Per part.
     pub shifts: Vec<Shift>,
@@ -78,68 +78,91 @@ fn ns(ticks: i64, timescale: u32) -> i64 {
     rescale(ticks, timescale, NS_PER_S as u32)
 }
 
-/// Lays the parts out. `audio_scale` is 0 without audio.
-pub(super) fn lay_out(parts: &[PartEdges], video_scale: u32, audio_scale: u32) -> Result<Timeline> {
-    checked(parts, video_scale, audio_scale).ok_or_else(|| corrupt("times of a segment are out of range"))
+/// Puts parts behind one another, one at a time.
+#[derive(Debug)]
+pub(super) struct Layout {
+    video_scale: u32,
+    /// 0 without audio.
+    audio_scale: u32,
+    video_end_dts: i64,
+    video_end_pts: i64,
+    audio_end: i64,
+    timeline: Timeline,
 }
 
-fn checked(parts: &[PartEdges], video_scale: u32, audio_scale: u32) -> Option<Timeline> {
-    let mut t = Timeline {
-        shifts: Vec::with_capacity(parts.len()),
-        start: 0,
-        end: 0,
-        largest: Vec::with_capacity(parts.len()),
-        mapping: Vec::with_capacity(parts.len()),
-    };
-    let mut video_end_dts = 0i64;
-    let mut video_end_pts: Option<i64> = None;
-    let mut audio_end = 0i64;
-    for part in parts {
+impl Layout {
+    pub fn new(video_scale: u32, audio_scale: u32) -> Self {
+        Self {
+            video_scale,
+            audio_scale,
+            video_end_dts: 0,
+            video_end_pts: 0,
+            audio_end: 0,
+            timeline: Timeline::default(),
+        }
+    }
+
+    /// The next part; says what to add to its times.
+    pub fn push(&mut self, part: &PartEdges) -> Result<Shift> {
+        self.checked_push(part)
+            .ok_or_else(|| corrupt("the times of a segment are out of range"))
+    }
+
+    fn checked_push(&mut self, part: &PartEdges) -> Option<Shift> {
+        let (video_scale, audio_scale) = (self.video_scale, self.audio_scale);
+        let first = self.timeline.shifts.is_empty();
         let v = &part.video;
         let mut shift = Shift {
-            video: video_end_dts.checked_sub(v.first_dts)?,
+            video: self.video_end_dts.checked_sub(v.first_dts)?,
             audio: 0,
         };
-        if let Some(end) = video_end_pts {
-            shift.video = shift.video.max(end.checked_sub(v.first_pts)?);
+        if !first {
+            shift.video = shift.video.max(self.video_end_pts.checked_sub(v.first_pts)?);
         }
         shift.audio = rescale(shift.video, video_scale, audio_scale);
         if let Some(a) = &part.audio {
-            let overlap = audio_end.checked_sub(a.first_dts.checked_add(shift.audio)?)?;
-            let first = video_end_pts.is_none();
+            let overlap = self
+                .audio_end
+                .checked_sub(a.first_dts.checked_add(shift.audio)?)?;
             if overlap > 0 && (first || ns(overlap, audio_scale) > MOST_AUDIO_DELAY_NS) {
-                shift.video = shift
-                    .video
-                    .checked_add(rescale(overlap, audio_scale, video_scale).checked_add(1)?)?;
+                let delay = rescale(overlap, audio_scale, video_scale).checked_add(1)?;
+                shift.video = shift.video.checked_add(delay)?;
                 shift.audio = rescale(shift.video, video_scale, audio_scale);
             }
-            let overlap = audio_end.checked_sub(a.first_dts.checked_add(shift.audio)?)?;
+            let overlap = self
+                .audio_end
+                .checked_sub(a.first_dts.checked_add(shift.audio)?)?;
             shift.audio = shift.audio.checked_add(overlap.max(0))?;
-            audio_end = audio_end.max(a.end_dts.checked_add(shift.audio)?);
+            self.audio_end = self.audio_end.max(a.end_dts.checked_add(shift.audio)?);
         }
         let shown = part.shown_pts.checked_add(shift.video)?;
-        if video_end_pts.is_none() {
+        self.video_end_dts = v.end_dts.checked_add(shift.video)?;
+        self.video_end_pts = v.end_pts.checked_add(shift.video)?;
+        let t = &mut self.timeline;
+        if first {
             t.start = shown;
         }
-        video_end_dts = v.end_dts.checked_add(shift.video)?;
-        let end_pts = v.end_pts.checked_add(shift.video)?;
-        video_end_pts = Some(end_pts);
-        t.end = t.end.max(end_pts);
-        t.largest.push([video_end_dts.max(end_pts), audio_end]);
+        t.end = t.end.max(self.video_end_pts);
+        t.largest.push([self.video_end_dts.max(t.end), self.audio_end]);
         t.shifts.push(shift);
         t.mapping.push(MapEntry {
             clip_ns: ns(shown.checked_sub(t.start)?, video_scale),
             utc: part.shown.start(),
             duration_ns: 0,
         });
+        Some(shift)
     }
-    // Each stretch lasts until the next begins.
-    for i in 0..t.mapping.len() {
-        let end = match t.mapping.get(i + 1) {
-            Some(next) => next.clip_ns,
-            None => ns(t.end.checked_sub(t.start)?, video_scale),
-        };
-        t.mapping[i].duration_ns = (end - t.mapping[i].clip_ns).max(0);
+
+    /// The finished time line; nothing is shown from `end_pts` (video ticks) on.
+    pub fn finish(self, end_pts: Option<i64>) -> Timeline {
+        let mut t = self.timeline;
+        t.end = end_pts.map_or(t.end, |e| e.min(t.end)).max(t.start);
+        // Each stretch lasts until the next begins.
+        let mut end_ns = ns(t.end.saturating_sub(t.start), self.video_scale);
+        for entry in t.mapping.iter_mut().rev() {
+            entry.duration_ns = (end_ns - entry.clip_ns).max(0);
+            end_ns = entry.clip_ns;
+        }
+        t
     }
-    Some(t)
 }

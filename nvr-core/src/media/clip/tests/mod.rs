@@ -1,0 +1,5 @@
+//! Clips of real material, judged by a second program; layouts of random material.
+
+mod material;
+mod planning;
+mod real;
