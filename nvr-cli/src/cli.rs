@@ -26,14 +26,7 @@ Times are RFC 3339 (2026-05-04T03:02:01Z), Unix seconds, local times in the conf
 #[derive(Args, Debug, Clone)]
 pub struct Global {
     /// Configuration file.
-    #[arg(
-        short,
-        long,
-        global = true,
-        env = "NVR_CONFIG",
-        value_name = "FILE",
-        default_value = "nvr.toml"
-    )]
+    #[arg(short, long, global = true, env = "NVR_CONFIG", value_name = "FILE", default_value = "nvr.toml")]
     pub config: PathBuf,
     /// Print results as JSON.
     #[arg(long, global = true)]
@@ -45,10 +38,34 @@ pub struct Global {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Record two synthetic cameras and serve the page, without any configuration.
+    Demo(commands::demo::DemoArgs),
     /// Write a commented configuration from what is found on this machine.
     Init(commands::init::InitArgs),
+    /// Record the configured cameras until stopped.
+    Run(commands::run::RunArgs),
     /// Report every mistake in the configuration.
     Validate,
+    /// Find cameras and encoders.
+    Detect(commands::detect::DetectArgs),
+    /// Open a source and say what it sends.
+    Probe(commands::probe::ProbeArgs),
+    /// Say how the recorder and its cameras fare.
+    Status,
+    /// List the cameras.
+    Cameras,
+    /// Show what is recorded and what is missing.
+    Timeline(commands::timeline::TimelineArgs),
+    /// List the recorded files.
+    Segments(commands::segments::SegmentsArgs),
+    /// Write a stretch of footage to one file.
+    Export(commands::export::ExportArgs),
+    /// Write a picture of a recorded moment.
+    Snapshot(commands::snapshot::SnapshotArgs),
+    /// Compare the index with the files, and mend it.
+    Check(commands::check::CheckArgs),
+    /// Show how much is recorded and how full the disk is.
+    Stats,
     /// Print completions for a shell.
     Completions(commands::completions::CompletionsArgs),
 }

@@ -3,7 +3,7 @@
 use jiff::civil;
 use jiff::tz::TimeZone;
 use nvr_core::error::{Error, ErrorKind, Result};
-use nvr_core::time::{TimeRange, Timestamp};
+use nvr_core::time::Timestamp;
 
 /// Reads a time. Local times are of `zone`.
 ///
@@ -85,12 +85,27 @@ pub fn span_ns(text: &str) -> Option<i64> {
     (total > 0).then_some(total)
 }
 
-/// `--from` and `--to` as a range.
+/// A length of time.
 ///
 /// # Errors
-/// `InvalidArgument` when one is not a time, or they are the wrong way round.
-pub fn range(from: &str, to: &str, now: Timestamp, zone: &TimeZone) -> Result<TimeRange> {
-    TimeRange::new(parse(from, now, zone)?, parse(to, now, zone)?)
+/// `InvalidArgument` when it is none.
+pub fn length(text: &str) -> Result<i64> {
+    span_ns(text).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidArgument, format!("{text:?} is not a length of time"))
+            .with_hint("write 90s, 15m, 1h30m or 2d")
+    })
+}
+
+/// The zone of a name.
+///
+/// # Errors
+/// `InvalidArgument` when it is not known.
+pub fn zone_of(name: &str) -> Result<TimeZone> {
+    TimeZone::get(name).map_err(|e| {
+        Error::new(ErrorKind::InvalidArgument, format!("{name:?} is not a known time zone"))
+            .with_hint("write UTC or an IANA name such as Europe/Berlin")
+            .with_source(e)
+    })
 }
 
 /// The zone of a name that the configuration has checked.
@@ -143,6 +158,7 @@ mod tests {
             let e = parse(bad, now, &zone).unwrap_err();
             assert_eq!(e.kind(), ErrorKind::InvalidArgument, "{bad}");
         }
-        assert!(range("now", "-1h", now, &zone).is_err());
+        assert_eq!(length("1h30m").unwrap(), 5_400_000_000_000);
+        assert!(length("1").is_err() && zone_of("Nowhere/Land").is_err());
     }
 }

@@ -1,0 +1,133 @@
+//! `nvr cameras`: what is configured, how it fares, what is recorded of it.
+
+use std::collections::BTreeMap;
+
+use nvr_core::archive::{Archive, CameraStats};
+use nvr_core::config::{Config, RecordMode};
+use nvr_core::error::ErrorKind;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cli::Global;
+use crate::exit::Failure;
+use crate::output::{self, Output};
+use crate::{client, config, logging};
+
+/// One camera as it is printed.
+#[derive(Serialize)]
+pub struct CameraView {
+    id: String,
+    name: String,
+    /// Address without credentials; `None` when it is no longer configured.
+    source: Option<String>,
+    enabled: bool,
+    record: Option<RecordMode>,
+    /// What the running recorder says; `None` when none answers.
+    state: Option<String>,
+    cause: Option<String>,
+    recorded_ns: i64,
+    size_bytes: u64,
+    segments: u64,
+}
+
+pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
+    logging::start(global.verbose, None);
+    let config = config::load(global)?;
+    let live = match client::address(&config) {
+        Some(address) => client::get(address, "/api/v1/cameras").await,
+        None => None,
+    };
+    let views = collect(&config, live.as_ref()).await?;
+    output.result(&views, || table(&views))
+}
+
+/// Brings together configuration, index and the running recorder.
+pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<CameraView>, Failure> {
+    let mut stats: BTreeMap<String, CameraStats> = BTreeMap::new();
+    // Nothing recorded yet is no mistake.
+    match Archive::open(config).await {
+        Ok(archive) => {
+            for camera in archive.stats().await?.cameras {
+                stats.insert(camera.camera.to_string(), camera);
+            }
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(e.into()),
+    }
+    let live: BTreeMap<&str, &Value> = live
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|camera| Some((camera["id"].as_str()?, camera)))
+        .collect();
+    let mut views = Vec::new();
+    for camera in &config.cameras {
+        let id = camera.id.to_string();
+        let now = live.get(id.as_str());
+        let totals = stats.remove(&id);
+        views.push(CameraView {
+            name: camera.name.clone(),
+            source: Some(camera.source.to_string()),
+            enabled: camera.enabled,
+            record: Some(camera.record),
+            state: now.and_then(|c| c["state"].as_str()).map(str::to_owned),
+            cause: now.and_then(|c| c["cause"]["message"].as_str()).map(str::to_owned),
+            recorded_ns: totals.as_ref().map_or(0, |t| t.duration_ns),
+            size_bytes: totals.as_ref().map_or(0, |t| t.size_bytes),
+            segments: totals.as_ref().map_or(0, |t| t.segments),
+            id,
+        });
+    }
+    // Footage of cameras that are configured no more.
+    views.extend(stats.into_values().filter(|t| t.segments > 0).map(|t| CameraView {
+        id: t.camera.to_string(),
+        name: t.camera.to_string(),
+        source: None,
+        enabled: false,
+        record: None,
+        state: None,
+        cause: None,
+        recorded_ns: t.duration_ns,
+        size_bytes: t.size_bytes,
+        segments: t.segments,
+    }));
+    Ok(views)
+}
+
+/// The table that people read.
+pub fn table(views: &[CameraView]) -> String {
+    if views.is_empty() {
+        return "no cameras configured; run `nvr init`".into();
+    }
+    let header = ["ID", "NAME", "STATE", "RECORDED", "SIZE", "SOURCE"];
+    output::table(
+        &header,
+        &[3, 4],
+        views.iter().map(|v| {
+            let state = match (&v.state, &v.source, v.enabled) {
+                (_, None, _) => "removed".to_owned(),
+                (Some(state), ..) => state.replace('_', " "),
+                (None, _, false) => "disabled".into(),
+                (None, ..) => "-".into(),
+            };
+            vec![
+                v.id.clone(),
+                v.name.clone(),
+                state,
+                output::duration(v.recorded_ns),
+                output::bytes(v.size_bytes),
+                v.source.clone().unwrap_or_default(),
+            ]
+        }),
+    )
+}
+
+impl CameraView {
+    /// A line on what is wrong with it.
+    pub fn trouble(&self) -> Option<String> {
+        let state = self.state.as_deref()?;
+        let is_bad = matches!(state, "stalled" | "backing_off" | "failed");
+        let cause = self.cause.as_deref().unwrap_or("no cause is known");
+        is_bad.then(|| format!("{}: {}: {cause}", self.id, state.replace('_', " ")))
+    }
+}

@@ -1,0 +1,139 @@
+//! `nvr export`: a stretch of footage as one file.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use nvr_core::error::{Error, ErrorKind};
+use nvr_core::media::Clip;
+use nvr_core::{ExportFormat, ExportRequest, TimeRange};
+use serde::Serialize;
+
+use crate::archive;
+use crate::cli::Global;
+use crate::exit::Failure;
+use crate::files::{Target, timestamp_name};
+use crate::output::{self, Output};
+use crate::window::Window;
+
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// Camera.
+    camera: String,
+    #[command(flatten)]
+    window: Window,
+    /// Packing.
+    #[arg(long, value_enum, default_value_t = Packing::Mp4)]
+    format: Packing,
+    /// File to write, `-` for the standard output; named after camera and time by default.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write one file for each stretch of equal codec parameters, where they change.
+    #[arg(long)]
+    split: bool,
+    /// Replace files that are there.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Packing {
+    /// One index in front: plays everywhere, begins at the exact frame.
+    Mp4,
+    /// Fragments as recorded: written fastest, begins at a keyframe.
+    Fmp4,
+}
+
+#[derive(Serialize)]
+struct Written {
+    file: PathBuf,
+    size_bytes: u64,
+    duration_ns: i64,
+    range: TimeRange,
+}
+
+pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(), Failure> {
+    let asked = archive::open(global).await?;
+    let camera = asked.camera(&args.camera).await?;
+    let range = args.window.range(asked.now, &asked.zone, None)?;
+    let format = match args.format {
+        Packing::Mp4 => ExportFormat::Mp4,
+        Packing::Fmp4 => ExportFormat::Fmp4,
+    };
+    let request = ExportRequest::new(camera.clone(), range, format);
+    let clips = if args.split {
+        asked.archive.export_split(request).await?
+    } else {
+        let hint = "--split writes one file for each stretch";
+        vec![asked.archive.export(request).await.map_err(|e| {
+            if e.kind() == ErrorKind::Conflict { e.with_hint(hint) } else { e }
+        })?]
+    };
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    if to_stdout && (clips.len() > 1 || output.json()) {
+        let error = Error::new(ErrorKind::InvalidArgument, "the standard output takes one file, and no JSON beside it");
+        return Err(error.with_hint("name a file with --output").into());
+    }
+    let mut written = Vec::new();
+    let many = clips.len() > 1;
+    for (index, clip) in clips.into_iter().enumerate() {
+        let path = match &args.output {
+            Some(path) if many => numbered(path, index + 1),
+            Some(path) => path.clone(),
+            None => PathBuf::from(format!("{camera}-{}.mp4", timestamp_name(clip.range().start()))),
+        };
+        let (force, report) = (args.force, written_of(&clip, path.clone()));
+        let done = tokio::task::spawn_blocking(move || write(&clip, &path, force, output)).await;
+        done.map_err(|e| Error::new(ErrorKind::Internal, "the copy failed").with_source(e))??;
+        written.push(report);
+    }
+    if to_stdout {
+        return Ok(());
+    }
+    output.result(&written, || {
+        let line = |w: &Written| {
+            format!("{}: {}, {}", w.file.display(), output::duration(w.duration_ns), output::bytes(w.size_bytes))
+        };
+        written.iter().map(line).collect::<Vec<_>>().join("\n")
+    })
+}
+
+fn written_of(clip: &Clip, file: PathBuf) -> Written {
+    Written { file, size_bytes: clip.len(), duration_ns: clip.duration_ns(), range: clip.range() }
+}
+
+fn write(clip: &Clip, path: &Path, force: bool, output: Output) -> Result<(), Failure> {
+    let mut target = Target::create(path, force)?;
+    let bar = output.bar(clip.len(), "export");
+    let result = clip.write_to(&mut target, |bytes| {
+        bar.set_position(bytes);
+        true
+    });
+    bar.finish_and_clear();
+    match result {
+        Ok(_) => target.finish(),
+        // A reader that went away (`| head`) is its own business.
+        Err(_) if target.is_closed() => Err(Failure::Closed),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// `clip.mp4` -> `clip-2.mp4`.
+fn numbered(path: &Path, n: usize) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = match path.extension() {
+        Some(extension) => format!("{stem}-{n}.{}", extension.to_string_lossy()),
+        None => format!("{stem}-{n}"),
+    };
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbered_names() {
+        assert_eq!(numbered(Path::new("a/clip.mp4"), 2), Path::new("a/clip-2.mp4"));
+        assert_eq!(numbered(Path::new("clip"), 1), Path::new("clip-1"));
+    }
+}

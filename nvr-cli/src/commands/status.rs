@@ -1,0 +1,69 @@
+//! `nvr status`: how the recorder and its cameras fare.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::cameras::{self, CameraView};
+use crate::cli::Global;
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::{client, config, logging};
+
+#[derive(Serialize)]
+struct Report {
+    /// Whether a recorder answers at the configured address.
+    running: bool,
+    /// Its page.
+    url: Option<String>,
+    /// What it says of itself (`/health`).
+    health: Option<Value>,
+    cameras: Vec<CameraView>,
+}
+
+pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
+    logging::start(global.verbose, None);
+    let config = config::load(global)?;
+    let address = client::address(&config);
+    let (health, live) = match address {
+        Some(address) => (
+            client::get(address, "/health").await.filter(|health| health["ready"].is_boolean()),
+            client::get(address, "/api/v1/cameras").await,
+        ),
+        None => (None, None),
+    };
+    let report = Report {
+        running: health.is_some(),
+        url: health.as_ref().and(address).map(|a| format!("http://{a}/")),
+        cameras: cameras::collect(&config, live.as_ref()).await?,
+        health,
+    };
+    output.result(&report, || text(&report, address))
+}
+
+fn text(report: &Report, address: Option<std::net::SocketAddr>) -> String {
+    let mut out = match (&report.url, &report.health, address) {
+        (Some(url), Some(health), _) => {
+            let word = if health["ready"] == true {
+                "all is well"
+            } else if health["status"] == "ok" {
+                "starting"
+            } else {
+                "something is wrong"
+            };
+            let since = health["started"].as_str().unwrap_or("?");
+            format!("recorder at {url}: {word} (running since {since})\n")
+        }
+        (_, _, Some(address)) => format!("no recorder answers at http://{address}/; start one with `nvr run`\n"),
+        (_, _, None) => "HTTP is off, so a running recorder cannot be asked\n".into(),
+    };
+    for problem in report.health.iter().flat_map(|h| h["problems"].as_array()).flatten() {
+        if problem["camera"].is_null() {
+            let message = problem["cause"]["message"].as_str().unwrap_or_default();
+            out += &format!("  recorder: {message}\n");
+        }
+    }
+    for camera in report.cameras.iter().filter_map(CameraView::trouble) {
+        out += &format!("  {camera}\n");
+    }
+    out + "\n" + &cameras::table(&report.cameras)
+}

@@ -1,0 +1,122 @@
+//! Files that a command writes: whole or not at all.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use nvr_core::error::{Error, ErrorKind};
+use nvr_core::Timestamp;
+
+use crate::exit::Failure;
+
+/// The standard output, or a file that gets its name when it is complete.
+#[derive(Debug)]
+pub struct Target {
+    kind: Kind,
+    closed: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Stdout,
+    File { file: File, part: PathBuf, path: PathBuf, done: bool },
+}
+
+impl Target {
+    /// Prepares to write; `-` is the standard output.
+    ///
+    /// # Errors
+    /// `AlreadyExists` unless `force`, and what the system says.
+    pub fn create(path: &Path, force: bool) -> Result<Self, Error> {
+        if path == Path::new("-") {
+            return Ok(Self { kind: Kind::Stdout, closed: false });
+        }
+        if !force && path.exists() {
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("{} is there already", path.display()))
+                .with_hint("name another file, or replace it with --force"));
+        }
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.part", std::process::id()));
+        let part = path.with_file_name(name);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&part)
+            .map_err(|e| Error::io(path.display(), e))?;
+        Ok(Self { kind: Kind::File { file, part, path: path.to_owned(), done: false }, closed: false })
+    }
+
+    /// Whether the reader of the standard output went away.
+    pub const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Gives the file its name, once its bytes are on the disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn finish(mut self) -> Result<(), Failure> {
+        match &mut self.kind {
+            Kind::Stdout => Ok(io::stdout().flush()?),
+            Kind::File { file, part, path, done } => {
+                let result = file.sync_all().and_then(|()| std::fs::rename(&part, &path));
+                result.map_err(|e| Error::io(path.display(), e))?;
+                *done = true;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let result = match &mut self.kind {
+            Kind::Stdout => io::stdout().write(buf),
+            Kind::File { file, .. } => file.write(buf),
+        };
+        self.closed |= result.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::BrokenPipe);
+        result
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.kind {
+            Kind::Stdout => io::stdout().flush(),
+            Kind::File { file, .. } => file.flush(),
+        }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if let Kind::File { part, done: false, .. } = &self.kind {
+            let _ = std::fs::remove_file(part);
+        }
+    }
+}
+
+/// A time as part of a file name (`20260504T030201Z`).
+pub fn timestamp_name(t: Timestamp) -> String {
+    t.to_jiff().strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("clip.mp4");
+        let mut target = Target::create(&path, false).unwrap();
+        target.write_all(b"half").unwrap();
+        drop(target);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let mut target = Target::create(&path, false).unwrap();
+        target.write_all(b"whole").unwrap();
+        target.finish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        assert_eq!(Target::create(&path, false).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        Target::create(&path, true).unwrap().finish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+    }
+}
