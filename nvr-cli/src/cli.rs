@@ -26,7 +26,14 @@ Times are RFC 3339 (2026-05-04T03:02:01Z), Unix seconds, local times in the conf
 #[derive(Args, Debug, Clone)]
 pub struct Global {
     /// Configuration file.
-    #[arg(short, long, global = true, env = "NVR_CONFIG", value_name = "FILE", default_value = "nvr.toml")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "NVR_CONFIG",
+        value_name = "FILE",
+        default_value = "nvr.toml"
+    )]
     pub config: PathBuf,
     /// Print results as JSON.
     #[arg(long, global = true)]
