@@ -417,6 +417,41 @@ fn lost_frames_are_missing_from_the_recording() {
 }
 
 #[test]
+fn picture_order_counts_jump_and_the_stream_still_decodes() {
+    let dir = tempfile::tempdir().unwrap();
+    let cam = cam(TestCamOptions {
+        bframes: 2,
+        gop: 1000,
+        ..Default::default()
+    });
+    let file = dir.path().join("poc.h264");
+    std::thread::scope(|scope| {
+        let recording = scope.spawn(|| judge::record(&cam.url(), 3.0, &file).unwrap());
+        until_true("some frames", LIMIT, || cam.frames_sent() > 40).unwrap();
+        cam.jump_picture_order(20);
+        recording.join().unwrap();
+    });
+    let counts = judge::picture_order_counts(&file).unwrap();
+    let range = 64;
+    // In decoding order a P-frame is 8 past the B-frame before it.
+    let steps: Vec<i64> = counts
+        .windows(2)
+        .map(|c| (c[1] - c[0]).rem_euclid(range))
+        .collect();
+    assert_eq!(
+        steps.iter().filter(|s| **s == 24).count(),
+        1,
+        "4 to the next P-frame and 20 more: {counts:?}"
+    );
+    let numbers = judge::frame_numbers(&file).unwrap();
+    assert_eq!(numbers.len(), counts.len());
+    assert_eq!(
+        judge::missing(&numbers[..numbers.len() - 2]).unwrap(),
+        Vec::<u32>::new()
+    );
+}
+
+#[test]
 fn declared_audio_may_never_come() {
     let cam = cam(TestCamOptions {
         audio: Audio::Aac,
