@@ -7,15 +7,15 @@ use crate::media::clip::{Clip, ClipSegment, Format, OnChange, plan};
 use crate::time::TimeRange;
 
 #[derive(Clone, Debug, PartialEq)]
-struct Packet {
-    pts: f64,
-    dts: f64,
-    duration: f64,
-    key: bool,
-    discarded: bool,
+pub(super) struct Packet {
+    pub(super) pts: f64,
+    pub(super) dts: f64,
+    pub(super) duration: f64,
+    pub(super) key: bool,
+    pub(super) discarded: bool,
 }
 
-fn packets(path: &Path, stream: &str) -> Vec<Packet> {
+pub(super) fn packets(path: &Path, stream: &str) -> Vec<Packet> {
     let path = path.to_str().unwrap();
     let entries = "packet=pts_time,dts_time,duration_time,flags";
     let text = run(
@@ -48,7 +48,7 @@ fn packets(path: &Path, stream: &str) -> Vec<Packet> {
 }
 
 /// Checksums of the decoded frames in order of presentation.
-fn frames(path: &Path, options: &[&str]) -> Vec<String> {
+pub(super) fn frames(path: &Path, options: &[&str]) -> Vec<String> {
     let mut args = vec!["-v", "error"];
     args.extend(options);
     args.extend([
@@ -67,7 +67,7 @@ fn frames(path: &Path, options: &[&str]) -> Vec<String> {
         .collect()
 }
 
-fn export(segments: &[ClipSegment], range: TimeRange, format: Format, to: &Path) -> Clip {
+pub(super) fn export(segments: &[ClipSegment], range: TimeRange, format: Format, to: &Path) -> Clip {
     let plans = plan(segments, range, format, OnChange::Refuse).unwrap();
     assert_eq!(plans.len(), 1);
     let clip = Clip::open(&plans[0]).unwrap();
@@ -76,7 +76,7 @@ fn export(segments: &[ClipSegment], range: TimeRange, format: Format, to: &Path)
     clip
 }
 
-fn check_order(packets: &[Packet], what: &str) {
+pub(super) fn check_order(packets: &[Packet], what: &str) {
     for w in packets.windows(2) {
         assert!(w[0].dts < w[1].dts, "{what}: {w:?}");
         assert!(
