@@ -24,7 +24,7 @@ pub mod source;
 pub mod spans;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod timeline;
 
 pub use clip::{Clip, ClipReader};

@@ -1,6 +1,6 @@
 //! Clips of real material, judged by a second program; layouts of random material.
 
 mod cases;
-mod material;
+pub(in crate::media) mod material;
 mod planning;
-mod real;
+pub(in crate::media) mod real;
