@@ -222,7 +222,13 @@ fn a_truncated_file_is_an_error_that_says_which() {
         .set_len(half)
         .unwrap();
     for format in FORMATS {
-        let plans = plan(&[s.clone()], range_ms(0, 3000), format, OnChange::Refuse).unwrap();
+        let plans = plan(
+            std::slice::from_ref(&s),
+            range_ms(0, 3000),
+            format,
+            OnChange::Refuse,
+        )
+        .unwrap();
         let e = Clip::open(&plans[0]).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Corrupt);
         assert!(e.to_string().contains("H264-0.mp4"), "{e}");
