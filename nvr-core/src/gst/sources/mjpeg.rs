@@ -55,7 +55,7 @@ pub(super) fn build(spec: &MjpegSource, on_tracks: OnTracks) -> Result<gst::Bin>
     let head = chain.first().and_then(|decoder| decoder.static_pad("sink"));
     demux.connect_pad_added(move |_, pad| {
         gate.guarded("pad-added", (), || {
-            pad_added(&gate, head.as_ref(), &since_picture, pad)
+            pad_added(&gate, head.as_ref(), &since_picture, pad);
         });
     });
     Ok(bin)
