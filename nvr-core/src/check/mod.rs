@@ -1,0 +1,78 @@
+//! Comparing the index with the tree: `nvr check`, the rebuild, and what the recorder does when it starts.
+//!
+//! Files are the truth. Nothing here deletes footage: at most a file of ours without a single whole fragment
+//! goes, and a row whose file is gone is marked, not removed.
+//!
+//! Everything here blocks; in async code wrap it in `spawn_blocking`.
+
+mod compare;
+mod overlap;
+mod rebuild;
+mod reconcile;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use crate::files::{Recovered, Root, delete};
+use crate::ids::RunId;
+use crate::run::Anchor;
+use crate::segment::{ClosedSegment, SegmentStart};
+use crate::store::{SegmentRow, Store};
+use crate::time::TimeRange;
+
+pub use compare::{CheckOptions, check};
+pub use rebuild::{RebuildOptions, RebuildReport, rebuild};
+pub use reconcile::{MendedSegment, ReconcileReport, reconcile};
+pub use report::{CheckReport, Problem, ProblemKind, Progress, Repair};
+
+/// What the index knows of a segment's beginning, for files that do not say it themselves.
+fn start_of(store: &Store, row: &SegmentRow) -> SegmentStart {
+    SegmentStart {
+        camera: row.camera.clone(),
+        run: row.run,
+        sequence: row.sequence,
+        anchor: anchor_of(store, row, row.run),
+        start: row.start,
+        camera_start: row.camera_start,
+        container: row.container,
+        tracks: row.tracks.clone(),
+    }
+}
+
+fn anchor_of(store: &Store, row: &SegmentRow, run: RunId) -> Anchor {
+    let around = TimeRange::new(row.start, row.end().max(row.start).add_ns(1)).unwrap_or(TimeRange::ALL);
+    store
+        .runs(&row.camera, around)
+        .ok()
+        .and_then(|runs| runs.into_iter().find(|r| r.run == run))
+        .map_or(
+            Anchor {
+                utc: row.start,
+                steady_ns: 0,
+                running_ns: 0,
+            },
+            |r| r.anchor,
+        )
+}
+
+/// Mends a file and tells the segment that it now is; `None` when it holds nothing (and was removed, if that
+/// loses nothing).
+fn mend(root: &Root, path: &Path, known: Option<&SegmentStart>) -> crate::error::Result<Mended> {
+    Ok(match crate::files::recover(root, path, known)? {
+        Recovered::Closed { segment, cut_bytes } => Mended::Footage(segment, cut_bytes),
+        Recovered::Empty { removable: true, .. } => {
+            delete(root, path)?;
+            Mended::Removed
+        }
+        Recovered::Empty { .. } => Mended::Unreadable,
+    })
+}
+
+enum Mended {
+    Footage(Box<ClosedSegment>, u64),
+    /// A file of ours without a whole fragment; gone now.
+    Removed,
+    Unreadable,
+}
