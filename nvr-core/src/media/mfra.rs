@@ -211,7 +211,7 @@ fn find_summary(tail: &[u8]) -> Found {
         return Found::Nothing;
     }
     let mfra_len = u32::from_be_bytes([a, b, c, d]) as usize;
-    if mfra_len < 24 || mfra_len > MAX_BLOB_BYTES {
+    if !(24..=MAX_BLOB_BYTES).contains(&mfra_len) {
         return Found::Nothing;
     }
     let Some(summary_end) = tail.len().checked_sub(mfra_len).filter(|&n| n >= 4) else {
@@ -223,7 +223,7 @@ fn find_summary(tail: &[u8]) -> Found {
         return Found::Nothing;
     };
     let summary_len = u32::from_be_bytes([a, b, c, d]) as usize;
-    if !mfra_ok || summary_len < 28 || summary_len > MAX_BLOB_BYTES {
+    if !mfra_ok || !(28..=MAX_BLOB_BYTES).contains(&summary_len) {
         return Found::Nothing;
     }
     match summary_end.checked_sub(summary_len) {
@@ -263,12 +263,12 @@ mod tests {
             .current()
     }
 
-    fn closed(spec: SyntheticSegment) -> (SegmentStart, Synthetic) {
+    fn closed(spec: &SyntheticSegment) -> (SegmentStart, Synthetic) {
         let start = start();
         let s = SyntheticSegment {
             description: Some(start.clone()),
             closed: true,
-            ..spec
+            ..spec.clone()
         }
         .build();
         (start, s)
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_quarter_of_an_hour_takes_a_read_of_head_and_tail() {
-        let (description, s) = closed(SyntheticSegment {
+        let (description, s) = closed(&SyntheticSegment {
             frames: 15 * 60 * 25,
             frame_bytes: 100,
             audio: true,
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn a_tail_larger_than_the_first_read() {
         for (frames, chunk, gop) in [(40_000, 1, 1), (40_000, 1, 100_000), (20_000, 1, 2)] {
-            let (_, s) = closed(SyntheticSegment {
+            let (_, s) = closed(&SyntheticSegment {
                 frames,
                 chunk,
                 gop,
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn without_fragments_and_without_description() {
-        let (_, s) = closed(SyntheticSegment {
+        let (_, s) = closed(&SyntheticSegment {
             frames: 0,
             ..SyntheticSegment::new()
         });
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_cut_or_grown_file_is_not_closed() {
-        let (_, s) = closed(SyntheticSegment {
+        let (_, s) = closed(&SyntheticSegment {
             frames: 20,
             frame_bytes: 30,
             ..SyntheticSegment::new()
@@ -410,7 +410,7 @@ mod tests {
             hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
             near_end in any::<bool>(),
         ) {
-            let (_, s) = closed(SyntheticSegment { frames: 20, frame_bytes: 30, ..SyntheticSegment::new() });
+            let (_, s) = closed(&SyntheticSegment { frames: 20, frame_bytes: 30, ..SyntheticSegment::new() });
             let mut bytes = s.bytes;
             let from = if near_end { s.index.tail_offset() as usize } else { 0 };
             for (at, byte) in hits {

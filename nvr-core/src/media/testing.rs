@@ -285,7 +285,7 @@ impl Builder<'_> {
             }
             if !audio_sizes.is_empty() {
                 w.boxed(b"traf", |w| {
-                    audio_traf(w, audio_first, &audio_sizes, video_len, &mut patches)
+                    audio_traf(w, audio_first, &audio_sizes, video_len, &mut patches);
                 });
             }
         });
