@@ -42,12 +42,7 @@ pub(super) fn check(database: &Path) -> Result<()> {
     let target = if database.exists() { database } else { folder };
     let stat = rustix::fs::statfs(target)
         .map_err(|e| Error::io(format_args!("index folder {}", folder.display()), e.into()))?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::unnecessary_cast,
-        clippy::cast_sign_loss,
-        reason = "the magic is 32 bits, its C type differs"
-    )]
+    // Magic numbers have 32 bits; the C type that holds them differs between targets.
     let magic = stat.f_type as u32;
     match unfit(magic) {
         None => Ok(()),

@@ -7,7 +7,6 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use super::error::{REBUILD, SqlResult};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Marks our files (bytes 68 to 71 of the header): "nvr" and 1.
+/// Marks our files (in the header, written before the file gets its name): "nvr" and 1.
 const APPLICATION_ID: i32 = 0x6e76_7201;
 
 /// How long to wait for another process that writes.
@@ -33,25 +32,24 @@ enum Found {
     Ours,
 }
 
-/// Looks at the header with plain reads, so that somebody else's file is not even locked.
+/// Looks at the header without a lock and without a trace, so that somebody else's file stays untouched.
+///
+/// Through SQLite, for a plain `open` and `close` of the file would drop the POSIX locks of every other
+/// connection in this process, and another process could then delete the write-ahead log below them.
 fn examine(path: &Path) -> Result<Found> {
-    let mut file = match File::open(path) {
-        Ok(f) => f,
+    match std::fs::metadata(path) {
+        Ok(m) if m.len() == 0 => return Ok(Found::Empty),
+        Ok(_) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(e) => return Err(Error::io(format_args!("index {}", path.display()), e)),
-    };
-    let mut header = Vec::with_capacity(100);
-    file.by_ref()
-        .take(100)
-        .read_to_end(&mut header)
-        .map_err(|e| Error::io(format_args!("index {}", path.display()), e))?;
-    if header.is_empty() {
-        return Ok(Found::Empty);
     }
-    let sqlite = header.starts_with(b"SQLite format 3\0");
-    match header.get(68..72) {
-        Some(id) if sqlite && id == APPLICATION_ID.to_be_bytes() => Ok(Found::Ours),
-        Some(_) if sqlite => Err(Error::new(
+    let id = connect_immutable(path).and_then(|conn| {
+        conn.query_row("PRAGMA application_id", [], |r| r.get::<_, i32>(0))
+            .sql()
+    });
+    match id {
+        Ok(APPLICATION_ID) => Ok(Found::Ours),
+        Ok(_) => Err(Error::new(
             ErrorKind::Conflict,
             format!(
                 "{} is the database of another program; it was left as it is",
@@ -59,11 +57,13 @@ fn examine(path: &Path) -> Result<Found> {
             ),
         )
         .with_hint("choose another path for the index")),
-        _ => Err(Error::new(
+        Err(e) if e.kind() == ErrorKind::Corrupt => Err(Error::new(
             ErrorKind::Corrupt,
             format!("{} is not a database; it was left as it is", path.display()),
         )
-        .with_hint(format!("if it was the index, move it away and {REBUILD}"))),
+        .with_hint(format!("if it was the index, move it away and {REBUILD}"))
+        .with_source(e)),
+        Err(e) => Err(e.context(path.display())),
     }
 }
 
@@ -155,7 +155,7 @@ fn has_wal(path: &Path) -> bool {
     std::fs::metadata(wal).is_ok_and(|m| m.len() > 0)
 }
 
-fn connect_immutable(path: &Path) -> Result<Connection> {
+pub(super) fn connect_immutable(path: &Path) -> Result<Connection> {
     let full = std::path::absolute(path).map_err(|e| Error::io(path.display(), e))?;
     let text = full.to_str().ok_or_else(|| {
         Error::new(

@@ -7,13 +7,13 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension, Rows, named_params};
 
 use super::Store;
-use super::cameras::invalid;
+use super::cameras::{camera_id, invalid};
 use super::error::SqlResult;
 use super::rows::{Cursor, MAX_PAGE, Nearest, Order, Page, SegmentQuery, SegmentRow, SegmentState};
-use super::segments::{COLUMNS, path_text, read};
+use super::segments::{COLUMNS, path_text, read, read_of};
 use crate::error::Result;
 use crate::ids::{CameraId, SegmentId};
 use crate::time::{TimeRange, Timestamp};
@@ -50,11 +50,11 @@ fn scan_start(conn: &Connection, camera: &str, from: i64) -> Result<i64> {
 
 fn segments(conn: &Connection, query: &SegmentQuery) -> Result<Page<SegmentRow>> {
     let limit = query.limit.clamp(1, MAX_PAGE) as usize;
-    let mut cameras: Vec<String> = query.cameras.iter().map(|c| c.as_str().to_owned()).collect();
+    let mut cameras = query.cameras.clone();
     if cameras.is_empty() {
         let mut all = conn.prepare_cached("SELECT id FROM cameras").sql()?;
         cameras = all
-            .query_map([], |r| r.get(0))
+            .query_map([], |r| camera_id(r, "id"))
             .and_then(Iterator::collect)
             .sql()?;
     }
@@ -79,7 +79,7 @@ fn segments(conn: &Connection, query: &SegmentQuery) -> Result<Page<SegmentRow>>
         .sql()?;
     let mut scans = Vec::with_capacity(cameras.len());
     for (statement, camera) in statements.iter_mut().zip(&cameras) {
-        let mut since = scan_start(conn, camera, from)?;
+        let mut since = scan_start(conn, camera.as_str(), from)?;
         let mut until = to;
         if let Some(c) = query.cursor {
             match query.order {
@@ -89,7 +89,7 @@ fn segments(conn: &Connection, query: &SegmentQuery) -> Result<Page<SegmentRow>>
         }
         let rows = statement
             .query(named_params! {
-                ":camera": camera,
+                ":camera": camera.as_str(),
                 ":since": since,
                 ":until": until,
                 ":from": from,
@@ -98,20 +98,24 @@ fn segments(conn: &Connection, query: &SegmentQuery) -> Result<Page<SegmentRow>>
                 ":cursor_id": query.cursor.map(|c| c.id),
             })
             .sql()?;
-        scans.push((rows, None));
+        scans.push((camera, rows, None));
     }
-    for (rows, head) in &mut scans {
-        *head = rows.next().and_then(|r| r.map(read).transpose()).sql()?;
+    let next = |camera: &CameraId, rows: &mut Rows<'_>| {
+        let row = rows.next().sql()?;
+        row.map(|r| read_of(camera.clone(), r)).transpose().sql()
+    };
+    for (camera, rows, head) in &mut scans {
+        *head = next(camera, rows)?;
     }
     let mut items: Vec<SegmentRow> = Vec::new();
     loop {
-        let heads = scans.iter_mut().filter(|(_, head)| head.is_some());
+        let heads = scans.iter_mut().filter(|(.., head)| head.is_some());
         let key = |head: &Option<SegmentRow>| head.as_ref().map(|r| (r.start, r.id));
         let first = match query.order {
-            Order::Asc => heads.min_by_key(|(_, head)| key(head)),
-            Order::Desc => heads.max_by_key(|(_, head)| key(head)),
+            Order::Asc => heads.min_by_key(|(.., head)| key(head)),
+            Order::Desc => heads.max_by_key(|(.., head)| key(head)),
         };
-        let Some((rows, head)) = first else {
+        let Some((camera, rows, head)) = first else {
             return Ok(Page { items, next: None });
         };
         if items.len() == limit {
@@ -122,7 +126,7 @@ fn segments(conn: &Connection, query: &SegmentQuery) -> Result<Page<SegmentRow>>
             return Ok(Page { items, next });
         }
         items.extend(head.take());
-        *head = rows.next().and_then(|r| r.map(read).transpose()).sql()?;
+        *head = next(camera, rows)?;
     }
 }
 

@@ -10,7 +10,7 @@ use super::rows::{SegmentRow, SegmentState};
 use super::runs::{self, run_number};
 use super::{Store, writes};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::{RunId, SegmentId};
+use crate::ids::{CameraId, RunId, SegmentId};
 use crate::segment::{ClosedSegment, Container, SegmentStart};
 use crate::time::Timestamp;
 use crate::track::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
@@ -42,6 +42,11 @@ fn is_inside(path: &Path) -> bool {
 }
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<SegmentRow> {
+    read_of(camera_id(row, "camera")?, row)
+}
+
+/// As [`read`] where the camera is known: saves checking its name in every row.
+pub(super) fn read_of(camera: CameraId, row: &Row<'_>) -> rusqlite::Result<SegmentRow> {
     let named = |column: usize, what: &str| -> rusqlite::Result<rusqlite::Error> {
         let name = row.get_ref(column)?.as_str()?;
         Ok(invalid(format!("{what} {name:?}")))
@@ -69,7 +74,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<SegmentRow> {
     };
     Ok(SegmentRow {
         id: SegmentId(row.get(0)?),
-        camera: camera_id(row, "camera")?,
+        camera,
         run: RunId::from_u64(row.get::<_, i64>(2)?.cast_unsigned()),
         sequence: row.get(3)?,
         path,

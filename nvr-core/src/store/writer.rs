@@ -153,7 +153,7 @@ impl Writer {
             }
         }
         for op in batch.drain(..) {
-            op.answer(outcome.as_ref().map(|()| ()));
+            op.answer(outcome.as_ref().copied());
         }
     }
 
