@@ -33,17 +33,7 @@ pub fn check(
     options: &CheckOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CheckReport> {
-    let tree = root.attach()?.to_string();
-    if let Some(known) = store.tree_id()?.filter(|known| *known != tree) {
-        return Err(Error::new(
-            ErrorKind::Conflict,
-            format!(
-                "the index belongs to the tree {known}, {} is {tree}",
-                root.path().display()
-            ),
-        )
-        .with_hint("name the right root, or make a new index with `nvr check --rebuild`"));
-    }
+    super::same_tree(store, root)?;
     let mut report = CheckReport::default();
     for fault in store.integrity_check()? {
         report.add(Problem {

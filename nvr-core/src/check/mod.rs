@@ -15,6 +15,7 @@ mod tests;
 
 use std::path::Path;
 
+use crate::error::{Error, ErrorKind};
 use crate::files::{Recovered, Root, delete};
 use crate::ids::RunId;
 use crate::run::Anchor;
@@ -26,6 +27,22 @@ pub use compare::{CheckOptions, check};
 pub use rebuild::{RebuildOptions, RebuildReport, rebuild};
 pub use reconcile::{MendedSegment, ReconcileReport, reconcile};
 pub use report::{CheckReport, Problem, ProblemKind, Progress, Repair};
+
+/// Refuses an index that belongs to another tree; true when it belongs to none yet.
+fn same_tree(store: &Store, root: &Root) -> crate::error::Result<bool> {
+    let tree = root.attach()?.to_string();
+    match store.tree_id()? {
+        Some(known) if known != tree => Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "the index belongs to the tree {known}, {} is {tree}",
+                root.path().display()
+            ),
+        )
+        .with_hint("name the right root, or make a new index with `nvr check --rebuild`")),
+        known => Ok(known.is_none()),
+    }
+}
 
 /// What the index knows of a segment's beginning, for files that do not say it themselves.
 fn start_of(store: &Store, row: &SegmentRow) -> SegmentStart {

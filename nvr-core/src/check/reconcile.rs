@@ -55,12 +55,12 @@ pub struct ReconcileReport {
 ///
 /// # Errors
 /// `Storage` when the root is not there or the index cannot be read or written; then nothing was marked
-/// missing. It can be called again at any time.
+/// missing. `Conflict` when the index belongs to another tree. It can be called again at any time.
 pub fn reconcile(store: &Store, tree: &Tree) -> Result<ReconcileReport> {
     let root = tree.root();
-    let id = root.attach()?.to_string();
-    if store.tree_id()?.is_none() {
-        store.set_tree_id_blocking(&id)?;
+    if super::same_tree(store, root)? {
+        let id = root.attach()?;
+        store.set_tree_id_blocking(&id.to_string())?;
     }
     let growing: HashSet<PathBuf> = tree.growing().iter().map(|g| g.path().to_owned()).collect();
     let mut report = ReconcileReport::default();

@@ -20,7 +20,7 @@ pub(crate) mod scan;
 mod segment_file;
 mod sync;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 
 pub use delete::delete;
