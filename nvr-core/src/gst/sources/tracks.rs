@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gst::prelude::*;
 
 use super::cause::{SourceError, post};
-use super::{caps_filter, make, on_pad};
+use super::{caps_filter, make, on_pad, stamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::guard::guarded;
 use crate::gst::source_bin::OnTracks;
@@ -131,7 +131,8 @@ impl Gate {
         self.settle();
     }
 
-    /// Adds `elements` behind `from` and makes their end the ghost pad of `kind`. A second track of a kind and
+    /// Adds `elements` behind `from` and makes their end the ghost pad of `kind`; those of video end with
+    /// [`video_chain`], and decoding times are added. A second track of a kind and
     /// any that comes after the tracks were told is thrown away.
     ///
     /// # Errors
@@ -182,6 +183,9 @@ impl Gate {
                 None => gst::PadProbeReturn::Ok,
             },
         );
+        if let (Kind::Video, Some(filter)) = (kind, elements.last()) {
+            stamp::attach(&bin, filter, &ghost)?;
+        }
         *self.state().track(kind) = Some(Track {
             ghost: ghost.downgrade(),
             block,
@@ -303,21 +307,20 @@ pub(super) fn discard(pad: &gst::Pad) {
     );
 }
 
-/// Parser, the caps that the recorder wants, and timestamper.
+/// Parser and the caps that the recorder wants; [`Gate::add`] puts the timestamper behind.
 ///
 /// # Errors
 /// `Unsupported` when an element is missing.
 pub(super) fn video_chain(codec: VideoCodec) -> Result<Vec<gst::Element>> {
-    let (parse, stamp, media, format) = match codec {
-        VideoCodec::H264 => ("h264parse", "h264timestamper", "video/x-h264", "avc"),
-        VideoCodec::H265 => ("h265parse", "h265timestamper", "video/x-h265", "hvc1"),
+    let (parse, media, format) = match codec {
+        VideoCodec::H264 => ("h264parse", "video/x-h264", "avc"),
+        VideoCodec::H265 => ("h265parse", "video/x-h265", "hvc1"),
     };
     let caps = gst::Caps::builder(media)
         .field("stream-format", format)
         .field("alignment", "au")
         .build();
-    // The filter stands before the timestamper, which does not pass on what is wanted behind it.
-    Ok(vec![make(parse)?, caps_filter(&caps)?, make(stamp)?])
+    Ok(vec![make(parse)?, caps_filter(&caps)?])
 }
 
 /// The elements that parse audio of these caps; `None` when it is of no kind that is recorded.
