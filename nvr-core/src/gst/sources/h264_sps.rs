@@ -237,6 +237,7 @@ pub(super) fn without_vui(record: &[u8]) -> Vec<u8> {
             break;
         }
     }
+    assert!(probe > 0, "no VUI in it");
     let mut out = Vec::new();
     for at in 0..probe {
         let bit = bits.take(1).unwrap() as u8;

@@ -346,3 +346,79 @@ pub(super) fn audio_chain(caps: &gst::CapsRef) -> Result<Option<Vec<gst::Element
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{run, run_bin};
+    use super::*;
+    use crate::source::SourceSpec;
+
+    #[test]
+    fn new_parameters_within_the_stream_become_new_caps() {
+        crate::gst::init().unwrap();
+        let part = |width, height| {
+            format!(
+                "videotestsrc num-buffers=6 ! video/x-raw,format=I420,width={width},height={height},framerate=25/1 \
+                 ! x264enc tune=zerolatency key-int-max=6 ! video/x-h264,stream-format=byte-stream ! c."
+            )
+        };
+        let line = format!("concat name=c ! identity {} {}", part(320, 240), part(176, 144));
+        let spec = SourceSpec::parse("test:").unwrap();
+        let running = run_bin(&spec, |on_tracks| {
+            let bin = gst::Bin::new();
+            let inner = gst::parse::bin_from_description(&line, true).unwrap();
+            bin.add(&inner).unwrap();
+            let gate = Gate::new(&bin, on_tracks, false);
+            let chain = video_chain(VideoCodec::H264).unwrap();
+            gate.add(Kind::Video, &inner.static_pad("src").unwrap(), &chain)
+                .unwrap();
+            bin
+        });
+        let (_, units) = running.collect(12);
+        let widths: Vec<i32> = units
+            .iter()
+            .map(|u| u.caps.structure(0).unwrap().get("width").unwrap())
+            .collect();
+        assert_eq!(widths, [[320; 6], [176; 6]].concat());
+        assert!(units[6].key && units[0].caps != units[6].caps);
+    }
+
+    #[test]
+    fn nothing_keeps_a_stopped_source_alive() {
+        let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = frozen.local_addr().unwrap();
+        for text in [
+            "test:?size=160x120&fps=30",
+            &format!("rtsp://{at}/x"),
+            &format!("http://{at}/x"),
+        ] {
+            let running = run(&SourceSpec::parse(text).unwrap());
+            if text.starts_with("test") {
+                running.collect(3);
+            }
+            let bin = running.pipeline.by_name("source").unwrap().downgrade();
+            let pipeline = running.pipeline.downgrade();
+            drop(running);
+            let clock = crate::clock::SystemClock::new();
+            while bin.upgrade().is_some() || pipeline.upgrade().is_some() {
+                assert!(
+                    crate::clock::Clock::steady_ns(&clock) < 10_000_000_000,
+                    "{text} is still alive"
+                );
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_taker_ends_the_source() {
+        let spec = SourceSpec::parse("test:?size=160x120&fps=30&audio=0").unwrap();
+        let running = run_bin(&spec, |_| {
+            crate::gst::sources::build(&spec, Box::new(|_| panic!("on purpose")))
+                .unwrap()
+                .bin
+        });
+        let (cause, _) = running.failure();
+        assert_eq!(cause.kind, crate::event::CauseKind::Internal, "{cause:?}");
+    }
+}
