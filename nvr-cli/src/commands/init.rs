@@ -5,13 +5,20 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use std::time::Duration;
+
 use clap::Args;
-use nvr_core::config::{Config, template_text};
+use nvr_core::clock::SystemClock;
+use nvr_core::config::{Config, TemplateCamera, template_text};
 use nvr_core::error::{Error, ErrorKind};
+use nvr_core::files::{Create, Root, RootOptions};
+use nvr_core::store::{OpenMode, Store};
 use serde::Serialize;
 
+use super::detect::{self, Found};
 use crate::cli::Global;
 use crate::exit::Failure;
+use crate::logging;
 use crate::output::Output;
 
 #[derive(Args, Debug)]
@@ -25,6 +32,9 @@ pub struct InitArgs {
     /// Do not look for cameras.
     #[arg(long)]
     no_detect: bool,
+    /// Instead of all this, make a folder that holds other things a recordings root; they stay.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["root", "listen", "no_detect", "force", "print"])]
+    adopt: Option<PathBuf>,
     /// Replace a configuration that is there.
     #[arg(long)]
     force: bool,
@@ -36,12 +46,34 @@ pub struct InitArgs {
 #[derive(Serialize)]
 struct Report<'a> {
     file: &'a std::path::Path,
+    /// Ready to be recorded.
     cameras: usize,
+    /// Found, but their stream or password is not known.
+    to_fill_in: usize,
 }
 
-pub fn run(global: &Global, args: &InitArgs, output: Output) -> Result<(), Failure> {
+#[derive(Serialize)]
+struct Adopted<'a> {
+    root: &'a std::path::Path,
+    tree: String,
+}
+
+pub async fn run(global: &Global, args: &InitArgs, output: Output) -> Result<(), Failure> {
+    logging::start(global.verbose, None);
+    if let Some(dir) = &args.adopt {
+        return adopt(global, dir, output);
+    }
     let file = global.config.as_path();
-    let text = template_text(&args.root, args.listen, &[]);
+    if !args.force && !args.print && file.exists() {
+        return Err(exists(file).into());
+    }
+    let found = if args.no_detect {
+        Found::default()
+    } else {
+        detect::find(Some(Duration::from_secs(2)), false, output).await
+    };
+    let cameras = cameras(&found);
+    let text = template_text(&args.root, args.listen, &cameras);
     // Never leave a file that the recorder would then refuse.
     let config = Config::parse(&text, Some(file))
         .map_err(|e| Error::new(ErrorKind::Internal, format!("the template is faulty: {e}")))?;
