@@ -23,7 +23,10 @@ pub(crate) struct EventBus {
 
 impl EventBus {
     pub(crate) fn new(clock: SharedClock) -> Self {
-        Self { sender: broadcast::Sender::new(BACKLOG), clock }
+        Self {
+            sender: broadcast::Sender::new(BACKLOG),
+            clock,
+        }
     }
 
     pub(crate) fn publish(&self, event: Event) {
@@ -32,7 +35,10 @@ impl EventBus {
     }
 
     pub(crate) fn subscribe(&self) -> EventStream {
-        EventStream { inner: BroadcastStream::new(self.sender.subscribe()), clock: self.clock.clone() }
+        EventStream {
+            inner: BroadcastStream::new(self.sender.subscribe()),
+            clock: self.clock.clone(),
+        }
     }
 }
 

@@ -31,8 +31,14 @@ pub struct Health {
 }
 
 pub(crate) fn assess(cameras: &[Camera], storage: Option<(Timestamp, Cause)>, at: Timestamp) -> Health {
-    let mut problems: Vec<Problem> =
-        storage.map(|(since, cause)| Problem { camera: None, since, cause }).into_iter().collect();
+    let mut problems: Vec<Problem> = storage
+        .map(|(since, cause)| Problem {
+            camera: None,
+            since,
+            cause,
+        })
+        .into_iter()
+        .collect();
     let mut ready = problems.is_empty();
     for camera in cameras {
         let config = camera.config();
@@ -47,9 +53,18 @@ pub(crate) fn assess(cameras: &[Camera], storage: Option<(Timestamp, Cause)>, at
             ready = false;
             // A camera that is just being connected is no problem yet.
             if state.phase != CameraPhase::Connecting {
-                problems.push(Problem { camera: Some(camera.id()), since: state.since, cause: state.cause });
+                problems.push(Problem {
+                    camera: Some(camera.id()),
+                    since: state.since,
+                    cause: state.cause,
+                });
             }
         }
     }
-    Health { ok: problems.is_empty(), ready, problems, at }
+    Health {
+        ok: problems.is_empty(),
+        ready,
+        problems,
+        at,
+    }
 }

@@ -19,10 +19,12 @@ pub mod archive;
 pub mod camera;
 pub mod check;
 pub mod config;
+pub mod detect;
 pub mod files;
 pub mod gst;
-pub mod nvr;
 pub mod media;
+pub mod nvr;
+pub mod onvif;
 pub mod store;
 pub mod timeline;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::Archive;
+use crate::archive::{Archive, Snapshot, SnapshotRequest};
 use crate::camera::{self, Camera, Command, Context};
 use crate::check;
 
@@ -95,7 +95,10 @@ impl Nvr {
     /// Prepares a recorder for a configuration.
     #[must_use]
     pub fn builder(config: Config) -> NvrBuilder {
-        NvrBuilder { config, clock: SystemClock::shared() }
+        NvrBuilder {
+            config,
+            clock: SystemClock::shared(),
+        }
     }
 
     async fn start(config: Config, clock: SharedClock) -> Result<Self> {
@@ -103,7 +106,11 @@ impl Nvr {
             let (config, clock) = (config.clone(), clock.clone());
             blocking(move || open(&config, &clock)).await?
         };
-        let Opened { store, tree, recovered } = opened;
+        let Opened {
+            store,
+            tree,
+            recovered,
+        } = opened;
         let events = Arc::new(EventBus::new(clock.clone()));
         let (storage_tx, storage_rx) = mpsc::unbounded_channel();
         let context = Context {
@@ -130,7 +137,11 @@ impl Nvr {
         for event in recovered {
             nvr.0.publish(event).await;
         }
-        tokio::spawn(watch_storage(Arc::downgrade(&nvr.0), storage_rx, nvr.0.stop.clone()));
+        tokio::spawn(watch_storage(
+            Arc::downgrade(&nvr.0),
+            storage_rx,
+            nvr.0.stop.clone(),
+        ));
         tokio::spawn(housekeeping(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for camera in config.cameras {
             nvr.begin(camera).await?;
@@ -188,7 +199,8 @@ impl Nvr {
     /// `NotFound` when there is none of that id.
     pub async fn remove_camera(&self, id: &CameraId) -> Result<()> {
         let _one_at_a_time = self.0.changes.lock().await;
-        self.end(id, CauseKind::ConfigChanged, "the camera was removed").await?;
+        self.end(id, CauseKind::ConfigChanged, "the camera was removed")
+            .await?;
         self.0.change_config(|c| c.cameras.retain(|k| &k.id != id));
         Ok(())
     }
@@ -202,14 +214,19 @@ impl Nvr {
         let old = self.config();
         let diff = ConfigDiff::between(&old, &new);
         for id in &diff.removed {
-            self.end(id, CauseKind::ConfigChanged, "the camera was removed").await?;
+            self.end(id, CauseKind::ConfigChanged, "the camera was removed")
+                .await?;
         }
         for camera in &new.cameras {
             if diff.added.contains(&camera.id) {
                 self.begin(camera.clone()).await?;
             } else if diff.changed.contains(&camera.id) {
                 let handle = self.camera(&camera.id)?;
-                self.0.context.store.upsert_camera(&camera.id, Some(&camera.name), self.clock().now()).await?;
+                self.0
+                    .context
+                    .store
+                    .upsert_camera(&camera.id, Some(&camera.name), self.clock().now())
+                    .await?;
                 handle.config.store(Arc::new(camera.clone()));
                 handle.send(Command::Configure(Box::new(camera.clone())))?;
             }
@@ -221,7 +238,11 @@ impl Nvr {
         in_force.http = old.http.clone();
         in_force.log = old.log.clone();
         *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
-        let changed = [&diff.added, &diff.removed, &diff.changed].into_iter().flatten().cloned().collect();
+        let changed = [&diff.added, &diff.removed, &diff.changed]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
         let event = Event::new(self.clock().now(), None, EventKind::ConfigReloaded { changed });
         self.0.publish(event).await;
         Ok(diff)
@@ -230,11 +251,22 @@ impl Nvr {
     async fn begin(&self, config: CameraConfig) -> Result<Camera> {
         let id = config.id.clone();
         if self.camera(&id).is_ok() {
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("camera {id} exists already")));
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("camera {id} exists already"),
+            ));
         }
-        self.0.context.store.upsert_camera(&id, Some(&config.name), self.clock().now()).await?;
+        self.0
+            .context
+            .store
+            .upsert_camera(&id, Some(&config.name), self.clock().now())
+            .await?;
         let (commands, status) = camera::spawn(config.clone(), self.0.context.clone());
-        let camera = Camera { config: Arc::new(arc_swap::ArcSwap::from_pointee(config)), commands, status };
+        let camera = Camera {
+            config: Arc::new(arc_swap::ArcSwap::from_pointee(config)),
+            commands,
+            status,
+        };
         let mut cameras = self.0.cameras.write().unwrap_or_else(PoisonError::into_inner);
         cameras.insert(id, camera.clone());
         Ok(camera)
@@ -247,9 +279,42 @@ impl Nvr {
         };
         let (reply, ended) = oneshot::channel();
         let deadline = self.config().recorder.shutdown_deadline;
-        camera.send(Command::Shutdown { cause: Cause::new(kind, words), deadline, reply })?;
+        camera.send(Command::Shutdown {
+            cause: Cause::new(kind, words),
+            deadline,
+            reply,
+        })?;
         let _ = tokio::time::timeout(deadline + Duration::from_secs(1), ended).await;
-        self.0.context.store.mark_camera_removed(id, self.clock().now()).await
+        self.0
+            .context
+            .store
+            .mark_camera_removed(id, self.clock().now())
+            .await
+    }
+
+    /// A picture: of a recorded moment, or without one of now, from the stream while there is one.
+    ///
+    /// # Errors
+    /// As [`Archive::snapshot`].
+    pub async fn picture(&self, request: SnapshotRequest) -> Result<Snapshot> {
+        let unit = match request.at {
+            None => self
+                .camera(&request.camera)
+                .ok()
+                .and_then(|camera| camera.latest_keyframe()),
+            Some(_) => None,
+        };
+        let Some(unit) = unit else {
+            return self.snapshot(request).await;
+        };
+        blocking(move || {
+            let jpeg = crate::gst::snapshot::jpeg_of(&unit, request.width)?;
+            Ok(Snapshot {
+                jpeg: jpeg.into(),
+                at: unit.utc(),
+            })
+        })
+        .await
     }
 
     /// What happens from now on.
@@ -261,7 +326,12 @@ impl Nvr {
     /// Whether all is well, and if not, why.
     #[must_use]
     pub fn health(&self) -> Health {
-        let fault = self.0.storage_fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let fault = self
+            .0
+            .storage_fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         health::assess(&self.0.cameras(), fault, self.clock().now())
     }
 
@@ -274,12 +344,19 @@ impl Nvr {
         for camera in self.cameras() {
             let (reply, ended) = oneshot::channel();
             let cause = Cause::new(CauseKind::Shutdown, "the recorder stopped");
-            match camera.send(Command::Shutdown { cause, deadline, reply }) {
+            match camera.send(Command::Shutdown {
+                cause,
+                deadline,
+                reply,
+            }) {
                 Ok(()) => waiting.push((camera.id(), ended)),
                 Err(_) => report.cut.push(camera.id()),
             }
         }
-        let cut_off = self.clock().steady_ns().saturating_add(crate::time::duration_ns(deadline));
+        let cut_off = self
+            .clock()
+            .steady_ns()
+            .saturating_add(crate::time::duration_ns(deadline));
         for (id, ended) in waiting {
             let left = u64::try_from(cut_off - self.clock().steady_ns()).unwrap_or(0);
             match tokio::time::timeout(Duration::from_nanos(left), ended).await {
@@ -287,7 +364,11 @@ impl Nvr {
                 _ => report.cut.push(id),
             }
         }
-        self.0.cameras.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0
+            .cameras
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         if let Err(e) = self.0.context.store.shutdown().await {
             tracing::error!(error = %e, "the index was not closed in order");
         }
@@ -353,8 +434,16 @@ fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         Some(store) => store.tree_id()?.map(|id| id.parse()).transpose()?,
         None => None,
     };
-    let create = if recorder.adopt_root { Create::Adopt } else { Create::IfEmpty };
-    let options = RootOptions { create, expected, exclusive: true };
+    let create = if recorder.adopt_root {
+        Create::Adopt
+    } else {
+        Create::IfEmpty
+    };
+    let options = RootOptions {
+        create,
+        expected,
+        exclusive: true,
+    };
     let root = Root::open(&recorder.root, options, clock.clone())?;
     let tree_id = root.attach()?;
     let store = match known {
@@ -371,7 +460,11 @@ fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     let tree = Tree::new(root, policy)?;
     let recovered = check::reconcile(&store, tree.root(), clock)?;
     note_crash(&store)?;
-    Ok(Opened { store, tree, recovered })
+    Ok(Opened {
+        store,
+        tree,
+        recovered,
+    })
 }
 
 /// What the last life of the recorder did not write down because it was killed: the ends of its runs, and
@@ -397,7 +490,9 @@ async fn watch_storage(
     stop: CancellationToken,
 ) {
     loop {
-        let Some(clock) = recorder.upgrade().map(|r| r.context.clock.clone()) else { return };
+        let Some(clock) = recorder.upgrade().map(|r| r.context.clock.clone()) else {
+            return;
+        };
         let reported = tokio::select! {
             () = stop.cancelled() => return,
             report = reports.recv() => match report {
@@ -406,16 +501,30 @@ async fn watch_storage(
             },
             () = clock.sleep(STORAGE_LOOK) => None,
         };
-        let Some(recorder) = recorder.upgrade() else { return };
+        let Some(recorder) = recorder.upgrade() else {
+            return;
+        };
         let tree = recorder.tree.clone();
-        let at_fault = recorder.storage_fault.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let at_fault = recorder
+            .storage_fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some();
         let found = match reported {
             Some(cause) => Some(cause),
             // A disk at fault has to prove itself by a write; one that works is only looked at.
-            None => blocking(move || if at_fault { tree.healthy() } else { tree.root().attach().map(drop) })
-                .await
-                .err()
-                .map(|e| files::cause_of(&e).unwrap_or_else(|| Cause::new(CauseKind::StorageError, e.to_string()))),
+            None => blocking(move || {
+                if at_fault {
+                    tree.healthy()
+                } else {
+                    tree.root().attach().map(drop)
+                }
+            })
+            .await
+            .err()
+            .map(|e| {
+                files::cause_of(&e).unwrap_or_else(|| Cause::new(CauseKind::StorageError, e.to_string()))
+            }),
         };
         recorder.storage(found).await;
         recorder.mend_abandoned().await;
@@ -425,20 +534,34 @@ async fn watch_storage(
 impl Inner {
     /// Files that a storage fault left behind are mended once the disk is back.
     async fn mend_abandoned(&self) {
-        if !self.tree.has_abandoned() || self.storage_fault.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+        if !self.tree.has_abandoned()
+            || self
+                .storage_fault
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_some()
+        {
             return;
         }
         let tree = self.tree.clone();
-        let Ok(mended) = tokio::task::spawn_blocking(move || tree.recover_abandoned()).await else { return };
+        let Ok(mended) = tokio::task::spawn_blocking(move || tree.recover_abandoned()).await else {
+            return;
+        };
         for recovered in mended {
-            let Recovered::Closed { segment, cut_bytes } = recovered else { continue };
+            let Recovered::Closed { segment, cut_bytes } = recovered else {
+                continue;
+            };
             if let Err(e) = self.context.store.close_segment(&segment.path, &segment).await {
                 tracing::warn!(error = %e, path = %segment.path.display(), "a mended segment is not in the index");
             }
             let camera = segment.start.camera.clone();
             self.tree.indexed(&camera, &segment.path);
-            let kind = EventKind::SegmentRecovered { path: segment.path.display().to_string(), cut_bytes };
-            self.publish(Event::new(self.context.clock.now(), Some(camera), kind)).await;
+            let kind = EventKind::SegmentRecovered {
+                path: segment.path.display().to_string(),
+                cut_bytes,
+            };
+            self.publish(Event::new(self.context.clock.now(), Some(camera), kind))
+                .await;
         }
     }
 
@@ -448,23 +571,31 @@ impl Inner {
         let before = {
             let mut fault = self.storage_fault.lock().unwrap_or_else(PoisonError::into_inner);
             let before = fault.clone();
-            *fault = found.clone().map(|cause| (before.as_ref().map_or(now, |(since, _)| *since), cause));
+            *fault = found
+                .clone()
+                .map(|cause| (before.as_ref().map_or(now, |(since, _)| *since), cause));
             before
         };
         match (before, found) {
             (None, Some(cause)) => {
-                tracing::error!(cause = cause.kind.as_str(), "recording stopped: {}", cause.message);
+                tracing::error!(
+                    cause = cause.kind.as_str(),
+                    "recording stopped: {}",
+                    cause.message
+                );
                 for camera in self.cameras() {
                     let _ = camera.send(Command::StorageFault(cause.clone()));
                 }
-                self.publish(Event::new(now, None, EventKind::StorageFault { cause })).await;
+                self.publish(Event::new(now, None, EventKind::StorageFault { cause }))
+                    .await;
             }
             (Some((since, _)), None) => {
                 tracing::warn!(since = %since, "the disk can be written again; recording goes on");
                 for camera in self.cameras() {
                     let _ = camera.send(Command::StorageBack);
                 }
-                self.publish(Event::new(now, None, EventKind::StorageRecovered)).await;
+                self.publish(Event::new(now, None, EventKind::StorageRecovered))
+                    .await;
             }
             _ => {}
         }

@@ -41,10 +41,15 @@ enum Wanted {
 
 /// One range of bytes; several at once are answered with the whole, as RFC 9110, 14.2 allows.
 fn wanted(range: Option<&HeaderValue>, len: u64) -> Wanted {
-    let Some(spec) = range.and_then(|r| r.to_str().ok()).and_then(|r| r.trim().strip_prefix("bytes=")) else {
+    let Some(spec) = range
+        .and_then(|r| r.to_str().ok())
+        .and_then(|r| r.trim().strip_prefix("bytes="))
+    else {
         return Wanted::All;
     };
-    let Some((first, last)) = spec.split_once('-') else { return Wanted::All };
+    let Some((first, last)) = spec.split_once('-') else {
+        return Wanted::All;
+    };
     let (first, last) = (first.trim(), last.trim());
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
     if !digits(first) || !digits(last) || (first.is_empty() && last.is_empty()) {
@@ -61,22 +66,37 @@ fn wanted(range: Option<&HeaderValue>, len: u64) -> Wanted {
     } else {
         (number(first), number(last).saturating_add(1).min(len))
     };
-    if start >= end { Wanted::Impossible } else { Wanted::Part(start, end) }
+    if start >= end {
+        Wanted::Impossible
+    } else {
+        Wanted::Part(start, end)
+    }
 }
 
 fn lists(header: Option<&HeaderValue>, etag: &str) -> bool {
     header.and_then(|h| h.to_str().ok()).is_some_and(|h| {
-        h.split(',').map(str::trim).any(|t| t == "*" || t.trim_start_matches("W/") == etag.trim_start_matches("W/"))
+        h.split(',')
+            .map(str::trim)
+            .any(|t| t == "*" || t.trim_start_matches("W/") == etag.trim_start_matches("W/"))
     })
 }
 
 /// Answers a GET or HEAD for it.
-pub(crate) fn serve(method: &Method, request: &HeaderMap, content: Arc<dyn Content>, about: Described) -> Response {
+pub(crate) fn serve(
+    method: &Method,
+    request: &HeaderMap,
+    content: Arc<dyn Content>,
+    about: Described,
+) -> Response {
     let len = content.len();
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(about.content_type));
-    let cache = if about.immutable { "private, max-age=86400, immutable" } else { "private, no-cache" };
+    let cache = if about.immutable {
+        "private, max-age=86400, immutable"
+    } else {
+        "private, no-cache"
+    };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     if let Some(tag) = about.etag.as_deref().and_then(|t| HeaderValue::from_str(t).ok()) {
         headers.insert(header::ETAG, tag);
@@ -94,9 +114,16 @@ pub(crate) fn serve(method: &Method, request: &HeaderMap, content: Arc<dyn Conte
     }
     // `If-Range` holds when it names the present (strong) tag; a date never does, none is sent.
     let range_counts = request.get(header::IF_RANGE).is_none_or(|r| {
-        about.etag.as_deref().is_some_and(|tag| !tag.starts_with("W/") && r.as_bytes() == tag.as_bytes())
+        about
+            .etag
+            .as_deref()
+            .is_some_and(|tag| !tag.starts_with("W/") && r.as_bytes() == tag.as_bytes())
     });
-    let wanted = if range_counts { wanted(request.get(header::RANGE), len) } else { Wanted::All };
+    let wanted = if range_counts {
+        wanted(request.get(header::RANGE), len)
+    } else {
+        Wanted::All
+    };
     let (status, start, end) = match wanted {
         Wanted::All => (StatusCode::OK, 0, len),
         Wanted::Part(start, end) => (StatusCode::PARTIAL_CONTENT, start, end),
@@ -107,10 +134,17 @@ pub(crate) fn serve(method: &Method, request: &HeaderMap, content: Arc<dyn Conte
         }
     };
     if status == StatusCode::PARTIAL_CONTENT {
-        headers.insert(header::CONTENT_RANGE, text(&format!("bytes {start}-{}/{len}", end - 1)));
+        headers.insert(
+            header::CONTENT_RANGE,
+            text(&format!("bytes {start}-{}/{len}", end - 1)),
+        );
     }
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(end - start));
-    let body = if method == Method::HEAD || start == end { Body::empty() } else { stream(content, start, end) };
+    let body = if method == Method::HEAD || start == end {
+        Body::empty()
+    } else {
+        stream(content, start, end)
+    };
     (status, headers, body).into_response()
 }
 
@@ -170,6 +204,9 @@ mod tests {
         for whole in ["bytes=5-1", "bytes=0-1,5-6", "bytes=a-b", "items=0-1", "bytes=-"] {
             assert_eq!(of(whole), Wanted::All, "{whole}");
         }
-        assert_eq!(wanted(Some(&HeaderValue::from_static("bytes=0-")), 0), Wanted::Impossible);
+        assert_eq!(
+            wanted(Some(&HeaderValue::from_static("bytes=0-")), 0),
+            Wanted::Impossible
+        );
     }
 }

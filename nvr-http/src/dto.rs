@@ -24,7 +24,10 @@ pub(crate) struct CauseDto {
 
 impl From<&Cause> for CauseDto {
     fn from(c: &Cause) -> Self {
-        Self { kind: c.kind.as_str(), message: c.message.clone() }
+        Self {
+            kind: c.kind.as_str(),
+            message: c.message.clone(),
+        }
     }
 }
 
@@ -127,7 +130,10 @@ pub(crate) struct ManualDto {
 
 impl From<&ManualRecording> for ManualDto {
     fn from(m: &ManualRecording) -> Self {
-        Self { since: m.since.to_string(), until: m.until.map(|t| t.to_string()) }
+        Self {
+            since: m.since.to_string(),
+            until: m.until.map(|t| t.to_string()),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Query {
     pairs: Vec<(String, String)>,
 }
 
-impl<S: Sync> FromRequestParts<S> for Query {
+impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
@@ -35,14 +35,20 @@ impl Query {
         for part in text.split('&').filter(|p| !p.is_empty()) {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
             // Of the plus signs, only those of an offset in a time can be meant: "+02:00".
-            let value = if value.contains('T') && value.contains('+') { value.replace('+', "%2B") } else { value.into() };
+            let value = if value.contains('T') && value.contains('+') {
+                value.replace('+', "%2B")
+            } else {
+                value.into()
+            };
             pairs.push((decode(key)?, decode(&value)?));
         }
         Ok(Self { pairs })
     }
 
     pub(crate) fn text(&mut self, name: &str) -> Answer<Option<String>> {
-        let Some(at) = self.pairs.iter().position(|(k, _)| k == name) else { return Ok(None) };
+        let Some(at) = self.pairs.iter().position(|(k, _)| k == name) else {
+            return Ok(None);
+        };
         let (_, value) = self.pairs.remove(at);
         if self.pairs.iter().any(|(k, _)| k == name) {
             return Err(Failure::invalid(format!("parameter {name} is there twice")));
@@ -51,10 +57,14 @@ impl Query {
     }
 
     pub(crate) fn parsed<T: FromStr>(&mut self, name: &str, want: &str) -> Answer<Option<T>> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
         match text.parse() {
             Ok(value) => Ok(Some(value)),
-            Err(_) => Err(Failure::invalid(format!("parameter {name}={text:?}: want {want}"))),
+            Err(_) => Err(Failure::invalid(format!(
+                "parameter {name}={text:?}: want {want}"
+            ))),
         }
     }
 
@@ -86,18 +96,28 @@ impl Query {
         Ok(match self.text(name)?.as_deref() {
             None | Some("0" | "false" | "no") => false,
             Some("1" | "true" | "yes") => true,
-            Some(other) => return Err(Failure::invalid(format!("parameter {name}={other:?}: want true or false"))),
+            Some(other) => {
+                return Err(Failure::invalid(format!(
+                    "parameter {name}={other:?}: want true or false"
+                )));
+            }
         })
     }
 
     /// Seconds, with fraction.
     pub(crate) fn seconds(&mut self, name: &str) -> Answer<Option<Duration>> {
-        let Some(s) = self.parsed::<f64>(name, "seconds")? else { return Ok(None) };
-        Duration::try_from_secs_f64(s).map(Some).map_err(|_| Failure::invalid(format!("parameter {name}={s}: want seconds")))
+        let Some(s) = self.parsed::<f64>(name, "seconds")? else {
+            return Ok(None);
+        };
+        Duration::try_from_secs_f64(s)
+            .map(Some)
+            .map_err(|_| Failure::invalid(format!("parameter {name}={s}: want seconds")))
     }
 
     pub(crate) fn cameras(&mut self) -> Answer<Vec<CameraId>> {
-        let Some(text) = self.text("cameras")? else { return Ok(Vec::new()) };
+        let Some(text) = self.text("cameras")? else {
+            return Ok(Vec::new());
+        };
         let ids: Vec<CameraId> = text.split(',').map(CameraId::new).collect::<Result<_, _>>()?;
         if ids.len() > 256 {
             return Err(Failure::invalid("more than 256 cameras"));
@@ -114,19 +134,24 @@ impl Query {
     }
 }
 
-async fn id_of<T: FromStr, S: Sync>(parts: &mut Parts, state: &S, what: &str) -> Answer<T> {
+async fn id_of<T: FromStr, S: Send + Sync>(parts: &mut Parts, state: &S, what: &str) -> Answer<T> {
     let params = RawPathParams::from_request_parts(parts, state)
         .await
         .map_err(|e| Failure::invalid(format!("the path cannot be read: {e}")))?;
-    let text = params.iter().find(|(k, _)| *k == "id").map(|(_, v)| v).unwrap_or_default();
-    text.parse().map_err(|_| Failure::not_found(format!("there is no {what} {text:?}")))
+    let text = params
+        .iter()
+        .find(|(k, _)| *k == "id")
+        .map(|(_, v)| v)
+        .unwrap_or_default();
+    text.parse()
+        .map_err(|_| Failure::not_found(format!("there is no {what} {text:?}")))
 }
 
 /// `{id}` of a camera.
 #[derive(Debug)]
 pub(crate) struct CameraPath(pub(crate) CameraId);
 
-impl<S: Sync> FromRequestParts<S> for CameraPath {
+impl<S: Send + Sync> FromRequestParts<S> for CameraPath {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
         id_of(parts, state, "camera").await.map(Self)
@@ -137,7 +162,7 @@ impl<S: Sync> FromRequestParts<S> for CameraPath {
 #[derive(Debug)]
 pub(crate) struct SegmentPath(pub(crate) SegmentId);
 
-impl<S: Sync> FromRequestParts<S> for SegmentPath {
+impl<S: Send + Sync> FromRequestParts<S> for SegmentPath {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
         id_of(parts, state, "segment").await.map(|n| Self(SegmentId(n)))
@@ -150,7 +175,10 @@ mod tests {
 
     #[test]
     fn times_with_offsets_survive_the_query() {
-        for text in ["from=2026-05-04T05:02:01+02:00&to=1777863722", "from=2026-05-04T05%3A02%3A01%2B02%3A00&to=1777863722"] {
+        for text in [
+            "from=2026-05-04T05:02:01+02:00&to=1777863722",
+            "from=2026-05-04T05%3A02%3A01%2B02%3A00&to=1777863722",
+        ] {
             let mut q = Query::parse(text).unwrap();
             let range = q.full_range().unwrap();
             assert_eq!(range.start().to_string(), "2026-05-04T03:02:01Z");

@@ -67,7 +67,12 @@ impl IntoResponse for Failure {
         if status.is_server_error() {
             tracing::warn!(error = ?self.0, "request failed");
         }
-        problem(status, self.0.kind().as_str(), self.0.to_string(), self.0.hint().map(str::to_owned))
+        problem(
+            status,
+            self.0.kind().as_str(),
+            self.0.to_string(),
+            self.0.hint().map(str::to_owned),
+        )
     }
 }
 

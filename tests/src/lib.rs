@@ -2,15 +2,21 @@
 //!
 //! - [`TestCam`] encodes a live picture that carries its frame number and time, and can be told to fail in the ways
 //!   of real cameras.
+//! - [`ReplayCam`] sends one clip to many connections and costs next to nothing: for benchmarks.
+//! - [`tap`] is a client that sees every packet of a camera.
 //! - [`judge`] asks ffprobe and ffmpeg, which serve as second opinion and nothing else, what a file holds.
+//! - [`proc`] runs programs of the workspace, [`wait`] polls with a deadline, [`ports`] finds free ports.
 //! - [`picture`] draws and reads the frame number and the clock in the picture.
 #![warn(missing_docs)]
 
 pub mod judge;
 pub mod picture;
 pub mod ports;
+pub mod proc;
+pub mod replay;
 pub mod tap;
 pub mod testcam;
 pub mod wait;
 
+pub use replay::{ReplayCam, ReplayOptions};
 pub use testcam::{Audio, Auth, AuthKind, Codec, Picture, TestCam, TestCamOptions};

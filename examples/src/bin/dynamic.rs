@@ -11,8 +11,13 @@ async fn main() -> anyhow::Result<()> {
     let nvr = Nvr::builder(Config::new("recordings")).start().await?;
     for name in ["front", "yard"] {
         let source = SourceSpec::parse("test:?size=640x360&fps=15")?;
-        let camera = nvr.add_camera(CameraConfig::new(CameraId::new(name)?, source)).await?;
-        camera.state().wait_for(|s| s.phase == CameraPhase::Recording).await?;
+        let camera = nvr
+            .add_camera(CameraConfig::new(CameraId::new(name)?, source))
+            .await?;
+        camera
+            .state()
+            .wait_for(|s| s.phase == CameraPhase::Recording)
+            .await?;
         println!("{name} is recording; {} cameras in all", nvr.cameras().len());
     }
     tokio::time::sleep(Duration::from_secs(5)).await;

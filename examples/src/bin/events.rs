@@ -10,7 +10,10 @@ use tokio_stream::StreamExt;
 async fn main() -> anyhow::Result<()> {
     let source = std::env::args().nth(1).unwrap_or_else(|| "test:".into());
     let mut config = Config::new("recordings");
-    config.cameras.push(CameraConfig::new(CameraId::new("front")?, SourceSpec::parse(&source)?));
+    config.cameras.push(CameraConfig::new(
+        CameraId::new("front")?,
+        SourceSpec::parse(&source)?,
+    ));
     let nvr = Nvr::builder(config).start().await?;
     let mut events = nvr.events();
     let end = tokio::time::sleep(Duration::from_secs(20));

@@ -14,7 +14,9 @@ async fn main() -> anyhow::Result<()> {
     let archive = Archive::open(&Config::new(root)).await?;
     let now = archive.clock().now();
     let range = TimeRange::new(now - Duration::from_mins(10), now)?;
-    let clip = archive.export(ExportRequest::new(camera, range, ExportFormat::Mp4)).await?;
+    let clip = archive
+        .export(ExportRequest::new(camera, range, ExportFormat::Mp4))
+        .await?;
     println!("{file}: {} bytes", clip.len());
     tokio::task::spawn_blocking(move || clip.write_to(&mut std::fs::File::create(file)?, |_| true)).await??;
     Ok(())

@@ -13,12 +13,19 @@ async fn main() -> anyhow::Result<()> {
     let camera = CameraId::new(&args.next().unwrap_or_else(|| "front".into()))?;
     let archive = Archive::open(&Config::new(root)).await?;
     let now = archive.clock().now();
-    let timeline = archive.timeline(&camera, TimeRange::new(now - Duration::from_hours(24), now)?).await?;
+    let timeline = archive
+        .timeline(&camera, TimeRange::new(now - Duration::from_hours(24), now)?)
+        .await?;
     for recorded in &timeline.ranges {
         println!("recorded {} to {}", recorded.range.start(), recorded.range.end());
     }
     for gap in &timeline.gaps {
-        println!("missing  {} to {}: {}", gap.range.start(), gap.range.end(), gap.cause.message);
+        println!(
+            "missing  {} to {}: {}",
+            gap.range.start(),
+            gap.range.end(),
+            gap.cause.message
+        );
     }
     Ok(())
 }

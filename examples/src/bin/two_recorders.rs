@@ -8,7 +8,9 @@ use nvr_core::{CameraId, Nvr, SourceSpec};
 async fn recorder(root: &str) -> anyhow::Result<Nvr> {
     let mut config = Config::new(root);
     let source = SourceSpec::parse("test:?size=640x360&fps=15")?;
-    config.cameras.push(CameraConfig::new(CameraId::new("front")?, source));
+    config
+        .cameras
+        .push(CameraConfig::new(CameraId::new("front")?, source));
     Ok(Nvr::builder(config).start().await?)
 }
 

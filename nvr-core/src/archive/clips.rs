@@ -26,7 +26,11 @@ impl ExportRequest {
     /// A range of a camera's footage in a packing.
     #[must_use]
     pub fn new(camera: CameraId, range: TimeRange, format: Format) -> Self {
-        Self { camera, range, format }
+        Self {
+            camera,
+            range,
+            format,
+        }
     }
 }
 
@@ -53,7 +57,9 @@ impl Archive {
     /// all that is recorded there lies in plain containers.
     pub async fn export(&self, request: ExportRequest) -> Result<Clip> {
         let mut clips = self.clips(request, OnChange::Refuse).await?;
-        clips.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "a plan without parts"))
+        clips
+            .pop()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a plan without parts"))
     }
 
     /// One file for each stretch of equal codec parameters.
@@ -88,10 +94,15 @@ impl Archive {
         let archive = self.clone();
         blocking(move || {
             let footage = archive.clip_footage(&request.camera, request.range)?;
-            let ids: HashMap<String, SegmentId> =
-                footage.iter().map(|f| (f.path.to_string_lossy().into_owned(), f.id)).collect();
+            let ids: HashMap<String, SegmentId> = footage
+                .iter()
+                .map(|f| (f.path.to_string_lossy().into_owned(), f.id))
+                .collect();
             let segments: Vec<ClipSegment> = footage.iter().map(clip_segment).collect::<Result<_>>()?;
-            let options = VodOptions { event: request.event, ..VodOptions::default() };
+            let options = VodOptions {
+                event: request.event,
+                ..VodOptions::default()
+            };
             let id_of = |name: &str| ids.get(name).copied().unwrap_or(SegmentId(0));
             playlist::media_playlist(&segments, request.range, options, |s| uri(id_of(&s.name)))
                 .map_err(|e| e.context(format_args!("camera {}", request.camera)))
@@ -114,12 +125,18 @@ impl Archive {
     }
 
     fn clip_segments(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<ClipSegment>> {
-        self.clip_footage(camera, range)?.iter().map(clip_segment).collect()
+        self.clip_footage(camera, range)?
+            .iter()
+            .map(clip_segment)
+            .collect()
     }
 
     fn clip_footage(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<Footage>> {
         if range.len_ns() > LONGEST_NS {
-            return Err(Error::new(ErrorKind::InvalidArgument, "the range is longer than a year"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the range is longer than a year",
+            ));
         }
         let footage = self.footage(camera, range)?;
         if footage.is_empty() {
@@ -137,5 +154,12 @@ fn clip_segment(footage: &Footage) -> Result<ClipSegment> {
     };
     let file = Arc::new(footage.open()?);
     let name = footage.path.to_string_lossy();
-    Ok(ClipSegment::new(&name, footage.start, footage.run_order, file, footage.index.clone(), stamp))
+    Ok(ClipSegment::new(
+        &name,
+        footage.start,
+        footage.run_order,
+        file,
+        footage.index.clone(),
+        stamp,
+    ))
 }

@@ -22,7 +22,8 @@ use crate::media::FragmentIndex;
 use crate::nvr::blocking;
 use crate::segment::Container;
 use crate::store::{
-    CameraRow, CameraTotals, EventQuery, EventRow, OpenMode, Page, SegmentQuery, SegmentRow, SegmentState, Store,
+    CameraRow, CameraTotals, EventQuery, EventRow, OpenMode, Page, SegmentQuery, SegmentRow, SegmentState,
+    Store,
 };
 use crate::time::{TimeRange, Timestamp};
 use crate::timeline::{self, Day, Growing, Material, Timeline};
@@ -156,7 +157,10 @@ impl Archive {
         self.read(Store::cameras).await
     }
 
-    async fn read<T: Send + 'static>(&self, f: impl FnOnce(&Store) -> Result<T> + Send + 'static) -> Result<T> {
+    async fn read<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let store = self.0.store.clone();
         blocking(move || f(&store)).await
     }
@@ -167,7 +171,8 @@ impl Archive {
     /// `NotFound` when the index knows no such camera.
     pub async fn timeline(&self, camera: &CameraId, range: TimeRange) -> Result<Timeline> {
         let mut all = self.timelines(std::slice::from_ref(camera), range, 0).await?;
-        all.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "no timeline"))
+        all.pop()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "no timeline"))
     }
 
     /// Timelines of several cameras over one range; what is shorter than `resolution_ns` is folded.
@@ -181,14 +186,25 @@ impl Archive {
         resolution_ns: i64,
     ) -> Result<Vec<Timeline>> {
         let (archive, cameras) = (self.clone(), cameras.to_vec());
-        blocking(move || cameras.iter().map(|c| archive.timeline_blocking(c, range, resolution_ns)).collect()).await
+        blocking(move || {
+            cameras
+                .iter()
+                .map(|c| archive.timeline_blocking(c, range, resolution_ns))
+                .collect()
+        })
+        .await
     }
 
     /// [`timelines`](Self::timelines) of one camera, in the caller's thread.
     ///
     /// # Errors
     /// As there.
-    pub fn timeline_blocking(&self, camera: &CameraId, range: TimeRange, resolution_ns: i64) -> Result<Timeline> {
+    pub fn timeline_blocking(
+        &self,
+        camera: &CameraId,
+        range: TimeRange,
+        resolution_ns: i64,
+    ) -> Result<Timeline> {
         let store = &self.0.store;
         let totals = self.known(camera)?;
         let mut query = SegmentQuery::new([camera.clone()], range);
@@ -199,12 +215,19 @@ impl Archive {
         let mut events = EventQuery::new(range);
         events.camera = Some(camera.clone());
         events.limit = MOST_EVENTS;
-        let events = store.events(&events)?.items.into_iter().map(|row| row.event).collect();
+        let events = store
+            .events(&events)?
+            .items
+            .into_iter()
+            .map(|row| row.event)
+            .collect();
         Ok(timeline::build(Material {
             camera: camera.clone(),
             range,
             now: self.0.clock.now(),
-            first: totals.and_then(|t| t.oldest).or_else(|| growing.as_ref().map(|g| g.start)),
+            first: totals
+                .and_then(|t| t.oldest)
+                .or_else(|| growing.as_ref().map(|g| g.start)),
             segments: &segments,
             growing: growing.as_ref(),
             gaps: &gaps,
@@ -217,14 +240,22 @@ impl Archive {
     ///
     /// # Errors
     /// `InvalidArgument` for an unknown time zone.
-    pub async fn days(&self, camera: &CameraId, time_zone: Option<&str>, range: TimeRange) -> Result<Vec<Day>> {
+    pub async fn days(
+        &self,
+        camera: &CameraId,
+        time_zone: Option<&str>,
+        range: TimeRange,
+    ) -> Result<Vec<Day>> {
         let zone = time_zone.unwrap_or(&self.0.time_zone).to_owned();
         let (archive, camera) = (self.clone(), camera.clone());
         blocking(move || {
             let zone = jiff::tz::TimeZone::get(&zone).map_err(|e| {
-                Error::new(ErrorKind::InvalidArgument, format!("time zone {zone:?} is not known"))
-                    .with_hint("write UTC or an IANA name such as Europe/Berlin")
-                    .with_source(e)
+                Error::new(
+                    ErrorKind::InvalidArgument,
+                    format!("time zone {zone:?} is not known"),
+                )
+                .with_hint("write UTC or an IANA name such as Europe/Berlin")
+                .with_source(e)
             })?;
             archive.known(&camera)?;
             let mut query = SegmentQuery::new([camera.clone()], range);
@@ -250,7 +281,9 @@ impl Archive {
     /// `NotFound` when there is none of that id.
     pub async fn segment(&self, id: SegmentId) -> Result<SegmentRow> {
         self.read(move |store| {
-            store.segment(id)?.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no segment {id}")))
+            store
+                .segment(id)?
+                .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no segment {id}")))
         })
         .await
     }
@@ -263,11 +296,16 @@ impl Archive {
         let row = self.segment(id).await?;
         let archive = self.clone();
         blocking(move || {
-            let file = File::open(archive.absolute(&row.path)).map_err(|e| Error::io(row.path.display(), e))?;
+            let file =
+                File::open(archive.absolute(&row.path)).map_err(|e| Error::io(row.path.display(), e))?;
             let len = if row.state == SegmentState::Open {
-                archive.growing_index(&row.path)?.map_or(0, |index| index.tail_offset())
+                archive
+                    .growing_index(&row.path)?
+                    .map_or(0, |index| index.tail_offset())
             } else {
-                file.metadata().map_err(|e| Error::io(row.path.display(), e))?.len()
+                file.metadata()
+                    .map_err(|e| Error::io(row.path.display(), e))?
+                    .len()
             };
             Ok((row, file, len))
         })
@@ -313,14 +351,20 @@ impl Archive {
     fn known(&self, camera: &CameraId) -> Result<Option<CameraTotals>> {
         let totals = self.0.store.totals()?.into_iter().find(|t| &t.camera == camera);
         if totals.is_none() && !self.0.store.cameras()?.iter().any(|c| &c.id == camera) {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no camera {camera}")));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("there is no camera {camera}"),
+            ));
         }
         Ok(totals)
     }
 
     /// The segment among these rows that is being written, as far as it can be read now.
     fn growing_of(&self, rows: &[SegmentRow]) -> Option<Growing> {
-        let row = rows.iter().rev().find(|r| r.state == SegmentState::Open && r.container == Container::Fmp4)?;
+        let row = rows
+            .iter()
+            .rev()
+            .find(|r| r.state == SegmentState::Open && r.container == Container::Fmp4)?;
         let index = self.growing_index(&row.path).ok().flatten()?;
         Some(Growing {
             run: row.run,
@@ -338,7 +382,11 @@ impl Archive {
     /// Index of a growing fMP4 by its path: from memory, else from its file.
     fn growing_index(&self, path: &Path) -> Result<Option<Arc<FragmentIndex>>> {
         if let Some(tree) = &self.0.tree {
-            return Ok(tree.growing().iter().find(|g| g.path() == path).map(|g| Arc::new(g.index())));
+            return Ok(tree
+                .growing()
+                .iter()
+                .find(|g| g.path() == path)
+                .map(|g| Arc::new(g.index())));
         }
         let file = File::open(self.absolute(path)).map_err(|e| Error::io(path.display(), e))?;
         let scan = crate::media::scan(&mut std::io::BufReader::new(file))?;
@@ -400,8 +448,16 @@ impl Archive {
             absolute: self.absolute(&row.path),
             path: row.path.clone(),
             start: row.start,
-            duration_ns: if growing { index.duration_ns() } else { row.duration_ns },
-            size_bytes: if growing { index.tail_offset() } else { row.size_bytes },
+            duration_ns: if growing {
+                index.duration_ns()
+            } else {
+                row.duration_ns
+            },
+            size_bytes: if growing {
+                index.tail_offset()
+            } else {
+                row.size_bytes
+            },
             hash: row.hash,
             growing,
             index,
@@ -409,12 +465,19 @@ impl Archive {
     }
 
     fn index_of(&self, id: SegmentId) -> Result<Arc<FragmentIndex>> {
-        let cached = self.0.indices.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let cached = self
+            .0
+            .indices
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned();
         if let Some(index) = cached {
             return Ok(index);
         }
         let blob = self.0.store.fragments(id)?.ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, format!("segment {id} has no fragment index")).with_hint("run `nvr check --repair`")
+            Error::new(ErrorKind::Corrupt, format!("segment {id} has no fragment index"))
+                .with_hint("run `nvr check --repair`")
         })?;
         let index = Arc::new(FragmentIndex::from_blob(&blob)?);
         let mut cache = self.0.indices.lock().unwrap_or_else(PoisonError::into_inner);
@@ -432,7 +495,10 @@ impl Archive {
             Some(t) => TimeRange::new(t, t.add_ns(1))?,
             None => {
                 let newest = self.0.store.nearest(camera, moment)?;
-                let newest = newest.at.or(newest.before).map_or(Timestamp::MIN, |row| row.start);
+                let newest = newest
+                    .at
+                    .or(newest.before)
+                    .map_or(Timestamp::MIN, |row| row.start);
                 TimeRange::new(newest, Timestamp::MAX)?
             }
         };
@@ -446,12 +512,22 @@ impl Archive {
 
     pub(crate) fn nothing_at(&self, camera: &CameraId, at: Option<Timestamp>) -> Error {
         let Some(at) = at else {
-            return Error::new(ErrorKind::NotFound, format!("camera {camera}: nothing is recorded"));
+            return Error::new(
+                ErrorKind::NotFound,
+                format!("camera {camera}: nothing is recorded"),
+            );
         };
-        let error = Error::new(ErrorKind::NotFound, format!("camera {camera}: nothing is recorded at {at}"));
-        let Ok(near) = self.0.store.nearest(camera, at) else { return error };
+        let error = Error::new(
+            ErrorKind::NotFound,
+            format!("camera {camera}: nothing is recorded at {at}"),
+        );
+        let Ok(near) = self.0.store.nearest(camera, at) else {
+            return error;
+        };
         match (near.before.map(|r| r.end()), near.after.map(|r| r.start)) {
-            (Some(b), Some(a)) => error.with_hint(format!("the nearest footage ends at {b} and begins at {a}")),
+            (Some(b), Some(a)) => {
+                error.with_hint(format!("the nearest footage ends at {b} and begins at {a}"))
+            }
             (Some(b), None) => error.with_hint(format!("the nearest footage ends at {b}")),
             (None, Some(a)) => error.with_hint(format!("the nearest footage begins at {a}")),
             (None, None) => error,

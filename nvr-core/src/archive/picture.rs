@@ -32,7 +32,12 @@ impl SnapshotRequest {
     /// The keyframe at or before a moment, as large as recorded.
     #[must_use]
     pub fn new(camera: CameraId, at: Option<Timestamp>) -> Self {
-        Self { camera, at, width: None, exact: false }
+        Self {
+            camera,
+            at,
+            width: None,
+            exact: false,
+        }
     }
 }
 
@@ -64,7 +69,10 @@ impl Archive {
         let at_ns = request.at.map_or(i64::MAX, |at| at.since(footage.start));
         let (group, offset_ns) = read_group(&footage, at_ns, request.exact || request.at.is_none())?;
         let jpeg = crate::gst::snapshot::jpeg(&group, request.width)?;
-        Ok(Snapshot { jpeg: jpeg.into(), at: footage.start.add_ns(offset_ns) })
+        Ok(Snapshot {
+            jpeg: jpeg.into(),
+            at: footage.start.add_ns(offset_ns),
+        })
     }
 }
 
@@ -73,12 +81,15 @@ impl Archive {
 fn read_group(footage: &Footage, at_ns: i64, exact: bool) -> Result<(PictureGroup, i64)> {
     let corrupt = |what: &str| Error::new(ErrorKind::Corrupt, format!("{}: {what}", footage.path.display()));
     let index: &Arc<FragmentIndex> = &footage.index;
-    let first = index.keyframe_at_or_before(at_ns).or_else(|| index.keyframe_at_or_after(0));
+    let first = index
+        .keyframe_at_or_before(at_ns)
+        .or_else(|| index.keyframe_at_or_after(0));
     let first = first.ok_or_else(|| corrupt("no keyframe"))?;
     let fragments = &index.fragments[first..];
     let mut file = footage.open()?;
     let mut head = vec![0; usize::try_from(index.header_len.min(4 << 20)).unwrap_or(0)];
-    file.read_exact(&mut head).map_err(|e| Error::io(footage.path.display(), e))?;
+    file.read_exact(&mut head)
+        .map_err(|e| Error::io(footage.path.display(), e))?;
     let init = InitSegment::parse(&head)?;
     let track = init.video().ok_or_else(|| corrupt("no video track"))?;
     let (codec, codec_data) = config_of(track).ok_or_else(|| corrupt("no H.264 or H.265 in it"))?;
@@ -142,18 +153,29 @@ fn samples(
 ) -> Result<()> {
     let corrupt = || Error::new(ErrorKind::Corrupt, "a fragment does not fit its samples");
     let moof = MovieFragment::parse(bytes, init)?;
-    let Some(fragment) = moof.track(track.id) else { return Ok(()) };
+    let Some(fragment) = moof.track(track.id) else {
+        return Ok(());
+    };
     let timescale = i128::from(track.timescale.max(1));
     let mut decode = i128::from(fragment.base_decode_time.map_or(0, |t| t.value));
     for run in &fragment.runs {
         let mut at = usize::try_from(run.data_offset.unwrap_or(0)).map_err(|_| corrupt())?;
         for sample in run.samples() {
-            let end = at.checked_add(sample.size as usize).filter(|&e| e <= bytes.len()).ok_or_else(corrupt)?;
+            let end = at
+                .checked_add(sample.size as usize)
+                .filter(|&e| e <= bytes.len())
+                .ok_or_else(corrupt)?;
             let presented = decode + i128::from(sample.cts_offset) - i128::from(index.media_start);
             let ns = i64::try_from(presented * i128::from(NS_PER_S) / timescale).map_err(|_| corrupt())?;
             // A decoder wants times from zero on; reordering never reaches a minute back.
             let pts_ns = u64::try_from(ns.saturating_add(60 * NS_PER_S)).unwrap_or(0);
-            out.push((EncodedFrame { data: bytes.slice(at..end), pts_ns }, ns));
+            out.push((
+                EncodedFrame {
+                    data: bytes.slice(at..end),
+                    pts_ns,
+                },
+                ns,
+            ));
             decode += i128::from(sample.duration);
             at = end;
         }

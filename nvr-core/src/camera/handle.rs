@@ -78,7 +78,10 @@ impl Camera {
     /// # Errors
     /// `NotFound` when the camera was removed.
     pub fn start(&self) -> Result<()> {
-        self.send(Command::Start(Cause::new(CauseKind::Requested, "started by hand")))
+        self.send(Command::Start(Cause::new(
+            CauseKind::Requested,
+            "started by hand",
+        )))
     }
 
     /// Closes the segment and disconnects until it is started again, or the recorder is.
@@ -94,7 +97,10 @@ impl Camera {
     /// # Errors
     /// `NotFound` when the camera was removed.
     pub fn restart(&self) -> Result<()> {
-        self.send(Command::Restart(Cause::new(CauseKind::Requested, "restarted by hand")))
+        self.send(Command::Restart(Cause::new(
+            CauseKind::Requested,
+            "restarted by hand",
+        )))
     }
 
     /// Begins a new segment at the next keyframe.

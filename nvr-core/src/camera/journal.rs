@@ -31,12 +31,22 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new(camera: CameraId, store: Store, tree: Tree, events: Arc<EventBus>) -> Self {
-        Self { camera, store, tree, events, pending: VecDeque::new(), gap: None }
+        Self {
+            camera,
+            store,
+            tree,
+            events,
+            pending: VecDeque::new(),
+            gap: None,
+        }
     }
 
     /// Publishes an event; those that a person looks up later are also kept.
     pub(crate) async fn event(&self, at: Timestamp, kind: EventKind) {
-        let keep = !matches!(kind, EventKind::SegmentOpened { .. } | EventKind::SegmentClosed { .. });
+        let keep = !matches!(
+            kind,
+            EventKind::SegmentOpened { .. } | EventKind::SegmentClosed { .. }
+        );
         let event = Event::new(at, Some(self.camera.clone()), kind);
         self.events.publish(event.clone());
         if keep {
@@ -51,20 +61,31 @@ impl Journal {
     }
 
     pub(crate) async fn run_started(&self, run: RunId, anchor: Anchor, cause: Cause) {
-        let row = self.store.begin_run(run, &self.camera, anchor, anchor.utc, &cause);
+        let row = self
+            .store
+            .begin_run(run, &self.camera, anchor, anchor.utc, &cause);
         self.log(row.await, "run");
         self.event(anchor.utc, EventKind::RunStarted { run, cause }).await;
     }
 
     pub(crate) async fn run_ended(&self, run: RunId, at: Timestamp, cause: Cause) {
-        self.log(self.store.end_run(run, &self.camera, at, &cause).await, "end of run");
+        self.log(
+            self.store.end_run(run, &self.camera, at, &cause).await,
+            "end of run",
+        );
     }
 
     pub(crate) async fn segment_opened(&mut self, start: SegmentStart, path: &Path) {
         self.close_gap(start.start).await;
         let at = start.start;
         self.log(self.store.open_segment(&start, path).await, "open segment");
-        self.event(at, EventKind::SegmentOpened { path: path.display().to_string() }).await;
+        self.event(
+            at,
+            EventKind::SegmentOpened {
+                path: path.display().to_string(),
+            },
+        )
+        .await;
     }
 
     pub(crate) async fn segment_closed(&mut self, segment: ClosedSegment) {
@@ -113,7 +134,9 @@ impl Journal {
 
     /// Footage is there again.
     pub(crate) async fn close_gap(&mut self, at: Timestamp) {
-        let Some((since, cause)) = self.gap.take() else { return };
+        let Some((since, cause)) = self.gap.take() else {
+            return;
+        };
         self.log(self.store.close_gap(&self.camera, at.max(since)).await, "gap");
         if !is_expected(cause.kind) {
             self.event(at, EventKind::GapClosed { since, cause }).await;

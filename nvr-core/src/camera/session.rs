@@ -14,7 +14,11 @@ pub(crate) enum Started {
     /// Its turn came; the source is being opened.
     Opening,
     /// The pipeline runs.
-    Running(Box<Run>, mpsc::UnboundedReceiver<RunEvent>, Option<OwnedSemaphorePermit>),
+    Running(
+        Box<Run>,
+        mpsc::UnboundedReceiver<RunEvent>,
+        Option<OwnedSemaphorePermit>,
+    ),
     /// It could not be built.
     Failed(Cause),
 }
@@ -96,7 +100,8 @@ impl Session {
                     }
                     Some(Started::Failed(cause)) => return self.end(cause),
                     None => {
-                        let cause = Cause::new(crate::event::CauseKind::Internal, "the start of the run was lost");
+                        let cause =
+                            Cause::new(crate::event::CauseKind::Internal, "the start of the run was lost");
                         return self.end(cause);
                     }
                 }
@@ -105,7 +110,8 @@ impl Session {
                     Some(RunEvent::Ended(cause)) => return self.end(cause),
                     Some(event) => return Output::Event(event),
                     None => {
-                        let cause = Cause::new(crate::event::CauseKind::Internal, "the run ended without a word");
+                        let cause =
+                            Cause::new(crate::event::CauseKind::Internal, "the run ended without a word");
                         return self.end(cause);
                     }
                 }

@@ -92,7 +92,11 @@ struct Rest {
 
 impl StatusCell {
     pub(crate) fn new(id: CameraId, state: CameraState) -> Self {
-        Self { state: watch::Sender::new(state), rest: Mutex::default(), id }
+        Self {
+            state: watch::Sender::new(state),
+            rest: Mutex::default(),
+            id,
+        }
     }
 
     fn rest(&self) -> std::sync::MutexGuard<'_, Rest> {

@@ -14,8 +14,8 @@ use crate::config::{CameraConfig, RecordMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{CameraPhase, Cause, CauseKind, EventKind};
 use crate::events::EventBus;
-use crate::gst::{RecordSpec, RunEvent, RunInput, RunSpec};
 use crate::files::Tree;
+use crate::gst::{RecordSpec, RunEvent, RunInput, RunSpec};
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -45,16 +45,28 @@ pub(crate) enum Command {
     Restart(Cause),
     Split,
     Configure(Box<CameraConfig>),
-    Record { duration: Option<Duration>, reply: oneshot::Sender<Result<ManualRecording>> },
-    StopRecording { reply: oneshot::Sender<Result<()>> },
+    Record {
+        duration: Option<Duration>,
+        reply: oneshot::Sender<Result<ManualRecording>>,
+    },
+    StopRecording {
+        reply: oneshot::Sender<Result<()>>,
+    },
     StorageFault(Cause),
     StorageBack,
     /// End; the reply tells whether the last segment was closed in order.
-    Shutdown { cause: Cause, deadline: Duration, reply: oneshot::Sender<bool> },
+    Shutdown {
+        cause: Cause,
+        deadline: Duration,
+        reply: oneshot::Sender<bool>,
+    },
 }
 
 /// Starts the actor of a camera.
-pub(crate) fn spawn(config: CameraConfig, context: Context) -> (mpsc::UnboundedSender<Command>, Arc<StatusCell>) {
+pub(crate) fn spawn(
+    config: CameraConfig,
+    context: Context,
+) -> (mpsc::UnboundedSender<Command>, Arc<StatusCell>) {
     let (tx, rx) = mpsc::unbounded_channel();
     let now = context.clock.now();
     let status = Arc::new(StatusCell::new(
@@ -66,7 +78,12 @@ pub(crate) fn spawn(config: CameraConfig, context: Context) -> (mpsc::UnboundedS
             next_try: None,
         },
     ));
-    let journal = Journal::new(config.id.clone(), context.store.clone(), context.tree.clone(), context.events.clone());
+    let journal = Journal::new(
+        config.id.clone(),
+        context.store.clone(),
+        context.tree.clone(),
+        context.events.clone(),
+    );
     let machine = Machine::new(context.clock.steady_ns(), patience(&config));
     let actor = Actor {
         config,
@@ -87,7 +104,10 @@ pub(crate) fn spawn(config: CameraConfig, context: Context) -> (mpsc::UnboundedS
 }
 
 fn patience(config: &CameraConfig) -> Patience {
-    Patience { watchdog: config.watchdog, connect: config.start_deadline }
+    Patience {
+        watchdog: config.watchdog,
+        connect: config.start_deadline,
+    }
 }
 
 /// The cause behind an error of the pipeline's construction.
@@ -100,7 +120,9 @@ pub(crate) fn cause_of(e: &Error) -> Cause {
         ErrorKind::Storage => CauseKind::StorageError,
         _ => CauseKind::Internal,
     };
-    let words = e.hint().map_or_else(|| e.to_string(), |hint| format!("{e}; {hint}"));
+    let words = e
+        .hint()
+        .map_or_else(|| e.to_string(), |hint| format!("{e}; {hint}"));
     Cause::new(kind, words)
 }
 
@@ -139,7 +161,8 @@ enum Whose {
 impl Actor {
     async fn work(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         self.idle_gap().await;
-        self.want(Cause::new(CauseKind::Startup, "the recorder started")).await;
+        self.want(Cause::new(CauseKind::Startup, "the recorder started"))
+            .await;
         let clock = self.context.clock.clone();
         let mut tick = clock.sleep(TICK);
         loop {
@@ -157,7 +180,8 @@ impl Actor {
                 Step::Command(None) => {
                     if self.shutdown.is_none() {
                         let (reply, _) = oneshot::channel();
-                        self.begin_shutdown(Cause::new(CauseKind::Shutdown, "the camera was dropped"), reply).await;
+                        self.begin_shutdown(Cause::new(CauseKind::Shutdown, "the camera was dropped"), reply)
+                            .await;
                     }
                 }
                 Step::Output(whose, output) => self.output(whose, output).await,
@@ -185,9 +209,15 @@ impl Actor {
         let input = if let Some(by_hand) = &self.stopped_by_hand {
             Input::Unwant(by_hand.clone())
         } else if !self.config.enabled || self.config.record == RecordMode::Off {
-            Input::Unwant(Cause::new(CauseKind::NotScheduled, "not to be recorded (configuration)"))
+            Input::Unwant(Cause::new(
+                CauseKind::NotScheduled,
+                "not to be recorded (configuration)",
+            ))
         } else {
-            Input::Want { record: self.config.record == RecordMode::Continuous, cause }
+            Input::Want {
+                record: self.config.record == RecordMode::Continuous,
+                cause,
+            }
         };
         self.tell(input).await;
     }
@@ -207,23 +237,38 @@ impl Actor {
         let before = self.status.state();
         let by_hand = self.machine.phase() == CameraPhase::Standby && self.status.recording();
         let (phase, cause) = if by_hand {
-            (CameraPhase::Recording, Cause::new(CauseKind::Requested, "recorded by hand"))
+            (
+                CameraPhase::Recording,
+                Cause::new(CauseKind::Requested, "recorded by hand"),
+            )
         } else {
             (self.machine.phase(), self.machine.cause().clone())
         };
         let ended_by_hand = phase == CameraPhase::Standby && before.cause.kind == CauseKind::Requested;
-        if before.phase != phase && (by_hand || ended_by_hand)
-        {
-            let kind = EventKind::CameraState { from: before.phase, to: phase, cause: cause.clone() };
+        if before.phase != phase && (by_hand || ended_by_hand) {
+            let kind = EventKind::CameraState {
+                from: before.phase,
+                to: phase,
+                cause: cause.clone(),
+            };
             self.journal.event(now, kind).await;
         }
         // `since` is computed once per phase: derived again it would tremble with the clocks.
-        let since = if before.phase == phase { before.since } else { utc(self.machine.since_ns()) };
+        let since = if before.phase == phase {
+            before.since
+        } else {
+            utc(self.machine.since_ns())
+        };
         let next_try = match (before.next_try, self.machine.retry_at_ns()) {
             (Some(shown), Some(at)) if utc(at).since(shown).abs() < 1_000_000_000 => Some(shown),
             (_, at) => at.map(utc),
         };
-        self.status.set_state(CameraState { phase, cause, since, next_try });
+        self.status.set_state(CameraState {
+            phase,
+            cause,
+            since,
+            next_try,
+        });
     }
 
     async fn act(&mut self, action: Action) {
@@ -239,7 +284,10 @@ impl Actor {
                 }
             }
             Action::Phase { from, to, cause } => {
-                let level_is_loss = matches!(to, CameraPhase::BackingOff | CameraPhase::Failed | CameraPhase::Stalled);
+                let level_is_loss = matches!(
+                    to,
+                    CameraPhase::BackingOff | CameraPhase::Failed | CameraPhase::Stalled
+                );
                 if level_is_loss {
                     tracing::warn!(camera = %self.config.id, phase = to.as_str(), cause = cause.kind.as_str(), "{}", cause.message);
                 } else {
@@ -249,7 +297,9 @@ impl Actor {
                     self.status.restarted();
                 }
                 let at = self.context.clock.now();
-                self.journal.event(at, EventKind::CameraState { from, to, cause }).await;
+                self.journal
+                    .event(at, EventKind::CameraState { from, to, cause })
+                    .await;
             }
         }
     }
@@ -274,7 +324,11 @@ impl Actor {
             input: RunInput::Source(source),
             record: continuous.then(|| self.record_spec()),
             clock: self.context.clock.clone(),
-            keep: if continuous { Duration::ZERO } else { self.config.pre_roll },
+            keep: if continuous {
+                Duration::ZERO
+            } else {
+                self.config.pre_roll
+            },
             cause,
         }
     }
@@ -338,7 +392,11 @@ impl Actor {
                 self.journal.flush().await;
                 self.tell(Input::StorageBack).await;
             }
-            Command::Shutdown { cause, deadline, reply } => {
+            Command::Shutdown {
+                cause,
+                deadline,
+                reply,
+            } => {
                 self.stop_deadline = deadline;
                 self.begin_shutdown(cause, reply).await;
             }
@@ -364,7 +422,10 @@ impl Actor {
         if self.config.record == RecordMode::Continuous {
             self.end_manual();
         }
-        let cause = Cause::new(CauseKind::ConfigChanged, "the configuration of the camera changed");
+        let cause = Cause::new(
+            CauseKind::ConfigChanged,
+            "the configuration of the camera changed",
+        );
         self.want(cause.clone()).await;
         self.tell(Input::Restart(cause)).await;
         if self.run.is_none() {
@@ -375,15 +436,24 @@ impl Actor {
     async fn record(&mut self, duration: Option<Duration>) -> Result<ManualRecording> {
         let id = &self.config.id;
         if self.config.record != RecordMode::Manual {
-            let mode = if self.config.record == RecordMode::Continuous { "continuous" } else { "off" };
-            return Err(Error::new(ErrorKind::Conflict, format!("camera {id} has record = {mode:?}"))
-                .with_hint("set record = \"manual\" to record it by hand"));
+            let mode = if self.config.record == RecordMode::Continuous {
+                "continuous"
+            } else {
+                "off"
+            };
+            return Err(
+                Error::new(ErrorKind::Conflict, format!("camera {id} has record = {mode:?}"))
+                    .with_hint("set record = \"manual\" to record it by hand"),
+            );
         }
         let (now, steady) = (self.context.clock.now(), self.now_ns());
         let length = duration.map(crate::time::duration_ns);
         if let Some(manual) = &mut self.manual {
             if manual.ending {
-                return Err(Error::new(ErrorKind::Busy, format!("camera {id}: the last recording is being closed")));
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("camera {id}: the last recording is being closed"),
+                ));
             }
             // Asked again: the newest wish counts.
             manual.until_steady_ns = length.map(|l| steady.saturating_add(l));
@@ -392,16 +462,25 @@ impl Actor {
             return Ok(manual.info.clone());
         }
         let permit = self.context.manual.clone().try_acquire_owned().map_err(|_| {
-            Error::new(ErrorKind::Busy, "as many recordings by hand as allowed are going on")
-                .with_hint("stop one, or raise recorder.max_manual")
+            Error::new(
+                ErrorKind::Busy,
+                "as many recordings by hand as allowed are going on",
+            )
+            .with_hint("stop one, or raise recorder.max_manual")
         })?;
         if self.machine.phase() != CameraPhase::Standby {
             return Err(Error::new(
                 ErrorKind::Unavailable,
-                format!("camera {id} sends no frames now: {}", self.machine.cause().message),
+                format!(
+                    "camera {id} sends no frames now: {}",
+                    self.machine.cause().message
+                ),
             ));
         }
-        let info = ManualRecording { since: now, until: length.map(|l| now.add_ns(l)) };
+        let info = ManualRecording {
+            since: now,
+            until: length.map(|l| now.add_ns(l)),
+        };
         self.manual = Some(Manual {
             info: info.clone(),
             until_steady_ns: length.map(|l| steady.saturating_add(l)),
@@ -416,7 +495,9 @@ impl Actor {
     }
 
     fn start_manual(&mut self, pre_roll: Duration) {
-        let Some(tap) = self.run.as_ref().and_then(Session::tap) else { return };
+        let Some(tap) = self.run.as_ref().and_then(Session::tap) else {
+            return;
+        };
         let spec = RunSpec {
             camera: self.config.id.clone(),
             input: RunInput::Tap { tap, pre_roll },
@@ -439,7 +520,10 @@ impl Actor {
         let Some(manual) = &mut self.manual else { return };
         manual.ending = true;
         match &mut manual.session {
-            Some(session) => session.stop(Cause::new(CauseKind::Requested, "the recording by hand ended"), deadline),
+            Some(session) => session.stop(
+                Cause::new(CauseKind::Requested, "the recording by hand ended"),
+                deadline,
+            ),
             None => {
                 self.manual = None;
                 self.status.set_manual(None);
@@ -503,7 +587,9 @@ impl Actor {
                 let at = self.context.clock.now();
                 tracing::error!(camera = %self.config.id, count, "frames lost: {}", cause.message);
                 self.status.dropped(count);
-                self.journal.event(at, EventKind::FramesDropped { count, cause }).await;
+                self.journal
+                    .event(at, EventKind::FramesDropped { count, cause })
+                    .await;
             }
             RunEvent::Ended(cause) => self.ended(whose, cause).await,
         }
@@ -588,17 +674,29 @@ impl Actor {
         let clock = self.context.clock.clone();
         let run = self.run.as_mut()?;
         let (stats, longest_pause_ns) = run.stats();
-        let last_frame = stats.last_frame_steady_ns.map(|ns| clock.now().add_ns(ns - clock.steady_ns()));
+        let last_frame = stats
+            .last_frame_steady_ns
+            .map(|ns| clock.now().add_ns(ns - clock.steady_ns()));
         self.status.set_stats(stats, last_frame);
-        Some(Input::Tick { last_frame_ns: stats.last_frame_steady_ns, longest_pause_ns })
+        Some(Input::Tick {
+            last_frame_ns: stats.last_frame_steady_ns,
+            longest_pause_ns,
+        })
     }
 
     async fn tick(&mut self) {
-        let input = self.sample_stats().unwrap_or(Input::Tick { last_frame_ns: None, longest_pause_ns: 0 });
+        let input = self.sample_stats().unwrap_or(Input::Tick {
+            last_frame_ns: None,
+            longest_pause_ns: 0,
+        });
         self.tell(input).await;
         self.journal.flush().await;
         let now = self.now_ns();
-        if self.manual.as_ref().is_some_and(|m| !m.ending && m.until_steady_ns.is_some_and(|t| now >= t)) {
+        if self
+            .manual
+            .as_ref()
+            .is_some_and(|m| !m.ending && m.until_steady_ns.is_some_and(|t| now >= t))
+        {
             self.end_manual();
         }
     }

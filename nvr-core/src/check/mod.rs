@@ -7,4 +7,6 @@ use crate::store::Store;
 /// stub
 /// # Errors
 /// stub
-pub fn reconcile(_: &Store, _: &Root, _: &SharedClock) -> Result<Vec<Event>> { Ok(vec![]) }
+pub fn reconcile(_: &Store, _: &Root, _: &SharedClock) -> Result<Vec<Event>> {
+    Ok(vec![])
+}

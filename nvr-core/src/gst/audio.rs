@@ -1,1 +1,215 @@
-//! Under construction.
+//! Audio on its way to the file: everything becomes AAC.
+//!
+//! A converter is a pipeline of its own without threads: what is pushed in comes out encoded in the same
+//! call. AAC needs none.
+
+use gst::prelude::*;
+
+use super::guard::guarded;
+use crate::error::{Error, ErrorKind, Result};
+use crate::track::{AudioCodec, AudioTrack};
+
+/// The audio track that caps describe.
+pub(crate) fn track_of(caps: &gst::CapsRef) -> Option<AudioTrack> {
+    let s = caps.structure(0)?;
+    let int = |name: &str, default: u32| {
+        s.get::<i32>(name)
+            .ok()
+            .and_then(|v| u32::try_from(v).ok())
+            .filter(|v| *v > 0)
+            .unwrap_or(default)
+    };
+    let (codec, rate, channels) = match s.name().as_str() {
+        "audio/mpeg" => (AudioCodec::Aac, 48_000, 1),
+        "audio/x-opus" => (AudioCodec::Opus, 48_000, 2),
+        "audio/x-mulaw" => (AudioCodec::Pcmu, 8_000, 1),
+        "audio/x-alaw" => (AudioCodec::Pcma, 8_000, 1),
+        "audio/x-raw" => (AudioCodec::Pcm, 48_000, 1),
+        _ => (AudioCodec::Other, 48_000, 1),
+    };
+    Some(AudioTrack {
+        codec,
+        sample_rate: int("rate", rate),
+        channels: int("channels", channels),
+    })
+}
+
+/// AAC as it can go into a file: raw packets with their configuration.
+pub(crate) fn is_file_ready(caps: &gst::CapsRef) -> bool {
+    caps.structure(0).is_some_and(|s| {
+        s.name() == "audio/mpeg"
+            && s.get::<i32>("mpegversion").is_ok_and(|v| v == 4)
+            && s.get::<&str>("stream-format").is_ok_and(|f| f == "raw")
+            && s.has_field("codec_data")
+    })
+}
+
+/// A silent AAC-LC packet and the number of samples in it, if one can be made for this configuration.
+///
+/// ISO/IEC 14496-3, 4.4.2: an element whose `max_sfb` is zero has no spectrum at all. Mono is one
+/// `single_channel_element`, stereo one `channel_pair_element` with a common window, then the end mark.
+pub(crate) fn silent_packet(caps: &gst::CapsRef) -> Option<(&'static [u8], u32)> {
+    let config = caps.structure(0)?.get::<gst::Buffer>("codec_data").ok()?;
+    let map = config.map_readable().ok()?;
+    let (&a, &b) = (map.first()?, map.get(1)?);
+    let object_type = a >> 3;
+    let rate_index = (a & 7) << 1 | b >> 7;
+    // Low complexity with a listed rate and 1024 samples; others are rare and keep their gaps.
+    if object_type != 2 || rate_index == 15 || b & 4 != 0 {
+        return None;
+    }
+    match b >> 3 & 15 {
+        1 => Some((&[0, 0, 0, 7], 1024)),
+        2 => Some((&[0x21, 0, 0, 0, 0, 0x1c], 1024)),
+        _ => None,
+    }
+}
+
+/// Takes encoded packets out of a converter.
+pub(crate) type OnPacket = Box<dyn Fn(&gst::Caps, gst::Buffer) + Send + Sync>;
+
+/// Decodes and encodes to AAC, in the calling thread.
+#[derive(Debug)]
+pub(crate) struct Converter {
+    pipeline: gst::Pipeline,
+    feed: gst::Pad,
+    _out: gst::Pad,
+}
+
+impl Converter {
+    /// A converter for what `caps` describe. `segment` is what times refer to, in and out.
+    pub(crate) fn new(
+        caps: &gst::Caps,
+        segment: &gst::FormattedSegment<gst::ClockTime>,
+        on_packet: OnPacket,
+    ) -> Result<Self> {
+        let failed = |e: glib::BoolError| {
+            Error::new(ErrorKind::Internal, "cannot set up the audio converter").with_source(e)
+        };
+        let name = caps
+            .structure(0)
+            .map(|s| s.name().to_string())
+            .unwrap_or_default();
+        let mut chain: Vec<&str> = match name.as_str() {
+            "audio/x-mulaw" => vec!["mulawdec"],
+            "audio/x-alaw" => vec!["alawdec"],
+            "audio/x-opus" => vec!["opusdec"],
+            "audio/x-raw" => vec![],
+            // ADTS or LATM that nobody parsed to raw packets.
+            "audio/mpeg" => vec!["aacparse", "avdec_aac"],
+            "audio/x-adpcm" => vec!["avdec_adpcm_g726"],
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("no decoder for audio of type {name}"),
+                ));
+            }
+        };
+        let encoder = ["fdkaacenc", "avenc_aac", "voaacenc"]
+            .into_iter()
+            .find(|n| gst::ElementFactory::find(n).is_some())
+            .ok_or_else(|| {
+                Error::new(ErrorKind::Unsupported, "no AAC encoder is installed")
+                    .with_hint("install gstreamer1.0-libav")
+            })?;
+        chain.extend([
+            "audioconvert",
+            "audioresample",
+            "capsfilter",
+            encoder,
+            "aacparse",
+            "capsfilter",
+        ]);
+
+        let pipeline = gst::Pipeline::new();
+        let mut elements = Vec::new();
+        for factory in chain {
+            let element = gst::ElementFactory::make(factory).build().map_err(|e| {
+                Error::new(
+                    ErrorKind::Unsupported,
+                    format!("the GStreamer element {factory} is not there"),
+                )
+                .with_source(e)
+            })?;
+            pipeline.add(&element).map_err(failed)?;
+            elements.push(element);
+        }
+        let filters: Vec<_> = elements
+            .iter()
+            .filter(|e| e.factory().is_some_and(|f| f.name() == "capsfilter"))
+            .collect();
+        if let [raw, aac] = filters[..] {
+            raw.set_property(
+                "caps",
+                gst::Caps::builder("audio/x-raw")
+                    .field("rate", 48_000i32)
+                    .field("channels", gst::IntRange::new(1i32, 2))
+                    .build(),
+            );
+            aac.set_property(
+                "caps",
+                gst::Caps::builder("audio/mpeg")
+                    .field("mpegversion", 4i32)
+                    .field("stream-format", "raw")
+                    .build(),
+            );
+        }
+        gst::Element::link_many(&elements).map_err(failed)?;
+        let pad = |e: Option<&gst::Element>, n: &str| e.and_then(|e| e.static_pad(n));
+        let (Some(first), Some(last)) = (pad(elements.first(), "sink"), pad(elements.last(), "src")) else {
+            return Err(Error::new(ErrorKind::Internal, "the audio converter has no ends"));
+        };
+        let out = gst::Pad::builder(gst::PadDirection::Sink)
+            .name("aac")
+            .chain_function(move |pad, _, buffer| {
+                guarded(
+                    "audio out",
+                    Err(gst::FlowError::Error),
+                    |_| {},
+                    || {
+                        if let Some(caps) = pad.current_caps() {
+                            on_packet(&caps, buffer);
+                        }
+                        Ok(gst::FlowSuccess::Ok)
+                    },
+                )
+            })
+            .event_function(|_, _, _| true)
+            .build();
+        let feed = gst::Pad::builder(gst::PadDirection::Src).name("feed").build();
+        out.set_active(true).map_err(failed)?;
+        feed.set_active(true).map_err(failed)?;
+        let link = |e: gst::PadLinkError| {
+            Error::new(ErrorKind::Internal, "cannot link the audio converter").with_source(e)
+        };
+        feed.link(&first).map_err(link)?;
+        last.link(&out).map_err(link)?;
+        super::bus::watch(&pipeline, |news| tracing::debug!(?news, "audio converter"));
+        pipeline.set_state(gst::State::Playing).map_err(|e| {
+            Error::new(ErrorKind::Internal, "cannot start the audio converter").with_source(e)
+        })?;
+        feed.push_event(gst::event::StreamStart::new("audio"));
+        feed.push_event(gst::event::Caps::new(caps));
+        feed.push_event(gst::event::Segment::new(segment));
+        Ok(Self {
+            pipeline,
+            feed,
+            _out: out,
+        })
+    }
+
+    /// Converts one packet; what comes of it was handed out when this returns.
+    pub(crate) fn push(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.feed.push(buffer)
+    }
+}
+
+impl Drop for Converter {
+    fn drop(&mut self) {
+        let _ = self.feed.set_active(false);
+        let _ = self.pipeline.set_state(gst::State::Null);
+        if let Some(bus) = self.pipeline.bus() {
+            bus.unset_sync_handler();
+        }
+    }
+}

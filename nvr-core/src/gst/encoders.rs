@@ -72,7 +72,13 @@ pub(crate) struct Candidate {
 }
 
 const fn candidate(name: &'static str, codec: VideoCodec, settings: &'static [Setting]) -> Candidate {
-    Candidate { name, codec, hardware: true, settings, output: "" }
+    Candidate {
+        name,
+        codec,
+        hardware: true,
+        settings,
+        output: "",
+    }
 }
 
 const NV: &[Setting] = &[
@@ -83,14 +89,35 @@ const NV: &[Setting] = &[
     ("bframes", "0"),
     ("zerolatency", "true"),
 ];
-const QSV: &[Setting] =
-    &[("rate-control", "vbr"), ("bitrate", "{kbps}"), ("gop-size", "{gop}"), ("b-frames", "0"), ("low-latency", "true")];
-const VA: &[Setting] =
-    &[("rate-control", "vbr"), ("bitrate", "{kbps}"), ("key-int-max", "{gop}"), ("b-frames", "0")];
-const VAAPI: &[Setting] =
-    &[("rate-control", "vbr"), ("bitrate", "{kbps}"), ("keyframe-period", "{gop}"), ("max-bframes", "0")];
-const MSDK: &[Setting] = &[("rate-control", "vbr"), ("bitrate", "{kbps}"), ("gop-size", "{gop}"), ("b-frames", "0")];
-const V4L2: &[Setting] = &[("extra-controls", "controls,video_bitrate={bps},video_gop_size={gop},repeat_sequence_header=1")];
+const QSV: &[Setting] = &[
+    ("rate-control", "vbr"),
+    ("bitrate", "{kbps}"),
+    ("gop-size", "{gop}"),
+    ("b-frames", "0"),
+    ("low-latency", "true"),
+];
+const VA: &[Setting] = &[
+    ("rate-control", "vbr"),
+    ("bitrate", "{kbps}"),
+    ("key-int-max", "{gop}"),
+    ("b-frames", "0"),
+];
+const VAAPI: &[Setting] = &[
+    ("rate-control", "vbr"),
+    ("bitrate", "{kbps}"),
+    ("keyframe-period", "{gop}"),
+    ("max-bframes", "0"),
+];
+const MSDK: &[Setting] = &[
+    ("rate-control", "vbr"),
+    ("bitrate", "{kbps}"),
+    ("gop-size", "{gop}"),
+    ("b-frames", "0"),
+];
+const V4L2: &[Setting] = &[(
+    "extra-controls",
+    "controls,video_bitrate={bps},video_gop_size={gop},repeat_sequence_header=1",
+)];
 
 /// H.264 encoders, the best first: discrete GPU, integrated GPU, other chips, then the CPU.
 pub(crate) const H264: &[Candidate] = &[
@@ -99,7 +126,10 @@ pub(crate) const H264: &[Candidate] = &[
     candidate("vah264enc", VideoCodec::H264, VA),
     candidate("vah264lpenc", VideoCodec::H264, VA),
     candidate("vaapih264enc", VideoCodec::H264, VAAPI),
-    Candidate { output: "video/x-h264,profile=main,level=(string)4", ..candidate("v4l2h264enc", VideoCodec::H264, V4L2) },
+    Candidate {
+        output: "video/x-h264,profile=main,level=(string)4",
+        ..candidate("v4l2h264enc", VideoCodec::H264, V4L2)
+    },
     candidate("msdkh264enc", VideoCodec::H264, MSDK),
     Candidate {
         hardware: false,
@@ -120,7 +150,12 @@ pub(crate) const H264: &[Candidate] = &[
         ..candidate(
             "openh264enc",
             VideoCodec::H264,
-            &[("rate-control", "bitrate"), ("bitrate", "{bps}"), ("gop-size", "{gop}"), ("complexity", "low")],
+            &[
+                ("rate-control", "bitrate"),
+                ("bitrate", "{bps}"),
+                ("gop-size", "{gop}"),
+                ("complexity", "low"),
+            ],
         )
     },
 ];
@@ -181,9 +216,17 @@ pub(crate) struct EncoderSettings {
 impl EncoderSettings {
     /// A bit rate that shows a camera's picture well, and what else suits a live picture.
     pub(crate) fn live(size: (u32, u32), frame_rate: f64) -> Self {
-        let rate = if frame_rate > 0.0 { frame_rate.min(120.0) } else { 25.0 };
+        let rate = if frame_rate > 0.0 {
+            frame_rate.min(120.0)
+        } else {
+            25.0
+        };
         let bits = f64::from(size.0) * f64::from(size.1) * rate * 0.1;
-        Self { size, bitrate_bps: (bits as u64).clamp(200_000, 50_000_000), gop: ((rate * 2.0) as u32).max(1) }
+        Self {
+            size,
+            bitrate_bps: (bits as u64).clamp(200_000, 50_000_000),
+            gop: ((rate * 2.0) as u32).max(1),
+        }
     }
 }
 
@@ -201,7 +244,9 @@ impl Candidate {
                 .replace("{kbps}", &(s.bitrate_bps / 1000).to_string())
                 .replace("{bps}", &s.bitrate_bps.to_string())
                 .replace("{gop}", &s.gop.to_string());
-            let Some(spec) = e.find_property(name) else { continue };
+            let Some(spec) = e.find_property(name) else {
+                continue;
+            };
             if let Ok(v) = gst::glib::Value::deserialize_with_pspec(&value, &spec) {
                 e.set_property_from_value(name, &v);
             }
@@ -214,14 +259,18 @@ impl Candidate {
     pub(crate) fn chain(&self, settings: &EncoderSettings) -> Result<Vec<gst::Element>> {
         let convert = super::sources::make("videoconvert")?;
         // 4:2:0 only: few players show anything else.
-        let formats = gst::Caps::builder("video/x-raw").field("format", gst::List::new(["I420", "NV12"])).build();
+        let formats = gst::Caps::builder("video/x-raw")
+            .field("format", gst::List::new(["I420", "NV12"]))
+            .build();
         let raw = super::sources::caps_filter(&formats)?;
         let encoder = self.element(settings)?;
         if let Some(sink) = encoder.static_pad("sink") {
             self.follow(&sink);
         }
         let mut chain = vec![convert, raw, encoder];
-        if let Ok(caps) = self.output.parse::<gst::Caps>() && !self.output.is_empty() {
+        if let Ok(caps) = self.output.parse::<gst::Caps>()
+            && !self.output.is_empty()
+        {
             chain.push(super::sources::caps_filter(&caps)?);
         }
         Ok(chain)
@@ -237,7 +286,11 @@ impl Candidate {
                 && let Some(encoder) = pad.parent_element()
             {
                 let fps = video.fps();
-                let rate = if fps.denom() > 0 { f64::from(fps.numer()) / f64::from(fps.denom()) } else { 0.0 };
+                let rate = if fps.denom() > 0 {
+                    f64::from(fps.numer()) / f64::from(fps.denom())
+                } else {
+                    0.0
+                };
                 let mut settings = EncoderSettings::live((video.width(), video.height()), rate);
                 if rate <= 0.0 {
                     // Variable: time alone decides.
@@ -254,8 +307,14 @@ impl Candidate {
                 let due = next.load(Ordering::Relaxed);
                 if pts.nseconds() >= due {
                     next.store(pts.nseconds() + KEY_NS, Ordering::Relaxed);
-                    if due > 0 && let Some(source) = pad.parent_element().and_then(|e| e.static_pad("src")) {
-                        source.send_event(gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build());
+                    if due > 0
+                        && let Some(source) = pad.parent_element().and_then(|e| e.static_pad("src"))
+                    {
+                        source.send_event(
+                            gst_video::UpstreamForceKeyUnitEvent::builder()
+                                .all_headers(true)
+                                .build(),
+                        );
                     }
                 }
             }
@@ -283,10 +342,17 @@ pub(crate) fn best(candidates: &[Candidate], settings: &EncoderSettings) -> Resu
             }
         }
     }
-    let tried = if tried.is_empty() { "none is installed".into() } else { tried.join("; ") };
+    let tried = if tried.is_empty() {
+        "none is installed".into()
+    } else {
+        tried.join("; ")
+    };
     let codec = candidates.first().map_or("video".into(), |c| c.codec.to_string());
-    Err(Error::new(ErrorKind::Unsupported, format!("no {codec} encoder works here ({tried})"))
-        .with_hint("install gstreamer1.0-plugins-ugly (x264enc) or gstreamer1.0-plugins-bad (openh264enc)"))
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!("no {codec} encoder works here ({tried})"),
+    )
+    .with_hint("install gstreamer1.0-plugins-ugly (x264enc) or gstreamer1.0-plugins-bad (openh264enc)"))
 }
 
 /// How long one trial may take.
@@ -317,8 +383,13 @@ fn try_decoder(name: &'static str, codec: VideoCodec) -> Outcome {
         VideoCodec::H264 => (H264, "h264parse"),
         VideoCodec::H265 => (H265, "h265parse"),
     };
-    let Some(encoder) = encoders.iter().find(|c| !c.hardware && super::sources::has(c.name)) else {
-        return Outcome::Broken { reason: "cannot be tried: no encoder to make a stream with".into() };
+    let Some(encoder) = encoders
+        .iter()
+        .find(|c| !c.hardware && super::sources::has(c.name))
+    else {
+        return Outcome::Broken {
+            reason: "cannot be tried: no encoder to make a stream with".into(),
+        };
     };
     let encoder = *encoder;
     trial(PATIENCE, move || {
@@ -347,14 +418,22 @@ fn source(size: (u32, u32)) -> Result<Vec<gst::Element>> {
 fn trial(patience: Duration, make: impl FnOnce() -> Result<Vec<gst::Element>> + Send + 'static) -> Outcome {
     let (tell, told) = mpsc::channel();
     let limit = gst::ClockTime::try_from(patience).unwrap_or(gst::ClockTime::from_seconds(6));
-    let spawned = std::thread::Builder::new().name("codec-trial".into()).spawn(move || {
-        let _ = tell.send(run_trial(limit, make));
-    });
-    let late = || Outcome::Broken { reason: "it hangs".into() };
+    let spawned = std::thread::Builder::new()
+        .name("codec-trial".into())
+        .spawn(move || {
+            let _ = tell.send(run_trial(limit, make));
+        });
+    let late = || Outcome::Broken {
+        reason: "it hangs".into(),
+    };
     match spawned {
         // The thread keeps the limit itself unless it hangs.
-        Ok(_) => told.recv_timeout(patience + Duration::from_secs(1)).unwrap_or_else(|_| late()),
-        Err(e) => Outcome::Broken { reason: format!("no thread: {e}") },
+        Ok(_) => told
+            .recv_timeout(patience + Duration::from_secs(1))
+            .unwrap_or_else(|_| late()),
+        Err(e) => Outcome::Broken {
+            reason: format!("no thread: {e}"),
+        },
     }
 }
 
@@ -380,7 +459,9 @@ fn run_trial(limit: gst::ClockTime, make: impl FnOnce() -> Result<Vec<gst::Eleme
     if pipeline.add_many(&chain).is_err() || gst::Element::link_many(&chain).is_err() {
         return broken("its formats do not fit".into());
     }
-    let Some(bus) = pipeline.bus() else { return broken("no bus".into()) };
+    let Some(bus) = pipeline.bus() else {
+        return broken("no bus".into());
+    };
     let clock = SystemClock::new();
     let start = clock.steady_ns();
     let _ = pipeline.set_state(gst::State::Playing);
@@ -392,7 +473,9 @@ fn run_trial(limit: gst::ClockTime, make: impl FnOnce() -> Result<Vec<gst::Eleme
         None => broken("it takes too long".into()),
         Some(gst::MessageView::Error(e)) => broken(e.error().message().chars().take(200).collect()),
         _ if made < u64::from(FRAMES) => broken(format!("{made} frames came of {FRAMES}")),
-        _ => Outcome::Works { fps: (made as f64 / seconds.max(1e-6) * 10.0).round() / 10.0 },
+        _ => Outcome::Works {
+            fps: (made as f64 / seconds.max(1e-6) * 10.0).round() / 10.0,
+        },
     }
 }
 
@@ -427,7 +510,11 @@ mod tests {
 
     /// Registers an installed element under another name.
     fn alias(name: &str, of: &str) {
-        let kind = gst::ElementFactory::find(of).unwrap().load().unwrap().element_type();
+        let kind = gst::ElementFactory::find(of)
+            .unwrap()
+            .load()
+            .unwrap()
+            .element_type();
         gst::Element::register(None, name, gst::Rank::NONE, kind).unwrap();
     }
 
@@ -449,15 +536,29 @@ mod tests {
         let failing = fake("fakefailingenc", &[("error-after", "3")]);
         let silent = fake("fakesilentenc", &[("drop-probability", "1.0")]);
         let hanging = fake("fakehangingenc", &[("sleep-time", "1000000")]);
-        let good = fake("fakegoodenc", &[("no-such-property", "1"), ("bitrate", "{kbps}"), ("tune", "no-such-value")]);
+        let good = fake(
+            "fakegoodenc",
+            &[
+                ("no-such-property", "1"),
+                ("bitrate", "{kbps}"),
+                ("tune", "no-such-value"),
+            ],
+        );
         assert_eq!(trying(&absent), Outcome::Absent);
         for c in [&failing, &silent, &hanging] {
             let outcome = trying(c);
-            assert!(matches!(&outcome, Outcome::Broken { reason } if !reason.is_empty()), "{}: {outcome:?}", c.name);
+            assert!(
+                matches!(&outcome, Outcome::Broken { reason } if !reason.is_empty()),
+                "{}: {outcome:?}",
+                c.name
+            );
         }
         assert!(matches!(trying(&good), Outcome::Works { fps } if fps > 0.0));
 
-        assert_eq!(best(&[absent, failing, silent, good], &settings).unwrap().name, "fakegoodenc");
+        assert_eq!(
+            best(&[absent, failing, silent, good], &settings).unwrap().name,
+            "fakegoodenc"
+        );
         let e = best(&[absent, failing], &settings).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unsupported);
         assert!(e.to_string().contains("fakefailingenc"), "{e}");

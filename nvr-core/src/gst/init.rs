@@ -1,23 +1,26 @@
 //! Brings GStreamer up, once per process.
 
+use std::sync::OnceLock;
+
 use crate::error::{Error, ErrorKind, Result};
+
+/// GStreamer itself is one per process; so is whether it came up.
+static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
 
 /// Initialises GStreamer and registers the elements that this crate brings along. May be called often.
 ///
 /// # Errors
 /// `Unsupported` when GStreamer or the MP4 muxer cannot be set up.
 pub fn init() -> Result<()> {
-    let failed = |e: glib::error::BoolError| {
-        Error::new(
-            ErrorKind::Unsupported,
-            "the fragmented MP4 muxer cannot be registered",
-        )
-        .with_source(e)
-    };
-    gst::init().map_err(|e| {
-        Error::new(ErrorKind::Unsupported, "GStreamer cannot be initialised")
-            .with_hint("install GStreamer 1.22 or newer with plugins base, good, bad, ugly and libav")
-            .with_source(e)
-    })?;
-    gstfmp4::plugin_register_static().map_err(failed)
+    RESULT
+        .get_or_init(|| {
+            gst::init().map_err(|e| format!("GStreamer cannot be initialised: {e}"))?;
+            gstfmp4::plugin_register_static()
+                .map_err(|e| format!("the fragmented MP4 muxer cannot be registered: {e}"))
+        })
+        .clone()
+        .map_err(|e| {
+            Error::new(ErrorKind::Unsupported, e)
+                .with_hint("install GStreamer 1.22 or newer with plugins base, good, bad, ugly and libav")
+        })
 }

@@ -6,19 +6,31 @@
 
 mod audio;
 mod bus;
+mod devices;
 mod encoders;
+mod gate;
 mod guard;
 mod init;
+mod intake;
+mod probe;
 mod record;
+mod retime;
 mod run;
+mod sink;
 pub mod snapshot;
 mod source_bin;
 pub(crate) mod sources;
 mod spec;
 mod tap;
+mod writer;
 
+pub use devices::{DeviceFormatReport, DeviceReport, DeviceSize, devices};
 pub use encoders::{CodecKind, CodecReport, Outcome, detect_codecs};
 pub use init::init;
+pub use probe::{ProbeOptions, ProbeReport, probe};
 pub use run::Run;
 pub use spec::{RecordSpec, RunEvent, RunInput, RunSpec, RunStats, StopOutcome};
 pub use tap::{AccessUnit, Tap, TapReceiver, UnitData, UnitTrack};
+
+#[cfg(test)]
+mod tests;

@@ -2,43 +2,206 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use gst::prelude::*;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::spec::{RunEvent, RunSpec, RunStats, StopOutcome};
+use super::bus::{self, BusNews};
+use super::intake::Intake;
+use super::source_bin::{OnTracks, SourceBin};
+use super::spec::{RunEvent, RunInput, RunSpec, RunStats, StopOutcome};
 use super::tap::Tap;
+use super::{record, sources};
+use crate::clock::SharedClock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Cause, CauseKind};
+use crate::source::SourceSpec;
+use crate::time::duration_ns;
+use std::sync::{Arc, OnceLock};
 
-/// A running pipeline. Dropping it stops it at once, as after a crash; [`stop`](Self::stop) closes files.
+/// Units that a recording from a tap may be behind before it loses a group of pictures.
+const TAP_CAPACITY: usize = 4096;
+
+/// A running pipeline. Dropping it cuts it off, as a crash would; [`stop`](Self::stop) closes files.
 #[derive(Debug)]
-pub struct Run {}
+pub struct Run {
+    intake: Arc<Intake>,
+    feed: Feed,
+    clock: SharedClock,
+}
+
+enum Feed {
+    Pipeline(gst::Pipeline),
+    Tap(Box<dyn Fn() + Send + Sync>),
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pipeline(_) => "Pipeline",
+            Self::Tap(_) => "Tap",
+        })
+    }
+}
 
 impl Run {
-    /// Builds the pipeline and sets it playing. Blocks for the time that takes (no network answer is
+    /// Builds the pipeline and sets it playing. Blocks for the time that takes (no answer of the network is
     /// awaited): call it from a thread that may block.
     ///
     /// # Errors
-    /// `Unsupported` when an element is missing, `Unavailable` when the source cannot be opened.
-    pub fn start(_spec: RunSpec) -> Result<(Self, UnboundedReceiver<RunEvent>)> {
-        Err(Error::new(ErrorKind::Unsupported, "under construction"))
+    /// `Unsupported` when an element is missing, `InvalidArgument` for a chunk length that makes no sense,
+    /// `Unavailable` when the source cannot be opened.
+    pub fn start(spec: RunSpec) -> Result<(Self, UnboundedReceiver<RunEvent>)> {
+        match spec.input.clone() {
+            RunInput::Source(source) => {
+                let text = source.clone();
+                Self::start_with(spec, text, move |on_tracks| sources::build(&source, on_tracks))
+            }
+            RunInput::Tap { tap, pre_roll } => Self::start_from_tap(spec, &tap, pre_roll),
+        }
     }
+
+    pub(crate) fn start_with(
+        spec: RunSpec,
+        source: SourceSpec,
+        build: impl FnOnce(OnTracks) -> Result<SourceBin>,
+    ) -> Result<(Self, UnboundedReceiver<RunEvent>)> {
+        super::init()?;
+        if let Some(r) = &spec.record {
+            record::check(r)?;
+        }
+        let (events, receiver) = unbounded_channel();
+        let clock = spec.clock.clone();
+        let pipeline = gst::Pipeline::new();
+        // Not the source's idea of time: the monotonic clock, which is what anchors refer to.
+        pipeline.use_clock(Some(&gst::SystemClock::obtain()));
+        let intake = Intake::new(spec, events, Some(pipeline.downgrade()));
+
+        let slot: Arc<OnceLock<glib::WeakRef<gst::Bin>>> = Arc::default();
+        let on_tracks: OnTracks = {
+            let (intake, slot) = (Arc::downgrade(&intake), slot.clone());
+            Box::new(move |has_audio| {
+                let (Some(intake), Some(bin)) =
+                    (intake.upgrade(), slot.get().and_then(glib::WeakRef::upgrade))
+                else {
+                    return;
+                };
+                if let Err(why) = intake.connect(&bin, has_audio) {
+                    intake.end(Cause::new(CauseKind::Internal, why));
+                }
+            })
+        };
+        let SourceBin { bin } = build(on_tracks)?;
+        let _ = slot.set(bin.downgrade());
+        pipeline
+            .add(&bin)
+            .map_err(|e| Error::new(ErrorKind::Internal, "cannot add the source").with_source(e))?;
+        {
+            let (weak, source) = (Arc::downgrade(&intake), source.clone());
+            bus::watch(&pipeline, move |news| {
+                let Some(intake) = weak.upgrade() else { return };
+                match news {
+                    BusNews::Error(kind, text) => intake.end(bus::source_cause(kind, &source, &text)),
+                    BusNews::Eos => intake.end(Cause::new(CauseKind::StreamEnded, "the stream ended")),
+                }
+            });
+        }
+        let run = Self {
+            intake,
+            feed: Feed::Pipeline(pipeline.clone()),
+            clock,
+        };
+        pipeline.set_state(gst::State::Playing).map_err(|e| {
+            Error::new(ErrorKind::Unavailable, format!("{source} cannot be opened")).with_source(e)
+        })?;
+        Ok((run, receiver))
+    }
+
+    fn start_from_tap(
+        spec: RunSpec,
+        tap: &Tap,
+        pre_roll: Duration,
+    ) -> Result<(Self, UnboundedReceiver<RunEvent>)> {
+        super::init()?;
+        if let Some(r) = &spec.record {
+            record::check(r)?;
+        }
+        let (events, receiver) = unbounded_channel();
+        let clock = spec.clock.clone();
+        let mut reader = tap.subscribe_from(pre_roll, TAP_CAPACITY);
+        let close = reader.closer();
+        let intake = Intake::new(spec, events, None);
+        let weak = Arc::downgrade(&intake);
+        std::thread::Builder::new()
+            .name("nvr-tap".into())
+            .spawn(move || {
+                while let Some(unit) = reader.blocking_recv() {
+                    let Some(intake) = weak.upgrade() else { return };
+                    intake.unit_from_tap(&unit, reader.dropped());
+                }
+                if let Some(intake) = weak.upgrade() {
+                    intake.end(Cause::new(CauseKind::StreamEnded, "the camera's stream ended"));
+                }
+            })
+            .map_err(|e| Error::io("cannot start a thread", e))?;
+        Ok((
+            Self {
+                intake,
+                feed: Feed::Tap(Box::new(close)),
+                clock,
+            },
+            receiver,
+        ))
+    }
+
     /// Figures so far.
     #[must_use]
     pub fn stats(&self) -> RunStats {
-        RunStats::default()
+        self.intake.stats()
     }
+
     /// Access to the encoded frames.
     #[must_use]
     pub fn tap(&self) -> Tap {
-        Tap {}
+        self.intake.tap()
     }
+
     /// Begins a new segment at the next keyframe.
-    pub fn split(&self) {}
+    pub fn split(&self) {
+        self.intake.split();
+    }
+
     /// Closes the last segment and ends the run; past the deadline the pipeline is cut. Blocks.
     #[must_use]
-    pub fn stop(self, _deadline: Duration) -> StopOutcome {
+    pub fn stop(self, deadline: Duration) -> StopOutcome {
+        let begin = self.clock.steady_ns();
+        let clean = self
+            .intake
+            .stop(Cause::new(CauseKind::Requested, "stopped"), deadline);
+        let clock = self.clock.clone();
+        drop(self);
+        let took = clock.steady_ns().saturating_sub(begin).max(0);
+        debug_assert!(duration_ns(deadline) >= 0);
         StopOutcome {
-            clean: false,
-            took: Duration::ZERO,
+            clean,
+            took: Duration::from_nanos(took as u64),
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // Without a stop before: nothing is completed.
+        let _ = self
+            .intake
+            .stop(Cause::new(CauseKind::Requested, "dropped"), Duration::ZERO);
+        match &self.feed {
+            Feed::Pipeline(pipeline) => {
+                let _ = pipeline.set_state(gst::State::Null);
+                if let Some(bus) = pipeline.bus() {
+                    bus.unset_sync_handler();
+                }
+            }
+            Feed::Tap(close) => close(),
         }
     }
 }

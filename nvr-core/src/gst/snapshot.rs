@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
+use super::AccessUnit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::track::VideoCodec;
 
@@ -37,6 +38,28 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Largest picture that is decoded (8K), so that a forged header cannot ask for gigabytes.
 const MOST_PIXELS: u64 = 7680 * 4320;
 
+/// A JPEG of one keyframe as a camera sent it, scaled to `width` pixels (aspect kept) if given. Blocking.
+///
+/// # Errors
+/// As [`jpeg`].
+pub fn jpeg_of(unit: &AccessUnit, width: Option<u32>) -> Result<Vec<u8>> {
+    let video = unit.tracks().video;
+    let codec_data = unit
+        .codec_data()
+        .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the stream has no parameter sets yet"))?;
+    let group = PictureGroup {
+        codec: video.codec,
+        codec_data: bytes::Bytes::copy_from_slice(&codec_data),
+        size: (video.width, video.height),
+        frames: vec![EncodedFrame {
+            data: bytes::Bytes::copy_from_slice(&unit.data()),
+            pts_ns: 0,
+        }],
+        wanted_pts_ns: 0,
+    };
+    jpeg(&group, width)
+}
+
 /// Decodes the wanted frame and encodes it as JPEG, scaled to `width` pixels (aspect kept) if given.
 /// Blocking.
 ///
@@ -55,7 +78,10 @@ pub fn jpeg(group: &PictureGroup, width: Option<u32>) -> Result<Vec<u8>> {
 fn run(pipeline: &gst::Pipeline, group: &PictureGroup, width: Option<u32>) -> Result<Vec<u8>> {
     let (w, h) = group.size;
     if w == 0 || h == 0 || u64::from(w) * u64::from(h) > MOST_PIXELS {
-        return Err(Error::new(ErrorKind::Corrupt, format!("a picture of {w}x{h} pixels is not decoded")));
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("a picture of {w}x{h} pixels is not decoded"),
+        ));
     }
     let (media_type, stream_format, decoder) = match group.codec {
         VideoCodec::H264 => ("video/x-h264", "avc", "avdec_h264"),
@@ -68,7 +94,11 @@ fn run(pipeline: &gst::Pipeline, group: &PictureGroup, width: Option<u32>) -> Re
         .field("width", i32::try_from(w).unwrap_or(i32::MAX))
         .field("height", i32::try_from(h).unwrap_or(i32::MAX))
         .build();
-    let src = gst_app::AppSrc::builder().caps(&caps).format(gst::Format::Time).max_bytes(0).build();
+    let src = gst_app::AppSrc::builder()
+        .caps(&caps)
+        .format(gst::Format::Time)
+        .max_bytes(0)
+        .build();
     let decoder = make(decoder)?;
     // Frame threads would add a frame of delay each and start-up cost; one picture needs neither.
     decoder.set_property("max-threads", 1i32);
@@ -77,7 +107,10 @@ fn run(pipeline: &gst::Pipeline, group: &PictureGroup, width: Option<u32>) -> Re
     let filter = make("capsfilter")?;
     if let Some(width) = width {
         if !(16..=7680).contains(&width) {
-            return Err(Error::new(ErrorKind::InvalidArgument, format!("width {width} is not from 16 to 7680")));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("width {width} is not from 16 to 7680"),
+            ));
         }
         let height = (u64::from(width) * u64::from(h) / u64::from(w)).clamp(16, 7680) as u32;
         let even = |n: u32| i32::try_from(n & !1).unwrap_or(16);
@@ -90,15 +123,27 @@ fn run(pipeline: &gst::Pipeline, group: &PictureGroup, width: Option<u32>) -> Re
     }
     let encoder = make("jpegenc")?;
     let sink = gst_app::AppSink::builder().sync(false).build();
-    let chain = [src.upcast_ref(), &decoder, &scale, &convert, &filter, &encoder, sink.upcast_ref::<gst::Element>()];
+    let chain = [
+        src.upcast_ref(),
+        &decoder,
+        &scale,
+        &convert,
+        &filter,
+        &encoder,
+        sink.upcast_ref::<gst::Element>(),
+    ];
     pipeline.add_many(chain).map_err(internal)?;
     gst::Element::link_many(chain).map_err(internal)?;
 
     let wanted = gst::ClockTime::from_nseconds(group.wanted_pts_ns);
-    let pad = decoder.static_pad("src").ok_or_else(|| internal("decoder without pad"))?;
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| match info.buffer().and_then(|b| b.pts()) {
-        Some(pts) if pts == wanted => gst::PadProbeReturn::Ok,
-        _ => gst::PadProbeReturn::Drop,
+    let pad = decoder
+        .static_pad("src")
+        .ok_or_else(|| internal("decoder without pad"))?;
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        match info.buffer().and_then(|b| b.pts()) {
+            Some(pts) if pts == wanted => gst::PadProbeReturn::Ok,
+            _ => gst::PadProbeReturn::Drop,
+        }
     });
 
     pipeline.set_state(gst::State::Playing).map_err(internal)?;
@@ -133,9 +178,12 @@ fn run(pipeline: &gst::Pipeline, group: &PictureGroup, width: Option<u32>) -> Re
 
 fn make(name: &str) -> Result<gst::Element> {
     gst::ElementFactory::make(name).build().map_err(|e| {
-        Error::new(ErrorKind::Unsupported, format!("snapshot: element {name} is missing"))
-            .with_hint("install gstreamer1.0-plugins-base, gstreamer1.0-plugins-good and gstreamer1.0-libav")
-            .with_source(e)
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("snapshot: element {name} is missing"),
+        )
+        .with_hint("install gstreamer1.0-plugins-base, gstreamer1.0-plugins-good and gstreamer1.0-libav")
+        .with_source(e)
     })
 }
 
@@ -161,8 +209,15 @@ mod tests {
         let text = format!(
             "videotestsrc num-buffers={n} pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! {encode},alignment=au ! appsink name=out sync=false"
         );
-        let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
-        let sink = pipeline.by_name("out").unwrap().downcast::<gst_app::AppSink>().unwrap();
+        let pipeline = gst::parse::launch(&text)
+            .unwrap()
+            .downcast::<gst::Pipeline>()
+            .unwrap();
+        let sink = pipeline
+            .by_name("out")
+            .unwrap()
+            .downcast::<gst_app::AppSink>()
+            .unwrap();
         pipeline.set_state(gst::State::Playing).unwrap();
         let (mut frames, mut codec_data) = (Vec::new(), None);
         while let Ok(sample) = sink.pull_sample() {
@@ -177,12 +232,22 @@ mod tests {
         }
         pipeline.set_state(gst::State::Null).unwrap();
         let wanted_pts_ns = frames[0].pts_ns;
-        PictureGroup { codec, codec_data: codec_data.unwrap(), size: (320, 240), frames, wanted_pts_ns }
+        PictureGroup {
+            codec,
+            codec_data: codec_data.unwrap(),
+            size: (320, 240),
+            frames,
+            wanted_pts_ns,
+        }
     }
 
     #[test]
     fn any_frame_of_a_group_becomes_a_picture() {
-        for (codec, b_frames) in [(VideoCodec::H264, 0), (VideoCodec::H264, 2), (VideoCodec::H265, 0)] {
+        for (codec, b_frames) in [
+            (VideoCodec::H264, 0),
+            (VideoCodec::H264, 2),
+            (VideoCodec::H265, 0),
+        ] {
             let mut g = group(codec, b_frames, 12);
             let mut seen = Vec::new();
             for i in [0, 5, 11] {

@@ -1,6 +1,6 @@
 //! What was recorded when, what is missing and why. Pure: rows in, a picture out.
 //!
-//! [`build`] makes the picture of one camera in a range, [`days`] sums by calendar day. Asking the index,
+//! [`build`] makes the picture of one camera in a range, [`days()`] sums by calendar day. Asking the index,
 //! knowing what grows now and what time it is are the caller's part.
 
 mod days;

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use nvr_core::Camera;
+use nvr_core::detect::ProbeOptions;
 
 use super::Body;
 use crate::dto::{CameraDto, ManualDto, TracksDto};
@@ -51,22 +52,45 @@ macro_rules! order {
     };
 }
 
-order!(start, "/api/v1/cameras/{id}/start", start, "Connects (and records, if its mode says so) until it is stopped.");
-order!(stop, "/api/v1/cameras/{id}/stop", stop, "Closes the segment and disconnects until it is started again.");
-order!(restart, "/api/v1/cameras/{id}/restart", restart, "Connects anew at once, also while it waits for its next try.");
-order!(split, "/api/v1/cameras/{id}/split", split, "Begins a new segment at the next keyframe.");
+order!(
+    start,
+    "/api/v1/cameras/{id}/start",
+    start,
+    "Connects (and records, if its mode says so) until it is stopped."
+);
+order!(
+    stop,
+    "/api/v1/cameras/{id}/stop",
+    stop,
+    "Closes the segment and disconnects until it is started again."
+);
+order!(
+    restart,
+    "/api/v1/cameras/{id}/restart",
+    restart,
+    "Connects anew at once, also while it waits for its next try."
+);
+order!(
+    split,
+    "/api/v1/cameras/{id}/split",
+    split,
+    "Begins a new segment at the next keyframe."
+);
 
 macro_rules! order_all {
     ($name:ident, $path:literal, $method:ident, $doc:literal) => {
         #[doc = $doc]
         #[utoipa::path(post, path = $path, tag = "cameras",
-            responses((status = 202, description = "They were told", body = [CameraDto])))]
+                            responses((status = 202, description = "They were told", body = [CameraDto])))]
         pub(crate) async fn $name(State(app): State<AppState>) -> Answer<(StatusCode, Json<Vec<CameraDto>>)> {
             let cameras = app.nvr.cameras();
             for camera in &cameras {
                 camera.$method()?;
             }
-            Ok((StatusCode::ACCEPTED, Json(cameras.iter().map(dto).collect())))
+            Ok((
+                StatusCode::ACCEPTED,
+                Json(cameras.iter().map(dto).collect()),
+            ))
         }
     };
 }
@@ -137,7 +161,10 @@ pub(crate) struct ProbeDto {
         (status = 400, description = "The source cannot be read", body = Problem),
         (status = 502, description = "It refuses the credentials", body = Problem),
         (status = 503, description = "Nobody answers", body = Problem)))]
-pub(crate) async fn probe(State(app): State<AppState>, Body(request): Body<ProbeRequest>) -> Answer<Json<ProbeDto>> {
+pub(crate) async fn probe(
+    State(app): State<AppState>,
+    Body(request): Body<ProbeRequest>,
+) -> Answer<Json<ProbeDto>> {
     let mut source = nvr_core::SourceSpec::parse(&request.source)?;
     if let (Some(user), Some(password)) = (request.user, request.password) {
         source.set_credentials(user, nvr_core::secret::Secret::new(password));
@@ -150,8 +177,19 @@ pub(crate) async fn probe(State(app): State<AppState>, Body(request): Body<Probe
     if !(1..=1000).contains(&frames) {
         return Err(Failure::invalid("frames: want 1 to 1000"));
     }
-    let _one_of_few = app.decodes.acquire().await.map_err(|_| Failure::invalid("shutting down"))?;
-    let report = nvr_core::probe(source.clone(), frames).await?;
+    let _one_of_few = app
+        .decodes
+        .acquire()
+        .await
+        .map_err(|_| Failure::invalid("shutting down"))?;
+    let report = nvr_core::detect::probe(
+        source.clone(),
+        ProbeOptions {
+            frames,
+            ..ProbeOptions::default()
+        },
+    )
+    .await?;
     Ok(Json(ProbeDto {
         source: source.to_string(),
         tracks: (&report.tracks).into(),

@@ -54,13 +54,22 @@ pub(crate) async fn timeline(
     responses((status = 200, description = "One timeline for each camera, in the order asked for", body = [TimelineDto]),
         (status = 400, description = "A parameter cannot be read", body = Problem),
         (status = 404, description = "There is no such camera", body = Problem)))]
-pub(crate) async fn timelines(State(app): State<AppState>, mut query: Query) -> Answer<Json<Vec<TimelineDto>>> {
+pub(crate) async fn timelines(
+    State(app): State<AppState>,
+    mut query: Query,
+) -> Answer<Json<Vec<TimelineDto>>> {
     let range = range_or_day(&app, &mut query)?;
     let resolution = resolution(&mut query)?;
     let mut cameras: Vec<CameraId> = query.cameras()?;
     query.end()?;
     if cameras.is_empty() {
-        cameras = app.nvr.recorded_cameras().await?.into_iter().map(|c| c.id).collect();
+        cameras = app
+            .nvr
+            .recorded_cameras()
+            .await?
+            .into_iter()
+            .map(|c| c.id)
+            .collect();
     }
     let all = app.nvr.timelines(&cameras, range, resolution).await?;
     Ok(Json(all.into_iter().map(Into::into).collect()))
@@ -115,7 +124,11 @@ pub(crate) async fn segments(
     wanted.order = match query.text("order")?.as_deref() {
         None | Some("asc") => Order::Asc,
         Some("desc") => Order::Desc,
-        Some(other) => return Err(Failure::invalid(format!("parameter order={other:?}: want asc or desc"))),
+        Some(other) => {
+            return Err(Failure::invalid(format!(
+                "parameter order={other:?}: want asc or desc"
+            )));
+        }
     };
     wanted.cursor = query.parsed("cursor", "the cursor of the page before")?;
     query.end()?;

@@ -92,14 +92,22 @@ pub(crate) async fn export(
     let format = match query.text("format")?.as_deref() {
         None | Some("fmp4") => ExportFormat::Fmp4,
         Some("mp4") => ExportFormat::Mp4,
-        Some(other) => return Err(Failure::invalid(format!("parameter format={other:?}: want fmp4 or mp4"))),
+        Some(other) => {
+            return Err(Failure::invalid(format!(
+                "parameter format={other:?}: want fmp4 or mp4"
+            )));
+        }
     };
     let download = query.flag("download")?;
     query.end()?;
     let file_name = download.then(|| file_name(id.as_str(), range));
     let clip = app.nvr.export(ExportRequest::new(id, range, format)).await?;
-    let about =
-        Described { content_type: "video/mp4", etag: Some(clip.etag().to_owned()), file_name, immutable: false };
+    let about = Described {
+        content_type: "video/mp4",
+        etag: Some(clip.etag().to_owned()),
+        file_name,
+        immutable: false,
+    };
     Ok(serve(&method, &headers, Arc::new(Exported(clip)), about))
 }
 
@@ -107,12 +115,19 @@ pub(crate) async fn export(
 fn file_name(camera: &str, range: TimeRange) -> String {
     let start = range.start().to_string();
     let whole = start.split('.').next().unwrap_or(&start).trim_end_matches('Z');
-    format!("{camera}_{}Z_{}s.mp4", whole.replace(':', "-"), range.len_ns() / 1_000_000_000)
+    format!(
+        "{camera}_{}Z_{}s.mp4",
+        whole.replace(':', "-"),
+        range.len_ns() / 1_000_000_000
+    )
 }
 
 fn playlist(text: String) -> Response {
     (
-        [(header::CONTENT_TYPE, "application/vnd.apple.mpegurl"), (header::CACHE_CONTROL, "private, no-cache")],
+        [
+            (header::CONTENT_TYPE, "application/vnd.apple.mpegurl"),
+            (header::CACHE_CONTROL, "private, no-cache"),
+        ],
         text,
     )
         .into_response()
@@ -126,7 +141,11 @@ fn playlist(text: String) -> Response {
         ("event" = Option<bool>, Query, description = "Leave it open at the growing segment")),
     responses((status = 200, description = "The playlist", content_type = "application/vnd.apple.mpegurl"),
         (status = 404, description = "Nothing is recorded there", body = Problem)))]
-pub(crate) async fn vod(State(app): State<AppState>, CameraPath(id): CameraPath, mut query: Query) -> Answer<Response> {
+pub(crate) async fn vod(
+    State(app): State<AppState>,
+    CameraPath(id): CameraPath,
+    mut query: Query,
+) -> Answer<Response> {
     let range = query.full_range()?;
     let event = query.flag("event")?;
     query.end()?;
@@ -151,8 +170,16 @@ pub(crate) async fn media(
     let range = query.full_range()?;
     let event = query.flag("event")?;
     query.end()?;
-    let request = VodRequest { camera: id, range, event };
-    Ok(playlist(app.nvr.vod(request, |segment| format!("../../segments/{segment}")).await?))
+    let request = VodRequest {
+        camera: id,
+        range,
+        event,
+    };
+    Ok(playlist(
+        app.nvr
+            .vod(request, |segment| format!("../../segments/{segment}"))
+            .await?,
+    ))
 }
 
 /// A picture of a recorded moment, or of now.
@@ -175,12 +202,19 @@ pub(crate) async fn snapshot(
         exact: query.flag("exact")?,
     };
     query.end()?;
-    let _one_of_few = app.decodes.acquire().await.map_err(|_| Failure::invalid("shutting down"))?;
+    let _one_of_few = app
+        .decodes
+        .acquire()
+        .await
+        .map_err(|_| Failure::invalid("shutting down"))?;
     let picture = app.nvr.picture(request).await?;
     let headers = [
         (header::CONTENT_TYPE, "image/jpeg".to_owned()),
         (header::CACHE_CONTROL, "private, no-store".to_owned()),
-        (header::HeaderName::from_static("x-frame-time"), picture.at.to_string()),
+        (
+            header::HeaderName::from_static("x-frame-time"),
+            picture.at.to_string(),
+        ),
     ];
     Ok((headers, picture.jpeg).into_response())
 }

@@ -30,7 +30,11 @@ pub(crate) async fn health(State(app): State<AppState>) -> Json<HealthDto> {
         (status = 503, description = "Not all are", body = HealthDto)))]
 pub(crate) async fn ready(State(app): State<AppState>) -> (StatusCode, Json<HealthDto>) {
     let health = app.nvr.health();
-    let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if health.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(HealthDto::new(&health, app.nvr.started())))
 }
 
@@ -39,7 +43,14 @@ pub(crate) async fn ready(State(app): State<AppState>) -> (StatusCode, Json<Heal
     responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text")))]
 pub(crate) async fn metrics(State(app): State<AppState>) -> Response {
     let text = crate::metrics::render(&app).await;
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
 }
 
 /// The disk and what every camera has on it.
@@ -71,8 +82,10 @@ pub(crate) async fn events(
     mut query: Query,
 ) -> Answer<Response> {
     let camera: Option<CameraId> = query.parsed("camera", "a camera id")?;
-    let kinds: Vec<String> =
-        query.text("kind")?.map(|k| k.split(',').map(str::to_owned).collect()).unwrap_or_default();
+    let kinds: Vec<String> = query
+        .text("kind")?
+        .map(|k| k.split(',').map(str::to_owned).collect())
+        .unwrap_or_default();
     let streams = headers
         .get(header::ACCEPT)
         .and_then(|a| a.to_str().ok())
@@ -91,7 +104,11 @@ pub(crate) async fn events(
     wanted.order = match query.text("order")?.as_deref() {
         None | Some("desc") => Order::Desc,
         Some("asc") => Order::Asc,
-        Some(other) => return Err(Failure::invalid(format!("parameter order={other:?}: want asc or desc"))),
+        Some(other) => {
+            return Err(Failure::invalid(format!(
+                "parameter order={other:?}: want asc or desc"
+            )));
+        }
     };
     wanted.cursor = query.parsed("cursor", "the cursor of the page before")?;
     query.end()?;

@@ -147,9 +147,9 @@ fn command(cam: &mut TestCam, words: &[&str]) -> anyhow::Result<()> {
             let seconds: f64 = by.parse()?;
             let by = Duration::try_from_secs_f64(seconds.abs())?;
             if seconds < 0.0 {
-                cam.jump_timestamps_backward(by)
+                cam.jump_timestamps_backward(by);
             } else {
-                cam.jump_timestamps_forward(by)
+                cam.jump_timestamps_forward(by);
             }
         }
         ["repeat", n] => cam.repeat_timestamps(n.parse()?),

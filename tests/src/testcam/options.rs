@@ -151,12 +151,12 @@ impl TestCamOptions {
     /// When a value is out of its range.
     pub fn validate(&self) -> anyhow::Result<()> {
         ensure!(
-            self.width % 8 == 0 && (160..=7680).contains(&self.width),
+            self.width.is_multiple_of(8) && (160..=7680).contains(&self.width),
             "width {} is not a multiple of 8 from 160 on",
             self.width
         );
         ensure!(
-            self.height % 2 == 0 && (90..=4320).contains(&self.height),
+            self.height.is_multiple_of(2) && (90..=4320).contains(&self.height),
             "height {} is not even and at least 90",
             self.height
         );

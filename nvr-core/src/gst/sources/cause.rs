@@ -43,7 +43,10 @@ pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &Sou
     }
     if error.message().contains("No supported stream was found") {
         // rtspsrc, when no stream of the description was selected; what it advises is beside the point.
-        return Cause::new(CauseKind::Unsupported, format!("{spec}: the camera offers no H.264 or H.265 video"));
+        return Cause::new(
+            CauseKind::Unsupported,
+            format!("{spec}: the camera offers no H.264 or H.265 video"),
+        );
     }
     let (kind, words) = if let Some(e) = error.kind::<gst::ResourceError>() {
         resource(e, debug, spec)
@@ -117,12 +120,14 @@ fn resource(e: gst::ResourceError, debug: &str, spec: &SourceSpec) -> (CauseKind
 fn stream(e: gst::StreamError, debug: &str, spec: &SourceSpec) -> (CauseKind, &'static str) {
     use gst::StreamError as S;
     match e {
-        S::TypeNotFound | S::WrongType | S::CodecNotFound => {
-            (CauseKind::Unsupported, "the stream is of no kind that can be recorded")
-        }
-        S::Demux if matches!(spec, SourceSpec::Mjpeg(_)) => {
-            (CauseKind::Unsupported, "this is no stream of JPEG pictures (multipart/x-mixed-replace)")
-        }
+        S::TypeNotFound | S::WrongType | S::CodecNotFound => (
+            CauseKind::Unsupported,
+            "the stream is of no kind that can be recorded",
+        ),
+        S::Demux if matches!(spec, SourceSpec::Mjpeg(_)) => (
+            CauseKind::Unsupported,
+            "this is no stream of JPEG pictures (multipart/x-mixed-replace)",
+        ),
         // souphttpsrc says no more than this when nobody listens or the connection breaks.
         S::Failed if debug.contains("GstSoupHTTPSrc") && debug.contains("reason error") => {
             (CauseKind::Unreachable, "the camera cannot be reached")
@@ -141,7 +146,11 @@ fn status(debug: &str) -> Option<u16> {
 
 /// One line of bounded length without the password.
 fn clean(text: &str, spec: &SourceSpec) -> String {
-    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+    let mut line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(300)
+        .collect();
     let credentials = match spec {
         SourceSpec::Rtsp(s) => s.credentials.as_ref(),
         SourceSpec::Mjpeg(s) => s.credentials.as_ref(),

@@ -44,7 +44,10 @@ fn demuxer_of(path: &Path) -> Result<&'static str> {
     let mut head = [0u8; 12];
     let mut file = std::fs::File::open(path).map_err(io)?;
     if file.metadata().map_err(io)?.is_dir() {
-        return Err(Error::new(ErrorKind::InvalidArgument, format!("{}: is a directory", path.display())));
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{}: is a directory", path.display()),
+        ));
     }
     // A file shorter than this is of no kind that is known.
     let _ = file.read_exact(&mut head);
@@ -61,7 +64,10 @@ fn demuxer_of(path: &Path) -> Result<&'static str> {
 
 fn pad_added(gate: &Arc<Gate>, timeline: &Arc<Timeline>, pad: &gst::Pad) -> Result<()> {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-    let name = caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default();
+    let name = caps
+        .structure(0)
+        .map(|s| s.name().to_string())
+        .unwrap_or_default();
     let (kind, chain) = match name.as_str() {
         "video/x-h264" => (Kind::Video, video_chain(VideoCodec::H264)?),
         "video/x-h265" => (Kind::Video, video_chain(VideoCodec::H265)?),
@@ -124,35 +130,37 @@ impl Timeline {
         this.lock().pads += 1;
         let this = Arc::clone(this);
         let mut segment: Option<gst::FormattedSegment<gst::ClockTime>> = None;
-        let own = Mutex::new(move |pad: &gst::Pad, info: &mut gst::PadProbeInfo<'_>| match &mut info.data {
-            Some(gst::PadProbeData::Buffer(buffer)) => {
-                this.restamp(buffer, segment.as_ref());
-                gst::PadProbeReturn::Ok
-            }
-            Some(gst::PadProbeData::Event(event)) => match event.view() {
-                gst::EventView::Segment(e) => {
-                    let first = segment.is_none();
-                    segment = e.segment().downcast_ref::<gst::ClockTime>().cloned();
-                    if first {
-                        let plain = gst::FormattedSegment::<gst::ClockTime>::new();
-                        *event = gst::event::Segment::builder(&plain).seqnum(e.seqnum()).build();
-                        gst::PadProbeReturn::Ok
-                    } else {
+        let own = Mutex::new(
+            move |pad: &gst::Pad, info: &mut gst::PadProbeInfo<'_>| match &mut info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => {
+                    this.restamp(buffer, segment.as_ref());
+                    gst::PadProbeReturn::Ok
+                }
+                Some(gst::PadProbeData::Event(event)) => match event.view() {
+                    gst::EventView::Segment(e) => {
+                        let first = segment.is_none();
+                        segment = e.segment().downcast_ref::<gst::ClockTime>().cloned();
+                        if first {
+                            let plain = gst::FormattedSegment::<gst::ClockTime>::new();
+                            *event = gst::event::Segment::builder(&plain).seqnum(e.seqnum()).build();
+                            gst::PadProbeReturn::Ok
+                        } else {
+                            gst::PadProbeReturn::Handled
+                        }
+                    }
+                    gst::EventView::Eos(_) => {
+                        this.ended(pad);
                         gst::PadProbeReturn::Handled
                     }
-                }
-                gst::EventView::Eos(_) => {
-                    this.ended(pad);
-                    gst::PadProbeReturn::Handled
-                }
-                // The seek back to the start must not disturb what follows.
-                gst::EventView::FlushStart(_) | gst::EventView::FlushStop(_) | gst::EventView::Gap(_) => {
-                    gst::PadProbeReturn::Handled
-                }
+                    // The seek back to the start must not disturb what follows.
+                    gst::EventView::FlushStart(_) | gst::EventView::FlushStop(_) | gst::EventView::Gap(_) => {
+                        gst::PadProbeReturn::Handled
+                    }
+                    _ => gst::PadProbeReturn::Ok,
+                },
                 _ => gst::PadProbeReturn::Ok,
             },
-            _ => gst::PadProbeReturn::Ok,
-        });
+        );
         pad.add_probe(
             gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH,
             move |pad, info| {
@@ -180,7 +188,9 @@ impl Timeline {
             .and_then(|d| i64::try_from(d.nseconds()).ok())
             .unwrap_or(FRAME_NS);
         if let Some(ns) = pts.or(dts) {
-            loops.end_ns = loops.end_ns.max(loops.begin_ns.saturating_add(ns).saturating_add(length));
+            loops.end_ns = loops
+                .end_ns
+                .max(loops.begin_ns.saturating_add(ns).saturating_add(length));
         }
         let looped = loops.looped;
         drop(loops);
@@ -211,7 +221,11 @@ impl Timeline {
                 gst::ClockTime::ZERO,
             );
             if back.is_err() && demux.current_state() == gst::State::Playing {
-                gst::element_error!(demux, gst::ResourceError::Seek, ("the file cannot be played again"));
+                gst::element_error!(
+                    demux,
+                    gst::ResourceError::Seek,
+                    ("the file cannot be played again")
+                );
             }
         });
     }
@@ -238,12 +252,14 @@ mod tests {
         path
     }
 
-    const RAW: &str = "videotestsrc num-buffers=20 ! video/x-raw,format=I420,width=160,height=120,framerate=20/1";
+    const RAW: &str =
+        "videotestsrc num-buffers=20 ! video/x-raw,format=I420,width=160,height=120,framerate=20/1";
 
     #[test]
     fn time_goes_on_from_loop_to_loop() {
         let dir = tempfile::tempdir().unwrap();
-        let sound = "audiotestsrc num-buffers=43 samplesperbuffer=1024 ! audioconvert ! avenc_aac ! aacparse ! m.";
+        let sound =
+            "audiotestsrc num-buffers=43 samplesperbuffer=1024 ! audioconvert ! avenc_aac ! aacparse ! m.";
         let mp4 = write(
             dir.path(),
             "a.mp4",
@@ -252,7 +268,9 @@ mod tests {
         let mkv = write(
             dir.path(),
             "b.mkv",
-            &format!("{RAW} ! x265enc key-int-max=10 speed-preset=ultrafast ! h265parse ! matroskamux name=m ! OUT {sound}"),
+            &format!(
+                "{RAW} ! x265enc key-int-max=10 speed-preset=ultrafast ! h265parse ! matroskamux name=m ! OUT {sound}"
+            ),
         );
         for path in [mp4, mkv] {
             let running = run(&SourceSpec::File(path.clone()));
@@ -260,15 +278,27 @@ mod tests {
             let (audio, units) = running.collect(50);
             assert!(audio, "{}", path.display());
             check_video(&units);
-            let mut shown: Vec<i64> = units.iter().filter(|u| u.video).filter_map(|u| u.pts_ns).collect();
+            let mut shown: Vec<i64> = units
+                .iter()
+                .filter(|u| u.video)
+                .filter_map(|u| u.pts_ns)
+                .collect();
             shown.sort_unstable();
             for (i, pair) in shown.windows(2).enumerate() {
                 let step = pair[1] - pair[0];
                 // From loop to loop the longer of the two tracks counts.
                 assert!((40_000_000..140_000_000).contains(&step), "frame {i}: {step}");
             }
-            let sounds: Vec<i64> = units.iter().filter(|u| !u.video).filter_map(|u| u.pts_ns).collect();
-            assert!(sounds.windows(2).all(|p| p[0] < p[1]) && sounds.len() > 60, "{}", sounds.len());
+            let sounds: Vec<i64> = units
+                .iter()
+                .filter(|u| !u.video)
+                .filter_map(|u| u.pts_ns)
+                .collect();
+            assert!(
+                sounds.windows(2).all(|p| p[0] < p[1]) && sounds.len() > 60,
+                "{}",
+                sounds.len()
+            );
             // Paced: 50 frames at 20 a second are not there in less than two seconds.
             assert!(crate::clock::Clock::steady_ns(&*begin) > 2_000_000_000);
         }
@@ -284,12 +314,20 @@ mod tests {
         assert_eq!(kind(&dir.path().join("absent.mp4")), ErrorKind::NotFound);
         assert_eq!(kind(dir.path()), ErrorKind::InvalidArgument);
 
-        let vp8 = write(dir.path(), "c.mkv", &format!("{RAW} ! vp8enc ! matroskamux ! OUT"));
+        let vp8 = write(
+            dir.path(),
+            "c.mkv",
+            &format!("{RAW} ! vp8enc ! matroskamux ! OUT"),
+        );
         let (cause, all) = run(&SourceSpec::File(vp8)).failure();
         assert_eq!(cause.kind, crate::event::CauseKind::Unsupported, "{all}");
         assert!(cause.message.contains("video/x-vp8"), "{cause:?}");
 
-        let whole = write(dir.path(), "d.mp4", &format!("{RAW} ! x264enc ! h264parse ! mp4mux ! OUT"));
+        let whole = write(
+            dir.path(),
+            "d.mp4",
+            &format!("{RAW} ! x264enc ! h264parse ! mp4mux ! OUT"),
+        );
         let bytes = std::fs::read(&whole).unwrap();
         let cut = dir.path().join("cut.mp4");
         std::fs::write(&cut, &bytes[..40]).unwrap();

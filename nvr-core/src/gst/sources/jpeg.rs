@@ -63,7 +63,11 @@ pub(super) fn inspect(data: &[u8]) -> Option<Picture> {
             0xDA => {
                 let end = find_end(data, at + 2)?;
                 let (width, height) = size?;
-                return (width > 0 && height > 0).then_some(Picture { width, height, length: end });
+                return (width > 0 && height > 0).then_some(Picture {
+                    width,
+                    height,
+                    length: end,
+                });
             }
             0xD8 | 0xD9 => return None,
             _ => {}
@@ -76,7 +80,10 @@ pub(super) fn inspect(data: &[u8]) -> Option<Picture> {
 fn find_end(data: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
-        at += data.get(at..)?.windows(2).position(|w| w[0] == 0xFF && !matches!(w[1], 0 | 0xFF | 0xD0..=0xD7))?;
+        at += data
+            .get(at..)?
+            .windows(2)
+            .position(|w| w[0] == 0xFF && !matches!(w[1], 0 | 0xFF | 0xD0..=0xD7))?;
         match data[at + 1] {
             0xD9 => return Some(at + 2),
             // Another picture begins: this one was cut.
@@ -136,7 +143,9 @@ mod tests {
         let mut v = vec![0xFF, 0xD8, 0xFF, 0xE0, 0, 4, 1, 2, 0xFF, 0xFF, 0xC0, 0, 11, 8];
         v.extend(height.to_be_bytes());
         v.extend(width.to_be_bytes());
-        v.extend([1, 1, 0x11, 0, 0xFF, 0xDA, 0, 2, 1, 0xFF, 0, 2, 0xFF, 0xD3, 3, 0xFF, 0xD9]);
+        v.extend([
+            1, 1, 0x11, 0, 0xFF, 0xDA, 0, 2, 1, 0xFF, 0, 2, 0xFF, 0xD3, 3, 0xFF, 0xD9,
+        ]);
         v
     }
 
@@ -144,7 +153,14 @@ mod tests {
     fn whole_pictures_are_told_from_cut_ones() {
         let whole = tiny(640, 480);
         let length = whole.len();
-        assert_eq!(inspect(&whole), Some(Picture { width: 640, height: 480, length }));
+        assert_eq!(
+            inspect(&whole),
+            Some(Picture {
+                width: 640,
+                height: 480,
+                length
+            })
+        );
         let padded = [whole.as_slice(), &[0; 9]].concat();
         assert_eq!(inspect(&padded).unwrap().length, length);
         for n in 0..length {

@@ -20,8 +20,10 @@ pub(super) fn build(spec: &DeviceSource, on_tracks: OnTracks) -> Result<gst::Bin
         .with_hint("install the package gstreamer1.0-libcamera"));
     }
     if spec.format.is_some_and(|f| f != DeviceFormat::Raw) {
-        return Err(Error::new(ErrorKind::InvalidArgument, "libcamera: gives raw pictures only")
-            .with_hint("leave out the format"));
+        return Err(
+            Error::new(ErrorKind::InvalidArgument, "libcamera: gives raw pictures only")
+                .with_hint("leave out the format"),
+        );
     }
     let src = make("libcamerasrc")?;
     if !spec.device.is_empty() {
@@ -64,10 +66,16 @@ mod tests {
             assert_eq!(e.kind(), ErrorKind::Unsupported);
             assert!(e.hint().unwrap().contains("gstreamer1.0-libcamera"));
             // Stands in for the real one.
-            let kind = gst::ElementFactory::find("videotestsrc").unwrap().load().unwrap().element_type();
+            let kind = gst::ElementFactory::find("videotestsrc")
+                .unwrap()
+                .load()
+                .unwrap()
+                .element_type();
             gst::Element::register(None, "libcamerasrc", gst::Rank::NONE, kind).unwrap();
         }
-        let SourceSpec::Libcamera(mut device) = spec else { panic!() };
+        let SourceSpec::Libcamera(mut device) = spec else {
+            panic!()
+        };
         device.size = Some((320, 240));
         device.frame_rate = Some(20);
         let (_, units) = run(&SourceSpec::Libcamera(device.clone())).collect(5);

@@ -55,7 +55,10 @@ pub(super) fn build(spec: &MjpegSource, on_tracks: OnTracks) -> Result<gst::Bin>
     let head = chain.first().and_then(|decoder| decoder.static_pad("sink"));
     demux.connect_pad_added(move |_, pad| {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-        let name = caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default();
+        let name = caps
+            .structure(0)
+            .map(|s| s.name().to_string())
+            .unwrap_or_default();
         match &head {
             Some(head) if name == "image/jpeg" && !head.is_linked() => {
                 stamp(pad, &since_picture);
@@ -82,7 +85,10 @@ fn limit(pad: &gst::Pad, gate: &Arc<Gate>, since_picture: &Arc<AtomicU64>) {
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let size = info.buffer().map_or(0, |b| b.size() as u64);
         if since.fetch_add(size, Ordering::Relaxed) + size > MAX_PART_BYTES {
-            gate.fail(SourceError::Bad, "64 MiB came without a picture: this is no stream of JPEG pictures");
+            gate.fail(
+                SourceError::Bad,
+                "64 MiB came without a picture: this is no stream of JPEG pictures",
+            );
             // What is held is bounded now: nothing more goes in.
             return gst::PadProbeReturn::Handled;
         }
@@ -132,7 +138,14 @@ mod tests {
         use gst::prelude::*;
         p.set_state(gst::State::Playing).unwrap();
         let sink = p.by_name("a").unwrap().downcast::<gst_app::AppSink>().unwrap();
-        let data = sink.pull_sample().unwrap().buffer().unwrap().map_readable().unwrap().to_vec();
+        let data = sink
+            .pull_sample()
+            .unwrap()
+            .buffer()
+            .unwrap()
+            .map_readable()
+            .unwrap()
+            .to_vec();
         p.set_state(gst::State::Null).unwrap();
         data
     }
@@ -160,7 +173,11 @@ mod tests {
     const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n";
 
     fn part(s: &mut std::net::TcpStream, body: &[u8]) -> std::io::Result<()> {
-        write!(s, "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", body.len())?;
+        write!(
+            s,
+            "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )?;
         s.write_all(body)?;
         s.write_all(b"\r\n")
     }
@@ -175,7 +192,9 @@ mod tests {
             s.write_all(HEAD.as_bytes())?;
             for n in 0..24u64 {
                 // A sleep makes the input here; nothing waits for it.
-                std::thread::sleep(Duration::from_millis([20, 250, 60, 10, 400, 90][(n % 6) as usize]));
+                std::thread::sleep(Duration::from_millis(
+                    [20, 250, 60, 10, 400, 90][(n % 6) as usize],
+                ));
                 let _ = tell.send(at.steady_ns());
                 part(s, &picture)?;
             }
@@ -195,7 +214,10 @@ mod tests {
             assert!(error.abs() < 100_000_000, "picture {n} is {error} ns off");
         }
         let keys: Vec<i64> = units.iter().filter(|u| u.key).filter_map(|u| u.pts_ns).collect();
-        assert!(keys.len() >= 2 && keys.windows(2).all(|k| k[1] - k[0] < 2_600_000_000), "{keys:?}");
+        assert!(
+            keys.len() >= 2 && keys.windows(2).all(|k| k[1] - k[0] < 2_600_000_000),
+            "{keys:?}"
+        );
     }
 
     #[test]
@@ -256,11 +278,16 @@ mod tests {
                 CauseKind::StreamNotFound,
             ),
             (
-                SourceSpec::parse(&answer("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>"))
-                    .unwrap(),
+                SourceSpec::parse(&answer(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>",
+                ))
+                .unwrap(),
                 CauseKind::Unsupported,
             ),
-            (SourceSpec::parse(&format!("http://{closed}/")).unwrap(), CauseKind::Unreachable),
+            (
+                SourceSpec::parse(&format!("http://{closed}/")).unwrap(),
+                CauseKind::Unreachable,
+            ),
             (SourceSpec::parse(&flood).unwrap(), CauseKind::BadStream),
         ];
         for (spec, kind) in faults {

@@ -2,6 +2,7 @@
 //! units on one pad per track. What is done with them does not belong here.
 
 pub(crate) mod cause;
+pub(crate) mod describe;
 mod file;
 mod jpeg;
 mod libcamera;
@@ -12,9 +13,9 @@ mod test_picture;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
-mod testing_rtsp;
+pub(in crate::gst) mod testing_rtsp;
 mod tracks;
-mod v4l2;
+pub(in crate::gst) mod v4l2;
 
 use gst::prelude::*;
 
@@ -80,9 +81,7 @@ fn package_of(factory: &str) -> &'static str {
         "x264enc" => "gstreamer1.0-plugins-ugly",
         "libcamerasrc" => "gstreamer1.0-libcamera",
         f if f.starts_with("avdec_") => "gstreamer1.0-libav",
-        f if f.starts_with("h26")
-            || matches!(f, "x265enc" | "openh264enc" | "jpegparse" | "opusparse") =>
-        {
+        f if f.starts_with("h26") || matches!(f, "x265enc" | "openh264enc" | "jpegparse" | "opusparse") => {
             "gstreamer1.0-plugins-bad"
         }
         _ => "gstreamer1.0-plugins-good",
@@ -93,7 +92,8 @@ fn package_of(factory: &str) -> &'static str {
 pub(super) fn link_into(bin: &gst::Bin, elements: &[gst::Element]) -> Result<gst::Pad> {
     let fault = |what: &str| Error::new(ErrorKind::Internal, format!("{}: {what}", bin.name()));
     for e in elements {
-        bin.add(e).map_err(|e| fault("cannot add an element").with_source(e))?;
+        bin.add(e)
+            .map_err(|e| fault("cannot add an element").with_source(e))?;
     }
     gst::Element::link_many(elements).map_err(|e| fault("elements do not link").with_source(e))?;
     elements

@@ -109,7 +109,10 @@ fn select(s: &mut Selection, number: u32, caps: &gst::CapsRef, want_audio: bool)
 enum Media {
     Video(VideoCodec),
     /// The depayloader, and the media type that it makes.
-    Audio { depay: &'static str, made: &'static str },
+    Audio {
+        depay: &'static str,
+        made: &'static str,
+    },
     Other(String),
 }
 
@@ -119,7 +122,10 @@ fn media(caps: &gst::CapsRef) -> Media {
         return Media::Other("nothing".into());
     };
     let media = s.get::<&str>("media").unwrap_or_default();
-    let encoding = s.get::<&str>("encoding-name").unwrap_or_default().to_ascii_uppercase();
+    let encoding = s
+        .get::<&str>("encoding-name")
+        .unwrap_or_default()
+        .to_ascii_uppercase();
     let audio = |depay, made| Media::Audio { depay, made };
     match (media, encoding.as_str()) {
         ("video", "H264") => Media::Video(VideoCodec::H264),
@@ -133,7 +139,10 @@ fn media(caps: &gst::CapsRef) -> Media {
         ("audio", "") if s.get::<i32>("payload") == Ok(0) => audio("rtppcmudepay", "audio/x-mulaw"),
         ("audio", "") if s.get::<i32>("payload") == Ok(8) => audio("rtppcmadepay", "audio/x-alaw"),
         _ => {
-            let name: String = format!("{media}/{encoding}").chars().filter(char::is_ascii_graphic).collect();
+            let name: String = format!("{media}/{encoding}")
+                .chars()
+                .filter(char::is_ascii_graphic)
+                .collect();
             Media::Other(name.chars().take(60).collect())
         }
     }
@@ -210,7 +219,10 @@ mod tests {
             assert!(media(&units, true).starts_with("video/x-h264"));
             let caps = media(&units, false);
             assert!(caps.starts_with(want), "{caps}");
-            assert!(!caps.contains("mpeg") || caps.contains("stream-format=(string)raw"), "{caps}");
+            assert!(
+                !caps.contains("mpeg") || caps.contains("stream-format=(string)raw"),
+                "{caps}"
+            );
         }
     }
 
@@ -262,7 +274,10 @@ mod tests {
         for url in [with("admin:wr0ngword"), camera.url()] {
             let (cause, all) = run(&source(&url)).failure();
             assert_eq!(cause.kind, CauseKind::Unauthorized, "{all}");
-            assert!(!all.contains("wr0ngword") && !cause.message.contains("wr0ngword"), "{all}");
+            assert!(
+                !all.contains("wr0ngword") && !cause.message.contains("wr0ngword"),
+                "{all}"
+            );
         }
     }
 
@@ -274,16 +289,25 @@ mod tests {
             None,
         );
         let sound = RtspCamera::serve(&format!("( {ALAW} ! rtppcmapay name=pay0 )"), None);
-        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let faults = [
             (camera.url().replace("/cam", "/other"), CauseKind::StreamNotFound),
             (jpeg.url(), CauseKind::Unsupported),
             (sound.url(), CauseKind::Unsupported),
             (format!("rtsp://{closed}/x"), CauseKind::Unreachable),
-            (format!("rtsp://{}/x", frozen.local_addr().unwrap()), CauseKind::Unreachable),
+            (
+                format!("rtsp://{}/x", frozen.local_addr().unwrap()),
+                CauseKind::Unreachable,
+            ),
             ("rtsp://no-such-host.invalid/x".into(), CauseKind::Unreachable),
-            (format!("rtsps://127.0.0.1:{}/cam", camera.port), CauseKind::Unreachable),
+            (
+                format!("rtsps://127.0.0.1:{}/cam", camera.port),
+                CauseKind::Unreachable,
+            ),
         ];
         for (url, kind) in faults {
             let (cause, all) = run(&source(&url)).failure();

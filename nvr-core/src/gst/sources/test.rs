@@ -3,9 +3,9 @@
 use gst::prelude::*;
 use gst_video::prelude::*;
 
+use super::test_picture::{Luma, pack};
 use super::tracks::{Gate, Kind, audio_chain, video_chain};
 use super::{caps_filter, has, link_into, make};
-use super::test_picture::{Luma, pack};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::source_bin::OnTracks;
@@ -44,7 +44,10 @@ fn video(bin: &gst::Bin, gate: &std::sync::Arc<Gate>, spec: &TestSource) -> Resu
             .field("format", "I420")
             .field("width", i32::try_from(spec.size.0).unwrap_or(i32::MAX))
             .field("height", i32::try_from(spec.size.1).unwrap_or(i32::MAX))
-            .field("framerate", gst::Fraction::new(i32::try_from(spec.frame_rate).unwrap_or(25), 1))
+            .field(
+                "framerate",
+                gst::Fraction::new(i32::try_from(spec.frame_rate).unwrap_or(25), 1),
+            )
             .build(),
     )?;
     draw_into(&raw);
@@ -54,12 +57,17 @@ fn video(bin: &gst::Bin, gate: &std::sync::Arc<Gate>, spec: &TestSource) -> Resu
 
 /// Draws on each picture that leaves `filter`. The clock shown is the wall clock at that moment.
 fn draw_into(filter: &gst::Element) {
-    let Some(pad) = filter.static_pad("src") else { return };
+    let Some(pad) = filter.static_pad("src") else {
+        return;
+    };
     let clock = SystemClock::new();
     let frame = std::sync::atomic::AtomicU64::new(0);
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let caps = pad.current_caps();
-        let Some(video) = caps.as_deref().and_then(|c| gst_video::VideoInfo::from_caps(c).ok()) else {
+        let Some(video) = caps
+            .as_deref()
+            .and_then(|c| gst_video::VideoInfo::from_caps(c).ok())
+        else {
             return gst::PadProbeReturn::Ok;
         };
         let Some(buffer) = info.buffer_mut() else {
@@ -71,14 +79,27 @@ fn draw_into(filter: &gst::Element) {
             return gst::PadProbeReturn::Ok;
         };
         let (width, height) = (picture.width() as usize, picture.height() as usize);
-        let stride = picture.plane_stride().first().copied().unwrap_or_default().unsigned_abs() as usize;
+        let stride = picture
+            .plane_stride()
+            .first()
+            .copied()
+            .unwrap_or_default()
+            .unsigned_abs() as usize;
         if let Ok(data) = picture.plane_data_mut(0) {
-            let mut luma = Luma { data, stride, width, height };
+            let mut luma = Luma {
+                data,
+                stride,
+                width,
+                height,
+            };
             let now = clock.now();
             let scale = (width / 320).max(1);
             let text = format!("{} #{number}", clock_text(now));
             luma.text(4 * scale, 4 * scale, scale, &text);
-            luma.bars(pack(number, u64::try_from(now.as_ns() / 1_000_000).unwrap_or_default()));
+            luma.bars(pack(
+                number,
+                u64::try_from(now.as_ns() / 1_000_000).unwrap_or_default(),
+            ));
         }
         gst::PadProbeReturn::Ok
     });
@@ -112,7 +133,10 @@ fn encoder(spec: &TestSource) -> Result<gst::Element> {
             e.set_property_from_str("speed-preset", "ultrafast");
             e.set_property("key-int-max", i32::try_from(spec.gop).unwrap_or(i32::MAX));
             e.set_property("bitrate", kbps);
-            e.set_property("option-string", "bframes=0:scenecut=0:open-gop=0:pools=1:frame-threads=1");
+            e.set_property(
+                "option-string",
+                "bframes=0:scenecut=0:open-gop=0:pools=1:frame-threads=1",
+            );
             e
         }
     })
@@ -147,8 +171,8 @@ fn audio(bin: &gst::Bin, gate: &std::sync::Arc<Gate>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check_video, run};
     use super::super::test_picture::read_bars;
+    use super::super::testing::{check_video, run};
     use crate::source::SourceSpec;
 
     fn spec(text: &str) -> SourceSpec {
@@ -167,7 +191,11 @@ mod tests {
         }
         let gap = video[20].pts_ns.unwrap() - video[19].pts_ns.unwrap();
         assert!((33_333_332..=33_333_334).contains(&gap), "{gap}");
-        assert!(units.iter().any(|u| !u.video && u.caps.to_string().starts_with("audio/x-alaw")));
+        assert!(
+            units
+                .iter()
+                .any(|u| !u.video && u.caps.to_string().starts_with("audio/x-alaw"))
+        );
     }
 
     #[test]
@@ -185,8 +213,10 @@ mod tests {
         let running = run(&spec("test:?size=640x360&fps=20&gop=10&audio=0"));
         let (_, units) = running.collect(12);
         let frames = super::super::testing::decode(&units);
-        let numbers: Vec<u16> =
-            frames.iter().map(|f| read_bars(&f.luma, f.stride, 640, 360).unwrap().0).collect();
+        let numbers: Vec<u16> = frames
+            .iter()
+            .map(|f| read_bars(&f.luma, f.stride, 640, 360).unwrap().0)
+            .collect();
         assert_eq!(numbers, (0..12).collect::<Vec<u16>>());
     }
 

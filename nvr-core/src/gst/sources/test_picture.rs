@@ -102,14 +102,24 @@ mod tests {
     #[test]
     fn bars_read_back_and_small_pictures_are_left_alone() {
         let mut data = vec![100; 640 * 360];
-        let mut luma = Luma { data: &mut data, stride: 640, width: 640, height: 360 };
+        let mut luma = Luma {
+            data: &mut data,
+            stride: 640,
+            width: 640,
+            height: 360,
+        };
         luma.text(8, 8, 3, "2026-01-02 03:04:05.678 #123456789012345678901234567890");
         luma.bars(pack(0x1_2345, 1_790_000_000_123));
         assert_eq!(read_bars(&data, 640, 640, 360), Some((0x2345, 1_790_000_000_123)));
         assert!(data.contains(&WHITE));
 
         let mut small = vec![100; 32 * 16];
-        let mut luma = Luma { data: &mut small, stride: 32, width: 32, height: 16 };
+        let mut luma = Luma {
+            data: &mut small,
+            stride: 32,
+            width: 32,
+            height: 16,
+        };
         luma.bars(u64::MAX);
         luma.text(8, 14, 3, "0");
         assert_eq!(read_bars(&small, 32, 32, 16), None);

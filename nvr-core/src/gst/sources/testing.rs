@@ -59,7 +59,11 @@ pub(crate) fn run_bin(spec: &SourceSpec, build: impl FnOnce(OnTracks) -> gst::Bi
         let Some(pipeline) = at.upgrade() else { return };
         tracks.send(Told::Tracks(has_audio)).unwrap();
         let bin = pipeline.by_name("source").unwrap();
-        let pads = if has_audio { vec!["video", "audio"] } else { vec!["video"] };
+        let pads = if has_audio {
+            vec!["video", "audio"]
+        } else {
+            vec!["video"]
+        };
         for name in pads {
             let pad = bin.static_pad(name).unwrap();
             assert!(pad.current_caps().is_some(), "{name} has no caps yet");
@@ -98,7 +102,11 @@ pub(crate) fn run_bin(spec: &SourceSpec, build: impl FnOnce(OnTracks) -> gst::Bi
 
 fn unit(sample: &gst::Sample, video: bool) -> Unit {
     let buffer = sample.buffer().unwrap();
-    let segment = sample.segment().unwrap().downcast_ref::<gst::ClockTime>().unwrap();
+    let segment = sample
+        .segment()
+        .unwrap()
+        .downcast_ref::<gst::ClockTime>()
+        .unwrap();
     let running = |t: Option<gst::ClockTime>| {
         let signed = segment.to_running_time_full(t?)?;
         let ns = i64::try_from(signed.abs().nseconds()).unwrap();
@@ -139,7 +147,9 @@ impl Running {
     }
 
     pub(crate) fn next(&self) -> Told {
-        self.told.recv_timeout(Duration::from_secs(30)).expect("nothing happened for 30 s")
+        self.told
+            .recv_timeout(Duration::from_secs(30))
+            .expect("nothing happened for 30 s")
     }
 }
 
@@ -169,14 +179,25 @@ pub(crate) fn decode(units: &[Unit]) -> Vec<Decoded> {
         .unwrap()
         .downcast::<gst::Pipeline>()
         .unwrap();
-    let input = pipeline.by_name("in").unwrap().downcast::<gst_app::AppSrc>().unwrap();
-    let output = pipeline.by_name("out").unwrap().downcast::<gst_app::AppSink>().unwrap();
+    let input = pipeline
+        .by_name("in")
+        .unwrap()
+        .downcast::<gst_app::AppSrc>()
+        .unwrap();
+    let output = pipeline
+        .by_name("out")
+        .unwrap()
+        .downcast::<gst_app::AppSink>()
+        .unwrap();
     let video: Vec<&Unit> = units.iter().filter(|u| u.video).collect();
     input.set_caps(Some(&video[0].caps));
     pipeline.set_state(gst::State::Playing).unwrap();
     for u in &video {
         let mut b = gst::Buffer::from_slice(u.data.clone());
-        let time = |ns: Option<i64>| ns.and_then(|n| u64::try_from(n).ok()).map(gst::ClockTime::from_nseconds);
+        let time = |ns: Option<i64>| {
+            ns.and_then(|n| u64::try_from(n).ok())
+                .map(gst::ClockTime::from_nseconds)
+        };
         b.get_mut().unwrap().set_pts(time(u.pts_ns));
         b.get_mut().unwrap().set_dts(time(u.dts_ns));
         input.push_buffer(b).unwrap();

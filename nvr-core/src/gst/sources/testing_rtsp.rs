@@ -17,8 +17,10 @@ impl RtspCamera {
         crate::gst::init().unwrap();
         let context = glib::MainContext::new();
         let main = glib::MainLoop::new(Some(&context), false);
-        let (launch, login) =
-            (launch.to_owned(), login.map(|(u, p)| (u.to_owned(), p.to_owned())));
+        let (launch, login) = (
+            launch.to_owned(),
+            login.map(|(u, p)| (u.to_owned(), p.to_owned())),
+        );
         let (tell, told) = mpsc::channel();
         let looping = main.clone();
         let thread = std::thread::spawn(move || {
@@ -54,7 +56,11 @@ impl RtspCamera {
                 })
                 .unwrap();
         });
-        Self { port: told.recv().unwrap(), main, thread: Some(thread) }
+        Self {
+            port: told.recv().unwrap(),
+            main,
+            thread: Some(thread),
+        }
     }
 
     pub(crate) fn url(&self) -> String {

@@ -147,7 +147,8 @@ impl Gate {
         }
         let fault = |what: &str| Error::new(ErrorKind::Internal, format!("{} track: {what}", kind.name()));
         for e in elements {
-            bin.add(e).map_err(|e| fault("cannot add an element").with_source(e))?;
+            bin.add(e)
+                .map_err(|e| fault("cannot add an element").with_source(e))?;
         }
         gst::Element::link_many(elements).map_err(|e| fault("elements do not link").with_source(e))?;
         let last = elements.last().and_then(|e| e.static_pad("src"));
@@ -199,10 +200,7 @@ impl Gate {
         }
         if event.type_() == gst::EventType::Eos {
             match kind {
-                Kind::Video => self.fail(
-                    SourceError::Ended,
-                    "the stream ended before the first picture",
-                ),
+                Kind::Video => self.fail(SourceError::Ended, "the stream ended before the first picture"),
                 Kind::Audio => self.expect_audio(false),
             }
         }
@@ -257,7 +255,13 @@ impl Gate {
             let Some(on_tracks) = s.on_tracks.take() else {
                 return;
             };
-            (on_tracks, audio_ready, s.video.take(), s.audio.take(), s.timer.take())
+            (
+                on_tracks,
+                audio_ready,
+                s.video.take(),
+                s.audio.take(),
+                s.timer.take(),
+            )
         };
         if let Some(timer) = timer {
             timer.unschedule();
@@ -274,7 +278,10 @@ impl Gate {
         }
         // A panic must not unwind into GStreamer's C code.
         if catch_unwind(AssertUnwindSafe(|| on_tracks(has_audio))).is_err() {
-            self.fail(SourceError::Internal, "the recorder panicked while taking the tracks");
+            self.fail(
+                SourceError::Internal,
+                "the recorder panicked while taking the tracks",
+            );
         }
         for mut track in [audio, video].into_iter().flatten() {
             if let (Some(ghost), Some(block)) = (track.ghost.upgrade(), track.block.take()) {

@@ -59,7 +59,7 @@ pub(in crate::gst) fn device_caps(node: &str) -> Result<gst::Caps> {
 
 /// What a device is asked for.
 #[derive(Debug, PartialEq)]
-pub(super) struct Plan {
+pub(in crate::gst) struct Plan {
     pub format: DeviceFormat,
     pub caps: gst::Caps,
     pub size: (u32, u32),
@@ -79,12 +79,17 @@ pub(super) fn plan(offered: &gst::Caps, spec: &DeviceSource) -> Result<Plan> {
     for format in orders {
         let mut best: Option<((bool, u64, Reverse<u64>), Plan)> = None;
         for (s, features) in offered.iter_with_features() {
-            if s.name() != media(format) || !features.is_equal(&gst::CapsFeatures::new_empty()) && !is_system(features)
+            if s.name() != media(format)
+                || !features.is_equal(&gst::CapsFeatures::new_empty()) && !is_system(features)
             {
                 continue;
             }
-            let Some(size) = size_of(s, spec.size) else { continue };
-            let Some(rate) = rate_of(s, spec.frame_rate) else { continue };
+            let Some(size) = size_of(s, spec.size) else {
+                continue;
+            };
+            let Some(rate) = rate_of(s, spec.frame_rate) else {
+                continue;
+            };
             let fps = f64::from(rate.numer()) / f64::from(rate.denom().max(1));
             let pixels = u64::from(size.0) * u64::from(size.1);
             let score = (fps >= 10.0, pixels, Reverse(((fps - 30.0).abs() * 1000.0) as u64));
@@ -97,22 +102,36 @@ pub(super) fn plan(offered: &gst::Caps, spec: &DeviceSource) -> Result<Plan> {
             if rate.numer() > 0 {
                 caps = caps.field("framerate", rate);
             }
-            best = Some((score, Plan { format, caps: caps.build(), size, frame_rate: fps }));
+            best = Some((
+                score,
+                Plan {
+                    format,
+                    caps: caps.build(),
+                    size,
+                    frame_rate: fps,
+                },
+            ));
         }
         if let Some((_, plan)) = best {
             return Ok(plan);
         }
     }
-    let mut wish = vec![spec.format.map_or("H.264, JPEG or raw pictures", |f| match f {
-        DeviceFormat::H264 => "H.264",
-        DeviceFormat::Mjpeg => "JPEG",
-        DeviceFormat::Raw => "raw pictures",
-    })
-    .to_owned()];
+    let mut wish = vec![
+        spec.format
+            .map_or("H.264, JPEG or raw pictures", |f| match f {
+                DeviceFormat::H264 => "H.264",
+                DeviceFormat::Mjpeg => "JPEG",
+                DeviceFormat::Raw => "raw pictures",
+            })
+            .to_owned(),
+    ];
     wish.extend(spec.size.map(|(w, h)| format!("{w}x{h}")));
     wish.extend(spec.frame_rate.map(|r| format!("{r} frames a second")));
-    Err(Error::new(ErrorKind::Unsupported, format!("{}: the device has no {}", spec.device, wish.join(", ")))
-        .with_hint("`nvr detect` lists what it has"))
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!("{}: the device has no {}", spec.device, wish.join(", ")),
+    )
+    .with_hint("`nvr detect` lists what it has"))
 }
 
 fn is_system(features: &gst::CapsFeaturesRef) -> bool {
@@ -133,11 +152,16 @@ fn size_of(s: &gst::StructureRef, wanted: Option<(u32, u32)>) -> Option<(u32, u3
         let value = s.value(name).ok()?;
         let (all, range) = integers(value);
         match wanted {
-            Some(w) => (all.contains(&w) || range.is_some_and(|(lo, hi)| (lo..=hi).contains(&w))).then_some(w),
+            Some(w) => {
+                (all.contains(&w) || range.is_some_and(|(lo, hi)| (lo..=hi).contains(&w))).then_some(w)
+            }
             None => all.into_iter().chain(range.map(|r| r.1.min(7680))).max(),
         }
     };
-    Some((pick("width", wanted.map(|w| w.0))?, pick("height", wanted.map(|w| w.1))?))
+    Some((
+        pick("width", wanted.map(|w| w.0))?,
+        pick("height", wanted.map(|w| w.1))?,
+    ))
 }
 
 /// Single numbers, and a range, in a caps value.
@@ -162,7 +186,12 @@ pub(in crate::gst) fn fractions(
         return (vec![f], None);
     }
     if let Ok(list) = value.get::<gst::List>() {
-        return (list.iter().filter_map(|v| v.get::<gst::Fraction>().ok()).collect(), None);
+        return (
+            list.iter()
+                .filter_map(|v| v.get::<gst::Fraction>().ok())
+                .collect(),
+            None,
+        );
     }
     let range = value.get::<gst::FractionRange>().ok();
     (Vec::new(), range.map(|r| (r.min(), r.max())))
@@ -182,7 +211,11 @@ fn rate_of(s: &gst::StructureRef, wanted: Option<u32>) -> Option<gst::Fraction> 
     if let Some((lo, hi)) = range {
         return Some(asked.clamp(lo, hi.max(lo)));
     }
-    all.iter().filter(|f| **f <= asked).max().or_else(|| all.iter().min()).copied()
+    all.iter()
+        .filter(|f| **f <= asked)
+        .max()
+        .or_else(|| all.iter().min())
+        .copied()
 }
 
 /// From a source of pictures to the tracks.
@@ -238,22 +271,37 @@ mod tests {
         let offered = caps(WEBCAM);
         let mut spec = device("v4l2:/dev/video0");
         let p = plan(&offered, &spec).unwrap();
-        assert_eq!((p.format, p.size, p.frame_rate), (DeviceFormat::Mjpeg, (1920, 1080), 30.0));
+        assert_eq!(
+            (p.format, p.size, p.frame_rate),
+            (DeviceFormat::Mjpeg, (1920, 1080), 30.0)
+        );
 
         spec.format = Some(DeviceFormat::Raw);
         let p = plan(&offered, &spec).unwrap();
-        assert_eq!((p.size, p.frame_rate), ((640, 480), 30.0), "five frames a second are too slow");
+        assert_eq!(
+            (p.size, p.frame_rate),
+            ((640, 480), 30.0),
+            "five frames a second are too slow"
+        );
 
         spec.size = Some((1920, 1080));
         assert_eq!(plan(&offered, &spec).unwrap().frame_rate, 5.0);
         spec.frame_rate = Some(30);
         let e = plan(&offered, &spec).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unsupported);
-        assert!(e.to_string().contains("raw pictures, 1920x1080, 30 frames"), "{e}");
+        assert!(
+            e.to_string().contains("raw pictures, 1920x1080, 30 frames"),
+            "{e}"
+        );
 
-        let chip = caps("video/x-h264,stream-format=byte-stream,alignment=au,width=[32,1920,2],height=[32,1080,2],framerate=[1/1,90/1];image/jpeg,width=640,height=480");
+        let chip = caps(
+            "video/x-h264,stream-format=byte-stream,alignment=au,width=[32,1920,2],height=[32,1080,2],framerate=[1/1,90/1];image/jpeg,width=640,height=480",
+        );
         let p = plan(&chip, &device("v4l2:/dev/video0")).unwrap();
-        assert_eq!((p.format, p.size, p.frame_rate), (DeviceFormat::H264, (1920, 1080), 30.0));
+        assert_eq!(
+            (p.format, p.size, p.frame_rate),
+            (DeviceFormat::H264, (1920, 1080), 30.0)
+        );
     }
 
     #[test]
@@ -268,15 +316,32 @@ mod tests {
 
     #[test]
     fn pictures_of_each_format_become_h264() {
-        let live = |line: &str| gst::parse::bin_from_description(&format!("{line} ! identity"), true).unwrap().upcast::<gst::Element>();
-        let of = |format, text| Plan { format, caps: caps(text), size: (320, 240), frame_rate: 15.0 };
+        let live = |line: &str| {
+            gst::parse::bin_from_description(&format!("{line} ! identity"), true)
+                .unwrap()
+                .upcast::<gst::Element>()
+        };
+        let of = |format, text| Plan {
+            format,
+            caps: caps(text),
+            size: (320, 240),
+            frame_rate: 15.0,
+        };
         crate::gst::init().unwrap();
         let raw = "videotestsrc is-live=true ! video/x-raw,format=YUY2,width=320,height=240,framerate=15/1";
         let sources = [
-            (live(raw), of(DeviceFormat::Raw, "video/x-raw,width=320,height=240")),
-            (live(&format!("{raw} ! videoconvert ! jpegenc")), of(DeviceFormat::Mjpeg, "image/jpeg")),
             (
-                live(&format!("{raw} ! videoconvert ! x264enc tune=zerolatency key-int-max=10 ! video/x-h264,profile=high")),
+                live(raw),
+                of(DeviceFormat::Raw, "video/x-raw,width=320,height=240"),
+            ),
+            (
+                live(&format!("{raw} ! videoconvert ! jpegenc")),
+                of(DeviceFormat::Mjpeg, "image/jpeg"),
+            ),
+            (
+                live(&format!(
+                    "{raw} ! videoconvert ! x264enc tune=zerolatency key-int-max=10 ! video/x-h264,profile=high"
+                )),
                 of(DeviceFormat::H264, "video/x-h264"),
             ),
         ];
@@ -286,7 +351,12 @@ mod tests {
             let (audio, units) = running.collect(12);
             assert!(!audio);
             check_video(&units);
-            assert_eq!(super::super::testing::decode(&units).len(), units.len(), "{:?}", plan.format);
+            assert_eq!(
+                super::super::testing::decode(&units).len(),
+                units.len(),
+                "{:?}",
+                plan.format
+            );
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::moof::HeaderReader;
 use super::plan::{PlanPart, no_video};
-use super::timeline::{PartEdges, TrackEdges};
+use super::timeline::{PartEdges, TrackEdges, rescale};
 use crate::error::Result;
 use crate::media::boxes::corrupt;
 use crate::media::fragment::MovieFragment;
 use crate::media::index::to_ticks;
-use crate::media::init::InitSegment;
+use crate::media::init::{InitSegment, InitTrack};
 
 /// So many fragments at each end are looked at for a track's first and last sample.
 const MOST_LOOKED_AT: usize = 16;
@@ -34,6 +34,16 @@ pub(super) fn track_edges(moof: &MovieFragment<'_>, track_id: u32) -> Option<Tra
 }
 
 impl TrackEdges {
+    /// The same, so many ticks later.
+    pub(super) fn moved(self, ticks: i64) -> Self {
+        Self {
+            first_dts: self.first_dts.saturating_add(ticks),
+            end_dts: self.end_dts.saturating_add(ticks),
+            first_pts: self.first_pts.saturating_add(ticks),
+            end_pts: self.end_pts.saturating_add(ticks),
+        }
+    }
+
     /// Both together.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
@@ -59,9 +69,31 @@ pub(super) fn pts_of(part: &PlanPart, init: &InitSegment, utc: crate::time::Time
     Ok(index.media_start.saturating_add(offset))
 }
 
+/// What to add to the audio times of a file, in audio ticks, so that they count from where its video times
+/// do: edit lists may place the two differently.
+pub(super) fn audio_offset(init: &InitSegment) -> i64 {
+    let (Some(video), Some(audio)) = (init.video(), init.audio()) else {
+        return 0;
+    };
+    // Where media time 0 is presented, in ticks of the track.
+    let origin = |track: &InitTrack| {
+        let mut at = 0i64;
+        for edit in &track.edits {
+            if edit.media_time >= 0 {
+                return at.saturating_sub(edit.media_time);
+            }
+            let empty = i64::try_from(edit.duration).unwrap_or(0);
+            at = at.saturating_add(rescale(empty, init.movie_timescale, track.timescale));
+        }
+        0
+    };
+    origin(audio).saturating_sub(rescale(origin(video), video.timescale, audio.timescale))
+}
+
 /// What reading the ends of a part brought.
 #[derive(Debug)]
 pub(super) struct Looked {
+    /// Audio times with [`audio_offset`] added.
     pub edges: PartEdges,
     /// Whether each fragment looked at begins with its `moof`.
     pub bare: bool,
@@ -116,7 +148,7 @@ pub(super) fn look(part: &PlanPart) -> Result<Looked> {
     Ok(Looked {
         edges: PartEdges {
             video,
-            audio,
+            audio: audio.map(|a| a.moved(audio_offset(&init))),
             shown_pts: pts_of(part, &init, part.shown.start())?,
             shown: part.shown,
         },

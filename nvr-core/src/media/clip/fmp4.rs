@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::edges::look;
+use super::edges::{audio_offset, look};
 use super::head::{TrackHead, fragmented};
 use super::moof::{HeaderReader, Rules, find_moof, wide_growth};
 use super::plan::{ClipPlan, PlanPart, no_video};
@@ -79,13 +79,16 @@ impl Fmp4 {
         for part in &plan.parts {
             let looked = look(part)?;
             bare &= looked.bare;
+            let own = part.segment.init()?;
+            let mut shift = layout.push(&looked.edges)?;
+            shift.audio = shift.audio.saturating_add(audio_offset(&own));
             parts.push(Part {
                 segment: part.segment.clone(),
                 rules: Rules {
-                    init: part.segment.init()?,
+                    init: own,
                     video_id: video.id,
                     audio_id: audio.map(|a| a.id),
-                    shift: layout.push(&looked.edges)?,
+                    shift,
                     wide: false,
                 },
             });

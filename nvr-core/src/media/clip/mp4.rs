@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::edges::pts_of;
+use super::edges::{audio_offset, pts_of};
 use super::head::{TrackHead, progressive};
 use super::moof::{HeaderReader, absolute_offsets};
 use super::plan::{ClipPlan, PlanPart, no_video};
@@ -261,6 +261,11 @@ impl PartSamples {
                     audio.filter(|a| a.id == id).map(|_| AUDIO)
                 }
             })?;
+        }
+        let offset = audio_offset(&init);
+        for s in &mut out.samples[AUDIO] {
+            s.dts = s.dts.saturating_add(offset);
+            s.pts = s.pts.saturating_add(offset);
         }
         if out.samples[VIDEO].is_empty() {
             return Err(corrupt("fragments without video"));

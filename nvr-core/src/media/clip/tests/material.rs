@@ -88,7 +88,7 @@ pub(super) fn encode(dir: &Path, kind: Kind, k: i64) -> PathBuf {
     }
     args.push("-c:v");
     args.extend(kind.encoder());
-    args.extend(["-movflags", "+frag_keyframe+empty_moov+default_base_moof"]);
+    args.extend(["-movflags", "+frag_keyframe+delay_moov+default_base_moof"]);
     args.extend(["-frag_duration", "250000", "-video_track_timescale", "90000"]);
     let out = path.to_str().unwrap();
     args.push(out);

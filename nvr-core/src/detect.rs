@@ -1,0 +1,33 @@
+//! What there is to record with: sources, capture devices, encoders and decoders.
+
+pub use crate::gst::{
+    CodecKind, CodecReport, DeviceFormatReport, DeviceReport, DeviceSize, Outcome, ProbeOptions, ProbeReport,
+};
+
+use crate::error::Result;
+use crate::nvr::blocking;
+use crate::source::SourceSpec;
+
+/// Opens a source, reads some frames and says what it is.
+///
+/// # Errors
+/// `Unauthorized`, `NotFound`, `Unavailable`, `Unsupported` or `Timeout`, by what the source answers.
+pub async fn probe(source: SourceSpec, options: ProbeOptions) -> Result<ProbeReport> {
+    blocking(move || crate::gst::probe(&source, options)).await
+}
+
+/// The V4L2 capture devices of this machine with their formats.
+///
+/// # Errors
+/// `Unsupported` when GStreamer cannot be used.
+pub async fn devices() -> Result<Vec<DeviceReport>> {
+    blocking(crate::gst::devices).await
+}
+
+/// The video encoders and decoders that are known, each tried out.
+///
+/// # Errors
+/// `Unsupported` when GStreamer cannot be used.
+pub async fn codecs() -> Result<Vec<CodecReport>> {
+    blocking(crate::gst::detect_codecs).await
+}

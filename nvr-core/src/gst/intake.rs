@@ -1,0 +1,611 @@
+//! Where a run's frames arrive: counts, times and tells them, then hands them to the tap and the recorder.
+//!
+//! Lock order: `video` or `audio`, then `recorder`; `stats`, `tracks`, `events` and `ending` come last and are held for no call.
+//! Nothing here waits: what a source's thread brings is taken at once.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use gst::prelude::*;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::audio::{self, Converter};
+use super::guard::guarded;
+use super::record::{RecordNews, Recorder};
+use super::retime::Retimer;
+use super::spec::{RunEvent, RunSpec, RunStats};
+use super::tap::{AccessUnit, StreamInfo, Tap, TapCore, UnitTrack};
+use super::writer::{OFFSET, OnNews, Unit, WriterNews};
+use crate::event::{Cause, CauseKind};
+use crate::ids::RunId;
+use crate::run::{Anchor, ClockCheck, RunClock};
+use crate::time::{NS_PER_S, Timestamp};
+use crate::track::{AudioTrack, Tracks, VideoCodec, VideoTrack};
+
+/// For the last segment when the stream ends by itself.
+const END: Duration = Duration::from_secs(10);
+
+type TimeSegment = gst::FormattedSegment<gst::ClockTime>;
+
+#[derive(Debug)]
+pub(crate) struct Intake {
+    me: Weak<Self>,
+    spec: RunSpec,
+    /// `None` once `Ended` was told.
+    events: Mutex<Option<UnboundedSender<RunEvent>>>,
+    pipeline: Option<glib::WeakRef<gst::Pipeline>>,
+    tap: Arc<TapCore>,
+    pads: Mutex<Vec<gst::Pad>>,
+    has_audio: AtomicBool,
+    run_clock: OnceLock<Arc<RunClock>>,
+    video: Mutex<VideoIn>,
+    audio: Mutex<AudioIn>,
+    recorder: Mutex<Option<Recorder>>,
+    tracks: Mutex<(Option<VideoTrack>, Option<AudioTrack>)>,
+    stats: Mutex<RunStats>,
+    ending: Mutex<Ending>,
+    ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Ending {
+    started: bool,
+    done: Option<bool>,
+}
+
+#[derive(Debug, Default)]
+struct VideoIn {
+    segment: TimeSegment,
+    caps: Option<gst::Caps>,
+    info: Option<Arc<StreamInfo>>,
+    retimer: Retimer,
+    checked_steady_ns: i64,
+    tap_dropped: u64,
+}
+
+#[derive(Debug, Default)]
+struct AudioIn {
+    segment: TimeSegment,
+    caps: Option<gst::Caps>,
+    info: Option<Arc<StreamInfo>>,
+    retimer: Retimer,
+    converter: Option<Converter>,
+    refused: bool,
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn running(segment: &TimeSegment, t: Option<gst::ClockTime>) -> Option<i64> {
+    match segment.to_running_time_full(t?)? {
+        gst::Signed::Positive(t) => i64::try_from(t.nseconds()).ok(),
+        gst::Signed::Negative(t) => i64::try_from(t.nseconds()).ok().map(|t| -t),
+    }
+}
+
+fn video_track(caps: &gst::CapsRef) -> VideoTrack {
+    let s = caps.structure(0);
+    let side = |name: &str| {
+        s.and_then(|s| s.get::<i32>(name).ok())
+            .and_then(|v| u32::try_from(v).ok())
+            .unwrap_or(0)
+    };
+    VideoTrack {
+        codec: if s.is_some_and(|s| s.name() == "video/x-h265") {
+            VideoCodec::H265
+        } else {
+            VideoCodec::H264
+        },
+        width: side("width"),
+        height: side("height"),
+        frame_rate: s
+            .and_then(|s| s.get::<gst::Fraction>("framerate").ok())
+            .filter(|f| f.numer() > 0)
+            .map(|f| f64::from(f.numer()) / f64::from(f.denom())),
+    }
+}
+
+impl Intake {
+    pub(crate) fn new(
+        spec: RunSpec,
+        events: UnboundedSender<RunEvent>,
+        pipeline: Option<glib::WeakRef<gst::Pipeline>>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            tap: TapCore::new(spec.keep),
+            spec,
+            events: Mutex::new(Some(events)),
+            pipeline,
+            pads: Mutex::default(),
+            has_audio: AtomicBool::new(false),
+            run_clock: OnceLock::new(),
+            video: Mutex::default(),
+            audio: Mutex::default(),
+            recorder: Mutex::default(),
+            tracks: Mutex::default(),
+            stats: Mutex::default(),
+            ending: Mutex::default(),
+            ended: Condvar::new(),
+        })
+    }
+
+    pub(crate) fn tap(&self) -> Tap {
+        Tap(self.tap.clone())
+    }
+
+    pub(crate) fn stats(&self) -> RunStats {
+        *lock(&self.stats)
+    }
+
+    pub(crate) fn split(&self) {
+        if let Some(r) = lock(&self.recorder).as_mut() {
+            r.split();
+        }
+    }
+
+    fn tell(&self, event: RunEvent) {
+        let mut events = lock(&self.events);
+        let last = matches!(event, RunEvent::Ended(_));
+        if let Some(sender) = &*events {
+            // Nobody listening is nobody's fault.
+            let _ = sender.send(event);
+        }
+        if last {
+            *events = None;
+        }
+    }
+
+    /// Links the ghost pads of a source.
+    pub(crate) fn connect(&self, bin: &gst::Bin, has_audio: bool) -> Result<(), String> {
+        self.has_audio.store(has_audio, Ordering::SeqCst);
+        let mut pads = vec![self.sink_pad("video", Self::on_video, Self::on_video_event)];
+        if has_audio {
+            pads.push(self.sink_pad("audio", Self::on_audio, Self::on_audio_event));
+        }
+        for pad in &pads {
+            let name = pad.name();
+            let src = bin
+                .static_pad(&name)
+                .ok_or_else(|| format!("the source has no pad {name}"))?;
+            pad.set_active(true).map_err(|e| e.to_string())?;
+            src.link(pad)
+                .map_err(|e| format!("cannot link the source's {name}: {e}"))?;
+        }
+        *lock(&self.pads) = pads;
+        Ok(())
+    }
+
+    fn sink_pad(
+        &self,
+        name: &'static str,
+        on_buffer: fn(&Self, &gst::Pad, gst::Buffer),
+        on_event: fn(&Self, &gst::Event),
+    ) -> gst::Pad {
+        let (chain, event) = (self.me.clone(), self.me.clone());
+        gst::Pad::builder(gst::PadDirection::Sink)
+            .name(name)
+            .chain_function(move |pad, _, buffer| {
+                let Some(me) = chain.upgrade() else {
+                    return Err(gst::FlowError::Flushing);
+                };
+                let panicked = |text: &str| me.end(Cause::new(CauseKind::Internal, format!("panic: {text}")));
+                guarded(name, Err(gst::FlowError::Error), panicked, || {
+                    on_buffer(&me, pad, buffer);
+                    Ok(gst::FlowSuccess::Ok)
+                })
+            })
+            .event_function(move |pad, parent, e| {
+                if let Some(me) = event.upgrade() {
+                    guarded(name, (), |_| {}, || on_event(&me, &e));
+                }
+                gst::Pad::event_default(pad, parent, e)
+            })
+            .build()
+    }
+
+    fn on_video_event(&self, event: &gst::Event) {
+        match event.view() {
+            gst::EventView::Caps(e) => lock(&self.video).caps = Some(e.caps_owned()),
+            gst::EventView::Segment(e) => {
+                if let Ok(segment) = e.segment().clone().downcast::<gst::ClockTime>() {
+                    lock(&self.video).segment = segment;
+                }
+            }
+            gst::EventView::Eos(_) => {
+                self.end(Cause::new(CauseKind::StreamEnded, "the camera ended the stream"))
+            }
+            _ => {}
+        }
+    }
+
+    fn on_audio_event(&self, event: &gst::Event) {
+        match event.view() {
+            gst::EventView::Caps(e) => {
+                let mut a = lock(&self.audio);
+                a.caps = Some(e.caps_owned());
+                a.info = None;
+                a.converter = None;
+                a.refused = false;
+            }
+            gst::EventView::Segment(e) => {
+                if let Ok(segment) = e.segment().clone().downcast::<gst::ClockTime>() {
+                    lock(&self.audio).segment = segment;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn arrival_ns(&self) -> Option<i64> {
+        let pipeline = self.pipeline.as_ref()?.upgrade()?;
+        i64::try_from(pipeline.current_running_time()?.nseconds()).ok()
+    }
+
+    fn on_video(&self, _pad: &gst::Pad, buffer: gst::Buffer) {
+        let mut v = lock(&self.video);
+        let Some(pts) = running(&v.segment, buffer.pts().or(buffer.dts())) else {
+            tracing::debug!(camera = %self.spec.camera, "a frame without time");
+            return;
+        };
+        let dts = running(&v.segment, buffer.dts()).unwrap_or(pts);
+        let arrival = self.arrival_ns();
+        let (pts, dts) = v.retimer.fix(pts, dts, arrival);
+        if let Some(caps) = v.caps.take() {
+            v.info = Some(self.new_info(&caps, UnitTrack::Video));
+        }
+        let Some(info) = v.info.clone() else { return };
+        let clock = self.run_clock.get_or_init(|| {
+            let anchor = Anchor {
+                utc: self.spec.clock.now(),
+                steady_ns: self.spec.clock.steady_ns(),
+                running_ns: arrival.unwrap_or(pts),
+            };
+            Arc::new(RunClock::new(RunId::random(), anchor))
+        });
+        let unit = AccessUnit {
+            keyframe: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+            duration: buffer.duration().map(Into::into),
+            buffer,
+            info,
+            track: UnitTrack::Video,
+            pts_ns: pts,
+            dts_ns: dts,
+            utc: clock.utc(pts),
+        };
+        let check = arrival.map(|a| (self.spec.clock.now(), a));
+        self.video_unit(&mut v, unit, check);
+    }
+
+    /// A unit of either kind from another run's tap.
+    pub(crate) fn unit_from_tap(&self, unit: &AccessUnit, dropped: u64) {
+        guarded(
+            "tap",
+            (),
+            |text| self.end(Cause::new(CauseKind::Internal, format!("panic: {text}"))),
+            || match unit.track {
+                UnitTrack::Video => {
+                    let mut v = lock(&self.video);
+                    if v.info.as_ref().is_none_or(|i| !Arc::ptr_eq(i, &unit.info)) {
+                        self.has_audio
+                            .store(unit.info.tracks.audio.is_some(), Ordering::SeqCst);
+                        self.new_info(&unit.info.caps, UnitTrack::Video);
+                        v.info = Some(unit.info.clone());
+                    }
+                    self.run_clock.get_or_init(|| {
+                        let anchor = Anchor {
+                            utc: unit.utc,
+                            steady_ns: self.spec.clock.steady_ns(),
+                            running_ns: unit.pts_ns,
+                        };
+                        Arc::new(RunClock::new(RunId::random(), anchor))
+                    });
+                    let lost = dropped.saturating_sub(v.tap_dropped);
+                    v.tap_dropped = dropped;
+                    if lost > 0 {
+                        self.dropped(
+                            lost,
+                            Cause::new(CauseKind::StorageError, "the storage did not keep up"),
+                        );
+                    }
+                    self.video_unit(&mut v, unit.clone(), Some((unit.utc, unit.pts_ns)));
+                }
+                UnitTrack::Audio => {
+                    let mut a = lock(&self.audio);
+                    if a.info.as_ref().is_none_or(|i| !Arc::ptr_eq(i, &unit.info)) {
+                        a.converter = None;
+                        a.refused = false;
+                        self.new_info(&unit.info.caps, UnitTrack::Audio);
+                        a.info = Some(unit.info.clone());
+                    }
+                    self.audio_unit(&mut a, unit);
+                }
+            },
+        );
+    }
+
+    /// Describes new caps and tells that they changed.
+    fn new_info(&self, caps: &gst::Caps, track: UnitTrack) -> Arc<StreamInfo> {
+        let mut t = lock(&self.tracks);
+        let before = t.clone();
+        match track {
+            UnitTrack::Video => t.0 = Some(video_track(caps)),
+            UnitTrack::Audio => t.1 = audio::track_of(caps),
+        }
+        let now = t.clone();
+        drop(t);
+        let tracks = Tracks {
+            video: now.0.clone().unwrap_or(VideoTrack {
+                codec: VideoCodec::H264,
+                width: 0,
+                height: 0,
+                frame_rate: None,
+            }),
+            audio: now.1.clone(),
+        };
+        if before.0.is_some() && before != now {
+            self.tell(RunEvent::TracksChanged(tracks.clone()));
+        }
+        StreamInfo::new(caps.clone(), tracks)
+    }
+
+    fn video_unit(&self, v: &mut VideoIn, unit: AccessUnit, check: Option<(Timestamp, i64)>) {
+        let steady_ns = self.spec.clock.steady_ns();
+        let Some(clock) = self.run_clock.get() else { return };
+        if self.count(&unit, steady_ns) {
+            self.begin(&unit, clock, steady_ns);
+            v.checked_steady_ns = steady_ns;
+        }
+        let mut stepped = false;
+        if steady_ns.saturating_sub(v.checked_steady_ns) >= NS_PER_S {
+            v.checked_steady_ns = steady_ns;
+            if let Some((now, running_ns)) = check {
+                stepped = self.check_clock(clock, now, steady_ns, running_ns);
+            }
+        }
+        let mut unit = unit;
+        if self.pipeline.is_some() {
+            // Only now: the check may have moved it.
+            unit.utc = clock.utc(unit.pts_ns);
+        }
+        self.tap.push(&unit);
+        if let Some(r) = lock(&self.recorder).as_mut() {
+            if stepped {
+                r.split();
+            }
+            r.video(&unit, steady_ns);
+        }
+    }
+
+    fn check_clock(&self, clock: &RunClock, now: Timestamp, steady_ns: i64, running_ns: i64) -> bool {
+        let ClockCheck::Stepped { by_ns } = clock.check(now, steady_ns, running_ns) else {
+            return false;
+        };
+        let seconds = by_ns as f64 / NS_PER_S as f64;
+        self.tell(RunEvent::RunStarted {
+            run: clock.run(),
+            anchor: clock.anchor(),
+            cause: Cause::new(
+                CauseKind::ClockStep,
+                format!("the wall clock stepped by {seconds:.3} s"),
+            ),
+        });
+        true
+    }
+
+    /// Counts a frame; true for the first.
+    fn count(&self, unit: &AccessUnit, steady_ns: i64) -> bool {
+        let mut s = lock(&self.stats);
+        let first = s.frames == 0;
+        s.frames += 1;
+        s.bytes_in += unit.buffer.size() as u64;
+        s.last_frame_steady_ns = Some(steady_ns);
+        if let Some(last) = s.last_keyframe_steady_ns {
+            s.longest_gop_ns = s.longest_gop_ns.max(steady_ns.saturating_sub(last));
+        }
+        if unit.keyframe {
+            s.keyframes += 1;
+            s.last_keyframe_steady_ns = Some(steady_ns);
+        }
+        s.connected = true;
+        first
+    }
+
+    fn begin(&self, unit: &AccessUnit, clock: &Arc<RunClock>, _steady_ns: i64) {
+        // The audio's caps may be there already, without its first packet.
+        let mut tracks = unit.info.tracks.clone();
+        if tracks.audio.is_none() && self.has_audio.load(Ordering::SeqCst) {
+            let caps = lock(&self.pads)
+                .iter()
+                .find(|p| p.name() == "audio")
+                .and_then(gst::prelude::PadExt::current_caps);
+            tracks.audio = caps.and_then(|c| audio::track_of(&c));
+            lock(&self.tracks).1.clone_from(&tracks.audio);
+        }
+        self.tell(RunEvent::Connected { tracks });
+        self.tell(RunEvent::RunStarted {
+            run: clock.run(),
+            anchor: clock.anchor(),
+            cause: self.spec.cause.clone(),
+        });
+        self.tell(RunEvent::FirstFrame);
+        let Some(record) = self.spec.record.clone() else {
+            return;
+        };
+        let weak = self.me.clone();
+        let on_writer: OnNews = Arc::new(move |news| {
+            let Some(me) = weak.upgrade() else { return };
+            match news {
+                WriterNews::Opened(start, path) => me.tell(RunEvent::SegmentOpened { start: *start, path }),
+                WriterNews::Closed(segment) => me.tell(RunEvent::SegmentClosed(*segment)),
+                WriterNews::Failed(cause) => me.end(cause),
+            }
+        });
+        let weak = self.me.clone();
+        let on_news = Box::new(move |news| {
+            let Some(me) = weak.upgrade() else { return };
+            match news {
+                RecordNews::AudioTrouble(cause) => me.tell(RunEvent::AudioTrouble(cause)),
+                RecordNews::Dropped(count, cause) => me.dropped(count, cause),
+                RecordNews::Failed(cause) => me.end(cause),
+            }
+        });
+        let recorder = Recorder::new(
+            self.spec.camera.clone(),
+            record,
+            clock.clone(),
+            self.has_audio.load(Ordering::SeqCst),
+            on_writer,
+            on_news,
+        );
+        // A stop that comes now finds either the recorder or its mark.
+        let mut slot = lock(&self.recorder);
+        if !lock(&self.ending).started {
+            *slot = Some(recorder);
+        }
+    }
+
+    fn dropped(&self, count: u64, cause: Cause) {
+        lock(&self.stats).frames_dropped += count;
+        self.tell(RunEvent::FramesDropped { count, cause });
+    }
+
+    fn on_audio(&self, _pad: &gst::Pad, buffer: gst::Buffer) {
+        let mut a = lock(&self.audio);
+        let Some(pts) = running(&a.segment, buffer.pts().or(buffer.dts())) else {
+            return;
+        };
+        let (pts, dts) = a.retimer.fix(pts, pts, self.arrival_ns());
+        if a.info.is_none() {
+            let Some(caps) = a.caps.clone() else { return };
+            a.info = Some(self.new_info(&caps, UnitTrack::Audio));
+        }
+        let Some(info) = a.info.clone() else { return };
+        lock(&self.stats).bytes_in += buffer.size() as u64;
+        let unit = AccessUnit {
+            keyframe: true,
+            duration: buffer.duration().map(Into::into),
+            utc: self.run_clock.get().map_or(Timestamp::default(), |c| c.utc(pts)),
+            buffer,
+            info,
+            track: UnitTrack::Audio,
+            pts_ns: pts,
+            dts_ns: dts,
+        };
+        if self.run_clock.get().is_some() {
+            self.tap.push(&unit);
+        }
+        self.audio_unit(&mut a, &unit);
+    }
+
+    fn audio_unit(&self, a: &mut AudioIn, unit: &AccessUnit) {
+        if self.spec.record.is_none() || a.refused {
+            return;
+        }
+        if audio::is_file_ready(&unit.info.caps) {
+            self.to_recorder(&unit.info.caps, unit.buffer.clone(), unit.pts_ns);
+            return;
+        }
+        if a.converter.is_none() {
+            let weak = self.me.clone();
+            let mut segment = TimeSegment::new();
+            segment.set_start(OFFSET);
+            let made = Converter::new(
+                &unit.info.caps,
+                &segment,
+                Box::new(move |caps, buffer| {
+                    let pts = buffer
+                        .pts()
+                        .map(|p| p.nseconds() as i64 - OFFSET.nseconds() as i64);
+                    if let (Some(me), Some(pts)) = (weak.upgrade(), pts) {
+                        me.to_recorder(caps, buffer, pts);
+                    }
+                }),
+            );
+            match made {
+                Ok(c) => a.converter = Some(c),
+                Err(e) => {
+                    a.refused = true;
+                    self.tell(RunEvent::AudioTrouble(Cause::new(
+                        CauseKind::Unsupported,
+                        e.to_string(),
+                    )));
+                    return;
+                }
+            }
+        }
+        if let Some(converter) = &a.converter {
+            let mut buffer = unit.buffer.clone();
+            let at = (OFFSET.nseconds() as i64).saturating_add(unit.pts_ns).max(0);
+            let b = buffer.make_mut();
+            b.set_pts(gst::ClockTime::from_nseconds(at as u64));
+            b.set_dts(gst::ClockTime::NONE);
+            if converter.push(buffer).is_err() {
+                a.refused = true;
+                self.tell(RunEvent::AudioTrouble(Cause::new(
+                    CauseKind::BadStream,
+                    "the camera's audio cannot be decoded",
+                )));
+            }
+        }
+    }
+
+    fn to_recorder(&self, caps: &gst::Caps, buffer: gst::Buffer, pts_ns: i64) {
+        if let Some(r) = lock(&self.recorder).as_mut() {
+            let unit = Unit {
+                duration: buffer.duration(),
+                buffer,
+                pts_ns,
+                dts_ns: pts_ns,
+                keyframe: true,
+            };
+            r.audio(caps, unit);
+        }
+    }
+
+    /// Ends the run for `cause`, on the side: the last segment is completed, then `Ended` is told.
+    pub(crate) fn end(&self, cause: Cause) {
+        {
+            let mut e = lock(&self.ending);
+            if e.started {
+                return;
+            }
+            e.started = true;
+        }
+        let Some(me) = self.me.upgrade() else { return };
+        let fallback = cause.clone();
+        let spawned = std::thread::Builder::new()
+            .name("nvr-end".into())
+            .spawn(move || me.complete(cause, END));
+        if spawned.is_err() {
+            self.complete(fallback, Duration::ZERO);
+        }
+    }
+
+    /// The same in this thread. Whether all segments were closed in order before the deadline.
+    pub(crate) fn stop(&self, cause: Cause, deadline: Duration) -> bool {
+        let mut e = lock(&self.ending);
+        if e.started {
+            let (e, _) = self
+                .ended
+                .wait_timeout_while(e, deadline, |e| e.done.is_none())
+                .unwrap_or_else(PoisonError::into_inner);
+            return e.done.unwrap_or(false);
+        }
+        e.started = true;
+        drop(e);
+        self.complete(cause, deadline)
+    }
+
+    fn complete(&self, cause: Cause, deadline: Duration) -> bool {
+        let recorder = lock(&self.recorder).take();
+        let clean = recorder.is_none_or(|r| r.finish(deadline));
+        self.tap.close();
+        self.tell(RunEvent::Ended(cause));
+        lock(&self.ending).done = Some(clean);
+        self.ended.notify_all();
+        clean
+    }
+}

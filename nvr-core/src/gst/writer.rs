@@ -1,0 +1,470 @@
+//! One splitmuxsink in a small pipeline of its own, fed by hand and without ever blocking the caller.
+//!
+//! splitmuxsink passes a group of pictures on only when it is complete, and waits for audio before it does.
+//! So it is shown a made-up time line: each access unit is a group of its own, followed at once by filler
+//! that completes it. In slot `n` (`b = 10 n` nanoseconds) it gets
+//!
+//! | pad | time | decoding time | |
+//! |---|---|---|---|
+//! | video | b | b-5 | the unit, shown as a sync point |
+//! | video | b+1 | b-4 | filler, sync point: the end of the unit's group |
+//! | audio | b | | the audio that is due, then filler |
+//! | video | b+2 | b | filler: completes the filler before the unit |
+//! | audio | b+1 | | filler: audio has passed the unit |
+//! | video | b+3 | b+1 | filler: completes the unit |
+//!
+//! Audio always lags behind the newest video and is always there when it is asked for: nobody waits. True
+//! times ride in `offset` and `offset_end`, true sync points in the absence of `MARKER`; a probe on the
+//! muxer's pads puts both back and takes the filler out.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use gst::prelude::*;
+
+use super::bus::{self, BusNews};
+use super::guard::guarded;
+use super::sink::SegmentSink;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Cause, CauseKind};
+use crate::segment::{ClosedSegment, Container, SegmentFiles, SegmentStart};
+
+/// Added to all running times, so that decoding times before zero can be written (as the timestampers do).
+pub(crate) const OFFSET: gst::ClockTime = gst::ClockTime::from_seconds(1000 * 3600);
+
+/// What a writer tells; from streaming threads, without locks of the writer held.
+#[derive(Debug)]
+pub(crate) enum WriterNews {
+    Opened(Box<SegmentStart>, std::path::PathBuf),
+    Closed(Box<ClosedSegment>),
+    Failed(Cause),
+}
+
+pub(crate) type OnNews = Arc<dyn Fn(WriterNews) + Send + Sync>;
+
+/// A unit on its way into a file; times are running times.
+#[derive(Debug, Clone)]
+pub(crate) struct Unit {
+    pub buffer: gst::Buffer,
+    pub pts_ns: i64,
+    pub dts_ns: i64,
+    pub duration: Option<gst::ClockTime>,
+    pub keyframe: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct WriterSpec {
+    pub container: Container,
+    pub chunk: Duration,
+    pub files: Arc<dyn SegmentFiles>,
+    pub video_caps: gst::Caps,
+    pub audio_caps: Option<gst::Caps>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pipeline: gst::Pipeline,
+    splitmux: gst::Element,
+    video: gst::Pad,
+    audio: Option<gst::Pad>,
+    slot: u64,
+    filler: gst::Memory,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Bytes that were fed and have not reached the muxer.
+    waiting_bytes: AtomicU64,
+    starts: Mutex<VecDeque<SegmentStart>>,
+    fault: Mutex<Option<Cause>>,
+    done: Mutex<Option<bool>>,
+    wake: Condvar,
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn set_done(&self, ok: bool) {
+        lock(&self.done).get_or_insert(ok);
+        self.wake.notify_all();
+    }
+
+    fn fail(&self, cause: Cause, news: &OnNews) {
+        let cause = lock(&self.fault).take().unwrap_or(cause);
+        let mut done = lock(&self.done);
+        if done.is_none() {
+            *done = Some(false);
+            drop(done);
+            news(WriterNews::Failed(cause));
+        }
+        self.wake.notify_all();
+    }
+}
+
+fn make(factory: &str) -> Result<gst::Element> {
+    gst::ElementFactory::make(factory).build().map_err(|e| {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("the GStreamer element {factory} is not there"),
+        )
+        .with_hint("install the GStreamer plugin sets good and bad")
+        .with_source(e)
+    })
+}
+
+fn internal(e: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::Internal, "cannot set up the recording pipeline").with_source(e)
+}
+
+fn muxer(spec: &WriterSpec) -> Result<gst::Element> {
+    match spec.container {
+        Container::Fmp4 => {
+            let mux = make("isofmp4mux")?;
+            let chunk = gst::ClockTime::try_from(spec.chunk).unwrap_or(gst::ClockTime::from_mseconds(500));
+            mux.set_property("fragment-duration", gst::ClockTime::SECOND.max(chunk));
+            mux.set_property("chunk-duration", chunk);
+            mux.set_property("send-force-keyunit", false);
+            mux.set_property_from_str("header-update-mode", "caps");
+            Ok(mux)
+        }
+        Container::Mp4 => make("mp4mux"),
+        Container::Matroska => {
+            let mux = make("matroskamux")?;
+            mux.set_property("offset-to-zero", true);
+            mux.set_property("timecodescale", 100_000i64);
+            Ok(mux)
+        }
+    }
+}
+
+impl Writer {
+    /// A playing writer; its first file is created when its first unit comes.
+    pub(crate) fn new(spec: &WriterSpec, news: OnNews) -> Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let pipeline = gst::Pipeline::new();
+        let splitmux = make("splitmuxsink")?;
+        let mux = muxer(spec)?;
+        let sink = new_sink(&shared, &news);
+        // Both before any pad is requested, or the defaults are taken without a word.
+        splitmux.set_property("muxer", &mux);
+        splitmux.set_property("sink", &sink);
+        splitmux.set_property("max-size-time", 0u64);
+        splitmux.set_property("max-size-bytes", 0u64);
+        if spec.container == Container::Fmp4 {
+            let map = gst::Structure::builder("map")
+                .field("video", "sink_0")
+                .field("audio_0", "sink_1")
+                .build();
+            splitmux.set_property("muxer-pad-map", &map);
+        }
+        connect_location(&splitmux, &sink, &shared, &spec.files, &news);
+        pipeline.add(&splitmux).map_err(internal)?;
+
+        let video = feed_pad(&splitmux, "video")?;
+        let audio = match &spec.audio_caps {
+            Some(_) => Some(feed_pad(&splitmux, "audio_0")?),
+            None => None,
+        };
+        for pad in mux.sink_pads() {
+            if pad.name() == "sink_0" || pad.name() == "video_0" {
+                // Exact times: the default scale is the frame rate's.
+                if pad.has_property("trak-timescale") {
+                    pad.set_property_from_str("trak-timescale", "90000");
+                }
+            }
+            restore_times(&pad, &shared);
+        }
+        if let Some(bin) = splitmux.downcast_ref::<gst::Bin>() {
+            for element in bin.children() {
+                if element.factory().is_some_and(|f| f.name() == "queue") {
+                    // The bound is ours (waiting_bytes); zero would make splitmuxsink set one of its own.
+                    element.set_property("max-size-buffers", u32::MAX);
+                }
+            }
+        }
+        {
+            let (weak, news) = (Arc::downgrade(&shared), news.clone());
+            bus::watch(&pipeline, move |n| {
+                let Some(shared) = weak.upgrade() else { return };
+                match n {
+                    BusNews::Eos => shared.set_done(true),
+                    BusNews::Error(_, text) => shared.fail(Cause::new(CauseKind::Internal, text), &news),
+                }
+            });
+        }
+        pipeline.set_state(gst::State::Playing).map_err(internal)?;
+        start_pad(&video, "video", &spec.video_caps);
+        if let (Some(pad), Some(caps)) = (&audio, &spec.audio_caps) {
+            start_pad(pad, "audio", caps);
+        }
+        Ok(Self {
+            pipeline,
+            splitmux,
+            video,
+            audio,
+            slot: 0,
+            filler: gst::Memory::from_slice([0u8]),
+            shared,
+        })
+    }
+
+    pub(crate) fn has_audio(&self) -> bool {
+        self.audio.is_some()
+    }
+
+    /// Bytes between the caller and the muxer.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.shared.waiting_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Feeds one video unit and the audio that is due. `segment` is given when the unit begins a segment.
+    pub(crate) fn feed(
+        &mut self,
+        unit: &Unit,
+        audio: Vec<Unit>,
+        segment: Option<SegmentStart>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if segment.is_some() && self.slot > 0 && self.audio.is_some() && !audio.is_empty() {
+            // What sounds before the split belongs to the file before it.
+            let (before, due) = audio.into_iter().partition(|a| a.pts_ns < unit.pts_ns);
+            self.slot(None, before)?;
+            return self.feed_slot(unit, due, segment);
+        }
+        self.feed_slot(unit, audio, segment)
+    }
+
+    fn feed_slot(
+        &mut self,
+        unit: &Unit,
+        audio: Vec<Unit>,
+        segment: Option<SegmentStart>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if let Some(start) = segment {
+            lock(&self.shared.starts).push_back(start);
+            if self.slot > 0 {
+                let at = gst::ClockTime::from_nseconds((self.slot + 1) * 10);
+                self.splitmux
+                    .emit_by_name::<()>("split-at-running-time", &[&at.nseconds()]);
+            }
+        }
+        self.slot(Some(unit), audio)
+    }
+
+    fn slot(&mut self, unit: Option<&Unit>, audio: Vec<Unit>) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.slot += 1;
+        let b = OFFSET.nseconds() + self.slot * 10;
+        let lead = match unit {
+            Some(u) => self.disguise(u),
+            None => self.filler(false),
+        };
+        let Some(audio_pad) = self.audio.clone() else {
+            self.video.push(at(lead, b, b))?;
+            return self.video.push(at(self.filler(false), b + 1, b + 1));
+        };
+        self.video.push(at(lead, b, b - 5))?;
+        self.video.push(at(self.filler(false), b + 1, b - 4))?;
+        for a in &audio {
+            audio_pad.push(at(self.disguise(a), b, b))?;
+        }
+        audio_pad.push(at(self.filler(false), b, b))?;
+        self.video.push(at(self.filler(true), b + 2, b))?;
+        audio_pad.push(at(self.filler(false), b + 1, b + 1))?;
+        self.video.push(at(self.filler(true), b + 3, b + 1))
+    }
+
+    fn disguise(&self, unit: &Unit) -> gst::Buffer {
+        let mut buffer = unit.buffer.clone();
+        let size = buffer.size() as u64;
+        {
+            // Copies the description, not the bytes: the memories are shared.
+            let b = buffer.make_mut();
+            b.set_offset((OFFSET.nseconds() as i64).saturating_add(unit.pts_ns) as u64);
+            b.set_offset_end((OFFSET.nseconds() as i64).saturating_add(unit.dts_ns) as u64);
+            b.set_duration(unit.duration);
+            b.unset_flags(gst::BufferFlags::DELTA_UNIT | gst::BufferFlags::MARKER | gst::BufferFlags::GAP);
+            if !unit.keyframe {
+                b.set_flags(gst::BufferFlags::MARKER);
+            }
+        }
+        self.shared.waiting_bytes.fetch_add(size, Ordering::Relaxed);
+        buffer
+    }
+
+    fn filler(&self, delta: bool) -> gst::Buffer {
+        let mut buffer = gst::Buffer::new();
+        if let Some(b) = buffer.get_mut() {
+            // One byte: a group without bytes would not be passed on.
+            b.append_memory(self.filler.clone());
+            if delta {
+                b.set_flags(gst::BufferFlags::DELTA_UNIT);
+            }
+        }
+        buffer
+    }
+
+    /// Feeds what is left of the audio and ends the stream; completion comes with [`wait`](Self::wait).
+    pub(crate) fn end(&mut self, audio: Vec<Unit>) {
+        if self.slot == 0 {
+            self.shared.set_done(true);
+            return;
+        }
+        if !audio.is_empty() {
+            let _ = self.slot(None, audio);
+        }
+        if let Some(pad) = &self.audio {
+            pad.push_event(gst::event::Eos::new());
+        }
+        self.video.push_event(gst::event::Eos::new());
+    }
+
+    /// Waits for the last file to be complete, then takes the pipeline down. Whether it went in order.
+    pub(crate) fn wait(self, timeout: Duration) -> bool {
+        let (done, _) = self
+            .shared
+            .wake
+            .wait_timeout_while(lock(&self.shared.done), timeout, |d| d.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        *done == Some(true)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn weak(&self) -> glib::WeakRef<gst::Pipeline> {
+        self.pipeline.downgrade()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // First the pads: a thread that waits inside the pipeline must not be waited for.
+        let _ = self.video.set_active(false);
+        if let Some(pad) = &self.audio {
+            let _ = pad.set_active(false);
+        }
+        let _ = self.pipeline.set_state(gst::State::Null);
+        if let Some(bus) = self.pipeline.bus() {
+            bus.unset_sync_handler();
+        }
+    }
+}
+
+fn at(mut buffer: gst::Buffer, pts: u64, dts: u64) -> gst::Buffer {
+    let b = buffer.make_mut();
+    b.set_pts(gst::ClockTime::from_nseconds(pts));
+    b.set_dts(gst::ClockTime::from_nseconds(dts));
+    buffer
+}
+
+fn feed_pad(splitmux: &gst::Element, name: &str) -> Result<gst::Pad> {
+    let sink = splitmux
+        .request_pad_simple(name)
+        .ok_or_else(|| Error::new(ErrorKind::Internal, format!("the muxer has no pad for {name}")))?;
+    let pad = gst::Pad::builder(gst::PadDirection::Src).name(name).build();
+    pad.set_active(true).map_err(internal)?;
+    pad.link(&sink).map_err(internal)?;
+    Ok(pad)
+}
+
+fn start_pad(pad: &gst::Pad, id: &str, caps: &gst::Caps) {
+    let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    segment.set_start(OFFSET);
+    pad.push_event(gst::event::StreamStart::new(id));
+    pad.push_event(gst::event::Caps::new(caps));
+    pad.push_event(gst::event::Segment::new(&segment));
+}
+
+/// Puts the truth back on the muxer's pad and takes the filler out.
+fn restore_times(pad: &gst::Pad, shared: &Arc<Shared>) {
+    let weak: Weak<Shared> = Arc::downgrade(shared);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        guarded(
+            "muxer probe",
+            gst::PadProbeReturn::Ok,
+            |_| {},
+            || {
+                let Some(buffer) = info.buffer_mut() else {
+                    return gst::PadProbeReturn::Ok;
+                };
+                if buffer.offset() == gst::ffi::GST_BUFFER_OFFSET_NONE {
+                    // Taken and handled; `Drop` would complain about each one.
+                    info.data = None;
+                    return gst::PadProbeReturn::Handled;
+                }
+                let b = buffer.make_mut();
+                b.set_pts(gst::ClockTime::from_nseconds(b.offset()));
+                b.set_dts(gst::ClockTime::from_nseconds(b.offset_end()));
+                if b.flags().contains(gst::BufferFlags::MARKER) {
+                    b.unset_flags(gst::BufferFlags::MARKER);
+                    b.set_flags(gst::BufferFlags::DELTA_UNIT);
+                }
+                let size = b.size() as u64;
+                if let Some(shared) = weak.upgrade() {
+                    let _ = shared
+                        .waiting_bytes
+                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |w| {
+                            Some(w.saturating_sub(size))
+                        });
+                }
+                gst::PadProbeReturn::Ok
+            },
+        )
+    });
+}
+
+fn new_sink(shared: &Arc<Shared>, news: &OnNews) -> SegmentSink {
+    let closed = news.clone();
+    let weak = Arc::downgrade(shared);
+    SegmentSink::new(
+        Box::new(move |segment| closed(WriterNews::Closed(Box::new(segment)))),
+        Box::new(move |e| {
+            if let Some(shared) = weak.upgrade() {
+                lock(&shared.fault).get_or_insert_with(|| bus::storage_cause(e));
+            }
+        }),
+    )
+}
+
+fn connect_location(
+    splitmux: &gst::Element,
+    sink: &SegmentSink,
+    shared: &Arc<Shared>,
+    files: &Arc<dyn SegmentFiles>,
+    news: &OnNews,
+) {
+    let (shared, sink) = (Arc::downgrade(shared), sink.downgrade());
+    let (files, news) = (files.clone(), news.clone());
+    splitmux.connect("format-location-full", false, move |_| {
+        let name = guarded(
+            "format-location",
+            None,
+            |_| {},
+            || {
+                let (shared, sink) = (shared.upgrade()?, sink.upgrade()?);
+                let start = lock(&shared.starts).pop_front();
+                let Some(start) = start else {
+                    let e = Error::new(ErrorKind::Internal, "a segment begins that nobody asked for");
+                    sink.fail("no segment", &e);
+                    return None;
+                };
+                match files.create(&start) {
+                    Ok(file) => {
+                        let path = file.path().to_owned();
+                        sink.set_next(file);
+                        let name = path.to_string_lossy().into_owned();
+                        news(WriterNews::Opened(Box::new(start), path));
+                        Some(name)
+                    }
+                    Err(e) => {
+                        sink.fail("cannot create the segment", &e);
+                        None
+                    }
+                }
+            },
+        );
+        Some(name.unwrap_or_else(|| "none".to_owned()).to_value())
+    });
+}

@@ -1,0 +1,168 @@
+//! `/metrics`: read off the recorder at each scrape.
+
+use std::fmt;
+
+use nvr_core::archive::ArchiveStats;
+use nvr_core::camera::CameraStatus;
+use nvr_core::event::CameraPhase;
+use nvr_core::health::Health;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::server::AppState;
+
+#[derive(Debug)]
+struct Scrape {
+    cameras: Vec<CameraStatus>,
+    health: Health,
+    stats: Option<ArchiveStats>,
+    now_s: f64,
+    started_s: f64,
+}
+
+/// The metrics as OpenMetrics text.
+pub(crate) async fn render(app: &AppState) -> String {
+    let nvr = &app.nvr;
+    let scrape = Scrape {
+        cameras: nvr.cameras().iter().map(nvr_core::Camera::status).collect(),
+        health: nvr.health(),
+        stats: nvr.stats().await.ok(),
+        now_s: nvr.clock().now().as_secs_f64(),
+        started_s: nvr.started().as_secs_f64(),
+    };
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::new();
+    let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+    text
+}
+
+impl Scrape {
+    fn counters(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: impl Fn(&CameraStatus) -> u64,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for camera in &self.cameras {
+            let labels = [("camera_id", camera.id.as_str())];
+            ConstCounter::new(value(camera)).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn gauges(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: impl Fn(&CameraStatus) -> Option<f64>,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for camera in &self.cameras {
+            if let Some(value) = value(camera) {
+                let labels = [("camera_id", camera.id.as_str())];
+                ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn one(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
+    let gauge = ConstGauge::new(value);
+    gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+fn yes(b: bool) -> f64 {
+    f64::from(u8::from(b))
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let e = &mut encoder;
+        // The text format adds `_total` to the names of counters.
+        self.gauges(e, "camera_stream_connected", "Whether frames arrive", |c| {
+            Some(yes(matches!(
+                c.state.phase,
+                CameraPhase::Recording | CameraPhase::Standby
+            )))
+        })?;
+        self.gauges(e, "camera_recording", "Whether frames go to a file", |c| {
+            Some(yes(c.recording))
+        })?;
+        self.counters(e, "camera_segments_recorded", "Segments completed", |c| {
+            c.counters.segments
+        })?;
+        self.counters(e, "camera_recording_bytes", "Bytes of completed segments", |c| {
+            c.counters.segment_bytes
+        })?;
+        self.counters(e, "camera_received_bytes", "Bytes received", |c| {
+            c.counters.bytes_in
+        })?;
+        self.counters(e, "camera_frames_received", "Video frames received", |c| {
+            c.counters.frames
+        })?;
+        self.counters(
+            e,
+            "camera_frames_dropped",
+            "Video frames received but not recorded",
+            |c| c.counters.frames_dropped,
+        )?;
+        self.counters(
+            e,
+            "camera_pipeline_restarts",
+            "Connections lost or not made",
+            |c| c.counters.restarts,
+        )?;
+        self.gauges(
+            e,
+            "camera_last_frame_age_seconds",
+            "Age of the newest frame",
+            |c| c.last_frame.map(|t| (self.now_s - t.as_secs_f64()).max(0.0)),
+        )?;
+        if let Some(stats) = &self.stats {
+            let mut family = e.encode_descriptor(
+                "camera_stored_bytes",
+                "Bytes of footage on disk",
+                None,
+                MetricType::Gauge,
+            )?;
+            for camera in &stats.cameras {
+                let labels = [("camera_id", camera.camera.as_str())];
+                ConstGauge::new(camera.size_bytes as f64).encode(family.encode_family(&labels)?)?;
+            }
+            one(
+                e,
+                "nvr_disk_total_bytes",
+                "Size of the recordings' file system",
+                stats.disk_total_bytes as f64,
+            )?;
+            one(
+                e,
+                "nvr_disk_available_bytes",
+                "What of it is available",
+                stats.disk_available_bytes as f64,
+            )?;
+        }
+        one(e, "nvr_healthy", "Whether nothing is wrong", yes(self.health.ok))?;
+        one(
+            e,
+            "nvr_ready",
+            "Whether every camera that should be recorded is",
+            yes(self.health.ready),
+        )?;
+        one(
+            e,
+            "nvr_start_time_seconds",
+            "Unix time of the start",
+            self.started_s,
+        )
+    }
+}

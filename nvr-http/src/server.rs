@@ -1,0 +1,227 @@
+//! The router with its limits, and serving it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use nvr_core::Nvr;
+use nvr_core::config::HttpConfig;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::trace::TraceLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::{cameras, footage, media, system};
+use crate::problem::problem;
+
+/// Pictures decoded and sources probed at once.
+const DECODES: usize = 4;
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    pub(crate) nvr: Nvr,
+    pub(crate) decodes: Arc<Semaphore>,
+    pub(crate) requests: Arc<Semaphore>,
+    pub(crate) timeout: Duration,
+    /// Ends the streams that would go on for ever.
+    pub(crate) stop: CancellationToken,
+}
+
+impl AppState {
+    /// For a recorder, with the limits of its configuration.
+    #[must_use]
+    pub fn new(nvr: Nvr, config: &HttpConfig) -> Self {
+        Self {
+            nvr,
+            decodes: Arc::new(Semaphore::new(DECODES)),
+            requests: Arc::new(Semaphore::new(config.max_concurrent)),
+            timeout: config.request_timeout,
+            stop: CancellationToken::new(),
+        }
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "nvr",
+        description = "A network video recorder: cameras, timelines, exports, playlists, pictures. Times are RFC 3339 in UTC; Unix seconds are accepted too. Errors are problem+json (RFC 9457).",
+    ),
+    tags(
+        (name = "cameras", description = "What is recorded, and how it is going"),
+        (name = "footage", description = "What was recorded"),
+        (name = "system", description = "The recorder itself"),
+    )
+)]
+struct Api;
+
+fn api_router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(cameras::list))
+        .routes(routes!(cameras::start_all))
+        .routes(routes!(cameras::stop_all))
+        .routes(routes!(cameras::probe))
+        .routes(routes!(cameras::one))
+        .routes(routes!(cameras::start))
+        .routes(routes!(cameras::stop))
+        .routes(routes!(cameras::restart))
+        .routes(routes!(cameras::split))
+        .routes(routes!(cameras::record))
+        .routes(routes!(footage::timeline))
+        .routes(routes!(footage::timelines))
+        .routes(routes!(footage::days))
+        .routes(routes!(footage::segments))
+        .routes(routes!(footage::protect))
+        .routes(routes!(media::segment))
+        .routes(routes!(media::export))
+        .routes(routes!(media::vod))
+        .routes(routes!(media::media))
+        .routes(routes!(media::snapshot))
+        .routes(routes!(system::events))
+        .routes(routes!(system::storage))
+        .routes(routes!(system::health))
+        .routes(routes!(system::ready))
+        .routes(routes!(system::metrics))
+}
+
+/// The description of the API, as served at `/api/openapi.json`.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    api_router().into_openapi()
+}
+
+/// Everything: API, page, health, metrics. `config` gives the limits.
+pub fn router(state: AppState, config: &HttpConfig) -> Router {
+    let (api, description) = api_router().split_for_parts();
+    let description = serde_json::to_string_pretty(&description).unwrap_or_default();
+    let description = axum::routing::get(move || {
+        let text = description.clone();
+        async move { ([(header::CONTENT_TYPE, "application/json")], text) }
+    });
+    let body = usize::try_from(config.max_body_bytes).unwrap_or(usize::MAX);
+    api.route("/api/openapi.json", description)
+        .merge(crate::page::router())
+        .fallback(|| async {
+            problem(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address".into(), None)
+        })
+        .method_not_allowed_fallback(|| async {
+            problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method".into(), None)
+        })
+        .layer(DefaultBodyLimit::max(body))
+        .layer(middleware::from_fn_with_state(state.clone(), limits))
+        .layer(middleware::from_fn(same_origin))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a fault in the recorder; see its log".into(), None)
+        }))
+        .layer(header_layer("x-content-type-options", "nosniff"))
+        .layer(header_layer("referrer-policy", "no-referrer"))
+        .layer(header_layer("x-frame-options", "DENY"))
+        .layer(header_layer(
+            "content-security-policy",
+            "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'",
+        ))
+        .layer(TraceLayer::new_for_http())
+        .with_state(state)
+}
+
+fn header_layer(name: &'static str, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
+}
+
+/// At most so many requests at once, each answered within the time allowed (its body may take longer).
+async fn limits(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    // Being asked for health must work when everything else is too much.
+    let vital = matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
+    let permit = if vital {
+        None
+    } else {
+        app.requests.clone().try_acquire_owned().ok()
+    };
+    if permit.is_none() && !vital {
+        let mut busy = problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "too many requests at once".into(),
+            None,
+        );
+        busy.headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        return busy;
+    }
+    match tokio::time::timeout(app.timeout, next.run(request)).await {
+        Ok(response) => {
+            // The permit lasts as long as the body is being sent.
+            let (parts, body) = response.into_parts();
+            let body = futures_util::StreamExt::map(body.into_data_stream(), move |piece| {
+                let _held = &permit;
+                piece
+            });
+            Response::from_parts(parts, axum::body::Body::from_stream(body))
+        }
+        Err(_) => problem(
+            StatusCode::GATEWAY_TIMEOUT,
+            "timeout",
+            "the answer took too long".into(),
+            None,
+        ),
+    }
+}
+
+/// A page of another site must not give orders to a recorder that its visitor can reach: browsers say where
+/// a request comes from, others are no browsers.
+async fn same_origin(request: Request, next: Next) -> Response {
+    let safe = request.method().is_safe();
+    let headers = request.headers();
+    let site = headers.get("sec-fetch-site").and_then(|v| v.to_str().ok());
+    let foreign_site = matches!(site, Some("cross-site" | "same-site"));
+    let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
+    let foreign_origin = headers
+        .get(header::ORIGIN)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|origin| origin.split_once("://").map(|(_, rest)| rest) != host);
+    if !safe && (foreign_site || foreign_origin) {
+        return problem(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "a request from another site".into(),
+            None,
+        )
+        .into_response();
+    }
+    next.run(request).await
+}
+
+/// Serves until `stop` is cancelled; downloads that run then have `grace` to end.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    nvr: Nvr,
+    config: &HttpConfig,
+    stop: CancellationToken,
+    grace: Duration,
+) -> std::io::Result<()> {
+    let mut state = AppState::new(nvr, config);
+    state.stop = stop.clone();
+    let app = router(state, config);
+    let graceful = stop.clone();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move { graceful.cancelled().await });
+    tokio::select! {
+        result = server => result,
+        () = async {
+            stop.cancelled().await;
+            tokio::time::sleep(grace).await;
+        } => Ok(()),
+    }
+}
