@@ -26,7 +26,14 @@ Times are RFC 3339 (2026-05-04T03:02:01Z), Unix seconds, local times in the conf
 #[derive(Args, Debug, Clone)]
 pub struct Global {
     /// Configuration file.
-    #[arg(short, long, global = true, env = "NVR_CONFIG", value_name = "FILE", default_value = "nvr.toml")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "NVR_CONFIG",
+        value_name = "FILE",
+        default_value = "nvr.toml"
+    )]
     pub config: PathBuf,
     /// Print results as JSON.
     #[arg(long, global = true)]
@@ -63,6 +70,7 @@ pub enum Command {
     /// Write a picture of a recorded moment.
     Snapshot(commands::snapshot::SnapshotArgs),
     /// Compare the index with the files, and mend it.
+    #[cfg(any())]
     Check(commands::check::CheckArgs),
     /// Show how much is recorded and how full the disk is.
     Stats,

@@ -91,8 +91,11 @@ pub fn span_ns(text: &str) -> Option<i64> {
 /// `InvalidArgument` when it is none.
 pub fn length(text: &str) -> Result<i64> {
     span_ns(text).ok_or_else(|| {
-        Error::new(ErrorKind::InvalidArgument, format!("{text:?} is not a length of time"))
-            .with_hint("write 90s, 15m, 1h30m or 2d")
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{text:?} is not a length of time"),
+        )
+        .with_hint("write 90s, 15m, 1h30m or 2d")
     })
 }
 
@@ -102,9 +105,12 @@ pub fn length(text: &str) -> Result<i64> {
 /// `InvalidArgument` when it is not known.
 pub fn zone_of(name: &str) -> Result<TimeZone> {
     TimeZone::get(name).map_err(|e| {
-        Error::new(ErrorKind::InvalidArgument, format!("{name:?} is not a known time zone"))
-            .with_hint("write UTC or an IANA name such as Europe/Berlin")
-            .with_source(e)
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{name:?} is not a known time zone"),
+        )
+        .with_hint("write UTC or an IANA name such as Europe/Berlin")
+        .with_source(e)
     })
 }
 

@@ -1,7 +1,9 @@
 //! `nvr check`: compares the index with the files, and mends it.
 
 use clap::Args;
-use nvr_core::check::{self, CheckOptions, CheckReport, Problem, Progress, RebuildOptions, RebuildReport, Repair};
+use nvr_core::check::{
+    self, CheckOptions, CheckReport, Problem, Progress, RebuildOptions, RebuildReport, Repair,
+};
 use nvr_core::clock::SystemClock;
 use nvr_core::config::Config;
 use nvr_core::error::{Error, ErrorKind};
@@ -32,12 +34,20 @@ pub async fn run(global: &Global, args: &CheckArgs, output: Output) -> Result<()
     if args.rebuild {
         let report = blocking(move || rebuild(&config, output)).await?;
         output.result(&report, || rebuilt(&report))?;
-        return if report.problems.is_empty() { Ok(()) } else { Err(Failure::Told(ErrorKind::Corrupt)) };
+        return if report.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Told(ErrorKind::Corrupt))
+        };
     }
     let (repair, hash) = (args.repair, args.hash);
     let report = blocking(move || compare(&config, repair, hash, output)).await?;
     output.result(&report, || compared(&report, repair))?;
-    if report.is_clean() { Ok(()) } else { Err(Failure::Told(ErrorKind::Corrupt)) }
+    if report.is_clean() {
+        Ok(())
+    } else {
+        Err(Failure::Told(ErrorKind::Corrupt))
+    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -48,23 +58,39 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn compare(config: &Config, repair: bool, hash: bool, output: Output) -> nvr_core::Result<CheckReport> {
-    let mode = if repair { OpenMode::ReadWrite } else { OpenMode::ReadOnly };
+    let mode = if repair {
+        OpenMode::ReadWrite
+    } else {
+        OpenMode::ReadOnly
+    };
     // The root first: it says who else is using it, and that it is ours at all.
     let root = open_root(config, repair)?;
     let store = Store::open(&config.recorder.database, mode)?;
-    let options = CheckOptions { repair, hash, ..CheckOptions::default() };
-    with_bar(output, "check", |progress| check::check(&store, &root, &options, progress))
+    let options = CheckOptions {
+        repair,
+        hash,
+        ..CheckOptions::default()
+    };
+    with_bar(output, "check", |progress| {
+        check::check(&store, &root, &options, progress)
+    })
 }
 
 fn rebuild(config: &Config, output: Output) -> nvr_core::Result<RebuildReport> {
     let root = open_root(config, true)?;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let options = RebuildOptions { threads };
-    with_bar(output, "rebuild", |progress| check::rebuild(&root, &config.recorder.database, options, progress))
+    with_bar(output, "rebuild", |progress| {
+        check::rebuild(&root, &config.recorder.database, options, progress)
+    })
 }
 
 fn open_root(config: &Config, exclusive: bool) -> nvr_core::Result<Root> {
-    let options = RootOptions { create: Create::Never, expected: None, exclusive };
+    let options = RootOptions {
+        create: Create::Never,
+        expected: None,
+        exclusive,
+    };
     Root::open(&config.recorder.root, options, SystemClock::shared())
 }
 
@@ -83,7 +109,12 @@ fn with_bar<T>(output: Output, what: &'static str, work: impl FnOnce(&mut dyn Fn
 fn compared(report: &CheckReport, repair: bool) -> String {
     let mut out = problems(&report.problems);
     let total: u64 = report.counts.values().sum();
-    out += &format!("{} files, {}, {} in the index", report.files, output::bytes(report.size_bytes), report.rows);
+    out += &format!(
+        "{} files, {}, {} in the index",
+        report.files,
+        output::bytes(report.size_bytes),
+        report.rows
+    );
     if report.hashed > 0 {
         out += &format!(", {} hashes compared", report.hashed);
     }
@@ -92,7 +123,9 @@ fn compared(report: &CheckReport, repair: bool) -> String {
     }
     match (total, report.mended) {
         (0, _) => out += "\nall is well",
-        (n, 0) if !repair => out += &format!("\n{n} problem(s); `nvr check --repair` mends what can be mended"),
+        (n, 0) if !repair => {
+            out += &format!("\n{n} problem(s); `nvr check --repair` mends what can be mended")
+        }
         (n, mended) => out += &format!("\n{n} problem(s), {mended} mended"),
     }
     out

@@ -47,14 +47,22 @@ pub async fn run(global: &Global, args: &DemoArgs, output: Output) -> Result<(),
             file.display()
         ))?;
     }
-    run::record(config, Some(listener), args.seconds.map(Duration::from_secs), output).await
+    run::record(
+        config,
+        Some(listener),
+        args.seconds.map(Duration::from_secs),
+        output,
+    )
+    .await
 }
 
 async fn listen(wanted: Option<SocketAddr>) -> Result<TcpListener, Failure> {
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let first = wanted.unwrap_or_else(|| local(DEFAULT_PORT));
     let result = match TcpListener::bind(first).await {
-        Err(e) if wanted.is_none() && e.kind() == std::io::ErrorKind::AddrInUse => TcpListener::bind(local(0)).await,
+        Err(e) if wanted.is_none() && e.kind() == std::io::ErrorKind::AddrInUse => {
+            TcpListener::bind(local(0)).await
+        }
         other => other,
     };
     result.map_err(|e| {
@@ -63,7 +71,9 @@ async fn listen(wanted: Option<SocketAddr>) -> Result<TcpListener, Failure> {
         } else {
             ErrorKind::InvalidArgument
         };
-        Error::new(kind, format!("cannot listen on {first}: {e}")).with_hint("name another with --listen").into()
+        Error::new(kind, format!("cannot listen on {first}: {e}"))
+            .with_hint("name another with --listen")
+            .into()
     })
 }
 
@@ -75,7 +85,9 @@ fn write_config(file: &Path, address: SocketAddr) -> Result<(), Failure> {
         Ok(old) if old.lines().next() != Some(mark) => {
             let message = format!("{} is there and is not the demo's", file.display());
             let hint = "name another folder with --dir, or start it with `nvr run`";
-            return Err(Error::new(ErrorKind::AlreadyExists, message).with_hint(hint).into());
+            return Err(Error::new(ErrorKind::AlreadyExists, message)
+                .with_hint(hint)
+                .into());
         }
         Ok(_) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}

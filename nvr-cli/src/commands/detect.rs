@@ -50,13 +50,26 @@ pub async fn find(network: Option<Duration>, codecs: bool, output: Output) -> Fo
     let clock = SystemClock::shared();
     let on_network = async {
         match network {
-            Some(wait) => discover(&clock, &DiscoverOptions { wait, ..DiscoverOptions::default() }).await,
+            Some(wait) => {
+                discover(
+                    &clock,
+                    &DiscoverOptions {
+                        wait,
+                        ..DiscoverOptions::default()
+                    },
+                )
+                .await
+            }
             None => Ok(Vec::new()),
         }
     };
     let on_machine = async {
         let devices = nvr_core::detect::devices().await;
-        let codecs = if codecs { nvr_core::detect::codecs().await } else { Ok(Vec::new()) };
+        let codecs = if codecs {
+            nvr_core::detect::codecs().await
+        } else {
+            Ok(Vec::new())
+        };
         (devices, codecs)
     };
     let (network, (devices, codecs)) = tokio::join!(on_network, on_machine);
@@ -85,7 +98,12 @@ fn text(found: &Found, args: &DetectArgs) -> String {
     if !args.no_codecs {
         parts.push(codecs(&found.codecs));
     }
-    parts.extend(found.problems.iter().map(|problem| format!("could not look: {problem}")));
+    parts.extend(
+        found
+            .problems
+            .iter()
+            .map(|problem| format!("could not look: {problem}")),
+    );
     parts.join("\n\n")
 }
 
@@ -106,7 +124,10 @@ fn devices(devices: &[DeviceReport]) -> String {
                 .sizes
                 .iter()
                 .map(|s| {
-                    let fps = s.frame_rates.first().map_or_else(String::new, |r| format!("@{r:.0}"));
+                    let fps = s
+                        .frame_rates
+                        .first()
+                        .map_or_else(String::new, |r| format!("@{r:.0}"));
                     format!("{}x{}{fps}", s.width, s.height)
                 })
                 .collect();
@@ -122,14 +143,20 @@ fn network(found: &[Discovered]) -> String {
     }
     let rows = found.iter().map(|d| {
         let text = |t: &Option<String>| t.clone().unwrap_or_default();
-        vec![d.from.to_string(), text(&d.name), text(&d.hardware), d.addresses.join(" ")]
+        vec![
+            d.from.to_string(),
+            text(&d.name),
+            text(&d.hardware),
+            d.addresses.join(" "),
+        ]
     });
     let table = output::table(&["ADDRESS", "NAME", "MODEL", "SERVICE"], &[], rows);
     format!("Cameras on the network (ONVIF)\n{table}")
 }
 
 fn codecs(found: &[CodecReport]) -> String {
-    let rows = found.iter().map(|c| {
+    let is_there = |c: &&CodecReport| c.outcome != Outcome::Absent;
+    let rows = found.iter().filter(is_there).map(|c| {
         let kind = match c.kind {
             CodecKind::Encoder => "encoder",
             CodecKind::Decoder => "decoder",
@@ -140,8 +167,23 @@ fn codecs(found: &[CodecReport]) -> String {
             Outcome::Broken { reason } => format!("broken: {reason}"),
         };
         let place = if c.hardware { "hardware" } else { "software" };
-        vec![c.name.clone(), kind.into(), c.codec.to_string(), place.into(), outcome]
+        vec![
+            c.name.clone(),
+            kind.into(),
+            c.codec.to_string(),
+            place.into(),
+            outcome,
+        ]
     });
     let table = output::table(&["ELEMENT", "KIND", "CODEC", "", "TRIED"], &[], rows);
-    format!("Encoders and decoders\n{table}")
+    let absent: Vec<&str> = found
+        .iter()
+        .filter(|c| !is_there(c))
+        .map(|c| c.name.as_str())
+        .collect();
+    let absent = match absent.as_slice() {
+        [] => String::new(),
+        names => format!("\nnot there: {}", names.join(", ")),
+    };
+    format!("Encoders and decoders\n{table}{absent}")
 }

@@ -51,7 +51,10 @@ pub async fn run(global: &Global, args: &ProbeArgs, output: Output) -> Result<()
     let result = nvr_core::detect::probe(source.clone(), options).await;
     spinner.finish_and_clear();
     let report = result?;
-    let shown = Report { source: source.to_string(), report: &report };
+    let shown = Report {
+        source: source.to_string(),
+        report: &report,
+    };
     output.result(&shown, || text(&shown))
 }
 
@@ -81,8 +84,18 @@ fn text(shown: &Report<'_>) -> String {
     let mut rows = vec![("source", shown.source.clone())];
     let profile = [report.profile.as_deref(), report.level.as_deref()];
     let profile: String = profile.iter().flatten().map(|p| format!(" {p}")).collect();
-    rows.push(("video", format!("{}{profile}, {}x{}", video.codec, video.width, video.height)));
-    rows.push(("rate", format!("{} declared, {} measured", rate(video.frame_rate), rate(report.measured_frame_rate))));
+    rows.push((
+        "video",
+        format!("{}{profile}, {}x{}", video.codec, video.width, video.height),
+    ));
+    rows.push((
+        "rate",
+        format!(
+            "{} declared, {} measured",
+            rate(video.frame_rate),
+            rate(report.measured_frame_rate)
+        ),
+    ));
     if let Some(gop) = report.gop_frames {
         rows.push(("keyframes", format!("every {gop} frames")));
     }
@@ -93,10 +106,20 @@ fn text(shown: &Report<'_>) -> String {
         "audio",
         report.tracks.audio.as_ref().map_or_else(
             || "none".into(),
-            |a| format!("{:?}, {} Hz, {} channel(s)", a.codec, a.sample_rate, a.channels),
+            |a| {
+                let codec = serde_json::to_value(a.codec).unwrap_or_default();
+                let codec = codec.as_str().unwrap_or("?");
+                format!("{codec}, {} Hz, {} channel(s)", a.sample_rate, a.channels)
+            },
         ),
     ));
-    rows.push(("first frame", format!("after {:.0} ms", report.first_frame_ns as f64 / 1e6)));
-    let lines: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<12} {value}")).collect();
+    rows.push((
+        "first frame",
+        format!("after {:.0} ms", report.first_frame_ns as f64 / 1e6),
+    ));
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|(name, value)| format!("{name:<12} {value}"))
+        .collect();
     lines.join("\n")
 }

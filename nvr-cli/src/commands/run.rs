@@ -55,12 +55,15 @@ pub async fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
     let address = config.http.listen;
     let listener = TcpListener::bind(address).await.map_err(|e| {
         let (kind, hint) = match e.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                (ErrorKind::Conflict, "another program listens there: change `http.listen`, or stop it")
-            }
+            std::io::ErrorKind::AddrInUse => (
+                ErrorKind::Conflict,
+                "another program listens there: change `http.listen`, or stop it",
+            ),
             _ => (ErrorKind::InvalidArgument, "change `http.listen`"),
         };
-        Error::new(kind, format!("cannot listen on {address}: {e}")).with_hint(hint).with_source(e)
+        Error::new(kind, format!("cannot listen on {address}: {e}"))
+            .with_hint(hint)
+            .with_source(e)
     })?;
     Ok(Some(listener))
 }
@@ -120,13 +123,19 @@ pub async fn record(
     }
     let names: Vec<&str> = report.cut.iter().map(nvr_core::CameraId::as_str).collect();
     let message = format!("not stopped in order within {deadline:?}: {}", names.join(", "));
-    Err(Error::new(ErrorKind::Timeout, message).with_hint("the next start mends their last segments").into())
+    Err(Error::new(ErrorKind::Timeout, message)
+        .with_hint("the next start mends their last segments")
+        .into())
 }
 
 fn announce(nvr: &Nvr, address: Option<std::net::SocketAddr>, output: Output) -> Result<(), Failure> {
     let url = address.map(|a| format!("http://{a}/"));
     let cameras = nvr.cameras().len();
-    let started = Started { event: "started", url: url.as_deref(), cameras };
+    let started = Started {
+        event: "started",
+        url: url.as_deref(),
+        cameras,
+    };
     output.result(&started, || {
         let s = if cameras == 1 { "" } else { "s" };
         match &url {
@@ -156,7 +165,10 @@ async fn reload(nvr: &Nvr, path: Option<&std::path::Path>) {
     match nvr.reload(config).await {
         Ok(diff) => {
             let names = |ids: &[nvr_core::CameraId]| {
-                ids.iter().map(nvr_core::CameraId::as_str).collect::<Vec<_>>().join(", ")
+                ids.iter()
+                    .map(nvr_core::CameraId::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ")
             };
             tracing::info!(
                 added = names(&diff.added),
