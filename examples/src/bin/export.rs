@@ -18,6 +18,7 @@ async fn main() -> anyhow::Result<()> {
         .export(ExportRequest::new(camera, range, ExportFormat::Mp4))
         .await?;
     println!("{file}: {} bytes", clip.len());
-    tokio::task::spawn_blocking(move || clip.write_to(&mut std::fs::File::create(file)?, |_| true)).await??;
+    let mut out = std::fs::File::create(file)?;
+    tokio::task::spawn_blocking(move || clip.write_to(&mut out, |_| true)).await??;
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::{Archive, Footage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::snapshot::{EncodedFrame, PictureGroup};
 use crate::ids::CameraId;
+use crate::media::boxes::find;
 use crate::media::init::{CodecConfig, InitSegment, InitTrack};
 use crate::media::{FragmentIndex, MovieFragment};
 use crate::time::{NS_PER_S, Timestamp};
@@ -152,7 +153,10 @@ fn samples(
     out: &mut Vec<(EncodedFrame, i64)>,
 ) -> Result<()> {
     let corrupt = || Error::new(ErrorKind::Corrupt, "a fragment does not fit its samples");
-    let moof = MovieFragment::parse(bytes, init)?;
+    // A chunk may begin with `styp`; data offsets count from the `moof`.
+    let moof_at = find(bytes, b"moof")?.ok_or_else(corrupt)?.offset;
+    let bytes = bytes.slice(moof_at..);
+    let moof = MovieFragment::parse(&bytes, init)?;
     let Some(fragment) = moof.track(track.id) else {
         return Ok(());
     };

@@ -43,7 +43,7 @@ const MOST_PIXELS: u64 = 7680 * 4320;
 /// # Errors
 /// As [`jpeg`].
 pub fn jpeg_of(unit: &AccessUnit, width: Option<u32>) -> Result<Vec<u8>> {
-    let video = unit.tracks().video;
+    let video = &unit.tracks().video;
     let codec_data = unit
         .codec_data()
         .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the stream has no parameter sets yet"))?;
