@@ -70,7 +70,6 @@ pub enum Command {
     /// Write a picture of a recorded moment.
     Snapshot(commands::snapshot::SnapshotArgs),
     /// Compare the index with the files, and mend it.
-    #[cfg(any())]
     Check(commands::check::CheckArgs),
     /// Show how much is recorded and how full the disk is.
     Stats,

@@ -101,6 +101,11 @@ fn every_question_is_answered_with_and_without_a_recorder() {
     let dir = tempfile::tempdir().unwrap();
     let mut recorder = Recorder::demo(dir.path());
     recorder.recorded();
+    let live = recorder.ask(&["stats"]).json();
+    assert!(
+        live["cameras"][0]["duration_ns"].as_i64() > Some(1_000_000_000),
+        "the growing segment counts: {live:#}"
+    );
 
     let status = recorder.ask(&["status"]).json();
     assert_eq!(status["running"], true, "{status:#}");

@@ -1,7 +1,6 @@
 //! One file per subcommand.
 
 pub mod cameras;
-#[cfg(any())]
 pub mod check;
 pub mod completions;
 pub mod demo;
@@ -42,7 +41,6 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Segments(args) => block_on(segments::run(&global, &args, *output)),
         Command::Export(args) => block_on(export::run(&global, &args, *output)),
         Command::Snapshot(args) => block_on(snapshot::run(&global, &args, *output)),
-        #[cfg(any())]
         Command::Check(args) => block_on(check::run(&global, &args, *output)),
         Command::Stats => block_on(stats::run(&global, *output)),
     }
