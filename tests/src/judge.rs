@@ -97,6 +97,30 @@ pub fn decode_all(file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The field `pic_order_cnt_lsb` of each slice of an H.264 file, in decoding order.
+///
+/// # Errors
+/// When ffmpeg fails.
+pub fn picture_order_counts(file: &Path) -> anyhow::Result<Vec<i64>> {
+    let out = run(Command::new("ffmpeg").args(["-nostdin", "-i"]).arg(file).args([
+        "-map",
+        "0:v:0",
+        "-c",
+        "copy",
+        "-bsf:v",
+        "trace_headers",
+        "-f",
+        "null",
+        "-",
+    ]))?;
+    let trace = String::from_utf8_lossy(&out.stderr);
+    Ok(trace
+        .lines()
+        .filter(|l| l.contains(" pic_order_cnt_lsb "))
+        .filter_map(|l| l.rsplit(' ').next()?.parse().ok())
+        .collect())
+}
+
 /// The marks of one decoded frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marks {

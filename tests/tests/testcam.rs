@@ -417,6 +417,41 @@ fn lost_frames_are_missing_from_the_recording() {
 }
 
 #[test]
+fn picture_order_counts_jump_and_the_stream_still_decodes() {
+    let dir = tempfile::tempdir().unwrap();
+    let cam = cam(TestCamOptions {
+        bframes: 2,
+        gop: 1000,
+        ..Default::default()
+    });
+    let file = dir.path().join("poc.h264");
+    std::thread::scope(|scope| {
+        let recording = scope.spawn(|| judge::record(&cam.url(), 3.0, &file).unwrap());
+        until_true("some frames", LIMIT, || cam.frames_sent() > 40).unwrap();
+        cam.jump_picture_order(20);
+        recording.join().unwrap();
+    });
+    let counts = judge::picture_order_counts(&file).unwrap();
+    let range = 64;
+    // In decoding order a P-frame is 8 past the B-frame before it.
+    let steps: Vec<i64> = counts
+        .windows(2)
+        .map(|c| (c[1] - c[0]).rem_euclid(range))
+        .collect();
+    assert_eq!(
+        steps.iter().filter(|s| **s == 28).count(),
+        1,
+        "8 to the next P-frame and 20 more: {counts:?}"
+    );
+    let numbers = judge::frame_numbers(&file).unwrap();
+    assert_eq!(numbers.len(), counts.len());
+    assert_eq!(
+        judge::missing(&numbers[..numbers.len() - 2]).unwrap(),
+        Vec::<u32>::new()
+    );
+}
+
+#[test]
 fn declared_audio_may_never_come() {
     let cam = cam(TestCamOptions {
         audio: Audio::Aac,
@@ -485,6 +520,39 @@ fn a_second_viewer_starts_with_a_keyframe_in_a_long_gop() {
     let file = recorded(&cam, 1.0, dir.path());
     assert!(judge::packets(&file, "v:0").unwrap()[0].key);
     judge::decode_all(&file).unwrap();
+}
+
+#[test]
+fn many_lives_and_many_cameras_do_not_interfere() {
+    let cams: Vec<TestCam> = (0..3)
+        .map(|i| {
+            cam(TestCamOptions {
+                width: 320 + 8 * i,
+                height: 240,
+                ..Default::default()
+            })
+        })
+        .collect();
+    let taps: Vec<Tap> = cams.iter().map(|c| Tap::open(&c.url()).unwrap()).collect();
+    let mut restless = cam(TestCamOptions {
+        audio: Audio::Pcmu,
+        width: 320,
+        height: 240,
+        ..Default::default()
+    });
+    for _ in 0..8 {
+        let tap = Tap::open(&restless.url()).unwrap();
+        until_true("a frame", LIMIT, || !tap.frames(0).is_empty()).unwrap();
+        restless.die();
+        until_true("the end of the connection", LIMIT, || tap.is_closed()).unwrap();
+        restless.come_back().unwrap();
+    }
+    assert_eq!(restless.connections(), 8);
+    for (cam, tap) in cams.iter().zip(&taps) {
+        let frames = tap.frames(0).len();
+        until_true("the others' frames", LIMIT, || tap.frames(0).len() > frames + 10).unwrap();
+        assert_eq!(cam.connections(), 1);
+    }
 }
 
 #[test]

@@ -279,7 +279,7 @@ impl Candidate {
     /// Sets the encoder up from the caps that reach it and asks for keyframes by time.
     fn follow(&self, sink: &gst::Pad) {
         let this = *self;
-        sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
+        super::sources::on_pad(sink, gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
             if let Some(event) = info.event()
                 && let gst::EventView::Caps(caps) = event.view()
                 && let Ok(video) = gst_video::VideoInfo::from_caps(caps.caps())
@@ -302,7 +302,7 @@ impl Candidate {
         });
         const KEY_NS: u64 = 2_000_000_000;
         let next = AtomicU64::new(0);
-        sink.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        super::sources::on_pad(sink, gst::PadProbeType::BUFFER, move |pad, info| {
             if let Some(pts) = info.buffer().and_then(|b| b.pts()) {
                 let due = next.load(Ordering::Relaxed);
                 if pts.nseconds() >= due {
@@ -446,7 +446,7 @@ fn run_trial(limit: gst::ClockTime, make: impl FnOnce() -> Result<Vec<gst::Eleme
     let frames = Arc::new(AtomicU64::new(0));
     if let Some(pad) = chain.last().and_then(|e| e.static_pad("src")) {
         let frames = Arc::clone(&frames);
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        super::sources::on_pad(&pad, gst::PadProbeType::BUFFER, move |_, _| {
             frames.fetch_add(1, Ordering::Relaxed);
             gst::PadProbeReturn::Ok
         });

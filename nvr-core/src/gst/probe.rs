@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
+use super::audio::track_of as audio_track;
 use super::source_bin::OnTracks;
 use super::sources;
 use super::sources::cause::cause_of;
-use super::sources::describe::{audio_track, video_track};
+use super::sources::describe::video_track;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
@@ -229,7 +230,7 @@ fn watch(pad: &gst::Pad, video: bool, tell: mpsc::SyncSender<Told>) {
     if !video {
         return;
     }
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+    sources::on_pad(pad, gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(b) = info.buffer() {
             let _ = tell.try_send(Told::Frame {
                 pts_ns: b.pts().and_then(|t| i64::try_from(t.nseconds()).ok()),

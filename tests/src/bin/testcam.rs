@@ -76,6 +76,7 @@ Commands on standard input, one a line:
   jump SECONDS           move all RTP timestamps, may be negative
   repeat N               the next N frames repeat the timestamp before them
   backward N MS          the next N frames carry timestamps MS too low
+  poc N                  picture order counts are N off up to the next keyframe (needs B-frames)
   lose N                 lose the next N encoded frames
   stall-audio, resume-audio
   auth none|KIND:USER:PASSWORD   what new connections need
@@ -154,6 +155,7 @@ fn command(cam: &mut TestCam, words: &[&str]) -> anyhow::Result<()> {
         }
         ["repeat", n] => cam.repeat_timestamps(n.parse()?),
         ["backward", n, ms] => cam.backward_timestamps(n.parse()?, Duration::from_millis(ms.parse()?)),
+        ["poc", by] => cam.jump_picture_order(by.parse()?),
         ["lose", n] => cam.lose_frames(n.parse()?),
         ["stall-audio"] => cam.stall_audio(),
         ["resume-audio"] => cam.resume_audio(),

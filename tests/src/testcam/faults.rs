@@ -1,6 +1,6 @@
 //! What the holder of a camera tells its pipelines to do wrong, shared with their streaming threads.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ pub(crate) struct Faults {
     /// Video frames yet to be sent with a timestamp `backward_ns` too low.
     pub backward: AtomicU32,
     pub backward_ns: AtomicI64,
+
+    /// Yet to be added to the picture order counts up to the next keyframe.
+    pub poc_shift: AtomicI32,
 
     /// Raw video frames given a number.
     pub drawn: AtomicU64,

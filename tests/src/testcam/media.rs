@@ -10,6 +10,7 @@ use nvr_core::clock::SharedClock;
 
 use super::faults::Faults;
 use super::options::{Audio, Codec, Picture, TestCamOptions};
+use super::poc::PocShifter;
 use super::rtp::Rewriter;
 use crate::picture;
 
@@ -230,7 +231,8 @@ fn video_probe(pay: &gst::Element, mount: &Arc<Mount>, prepared: &Arc<AtomicBool
     let Some(pad) = pay.static_pad("sink") else { return };
     let faults = Arc::clone(&mount.faults);
     let prepared = Arc::clone(prepared);
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+    let shifter = Mutex::new(PocShifter::new(Arc::clone(&faults)));
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         if prepared.load(Ordering::SeqCst)
             && (faults.frozen.load(Ordering::SeqCst) || Faults::take(&faults.lose_frames))
         {
@@ -238,8 +240,34 @@ fn video_probe(pay: &gst::Element, mount: &Arc<Mount>, prepared: &Arc<AtomicBool
             return gst::PadProbeReturn::Handled;
         }
         faults.frames.fetch_add(1, Ordering::SeqCst);
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data {
+            let mut shifter = shifter.lock().unwrap_or_else(PoisonError::into_inner);
+            if !shifter.idle() {
+                shift_poc(&mut shifter, pad, buffer);
+            }
+        }
         gst::PadProbeReturn::Ok
     });
+}
+
+fn shift_poc(shifter: &mut PocShifter, pad: &gst::Pad, buffer: &mut gst::Buffer) {
+    let caps = pad.current_caps();
+    let data = caps
+        .as_ref()
+        .and_then(|c| c.structure(0)?.get::<gst::Buffer>("codec_data").ok());
+    if let Some(map) = data.as_ref().and_then(|d| d.map_readable().ok()) {
+        shifter.codec_data(&map);
+    }
+    let Some(patched) = buffer.map_readable().ok().and_then(|map| shifter.patch(&map)) else {
+        return;
+    };
+    let mut new = gst::Buffer::from_mut_slice(patched);
+    let what = gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS | gst::BufferCopyFlags::META;
+    if let Some(made) = new.get_mut()
+        && buffer.copy_into(made, what, ..).is_ok()
+    {
+        *buffer = new;
+    }
 }
 
 fn audio_probe(pay: &gst::Element, mount: &Arc<Mount>, prepared: &Arc<AtomicBool>, o: &TestCamOptions) {

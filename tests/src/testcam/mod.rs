@@ -7,6 +7,7 @@
 mod faults;
 mod media;
 mod options;
+mod poc;
 mod rtp;
 mod server;
 
@@ -231,6 +232,13 @@ impl TestCam {
     /// The next `frames` encoded video frames are lost inside the camera: numbers and picture order counts jump.
     pub fn lose_frames(&self, frames: u32) {
         self.faults.lose_frames.store(frames, Ordering::SeqCst);
+    }
+
+    /// From the next P-frame up to the next keyframe, picture order counts are this much off (two for each frame; the
+    /// field holds few bits, so that more than some 15 frames look like a step back). Does nothing without B-frames
+    /// and in H.265.
+    pub fn jump_picture_order(&self, by: i32) {
+        self.faults.poc_shift.fetch_add(by, Ordering::SeqCst);
     }
 
     /// The next frame is a keyframe.

@@ -8,7 +8,7 @@ use gst::prelude::*;
 
 use super::cause::SourceError;
 use super::tracks::{Gate, Kind, audio_chain, discard, video_chain};
-use super::{link_into, make};
+use super::{link_into, make, on_pad};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::source_bin::OnTracks;
 use crate::track::VideoCodec;
@@ -30,11 +30,15 @@ pub(super) fn build(path: &Path, on_tracks: OnTracks) -> Result<gst::Bin> {
     let timeline = Arc::new(Timeline::default());
     let at_pads = Arc::clone(&gate);
     demux.connect_pad_added(move |_, pad| {
-        if let Err(e) = pad_added(&at_pads, &timeline, pad) {
-            at_pads.fail(SourceError::Unsupported, &e.to_string());
-        }
+        at_pads.guarded("pad-added", (), || {
+            if let Err(e) = pad_added(&at_pads, &timeline, pad) {
+                at_pads.fail(SourceError::Unsupported, &e.to_string());
+            }
+        });
     });
-    demux.connect_no_more_pads(move |_| gate.no_more_pads("other tracks only"));
+    demux.connect_no_more_pads(move |_| {
+        gate.guarded("no-more-pads", (), || gate.no_more_pads("other tracks only"));
+    });
     Ok(bin)
 }
 
@@ -161,7 +165,8 @@ impl Timeline {
                 _ => gst::PadProbeReturn::Ok,
             },
         );
-        pad.add_probe(
+        on_pad(
+            pad,
             gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH,
             move |pad, info| {
                 let mut own = own.lock().unwrap_or_else(PoisonError::into_inner);

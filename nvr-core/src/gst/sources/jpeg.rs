@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gst::prelude::*;
 
 use super::cause::SourceError;
-use super::make;
 use super::tracks::Gate;
+use super::{make, on_pad};
 use crate::error::Result;
 
 /// Longest side of a picture, as in the H.264 encoders.
@@ -98,7 +98,7 @@ pub(super) fn guard(pad: &gst::Pad, gate: &Arc<Gate>) {
     let gate = Arc::clone(gate);
     let bad = AtomicU64::new(0);
     let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
-    pad.add_probe(types, move |_, info| match &mut info.data {
+    on_pad(pad, types, move |_, info| match &mut info.data {
         Some(gst::PadProbeData::Buffer(buffer)) => {
             let found = buffer.map_readable().ok().and_then(|data| inspect(&data));
             let Some(picture) = found else {

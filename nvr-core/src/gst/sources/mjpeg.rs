@@ -9,7 +9,7 @@ use gst::prelude::*;
 
 use super::cause::SourceError;
 use super::tracks::{Gate, Kind, discard, video_chain};
-use super::{jpeg, link_into, make};
+use super::{jpeg, link_into, make, on_pad};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::encoders::{self, EncoderSettings};
 use crate::gst::source_bin::OnTracks;
@@ -54,35 +54,42 @@ pub(super) fn build(spec: &MjpegSource, on_tracks: OnTracks) -> Result<gst::Bin>
 
     let head = chain.first().and_then(|decoder| decoder.static_pad("sink"));
     demux.connect_pad_added(move |_, pad| {
-        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-        let name = caps
-            .structure(0)
-            .map(|s| s.name().to_string())
-            .unwrap_or_default();
-        match &head {
-            Some(head) if name == "image/jpeg" && !head.is_linked() => {
-                stamp(pad, &since_picture);
-                jpeg::guard(pad, &gate);
-                if pad.link(head).is_err() {
-                    gate.fail(SourceError::Internal, "the pictures do not link");
-                }
-            }
-            _ => {
-                discard(pad);
-                if name != "image/jpeg" {
-                    let words = format!("the parts of the stream are {name}, not image/jpeg");
-                    gate.fail(SourceError::Unsupported, &words);
-                }
-            }
-        }
+        gate.guarded("pad-added", (), || {
+            pad_added(&gate, head.as_ref(), &since_picture, pad);
+        });
     });
     Ok(bin)
+}
+
+/// The first part came: it says what the stream is made of.
+fn pad_added(gate: &Arc<Gate>, head: Option<&gst::Pad>, since_picture: &Arc<AtomicU64>, pad: &gst::Pad) {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    let name = caps
+        .structure(0)
+        .map(|s| s.name().to_string())
+        .unwrap_or_default();
+    match head {
+        Some(head) if name == "image/jpeg" && !head.is_linked() => {
+            stamp(pad, since_picture);
+            jpeg::guard(pad, gate);
+            if pad.link(head).is_err() {
+                gate.fail(SourceError::Internal, "the pictures do not link");
+            }
+        }
+        _ => {
+            discard(pad);
+            if name != "image/jpeg" {
+                let words = format!("the parts of the stream are {name}, not image/jpeg");
+                gate.fail(SourceError::Unsupported, &words);
+            }
+        }
+    }
 }
 
 /// Ends the source when the server sends without end and no picture comes of it.
 fn limit(pad: &gst::Pad, gate: &Arc<Gate>, since_picture: &Arc<AtomicU64>) {
     let (gate, since) = (Arc::clone(gate), Arc::clone(since_picture));
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+    on_pad(pad, gst::PadProbeType::BUFFER, move |_, info| {
         let size = info.buffer().map_or(0, |b| b.size() as u64);
         if since.fetch_add(size, Ordering::Relaxed) + size > MAX_PART_BYTES {
             gate.fail(
@@ -100,7 +107,7 @@ fn limit(pad: &gst::Pad, gate: &Arc<Gate>, since_picture: &Arc<AtomicU64>) {
 fn stamp(pad: &gst::Pad, since_picture: &Arc<AtomicU64>) {
     let since = Arc::clone(since_picture);
     let last = AtomicU64::new(0);
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+    on_pad(pad, gst::PadProbeType::BUFFER, move |pad, info| {
         since.store(0, Ordering::Relaxed);
         let now = pad.parent_element().and_then(|e| e.current_running_time());
         if let (Some(now), Some(buffer)) = (now, info.buffer_mut()) {

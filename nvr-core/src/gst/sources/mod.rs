@@ -20,6 +20,7 @@ pub(in crate::gst) mod v4l2;
 use gst::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::gst::guard::guarded;
 use crate::gst::source_bin::{OnTracks, SourceBin};
 use crate::source::SourceSpec;
 
@@ -100,4 +101,20 @@ pub(super) fn link_into(bin: &gst::Bin, elements: &[gst::Element]) -> Result<gst
         .last()
         .and_then(|e| e.static_pad("src"))
         .ok_or_else(|| fault("no source pad"))
+}
+
+/// A pad probe whose panic ends the source instead of the process.
+pub(in crate::gst) fn on_pad(
+    pad: &impl IsA<gst::Pad>,
+    mask: gst::PadProbeType,
+    f: impl Fn(&gst::Pad, &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn + Send + Sync + 'static,
+) -> Option<gst::PadProbeId> {
+    pad.as_ref().add_probe(mask, move |pad, info| {
+        let on_panic = |text: &str| {
+            if let Some(element) = pad.parent_element() {
+                gst::element_error!(element, gst::LibraryError::Failed, ("a probe panicked: {text}"));
+            }
+        };
+        guarded("pad probe", gst::PadProbeReturn::Ok, on_panic, || f(pad, info))
+    })
 }

@@ -34,29 +34,35 @@ pub(super) fn build(spec: &RtspSource, on_tracks: OnTracks) -> Result<gst::Bin> 
     let selection = Arc::new(Mutex::new(Selection::default()));
 
     let want_audio = spec.audio;
+    let at_streams = Arc::clone(&gate);
     let chosen = Arc::clone(&selection);
     src.connect("select-stream", false, move |args| {
-        let number = args.get(1)?.get::<u32>().ok()?;
-        let caps = args.get(2)?.get::<gst::Caps>().ok()?;
-        let mut s = chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(select(&mut s, number, &caps, want_audio).to_value())
+        let taken = at_streams.guarded("select-stream", None, || {
+            let number = args.get(1)?.get::<u32>().ok()?;
+            let caps = args.get(2)?.get::<gst::Caps>().ok()?;
+            let mut s = chosen.lock().unwrap_or_else(PoisonError::into_inner);
+            Some(select(&mut s, number, &caps, want_audio))
+        });
+        Some(taken.unwrap_or(false).to_value())
     });
 
     let at_pads = Arc::clone(&gate);
     let chosen = Arc::clone(&selection);
     src.connect_pad_added(move |_, pad| {
-        if let Err(e) = pad_added(&at_pads, &chosen, pad) {
-            at_pads.fail(SourceError::Unsupported, &e.to_string());
-        }
+        at_pads.guarded("pad-added", (), || {
+            if let Err(e) = pad_added(&at_pads, &chosen, pad) {
+                at_pads.fail(SourceError::Unsupported, &e.to_string());
+            }
+        });
     });
 
     src.connect_no_more_pads(move |_| {
-        let refused = selection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .refused
-            .join(", ");
-        gate.no_more_pads(&refused);
+        gate.guarded("no-more-pads", (), || {
+            let s = selection.lock().unwrap_or_else(PoisonError::into_inner);
+            let refused = s.refused.join(", ");
+            drop(s);
+            gate.no_more_pads(&refused);
+        });
     });
     Ok(bin)
 }

@@ -5,7 +5,7 @@ use gst_video::prelude::*;
 
 use super::test_picture::{Luma, pack};
 use super::tracks::{Gate, Kind, audio_chain, video_chain};
-use super::{caps_filter, has, link_into, make};
+use super::{caps_filter, has, link_into, make, on_pad};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::source_bin::OnTracks;
@@ -62,7 +62,7 @@ fn draw_into(filter: &gst::Element) {
     };
     let clock = SystemClock::new();
     let frame = std::sync::atomic::AtomicU64::new(0);
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+    on_pad(&pad, gst::PadProbeType::BUFFER, move |pad, info| {
         let caps = pad.current_caps();
         let Some(video) = caps
             .as_deref()

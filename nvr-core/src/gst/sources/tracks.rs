@@ -3,14 +3,14 @@
 //!
 //! The one mutex here is never held while GStreamer or `on_tracks` does something that may block.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gst::prelude::*;
 
 use super::cause::{SourceError, post};
-use super::{caps_filter, make};
+use super::{caps_filter, make, on_pad};
 use crate::error::{Error, ErrorKind, Result};
+use crate::gst::guard::guarded;
 use crate::gst::source_bin::OnTracks;
 use crate::track::VideoCodec;
 
@@ -97,6 +97,12 @@ impl Gate {
         }
     }
 
+    /// Runs a handler: a panic must not unwind into GStreamer's C code, it ends the source.
+    pub(super) fn guarded<R>(&self, what: &str, fallback: R, f: impl FnOnce() -> R) -> R {
+        let on_panic = |text: &str| self.fail(SourceError::Internal, &format!("{what} panicked: {text}"));
+        guarded(what, fallback, on_panic, f)
+    }
+
     /// Corrects what was said to [`new`](Self::new).
     pub(super) fn expect_audio(self: &Arc<Self>, expects: bool) {
         self.state().expects_audio = expects;
@@ -159,7 +165,8 @@ impl Gate {
             .build();
 
         let gate = Arc::clone(self);
-        let block = ghost.add_probe(
+        let block = on_pad(
+            &ghost,
             gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
             move |_, _| {
                 gate.arrived(kind);
@@ -167,12 +174,14 @@ impl Gate {
             },
         );
         let gate = Arc::clone(self);
-        ghost.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-            match info.event() {
+        on_pad(
+            &ghost,
+            gst::PadProbeType::EVENT_DOWNSTREAM,
+            move |_, info| match info.event() {
                 Some(event) => gate.passing(kind, event),
                 None => gst::PadProbeReturn::Ok,
-            }
-        });
+            },
+        );
         *self.state().track(kind) = Some(Track {
             ghost: ghost.downgrade(),
             block,
@@ -276,13 +285,7 @@ impl Gate {
                 let _ = bin.remove_pad(&ghost);
             }
         }
-        // A panic must not unwind into GStreamer's C code.
-        if catch_unwind(AssertUnwindSafe(|| on_tracks(has_audio))).is_err() {
-            self.fail(
-                SourceError::Internal,
-                "the recorder panicked while taking the tracks",
-            );
-        }
+        self.guarded("the recorder taking the tracks", (), || on_tracks(has_audio));
         for mut track in [audio, video].into_iter().flatten() {
             if let (Some(ghost), Some(block)) = (track.ghost.upgrade(), track.block.take()) {
                 ghost.remove_probe(block);

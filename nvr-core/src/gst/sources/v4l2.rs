@@ -66,6 +66,9 @@ pub(in crate::gst) struct Plan {
     pub frame_rate: f64,
 }
 
+/// Fast enough, pixels, nearness to 30 frames a second.
+type Score = (bool, u64, Reverse<u64>);
+
 /// Chooses a format: the one asked for, else H.264, JPEG, raw in this order; then the largest picture that is
 /// not slow, then the highest frame rate up to 30.
 ///
@@ -77,7 +80,7 @@ pub(super) fn plan(offered: &gst::Caps, spec: &DeviceSource) -> Result<Plan> {
         None => vec![DeviceFormat::H264, DeviceFormat::Mjpeg, DeviceFormat::Raw],
     };
     for format in orders {
-        let mut best: Option<((bool, u64, Reverse<u64>), Plan)> = None;
+        let mut best: Option<(Score, Plan)> = None;
         for (s, features) in offered.iter_with_features() {
             if s.name() != media(format)
                 || !features.is_equal(&gst::CapsFeatures::new_empty()) && !is_system(features)

@@ -128,10 +128,10 @@ pub(super) fn progressive(
         });
         for b in moov.children() {
             let b = b?;
-            if b.kind() == b"trak" {
-                if let Some(t) = head_of(&b, tracks)? {
-                    progressive_trak(w, &b, t, base, wide)?;
-                }
+            if b.kind() == b"trak"
+                && let Some(t) = head_of(&b, tracks)?
+            {
+                progressive_trak(w, &b, t, base, wide)?;
             }
         }
         Ok(())

@@ -13,21 +13,21 @@
 //!
 //! The time line of a clip has no gaps: [`Clip::mapping`] tells which UTC each stretch shows.
 
-mod clip;
 mod edges;
 mod fmp4;
 mod head;
 mod moof;
 mod mp4;
+mod output;
 pub mod plan;
 pub mod source;
 pub mod spans;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod timeline;
 
-pub use clip::{Clip, ClipReader};
+pub use output::{Clip, ClipReader};
 pub use plan::{ClipPlan, OnChange, PlanPart, plan};
 pub use source::{ClipSegment, FileStamp, ReadAt};
 pub use spans::{Span, SpanInput, spans};

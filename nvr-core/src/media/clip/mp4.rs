@@ -210,7 +210,11 @@ impl Data {
 fn video_edits(table: &SampleTable, timeline: &Timeline) -> Vec<Edit> {
     vec![Edit {
         duration: timeline.end.saturating_sub(timeline.start).max(0) as u64,
-        media_time: timeline.start.saturating_sub(table.first_dts()).max(0),
+        media_time: timeline
+            .start
+            .saturating_sub(table.first_dts())
+            .saturating_add(table.delay())
+            .max(0),
     }]
 }
 

@@ -25,6 +25,7 @@ pub enum OnChange {
 
 /// A run of consecutive fragments of one segment.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PlanPart {
     /// The segment.
     pub segment: ClipSegment,
@@ -36,6 +37,7 @@ pub struct PlanPart {
 
 /// What one file will hold.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ClipPlan {
     /// Packing that it was planned for.
     pub format: Format,
@@ -238,10 +240,10 @@ pub(in crate::media) fn common_init(parts: &[PlanPart]) -> Result<std::sync::Arc
 fn comparable(track: &InitTrack) -> InitTrack {
     let mut t = track.clone();
     t.edits.clear();
-    if let CodecConfig::Esds(es) = &mut t.config {
-        if let Some(specific) = decoder_specific(es) {
-            *es = specific;
-        }
+    if let CodecConfig::Esds(es) = &mut t.config
+        && let Some(specific) = decoder_specific(es)
+    {
+        *es = specific;
     }
     t
 }

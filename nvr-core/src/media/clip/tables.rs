@@ -79,6 +79,18 @@ impl SampleTable {
         self.first_dts.unwrap_or(0)
     }
 
+    /// Negative composition offsets are not understood everywhere (and shifted by some): all are raised by
+    /// this. A presentation time `t` is `t - first_dts + delay` on the track's media time.
+    pub fn delay(&self) -> i64 {
+        -self
+            .offsets
+            .iter()
+            .map(|&(_, o)| i64::from(o))
+            .min()
+            .unwrap_or(0)
+            .min(0)
+    }
+
     /// Sum of the durations.
     pub fn duration(&self) -> u64 {
         self.times.iter().map(|&(n, d)| u64::from(n) * u64::from(d)).sum()
@@ -93,11 +105,11 @@ impl SampleTable {
             }
         });
         if self.offsets.iter().any(|&(_, o)| o != 0) {
-            let signed = self.offsets.iter().any(|&(_, o)| o < 0);
-            w.full(b"ctts", u8::from(signed), 0, |w| {
+            let delay = self.delay();
+            w.full(b"ctts", 0, 0, |w| {
                 w.u32(self.offsets.len() as u32);
                 for &(n, o) in &self.offsets {
-                    w.u32(n).u32(o as u32);
+                    w.u32(n).u32((i64::from(o) + delay) as u32);
                 }
             });
         }

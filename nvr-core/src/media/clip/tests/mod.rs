@@ -1,5 +1,6 @@
 //! Clips of real material, judged by a second program; layouts of random material.
 
-mod material;
+mod cases;
+pub(in crate::media) mod material;
 mod planning;
-mod real;
+pub(in crate::media) mod real;

@@ -7,15 +7,15 @@ use crate::media::clip::{Clip, ClipSegment, Format, OnChange, plan};
 use crate::time::TimeRange;
 
 #[derive(Clone, Debug, PartialEq)]
-struct Packet {
-    pts: f64,
-    dts: f64,
-    duration: f64,
-    key: bool,
-    discarded: bool,
+pub(in crate::media) struct Packet {
+    pub(in crate::media) pts: f64,
+    pub(in crate::media) dts: f64,
+    pub(in crate::media) duration: f64,
+    pub(in crate::media) key: bool,
+    pub(in crate::media) discarded: bool,
 }
 
-fn packets(path: &Path, stream: &str) -> Vec<Packet> {
+pub(in crate::media) fn packets(path: &Path, stream: &str) -> Vec<Packet> {
     let path = path.to_str().unwrap();
     let entries = "packet=pts_time,dts_time,duration_time,flags";
     let text = run(
@@ -38,8 +38,9 @@ fn packets(path: &Path, stream: &str) -> Vec<Packet> {
             let f: Vec<&str> = l.split(',').collect();
             Packet {
                 pts: f[0].parse().unwrap_or_else(|e| panic!("{l:?}: {e}")),
-                dts: f[1].parse().unwrap(),
-                duration: f[2].parse().unwrap(),
+                dts: f[1].parse().unwrap_or_else(|e| panic!("{l:?}: {e}")),
+                // Not told of the first packet where a track begins late.
+                duration: f[2].parse().unwrap_or(0.0),
                 key: f[3].starts_with('K'),
                 discarded: f[3].contains('D'),
             }
@@ -48,7 +49,7 @@ fn packets(path: &Path, stream: &str) -> Vec<Packet> {
 }
 
 /// Checksums of the decoded frames in order of presentation.
-fn frames(path: &Path, options: &[&str]) -> Vec<String> {
+pub(in crate::media) fn frames(path: &Path, options: &[&str]) -> Vec<String> {
     let mut args = vec!["-v", "error"];
     args.extend(options);
     args.extend([
@@ -67,7 +68,12 @@ fn frames(path: &Path, options: &[&str]) -> Vec<String> {
         .collect()
 }
 
-fn export(segments: &[ClipSegment], range: TimeRange, format: Format, to: &Path) -> Clip {
+pub(in crate::media) fn export(
+    segments: &[ClipSegment],
+    range: TimeRange,
+    format: Format,
+    to: &Path,
+) -> Clip {
     let plans = plan(segments, range, format, OnChange::Refuse).unwrap();
     assert_eq!(plans.len(), 1);
     let clip = Clip::open(&plans[0]).unwrap();
@@ -76,7 +82,7 @@ fn export(segments: &[ClipSegment], range: TimeRange, format: Format, to: &Path)
     clip
 }
 
-fn check_order(packets: &[Packet], what: &str) {
+pub(in crate::media) fn check_order(packets: &[Packet], what: &str) {
     for w in packets.windows(2) {
         assert!(w[0].dts < w[1].dts, "{what}: {w:?}");
         assert!(

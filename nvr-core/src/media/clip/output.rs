@@ -10,6 +10,7 @@ use super::source::FileStamp;
 use super::timeline::MapEntry;
 use crate::error::{Error, Result};
 use crate::media::codec::codecs;
+use crate::media::index::Fragment;
 use crate::time::TimeRange;
 
 /// How much [`Clip::write_to`] reads at once.
@@ -204,7 +205,7 @@ fn etag(plan: &ClipPlan) -> String {
             index.fragments.get(part.fragments.start).map_or(0, |f| f.offset),
             index.fragments[..part.fragments.end]
                 .last()
-                .map_or(0, |f| f.end_offset()),
+                .map_or(0, Fragment::end_offset),
             part.segment.name.len() as u64,
         ] {
             hash.update(&n.to_le_bytes());
