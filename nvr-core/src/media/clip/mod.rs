@@ -11,6 +11,9 @@
 //! | start | exact by edit list, after a lead-in from the keyframe before it | same |
 //! | end | at the end of a fragment | at a frame |
 //!
+//! Players that do not apply edit lists to fragmented files show the lead-in (up to one GOP), and some add
+//! it to the duration that they display; `Mp4` is exact in all of them.
+//!
 //! The time line of a clip has no gaps: [`Clip::mapping`] tells which UTC each stretch shows.
 
 mod edges;
