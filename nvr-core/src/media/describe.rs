@@ -195,3 +195,95 @@ fn audio_codec(n: u64) -> AudioCodec {
         _ => AudioCodec::Other,
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::growing::GrowingIndex;
+    use super::super::testing::SyntheticSegment;
+    use super::*;
+    use crate::error::ErrorKind;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        pub(in crate::media) fn any_start()(
+            camera in "[a-z0-9][a-z0-9_-]{0,62}",
+            (run, sequence) in (0..RunId::LIMIT, any::<u32>()),
+            (utc, steady_ns, running_ns, start) in any::<(i64, i64, i64, i64)>(),
+            camera_start in any::<Option<i64>>(),
+            (container, video_codec, width, height) in (0..3u64, 0..2u64, any::<u32>(), any::<u32>()),
+            frame_rate in prop::option::of(0.01f64..1000.0),
+            audio in prop::option::of((0..6u64, any::<u32>(), any::<u32>())),
+        ) -> SegmentStart {
+            SegmentStart {
+                camera: CameraId::new(&camera).unwrap(),
+                run: RunId::from_u64(run),
+                sequence,
+                anchor: Anchor { utc: Timestamp::from_ns(utc), steady_ns, running_ns },
+                start: Timestamp::from_ns(start),
+                camera_start: camera_start.map(Timestamp::from_ns),
+                container: super::container(container).unwrap(),
+                tracks: Tracks {
+                    video: VideoTrack {
+                        codec: super::video_codec(video_codec).unwrap(), width, height, frame_rate,
+                    },
+                    audio: audio.map(|(codec, sample_rate, channels)| AudioTrack {
+                        codec: audio_codec(codec), sample_rate, channels,
+                    }),
+                },
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(start in any_start()) {
+            let data = to_box(&start);
+            prop_assert!(data.len() < 300);
+            prop_assert_eq!(from_box(&data).unwrap(), start.clone());
+            let s = SyntheticSegment { description: Some(start.clone()), ..SyntheticSegment::new() }.build();
+            let mut g = GrowingIndex::new();
+            g.push(&s.bytes).unwrap();
+            prop_assert_eq!(g.description(), Some(&start));
+            prop_assert_eq!(g.index(), &s.index);
+            prop_assert_eq!(g.index().header_len, (s.init_len + data.len()) as u64);
+        }
+
+        #[test]
+        fn damage_is_noticed(start in any_start(), at in any::<prop::sample::Index>(), bit in 0..8u32) {
+            let mut data = to_box(&start);
+            let at = at.index(data.len());
+            prop_assert!(from_box(&data[..at]).is_err());
+            data[at] ^= 1 << bit;
+            prop_assert!(from_box(&data).is_err());
+        }
+
+        #[test]
+        fn fields_that_lie_do_not_panic(
+            fields in prop::collection::vec((1..18u64, prop::collection::vec(any::<u8>(), 0..12)), 0..20),
+        ) {
+            let mut w = RecordWriter::new(VERSION);
+            for (tag, value) in &fields {
+                w.bytes(*tag, value);
+            }
+            let _ = from_record(&w.finish());
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_and_a_newer_field_is_not() {
+        let mut w = RecordWriter::new(VERSION + 1);
+        w.number(1, 1);
+        assert_eq!(
+            from_record(&w.finish()).unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
+
+        let mut w = RecordWriter::new(VERSION);
+        w.bytes(777, b"of tomorrow").bytes(tag::CAMERA, b"yard");
+        for (n, tag) in (2..13).filter(|t| *t != tag::CAMERA_START).enumerate() {
+            w.number(tag, if tag >= tag::CONTAINER { 1 } else { n as u64 });
+        }
+        let start = from_record(&w.finish()).unwrap();
+        assert_eq!((start.camera.as_str(), start.camera_start), ("yard", None));
+    }
+}

@@ -348,3 +348,135 @@ fn parse_traf<'a>(
         runs,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::boxes::BoxWriter;
+    use super::super::testing::{AUDIO_ID, SyntheticSegment, VIDEO_ID};
+    use super::*;
+    use crate::error::ErrorKind;
+
+    /// A `moof` of one track with these `tfhd` flags and fields, `tfdt` and `trun`.
+    fn moof(tfhd: (u32, &[u32]), tfdt: Option<u64>, trun: (u8, u32, &[u32])) -> Vec<u8> {
+        let mut w = BoxWriter::new();
+        let numbers = |w: &mut BoxWriter, n: &[u32]| {
+            n.iter().for_each(|&n| {
+                w.u32(n);
+            });
+        };
+        w.boxed(b"moof", |w| {
+            w.full(b"mfhd", 0, 0, |w| {
+                w.u32(77);
+            });
+            w.boxed(b"traf", |w| {
+                w.full(b"tfhd", 0, tfhd.0, |w| numbers(w.u32(9), tfhd.1));
+                if let Some(t) = tfdt {
+                    w.full(b"tfdt", 1, 0, |w| {
+                        w.u64(t);
+                    });
+                }
+                w.full(b"trun", trun.0, trun.1, |w| numbers(w, trun.2));
+            });
+        });
+        w.into_bytes()
+    }
+
+    fn parse(moof: &[u8]) -> Result<MovieFragment<'_>> {
+        let trex = SampleDefaults {
+            description_index: 1,
+            duration: 10,
+            size: 20,
+            flags: 0x0101_0000,
+        };
+        MovieFragment::parse_with(moof, |_| trex)
+    }
+
+    #[test]
+    fn defaults_of_trex_then_tfhd_then_the_run() {
+        let of_trex = moof((0, &[]), None, (0, 0, &[3]));
+        let part = &parse(&of_trex).unwrap().tracks[0];
+        assert_eq!((part.duration(), part.size(), part.sample_count()), (30, 60, 3));
+        assert!(!part.starts_with_keyframe() && part.base_decode_time.is_none());
+
+        let of_tfhd = moof(
+            (0x3b, &[0, 5000, 2, 11, 21, 0x0200_0000]),
+            Some(1 << 40),
+            (0, 0x5, &[3, 8, 0x0101_0000]),
+        );
+        let part = &parse(&of_tfhd).unwrap().tracks[0];
+        assert_eq!((part.duration(), part.size()), (33, 63));
+        assert_eq!(
+            (part.base_data_offset, part.base_decode_time.unwrap().value),
+            (Some(5000), 1 << 40)
+        );
+        let sync: Vec<_> = part.samples().map(|s| s.flags.is_sync()).collect();
+        assert_eq!(sync, [false, true, true], "the first sample has flags of its own");
+
+        let of_run = moof(
+            (0, &[]),
+            Some(0),
+            (1, 0xf00, &[2, 1, 2, 0, 5, 3, 4, 0x0001_0000, -5i32 as u32]),
+        );
+        let part = &parse(&of_run).unwrap().tracks[0];
+        let samples: Vec<_> = part
+            .samples()
+            .map(|s| (s.duration, s.size, s.flags.is_sync(), s.cts_offset))
+            .collect();
+        assert_eq!(samples, [(1, 2, true, 5), (3, 4, false, -5)]);
+        assert_eq!((part.duration(), part.size()), (4, 6));
+    }
+
+    #[test]
+    fn offsets_point_at_the_numbers() {
+        let spec = SyntheticSegment {
+            audio: true,
+            styp: true,
+            first_decode_time: 1 << 35,
+            ..SyntheticSegment::new()
+        };
+        let s = spec.build();
+        let init = InitSegment::parse(&s.bytes).unwrap();
+        let f = &s.index.fragments[3];
+        let data = &s.bytes[f.offset as usize..];
+        let bytes = Boxes::new(data)
+            .map(Result::unwrap)
+            .find(|b| b.kind() == b"moof")
+            .unwrap()
+            .bytes;
+        let moof = MovieFragment::parse(bytes, &init).unwrap();
+        let u32_at = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        assert_eq!((u32_at(moof.sequence_at), moof.sequence), (4, 4));
+        for (id, wide) in [(VIDEO_ID, true), (AUDIO_ID, false)] {
+            let part = moof.track(id).unwrap();
+            let t = part.base_decode_time.unwrap();
+            assert_eq!(t.wide, wide);
+            let low = u32_at(if wide { t.offset + 4 } else { t.offset });
+            assert_eq!(low, t.value as u32);
+            let run = &part.runs[0];
+            assert_eq!(
+                u32_at(run.data_offset_at.unwrap()) as i32,
+                run.data_offset.unwrap()
+            );
+        }
+        let video = &moof.track(VIDEO_ID).unwrap();
+        assert_eq!(video.base_decode_time.unwrap().value, s.frames[15].dts);
+        assert_eq!(
+            f.offset + video.runs[0].data_offset.unwrap() as u64,
+            s.frames[15].offset
+        );
+    }
+
+    #[test]
+    fn what_is_cut_or_impossible_is_refused() {
+        for bad in [
+            moof((0, &[]), None, (0, 0, &[u32::MAX])),
+            moof((0, &[]), None, (0, 0x200, &[2, 1])),
+            moof((0x08, &[]), None, (0, 0, &[1])),
+            b"\0\0\0\x08moof".to_vec(),
+            b"\0\0\0\x08mdat".to_vec(),
+            Vec::new(),
+        ] {
+            assert_eq!(parse(&bad).unwrap_err().kind(), ErrorKind::Corrupt, "{bad:?}");
+        }
+    }
+}

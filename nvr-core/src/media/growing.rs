@@ -50,6 +50,8 @@ struct Pending {
     end_ns: i64,
     keyframe: bool,
     data_len: u64,
+    /// Becomes the index's with the first fragment that is whole.
+    media_start: i64,
 }
 
 impl Default for GrowingIndex {
@@ -273,7 +275,7 @@ impl GrowingIndex {
             if self.current.is_some_and(|h| h.kind == b"moov") {
                 let init = InitSegment::parse(&self.init_bytes)?;
                 self.init_bytes = Vec::new();
-                self.clock.video = init.video().map(|t| (t.id, t.timescale));
+                self.clock.video = init.video().map(|t| t.id);
                 self.index.timescale = init.video().map_or(0, |t| t.timescale);
                 self.init = Some(init);
             }
@@ -281,13 +283,14 @@ impl GrowingIndex {
         };
         if self.current.is_some_and(|h| h.kind == b"moof") {
             let moof = MovieFragment::parse(bytes, init)?;
-            let (start, end, keyframe) = self.clock.place(&moof, &mut self.index.media_start);
+            let (start, end, keyframe) = self.clock.place(&moof);
             let timescale = self.index.timescale;
             self.pending = Some(Pending {
                 start_ns: to_ns(start, timescale),
                 end_ns: to_ns(end, timescale),
                 keyframe,
                 data_len: moof.size(),
+                media_start: self.clock.media_start.unwrap_or(0),
             });
         } else if self.description.is_none() {
             self.description = describe::from_box(bytes).ok();
@@ -311,6 +314,7 @@ impl GrowingIndex {
             let offset = self.chunk_start.take().unwrap_or(self.position);
             let size =
                 u32::try_from(self.position - offset).map_err(|_| corrupt("a fragment of 4 GiB or more"))?;
+            self.index.media_start = p.media_start;
             self.index.fragments.push(Fragment {
                 offset,
                 size,
@@ -328,9 +332,10 @@ impl GrowingIndex {
 /// Turns decode times of the video track into ticks of the segment.
 #[derive(Debug, Default)]
 struct TrackClock {
-    /// Id and timescale of the video track.
-    video: Option<(u32, u32)>,
-    started: bool,
+    /// Id of the video track.
+    video: Option<u32>,
+    /// Presentation time of the first frame.
+    media_start: Option<i64>,
     /// What to add to a decode time; set anew at each keyframe.
     shift: i64,
     /// Decode time expected next, for fragments without `tfdt`.
@@ -341,9 +346,11 @@ struct TrackClock {
 
 impl TrackClock {
     /// Start, end (ticks from the first frame) and whether it starts with a keyframe.
-    fn place(&mut self, moof: &MovieFragment<'_>, media_start: &mut i64) -> (i64, i64, bool) {
-        let part = self.video.and_then(|(id, _)| moof.track(id));
+    fn place(&mut self, moof: &MovieFragment<'_>) -> (i64, i64, bool) {
+        let part = self.video.and_then(|id| moof.track(id));
         let Some((part, first)) = part.and_then(|p| Some((p, p.first_sample()?))) else {
+            // Nothing may start before this one any more.
+            self.last_start = self.last_end;
             return (self.last_end, self.last_end, false);
         };
         let ticks = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -351,12 +358,13 @@ impl TrackClock {
         let duration = ticks(part.duration());
         let presented = decode.saturating_add(i64::from(first.cts_offset));
         let keyframe = first.flags.is_sync();
-        if !self.started {
-            self.started = true;
-            *media_start = presented;
-            self.shift = decode.saturating_neg();
-        } else if keyframe {
-            self.shift = presented.saturating_sub(*media_start).saturating_sub(decode);
+        match self.media_start {
+            None => {
+                self.media_start = Some(presented);
+                self.shift = decode.saturating_neg();
+            }
+            Some(zero) if keyframe => self.shift = presented.saturating_sub(zero).saturating_sub(decode),
+            Some(_) => {}
         }
         self.next_decode = decode.saturating_add(duration);
         let start = decode.saturating_add(self.shift).max(self.last_start);
@@ -439,3 +447,6 @@ fn scan_io<R: Read + Seek>(reader: &mut R) -> io::Result<Scan> {
         problem,
     })
 }
+
+#[cfg(test)]
+mod tests;

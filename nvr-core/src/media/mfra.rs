@@ -140,13 +140,20 @@ fn read_closed_io<R: Read + Seek>(reader: &mut R) -> io::Result<Option<ClosedInf
     })
 }
 
+/// One block, in one read where the file allows it; shorter when the file shrank meanwhile.
 fn read_at<R: Read + Seek>(reader: &mut R, from: u64, to: u64) -> io::Result<Vec<u8>> {
     reader.seek(SeekFrom::Start(from))?;
-    let mut block = Vec::new();
-    reader
-        .by_ref()
-        .take(to.saturating_sub(from))
-        .read_to_end(&mut block)?;
+    let mut block = vec![0; to.saturating_sub(from) as usize];
+    let mut filled = 0;
+    while filled < block.len() {
+        match reader.read(&mut block[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    block.truncate(filled);
     Ok(block)
 }
 
@@ -204,7 +211,7 @@ fn find_summary(tail: &[u8]) -> Found {
         return Found::Nothing;
     }
     let mfra_len = u32::from_be_bytes([a, b, c, d]) as usize;
-    if mfra_len < 24 || mfra_len > MAX_BLOB_BYTES {
+    if !(24..=MAX_BLOB_BYTES).contains(&mfra_len) {
         return Found::Nothing;
     }
     let Some(summary_end) = tail.len().checked_sub(mfra_len).filter(|&n| n >= 4) else {
@@ -216,7 +223,7 @@ fn find_summary(tail: &[u8]) -> Found {
         return Found::Nothing;
     };
     let summary_len = u32::from_be_bytes([a, b, c, d]) as usize;
-    if !mfra_ok || summary_len < 28 || summary_len > MAX_BLOB_BYTES {
+    if !mfra_ok || !(28..=MAX_BLOB_BYTES).contains(&summary_len) {
         return Found::Nothing;
     }
     match summary_end.checked_sub(summary_len) {
@@ -236,4 +243,182 @@ fn parse_summary(data: &[u8]) -> Option<(FragmentIndex, i64)> {
     let record = Record::parse(record, VERSION).ok()?;
     let index = FragmentIndex::from_blob(record.bytes(TAG_INDEX).ok()?).ok()?;
     Some((index, record.signed(TAG_DURATION).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::boxes::{Boxes, Reader};
+    use super::super::describe::tests::any_start;
+    use super::super::testing::{Synthetic, SyntheticSegment};
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    use std::io::Cursor;
+
+    fn start() -> SegmentStart {
+        any_start()
+            .new_tree(&mut TestRunner::deterministic())
+            .unwrap()
+            .current()
+    }
+
+    fn closed(spec: &SyntheticSegment) -> (SegmentStart, Synthetic) {
+        let start = start();
+        let s = SyntheticSegment {
+            description: Some(start.clone()),
+            closed: true,
+            ..spec.clone()
+        }
+        .build();
+        (start, s)
+    }
+
+    /// Counts the reads that reach the file.
+    struct Counting<R>(R, u32);
+    impl<R: Read> Read for Counting<R> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let n = self.0.read(buf)?;
+            self.1 += 1;
+            Ok(n)
+        }
+    }
+    impl<R: Seek> Seek for Counting<R> {
+        fn seek(&mut self, pos: SeekFrom) -> io::Result<u64> {
+            self.0.seek(pos)
+        }
+    }
+
+    #[test]
+    fn a_quarter_of_an_hour_takes_a_read_of_head_and_tail() {
+        let (description, s) = closed(&SyntheticSegment {
+            frames: 15 * 60 * 25,
+            frame_bytes: 100,
+            audio: true,
+            ..SyntheticSegment::new()
+        });
+        assert_eq!(s.index.fragments.len(), 4500);
+        let tail = s.bytes.len() as u64 - s.index.tail_offset();
+        assert!(tail < TAIL_BYTES, "{tail}");
+        let info = read_closed(&mut Cursor::new(&s.bytes)).unwrap().unwrap();
+        assert_eq!(info.duration_ns, 900_000_000_000);
+        assert_eq!((info.description, info.index), (description, s.index));
+        assert_eq!(info.init.bytes, &s.bytes[..s.init_len]);
+
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &s.bytes).unwrap();
+        let mut counting = Counting(file, 0);
+        assert!(read_closed(&mut counting).unwrap().is_some());
+        assert_eq!(counting.1, 2);
+    }
+
+    #[test]
+    fn a_tail_larger_than_the_first_read() {
+        for (frames, chunk, gop) in [(40_000, 1, 1), (40_000, 1, 100_000), (20_000, 1, 2)] {
+            let (_, s) = closed(&SyntheticSegment {
+                frames,
+                chunk,
+                gop,
+                frame_bytes: 20,
+                ..SyntheticSegment::new()
+            });
+            assert!(s.bytes.len() as u64 - s.index.tail_offset() > TAIL_BYTES);
+            assert_eq!(
+                read_closed(&mut Cursor::new(&s.bytes)).unwrap().unwrap().index,
+                s.index
+            );
+        }
+    }
+
+    #[test]
+    fn without_fragments_and_without_description() {
+        let (_, s) = closed(&SyntheticSegment {
+            frames: 0,
+            ..SyntheticSegment::new()
+        });
+        let info = read_closed(&mut Cursor::new(&s.bytes)).unwrap().unwrap();
+        assert_eq!((info.index, info.duration_ns), (s.index, 0));
+        let s = SyntheticSegment {
+            closed: true,
+            ..SyntheticSegment::new()
+        }
+        .build();
+        assert!(read_closed(&mut Cursor::new(&s.bytes)).unwrap().is_none());
+        assert!(read_closed(&mut Cursor::new(b"")).unwrap().is_none());
+    }
+
+    #[test]
+    fn tfra_points_at_each_keyframe() {
+        for first_decode_time in [7200, 1 << 33] {
+            let s = SyntheticSegment {
+                b_frames: true,
+                gop: 10,
+                first_decode_time,
+                closed: true,
+                ..SyntheticSegment::new()
+            }
+            .build();
+            let mfra = find(&s.bytes, b"mfra").unwrap().unwrap();
+            let tfra = find(mfra.body(), b"tfra").unwrap().unwrap();
+            let (version, _, mut r) = tfra.full().unwrap();
+            assert_eq!(version == 1, first_decode_time > 1 << 32);
+            assert_eq!((r.u32().unwrap(), r.u32().unwrap()), (1, 0));
+            let keys: Vec<_> = s.frames.iter().filter(|f| f.keyframe).collect();
+            assert_eq!(r.u32().unwrap(), 10);
+            let number = |r: &mut Reader<'_>| {
+                if version == 1 {
+                    r.u64().unwrap()
+                } else {
+                    u64::from(r.u32().unwrap())
+                }
+            };
+            for key in keys {
+                assert_eq!(number(&mut r), key.pts);
+                let offset = number(&mut r) as usize;
+                let moof = Boxes::new(&s.bytes[offset..]).next().unwrap().unwrap();
+                assert_eq!(moof.kind(), b"moof");
+                assert_eq!(offset + moof.bytes.len() + 8, key.offset as usize);
+                assert_eq!(r.array().unwrap(), [1, 1, 1]);
+            }
+            assert!(r.rest().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_cut_or_grown_file_is_not_closed() {
+        let (_, s) = closed(&SyntheticSegment {
+            frames: 20,
+            frame_bytes: 30,
+            ..SyntheticSegment::new()
+        });
+        for cut in 0..s.bytes.len() {
+            assert!(
+                read_closed(&mut Cursor::new(&s.bytes[..cut])).unwrap().is_none(),
+                "{cut}"
+            );
+        }
+        let first = s.index.fragments[0].bytes();
+        let missing = [&s.bytes[..first.start as usize], &s.bytes[first.end as usize..]].concat();
+        assert!(read_closed(&mut Cursor::new(missing)).unwrap().is_none());
+        let grown = [s.bytes.as_slice(), &[0; 10]].concat();
+        assert!(read_closed(&mut Cursor::new(grown)).unwrap().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn damage_does_not_panic(
+            hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            near_end in any::<bool>(),
+        ) {
+            let (_, s) = closed(&SyntheticSegment { frames: 20, frame_bytes: 30, ..SyntheticSegment::new() });
+            let mut bytes = s.bytes;
+            let from = if near_end { s.index.tail_offset() as usize } else { 0 };
+            for (at, byte) in hits {
+                let at = from + at.index(bytes.len() - from);
+                bytes[at] = byte;
+            }
+            let _ = read_closed(&mut Cursor::new(&bytes)).unwrap();
+            let _ = super::super::growing::scan(&mut Cursor::new(&bytes)).unwrap();
+        }
+    }
 }

@@ -16,6 +16,8 @@ pub mod boxes;
 pub mod clip;
 pub mod codec;
 pub mod describe;
+#[cfg(any(test, feature = "test-util"))]
+mod exercise;
 pub mod fragment;
 pub mod growing;
 pub mod index;
@@ -27,6 +29,8 @@ pub mod testing;
 mod tlv;
 
 pub use boxes::FourCc;
+#[cfg(any(test, feature = "test-util"))]
+pub use exercise::exercise;
 pub use fragment::MovieFragment;
 pub use growing::{GrowingIndex, Scan, scan};
 pub use index::{Fragment, FragmentIndex};
