@@ -1,6 +1,6 @@
 //! Clips: any stretch of recorded time as one MP4 file, made from segment files while it is read.
 //!
-//! [`plan`] decides which fragments are shown, [`Clip::open`] lays the file out. Its size is known then
+//! [`plan()`] decides which fragments are shown, [`Clip::open`] lays the file out. Its size is known then
 //! and any part of it can be read at any time, so that it serves HTTP ranges as well as a copy to disk.
 //! Nothing is decoded and the samples are never held in memory.
 //!
@@ -22,10 +22,10 @@ mod head;
 mod moof;
 mod mp4;
 mod output;
-pub mod plan;
+pub(in crate::media) mod plan;
 mod seek;
-pub mod source;
-pub mod spans;
+mod source;
+mod spans;
 mod tables;
 #[cfg(test)]
 pub(super) mod tests;
