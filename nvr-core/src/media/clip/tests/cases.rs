@@ -287,3 +287,29 @@ fn damaged_files_are_errors_not_panics() {
     });
     checked.unwrap();
 }
+
+#[tokio::test]
+async fn a_stream_is_the_same_bytes() {
+    use tokio_stream::StreamExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = encode(dir.path(), Kind::H264, 0);
+    let plans = plan(
+        &[segment(&path, 0, 0)],
+        range_ms(100, 2900),
+        Format::Fmp4,
+        OnChange::Refuse,
+    )
+    .unwrap();
+    let clip = Arc::new(Clip::open(&plans[0]).unwrap());
+    let mut whole = Vec::new();
+    clip.write_to(&mut whole, |_| true).unwrap();
+    for range in [0..u64::MAX, 17..clip.len() - 3, 5..5] {
+        let mut stream = Arc::clone(&clip).stream(range.clone());
+        let mut got = Vec::new();
+        while let Some(piece) = stream.next().await {
+            got.extend(piece.unwrap());
+        }
+        let end = whole.len().min(usize::try_from(range.end).unwrap_or(usize::MAX));
+        assert_eq!(got, whole[range.start as usize..end.max(range.start as usize)]);
+    }
+}
