@@ -260,7 +260,7 @@ impl Recorder {
     }
 
     fn renew_writer(&mut self, unit: &AccessUnit) -> bool {
-        self.retire();
+        self.retire(unit);
         self.renew = false;
         if let Some((_, _, gate)) = &mut self.audio {
             gate.begin(unit.pts_ns);
@@ -286,11 +286,11 @@ impl Recorder {
     }
 
     /// Lets the present writer complete its file on the side.
-    fn retire(&mut self) {
+    fn retire(&mut self, next: &AccessUnit) {
         let Some(mut writer) = self.writer.take() else {
             return;
         };
-        writer.end(Vec::new());
+        writer.end(Vec::new(), Some((next.pts_ns, next.dts_ns)));
         self.retired.retain(|t| !t.is_finished());
         let thread = std::thread::Builder::new()
             .name("nvr-retire".into())
@@ -340,7 +340,7 @@ impl Recorder {
         let Some(mut writer) = self.writer.take() else {
             return true;
         };
-        writer.end(rest);
+        writer.end(rest, None);
         let retired = std::mem::take(&mut self.retired);
         let (done, result) = std::sync::mpsc::channel();
         // In a thread of its own: a write that hangs must not hang the caller.

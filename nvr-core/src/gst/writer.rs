@@ -34,6 +34,17 @@ use crate::segment::{ClosedSegment, Container, SegmentFiles, SegmentStart};
 /// Added to all running times, so that decoding times before zero can be written (as the timestampers do).
 pub(crate) const OFFSET: gst::ClockTime = gst::ClockTime::from_seconds(1000 * 3600);
 
+/// What the muxer knows as a gap, when it is empty.
+const TAIL: gst::BufferFlags = gst::BufferFlags::GAP.union(gst::BufferFlags::DROPPABLE);
+
+/// The nearest multiple of 1/90000 s, the unit of the file: then neither durations nor offsets are rounded
+/// again, which would add up over a chunk.
+fn on_grid(ns: i64) -> i64 {
+    let ticks = (i128::from(ns) * 9 + 50_000).div_euclid(100_000);
+    // Rounded up, for the muxer rounds down.
+    i64::try_from((ticks * 100_000 + 8).div_euclid(9)).unwrap_or(ns)
+}
+
 /// What a writer tells; from streaming threads, without locks of the writer held.
 #[derive(Debug)]
 pub(crate) enum WriterNews {
@@ -70,6 +81,9 @@ pub(crate) struct Writer {
     video: gst::Pad,
     audio: Option<gst::Pad>,
     slot: u64,
+    /// Latest presentation time, last decoding time and distance to the one before.
+    last: Option<(i64, i64, i64)>,
+    tails: bool,
     filler: gst::Memory,
     shared: Arc<Shared>,
 }
@@ -208,6 +222,8 @@ impl Writer {
             video,
             audio,
             slot: 0,
+            last: None,
+            tails: spec.container == Container::Fmp4,
             filler: gst::Memory::from_slice([0u8]),
             shared,
         })
@@ -229,13 +245,43 @@ impl Writer {
         audio: Vec<Unit>,
         segment: Option<SegmentStart>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if segment.is_some() && self.slot > 0 && self.audio.is_some() && !audio.is_empty() {
+        if segment.is_some() && self.slot > 0 {
             // What sounds before the split belongs to the file before it.
             let (before, due) = audio.into_iter().partition(|a| a.pts_ns < unit.pts_ns);
-            self.slot(None, before)?;
+            self.tail(unit.pts_ns, unit.dts_ns, before)?;
             return self.feed_slot(unit, due, segment);
         }
         self.feed_slot(unit, audio, segment)
+    }
+
+    /// Ends a file's video at a time, with an empty unit.
+    ///
+    /// The last frame's duration comes from it. And it stands in for the last frame where the muxer fails to
+    /// wait for one: isofmp4mux takes a pad for finished that is at its end, though it still keeps the unit
+    /// that it looked at last, and then finds that unit without its group and drops it.
+    fn tail(
+        &mut self,
+        pts_ns: i64,
+        dts_ns: i64,
+        audio: Vec<Unit>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if !self.tails {
+            return if audio.is_empty() {
+                Ok(gst::FlowSuccess::Ok)
+            } else {
+                self.slot(None, audio)
+            };
+        }
+        let mut buffer = self.filler(false);
+        buffer.make_mut().set_flags(TAIL);
+        let unit = Unit {
+            buffer,
+            pts_ns,
+            dts_ns,
+            duration: None,
+            keyframe: true,
+        };
+        self.slot(Some(&unit), audio)
     }
 
     fn feed_slot(
@@ -259,7 +305,15 @@ impl Writer {
         self.slot += 1;
         let b = OFFSET.nseconds() + self.slot * 10;
         let lead = match unit {
-            Some(u) => self.disguise(u),
+            Some(u) => {
+                let u = Unit {
+                    pts_ns: on_grid(u.pts_ns),
+                    dts_ns: on_grid(u.dts_ns),
+                    ..u.clone()
+                };
+                self.remember(&u);
+                self.disguise(&u)
+            }
             None => self.filler(false),
         };
         let Some(audio_pad) = self.audio.clone() else {
@@ -277,6 +331,15 @@ impl Writer {
         self.video.push(at(self.filler(true), b + 3, b + 1))
     }
 
+    fn remember(&mut self, unit: &Unit) {
+        if let Some((pts, dts, _)) = self.last {
+            self.last = Some((pts.max(unit.pts_ns), unit.dts_ns, unit.dts_ns - dts));
+        } else {
+            let duration = unit.duration.map_or(0, gst::ClockTime::nseconds);
+            self.last = Some((unit.pts_ns, unit.dts_ns, i64::try_from(duration).unwrap_or(0)));
+        }
+    }
+
     fn disguise(&self, unit: &Unit) -> gst::Buffer {
         let mut buffer = unit.buffer.clone();
         let size = buffer.size() as u64;
@@ -286,7 +349,11 @@ impl Writer {
             b.set_offset((OFFSET.nseconds() as i64).saturating_add(unit.pts_ns) as u64);
             b.set_offset_end((OFFSET.nseconds() as i64).saturating_add(unit.dts_ns) as u64);
             b.set_duration(unit.duration);
-            b.unset_flags(gst::BufferFlags::DELTA_UNIT | gst::BufferFlags::MARKER | gst::BufferFlags::GAP);
+            let tail = b.flags().contains(TAIL) && size == 1;
+            b.unset_flags(gst::BufferFlags::DELTA_UNIT | gst::BufferFlags::MARKER | TAIL);
+            if tail {
+                b.set_flags(TAIL);
+            }
             if !unit.keyframe {
                 b.set_flags(gst::BufferFlags::MARKER);
             }
@@ -308,14 +375,16 @@ impl Writer {
     }
 
     /// Feeds what is left of the audio and ends the stream; completion comes with [`wait`](Self::wait).
-    pub(crate) fn end(&mut self, audio: Vec<Unit>) {
+    ///
+    /// `next` are the times of the frame that would have come; without it they are guessed.
+    pub(crate) fn end(&mut self, audio: Vec<Unit>, next: Option<(i64, i64)>) {
         if self.slot == 0 {
             self.shared.set_done(true);
             return;
         }
-        if !audio.is_empty() {
-            let _ = self.slot(None, audio);
-        }
+        let guess = self.last.map(|(pts, dts, delta)| (pts + delta, dts + delta));
+        let (pts, dts) = next.or(guess).unwrap_or_default();
+        let _ = self.tail(pts, dts, audio);
         if let Some(pad) = &self.audio {
             pad.push_event(gst::event::Eos::new());
         }
@@ -414,13 +483,16 @@ fn restore_times(pad: &gst::Pad, shared: &Arc<Shared>) {
                     return gst::PadProbeReturn::Handled;
                 }
                 let b = buffer.make_mut();
+                let size = b.size() as u64;
+                if b.flags().contains(TAIL) {
+                    b.remove_all_memory();
+                }
                 b.set_pts(gst::ClockTime::from_nseconds(b.offset()));
                 b.set_dts(gst::ClockTime::from_nseconds(b.offset_end()));
                 if b.flags().contains(gst::BufferFlags::MARKER) {
                     b.unset_flags(gst::BufferFlags::MARKER);
                     b.set_flags(gst::BufferFlags::DELTA_UNIT);
                 }
-                let size = b.size() as u64;
                 if let Some(shared) = weak.upgrade() {
                     let _ = shared
                         .waiting_bytes
@@ -486,4 +558,24 @@ fn connect_location(
         );
         Some(name.unwrap_or_else(|| "none".to_owned()).to_value())
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grid_is_the_files_and_survives_the_muxers_rounding() {
+        for ns in (0..2_000_000_000i64)
+            .step_by(7_919_333)
+            .chain([-1, -80_000_000, 1 << 60])
+        {
+            let g = on_grid(ns);
+            assert!((g - ns).abs() <= 5557, "{ns} {g}");
+            let ticks = i128::from(g) * 90_000;
+            let floor = ticks.div_euclid(1_000_000_000);
+            let round = (ticks + 500_000_000).div_euclid(1_000_000_000);
+            assert_eq!(floor, round, "{ns}");
+        }
+    }
 }

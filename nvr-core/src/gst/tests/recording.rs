@@ -156,7 +156,7 @@ fn jitter(bin: &gst::Bin) {
             return gst::PadProbeReturn::Ok;
         };
         let b = b.make_mut();
-        let shift = (i * 7_919_333) % 25_000_000;
+        let shift = (i * i * 1_234_567) % 25_000_000;
         let pts = b.pts().unwrap() + gst::ClockTime::from_nseconds(shift);
         b.set_pts(pts);
         b.set_duration(gst::ClockTime::NONE);
