@@ -227,7 +227,7 @@ impl Intake {
                 }
             }
             gst::EventView::Eos(_) => {
-                self.end(Cause::new(CauseKind::StreamEnded, "the camera ended the stream"))
+                self.end(Cause::new(CauseKind::StreamEnded, "the camera ended the stream"));
             }
             _ => {}
         }

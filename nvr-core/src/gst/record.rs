@@ -209,7 +209,7 @@ impl Recorder {
                 keyframe: unit.keyframe,
             };
             // A failure is told by the writer's own pipeline, with its reason.
-            if writer.feed(&feed, audio, segment).is_err() {
+            if writer.feed(&feed, &audio, segment).is_err() {
                 tracing::debug!(camera = %self.camera, "the writer takes no more");
             }
         }
@@ -272,7 +272,7 @@ impl Recorder {
             video_caps: unit.info.caps.clone(),
             audio_caps: self.audio.as_ref().map(|(c, ..)| c.clone()),
         };
-        match Writer::new(&spec, self.on_writer.clone()) {
+        match Writer::new(&spec, &self.on_writer) {
             Ok(writer) => {
                 self.writer = Some(writer);
                 self.video_caps = Some(spec.video_caps);
@@ -290,7 +290,7 @@ impl Recorder {
         let Some(mut writer) = self.writer.take() else {
             return;
         };
-        writer.end(Vec::new(), Some((next.pts_ns, next.dts_ns)));
+        writer.end(&[], Some((next.pts_ns, next.dts_ns)));
         self.retired.retain(|t| !t.is_finished());
         let thread = std::thread::Builder::new()
             .name("nvr-retire".into())
@@ -340,7 +340,7 @@ impl Recorder {
         let Some(mut writer) = self.writer.take() else {
             return true;
         };
-        writer.end(rest, None);
+        writer.end(&rest, None);
         let retired = std::mem::take(&mut self.retired);
         let (done, result) = std::sync::mpsc::channel();
         // In a thread of its own: a write that hangs must not hang the caller.

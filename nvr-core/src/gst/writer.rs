@@ -158,12 +158,12 @@ fn muxer(spec: &WriterSpec) -> Result<gst::Element> {
 
 impl Writer {
     /// A playing writer; its first file is created when its first unit comes.
-    pub(crate) fn new(spec: &WriterSpec, news: OnNews) -> Result<Self> {
+    pub(crate) fn new(spec: &WriterSpec, news: &OnNews) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let pipeline = gst::Pipeline::new();
         let splitmux = make("splitmuxsink")?;
         let mux = muxer(spec)?;
-        let sink = new_sink(&shared, &news);
+        let sink = new_sink(&shared, news);
         // Both before any pad is requested, or the defaults are taken without a word.
         splitmux.set_property("muxer", &mux);
         splitmux.set_property("sink", &sink);
@@ -176,7 +176,7 @@ impl Writer {
                 .build();
             splitmux.set_property("muxer-pad-map", &map);
         }
-        connect_location(&splitmux, &sink, &shared, &spec.files, &news);
+        connect_location(&splitmux, &sink, &shared, &spec.files, news);
         pipeline.add(&splitmux).map_err(internal)?;
 
         let video = feed_pad(&splitmux, "video")?;
@@ -242,12 +242,12 @@ impl Writer {
     pub(crate) fn feed(
         &mut self,
         unit: &Unit,
-        audio: Vec<Unit>,
+        audio: &[Unit],
         segment: Option<SegmentStart>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         if segment.is_some() && self.slot > 0 {
             // What sounds before the split belongs to the file before it.
-            let (before, due) = audio.into_iter().partition(|a| a.pts_ns < unit.pts_ns);
+            let (before, due) = audio.split_at(audio.partition_point(|a| a.pts_ns < unit.pts_ns));
             self.tail(unit.pts_ns, unit.dts_ns, before)?;
             return self.feed_slot(unit, due, segment);
         }
@@ -259,12 +259,7 @@ impl Writer {
     /// The last frame's duration comes from it. And it stands in for the last frame where the muxer fails to
     /// wait for one: isofmp4mux takes a pad for finished that is at its end, though it still keeps the unit
     /// that it looked at last, and then finds that unit without its group and drops it.
-    fn tail(
-        &mut self,
-        pts_ns: i64,
-        dts_ns: i64,
-        audio: Vec<Unit>,
-    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn tail(&mut self, pts_ns: i64, dts_ns: i64, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
         if !self.tails {
             return if audio.is_empty() {
                 Ok(gst::FlowSuccess::Ok)
@@ -287,7 +282,7 @@ impl Writer {
     fn feed_slot(
         &mut self,
         unit: &Unit,
-        audio: Vec<Unit>,
+        audio: &[Unit],
         segment: Option<SegmentStart>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         if let Some(start) = segment {
@@ -301,7 +296,7 @@ impl Writer {
         self.slot(Some(unit), audio)
     }
 
-    fn slot(&mut self, unit: Option<&Unit>, audio: Vec<Unit>) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn slot(&mut self, unit: Option<&Unit>, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.slot += 1;
         let b = OFFSET.nseconds() + self.slot * 10;
         let lead = match unit {
@@ -322,7 +317,7 @@ impl Writer {
         };
         self.video.push(at(lead, b, b - 5))?;
         self.video.push(at(self.filler(false), b + 1, b - 4))?;
-        for a in &audio {
+        for a in audio {
             audio_pad.push(at(self.disguise(a), b, b))?;
         }
         audio_pad.push(at(self.filler(false), b, b))?;
@@ -377,7 +372,7 @@ impl Writer {
     /// Feeds what is left of the audio and ends the stream; completion comes with [`wait`](Self::wait).
     ///
     /// `next` are the times of the frame that would have come; without it they are guessed.
-    pub(crate) fn end(&mut self, audio: Vec<Unit>, next: Option<(i64, i64)>) {
+    pub(crate) fn end(&mut self, audio: &[Unit], next: Option<(i64, i64)>) {
         if self.slot == 0 {
             self.shared.set_done(true);
             return;
