@@ -341,7 +341,9 @@ impl Archive {
             let mut cameras: Vec<CameraStats> = store.totals()?.into_iter().map(CameraStats::from).collect();
             // The index knows the length of a segment once it is closed; what grows belongs to the answer.
             for row in store.open_segments()? {
-                let Ok(Some(growing)) = archive.footage_of(&row) else { continue };
+                let Ok(Some(growing)) = archive.footage_of(&row) else {
+                    continue;
+                };
                 if let Some(stats) = cameras.iter_mut().find(|s| s.camera == row.camera) {
                     stats.size_bytes += growing.size_bytes.saturating_sub(row.size_bytes);
                     stats.duration_ns += (growing.duration_ns - row.duration_ns).max(0);
