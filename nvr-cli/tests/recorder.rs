@@ -29,17 +29,17 @@ fn eventually<T: std::fmt::Debug>(what: &str, ask: impl Fn() -> T, good: impl Fn
 struct Recorder {
     child: Child,
     dir: PathBuf,
+    address: String,
 }
 
 impl Recorder {
     fn demo(dir: &Path) -> Self {
-        let mut child = command(
-            dir,
-            &["demo", "--dir", "demo", "--listen", "127.0.0.1:0", "--json"],
-        )
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        let args = ["demo", "--dir", "demo", "--listen", "127.0.0.1:0", "--json", "-v"];
+        let mut child = command(dir, &args)
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(dir.join("log")).unwrap())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
@@ -49,10 +49,17 @@ impl Recorder {
             (&started["event"], &started["cameras"]),
             (&"started".into(), &2.into())
         );
-        assert!(started["url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+        let url = started["url"].as_str().unwrap();
+        let address = url
+            .strip_prefix("http://")
+            .unwrap()
+            .trim_end_matches('/')
+            .to_owned();
+        assert!(address.starts_with("127.0.0.1:"), "{url}");
         Self {
             child,
             dir: dir.to_owned(),
+            address,
         }
     }
 
@@ -226,6 +233,34 @@ fn every_question_is_answered_with_and_without_a_recorder() {
         to_stdout.stderr
     );
 
+    let check = ask(dir.path(), &["check", "--hash"]);
+    assert_eq!(check.code, 0, "{check:?}");
+    let report = check.json();
+    assert_eq!(
+        (&report["problems"], &report["foreign_count"]),
+        (&serde_json::json!([]), &0.into()),
+        "{report:#}"
+    );
+    std::fs::remove_file(
+        dir.path()
+            .join("demo/recordings")
+            .join(first["path"].as_str().unwrap()),
+    )
+    .unwrap();
+    let check = ask(dir.path(), &["check"]);
+    assert_eq!(
+        (check.code, &check.json()["problems"][0]["kind"]),
+        (13, &"missing_file".into()),
+        "{check:?}"
+    );
+    assert_eq!(ask(dir.path(), &["check", "--repair"]).code, 0);
+    assert_eq!(ask(dir.path(), &["check"]).code, 0);
+    let rebuilt = ask(dir.path(), &["check", "--rebuild"]);
+    assert!(
+        rebuilt.code == 0 && rebuilt.json()["segments"].as_u64() > Some(0),
+        "{rebuilt:?}"
+    );
+
     let nothing = ask(
         dir.path(),
         &["export", "front", "--from", "2001-01-01", "--to", "2001-01-02"],
@@ -271,6 +306,28 @@ fn hangup_reads_the_configuration_again() {
     );
     assert_eq!(state(&out, "yard"), "recording");
     assert_eq!(state(&out, "front"), "recording");
+}
+
+#[test]
+fn a_second_signal_cuts() {
+    use std::io::Write as _;
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::demo(dir.path());
+    // A request whose body never comes holds up an orderly stop for a while.
+    let mut held = std::net::TcpStream::connect(&recorder.address).unwrap();
+    let head = "POST /api/v1/cameras/probe HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+    held.write_all(head.as_bytes()).unwrap();
+    // Answered after it on another connection: by now the server has seen it.
+    eventually(
+        "an answer",
+        || recorder.ask(&["status"]),
+        |out| out.json()["running"] == true,
+    );
+    recorder.signal("-INT");
+    let log = || std::fs::read_to_string(dir.path().join("log")).unwrap();
+    eventually("the stop", log, |log| log.contains("stopping"));
+    recorder.signal("-INT");
+    assert_eq!(recorder.child.wait().unwrap().code(), Some(130), "{}", log());
 }
 
 #[test]
