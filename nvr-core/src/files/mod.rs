@@ -13,6 +13,7 @@ pub(crate) mod fault;
 mod growing;
 mod marker;
 mod matroska;
+mod mounts;
 mod naming;
 mod plain;
 mod recover;

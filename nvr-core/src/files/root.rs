@@ -273,6 +273,20 @@ impl Root {
             Create::IfEmpty => known.is_none(),
             Create::Adopt => true,
         };
+        if may_create
+            && self.options.create != Create::Adopt
+            && !self.path.join(MARKER).exists()
+            && let Some(mount) = super::mounts::unmounted_above(&self.path)
+        {
+            return Err(fault(
+                CauseKind::StorageMissing,
+                format!(
+                    "{path}: /etc/fstab has a mount point {}, and nothing is mounted there",
+                    mount.display()
+                ),
+            )
+            .with_hint("mount the disk, or choose a folder elsewhere"));
+        }
         let mut opened = rustix::fs::openat(CWD, &self.path, DIR_FLAGS, Mode::empty());
         if matches!(opened, Err(Errno::NOENT)) && may_create && known.is_none() {
             std::fs::create_dir_all(&self.path).map_err(|e| storage(format!("create {path}"), e))?;
