@@ -99,6 +99,8 @@ pub struct ArchiveStats {
     pub disk_available_bytes: u64,
 }
 
+/// Younger than this, a missing end of a growing segment is just not written yet.
+const ON_ITS_WAY_NS: i64 = 3 * crate::time::NS_PER_S;
 /// Events that come with a timeline; more are asked for as events.
 const MOST_EVENTS: u32 = 1000;
 /// Longest index cache; each entry is some kilobytes.
@@ -212,6 +214,12 @@ impl Archive {
         let segments = store.all_segments(&query)?;
         let growing = self.growing_of(&segments);
         let gaps = store.gaps(camera, range)?;
+        // What arrived since the last whole fragment is on its way: no gap.
+        let now = self.0.clock.now();
+        let now = match &growing {
+            Some(g) if g.end < now && now.since(g.end) < ON_ITS_WAY_NS => g.end,
+            _ => now,
+        };
         let mut events = EventQuery::new(range);
         events.camera = Some(camera.clone());
         events.limit = MOST_EVENTS;
@@ -224,7 +232,7 @@ impl Archive {
         Ok(timeline::build(Material {
             camera: camera.clone(),
             range,
-            now: self.0.clock.now(),
+            now,
             first: totals
                 .and_then(|t| t.oldest)
                 .or_else(|| growing.as_ref().map(|g| g.start)),
