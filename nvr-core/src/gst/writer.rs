@@ -19,7 +19,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -30,20 +30,10 @@ use super::sink::SegmentSink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
 use crate::segment::{ClosedSegment, Container, SegmentFiles, SegmentStart};
+pub(crate) use disguise::{OFFSET, Unit};
+use disguise::{TAIL, at, on_grid, restore_times};
 
-/// Added to all running times, so that decoding times before zero can be written (as the timestampers do).
-pub(crate) const OFFSET: gst::ClockTime = gst::ClockTime::from_seconds(1000 * 3600);
-
-/// What the muxer knows as a gap, when it is empty.
-const TAIL: gst::BufferFlags = gst::BufferFlags::GAP.union(gst::BufferFlags::DROPPABLE);
-
-/// The nearest multiple of 1/90000 s, the unit of the file: then neither durations nor offsets are rounded
-/// again, which would add up over a chunk.
-fn on_grid(ns: i64) -> i64 {
-    let ticks = (i128::from(ns) * 9 + 50_000).div_euclid(100_000);
-    // Rounded up, for the muxer rounds down.
-    i64::try_from((ticks * 100_000 + 8).div_euclid(9)).unwrap_or(ns)
-}
+mod disguise;
 
 /// What a writer tells; from streaming threads, without locks of the writer held.
 #[derive(Debug)]
@@ -54,16 +44,6 @@ pub(crate) enum WriterNews {
 }
 
 pub(crate) type OnNews = Arc<dyn Fn(WriterNews) + Send + Sync>;
-
-/// A unit on its way into a file; times are running times.
-#[derive(Debug, Clone)]
-pub(crate) struct Unit {
-    pub buffer: gst::Buffer,
-    pub pts_ns: i64,
-    pub dts_ns: i64,
-    pub duration: Option<gst::ClockTime>,
-    pub keyframe: bool,
-}
 
 #[derive(Debug)]
 pub(crate) struct WriterSpec {
@@ -91,7 +71,7 @@ pub(crate) struct Writer {
 #[derive(Debug, Default)]
 struct Shared {
     /// Bytes that were fed and have not reached the muxer.
-    waiting_bytes: AtomicU64,
+    waiting_bytes: Arc<AtomicU64>,
     starts: Mutex<VecDeque<SegmentStart>>,
     fault: Mutex<Option<Cause>>,
     done: Mutex<Option<bool>>,
@@ -191,7 +171,7 @@ impl Writer {
                     pad.set_property_from_str("trak-timescale", "90000");
                 }
             }
-            restore_times(&pad, &shared);
+            restore_times(&pad, &shared.waiting_bytes);
         }
         if let Some(bin) = splitmux.downcast_ref::<gst::Bin>() {
             for element in bin.children() {
@@ -307,7 +287,7 @@ impl Writer {
                     ..u.clone()
                 };
                 self.remember(&u);
-                self.disguise(&u)
+                self.disguised(&u)
             }
             None => self.filler(false),
         };
@@ -318,12 +298,23 @@ impl Writer {
         self.video.push(at(lead, b, b - 5))?;
         self.video.push(at(self.filler(false), b + 1, b - 4))?;
         for a in audio {
-            audio_pad.push(at(self.disguise(a), b, b))?;
+            audio_pad.push(at(self.disguised(a), b, b))?;
         }
         audio_pad.push(at(self.filler(false), b, b))?;
         self.video.push(at(self.filler(true), b + 2, b))?;
         audio_pad.push(at(self.filler(false), b + 1, b + 1))?;
         self.video.push(at(self.filler(true), b + 3, b + 1))
+    }
+
+    fn disguised(&self, unit: &Unit) -> gst::Buffer {
+        self.shared
+            .waiting_bytes
+            .fetch_add(unit.buffer.size() as u64, Ordering::Relaxed);
+        unit.disguised()
+    }
+
+    fn filler(&self, delta: bool) -> gst::Buffer {
+        disguise::filler(&self.filler, delta)
     }
 
     fn remember(&mut self, unit: &Unit) {
@@ -333,40 +324,6 @@ impl Writer {
             let duration = unit.duration.map_or(0, gst::ClockTime::nseconds);
             self.last = Some((unit.pts_ns, unit.dts_ns, i64::try_from(duration).unwrap_or(0)));
         }
-    }
-
-    fn disguise(&self, unit: &Unit) -> gst::Buffer {
-        let mut buffer = unit.buffer.clone();
-        let size = buffer.size() as u64;
-        {
-            // Copies the description, not the bytes: the memories are shared.
-            let b = buffer.make_mut();
-            b.set_offset((OFFSET.nseconds() as i64).saturating_add(unit.pts_ns) as u64);
-            b.set_offset_end((OFFSET.nseconds() as i64).saturating_add(unit.dts_ns) as u64);
-            b.set_duration(unit.duration);
-            let tail = b.flags().contains(TAIL) && size == 1;
-            b.unset_flags(gst::BufferFlags::DELTA_UNIT | gst::BufferFlags::MARKER | TAIL);
-            if tail {
-                b.set_flags(TAIL);
-            }
-            if !unit.keyframe {
-                b.set_flags(gst::BufferFlags::MARKER);
-            }
-        }
-        self.shared.waiting_bytes.fetch_add(size, Ordering::Relaxed);
-        buffer
-    }
-
-    fn filler(&self, delta: bool) -> gst::Buffer {
-        let mut buffer = gst::Buffer::new();
-        if let Some(b) = buffer.get_mut() {
-            // One byte: a group without bytes would not be passed on.
-            b.append_memory(self.filler.clone());
-            if delta {
-                b.set_flags(gst::BufferFlags::DELTA_UNIT);
-            }
-        }
-        buffer
     }
 
     /// Feeds what is left of the audio and ends the stream; completion comes with [`wait`](Self::wait).
@@ -416,13 +373,6 @@ impl Drop for Writer {
     }
 }
 
-fn at(mut buffer: gst::Buffer, pts: u64, dts: u64) -> gst::Buffer {
-    let b = buffer.make_mut();
-    b.set_pts(gst::ClockTime::from_nseconds(pts));
-    b.set_dts(gst::ClockTime::from_nseconds(dts));
-    buffer
-}
-
 /// A pad without an element, which takes any caps at any time (without a template it would insist on its
 /// first ones).
 pub(crate) fn any_pad(direction: gst::PadDirection, name: &str) -> gst::PadBuilder<gst::Pad> {
@@ -458,47 +408,6 @@ fn start_pad(pad: &gst::Pad, id: &str, caps: &gst::Caps) {
     pad.push_event(gst::event::StreamStart::new(id));
     pad.push_event(gst::event::Caps::new(caps));
     pad.push_event(gst::event::Segment::new(&segment));
-}
-
-/// Puts the truth back on the muxer's pad and takes the filler out.
-fn restore_times(pad: &gst::Pad, shared: &Arc<Shared>) {
-    let weak: Weak<Shared> = Arc::downgrade(shared);
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        guarded(
-            "muxer probe",
-            gst::PadProbeReturn::Ok,
-            |_| {},
-            || {
-                let Some(buffer) = info.buffer_mut() else {
-                    return gst::PadProbeReturn::Ok;
-                };
-                if buffer.offset() == gst::ffi::GST_BUFFER_OFFSET_NONE {
-                    // Taken and handled; `Drop` would complain about each one.
-                    info.data = None;
-                    return gst::PadProbeReturn::Handled;
-                }
-                let b = buffer.make_mut();
-                let size = b.size() as u64;
-                if b.flags().contains(TAIL) {
-                    b.remove_all_memory();
-                }
-                b.set_pts(gst::ClockTime::from_nseconds(b.offset()));
-                b.set_dts(gst::ClockTime::from_nseconds(b.offset_end()));
-                if b.flags().contains(gst::BufferFlags::MARKER) {
-                    b.unset_flags(gst::BufferFlags::MARKER);
-                    b.set_flags(gst::BufferFlags::DELTA_UNIT);
-                }
-                if let Some(shared) = weak.upgrade() {
-                    let _ = shared
-                        .waiting_bytes
-                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |w| {
-                            Some(w.saturating_sub(size))
-                        });
-                }
-                gst::PadProbeReturn::Ok
-            },
-        )
-    });
 }
 
 fn new_sink(shared: &Arc<Shared>, news: &OnNews) -> SegmentSink {
@@ -553,24 +462,4 @@ fn connect_location(
         );
         Some(name.unwrap_or_else(|| "none".to_owned()).to_value())
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_grid_is_the_files_and_survives_the_muxers_rounding() {
-        for ns in (0..2_000_000_000i64)
-            .step_by(7_919_333)
-            .chain([-1, -80_000_000, 1 << 60])
-        {
-            let g = on_grid(ns);
-            assert!((g - ns).abs() <= 5557, "{ns} {g}");
-            let ticks = i128::from(g) * 90_000;
-            let floor = ticks.div_euclid(1_000_000_000);
-            let round = (ticks + 500_000_000).div_euclid(1_000_000_000);
-            assert_eq!(floor, round, "{ns}");
-        }
-    }
 }
