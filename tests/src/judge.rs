@@ -237,3 +237,18 @@ fn run(command: &mut Command) -> anyhow::Result<Output> {
     );
     Ok(out)
 }
+
+/// Mean volume of a file's audio in decibels below full scale.
+///
+/// # Errors
+/// When ffmpeg fails or the file has no audio.
+pub fn loudness(file: &Path) -> anyhow::Result<f64> {
+    let out = run(Command::new("ffmpeg")
+        .args(["-nostdin", "-i"])
+        .arg(file)
+        .args(["-map", "0:a:0", "-af", "volumedetect", "-f", "null", "-"]))?;
+    let text = String::from_utf8_lossy(&out.stderr);
+    text.lines()
+        .find_map(|l| l.split_once("mean_volume:")?.1.split_whitespace().next()?.parse().ok())
+        .context("ffmpeg told no volume")
+}
