@@ -59,12 +59,16 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// A recorder in a new folder, not started.
+    /// A recorder in a new folder, not started. With `NVR_TEST_KEEP` set the folder stays for a look at it.
     ///
     /// # Errors
     /// When the folder cannot be made.
     pub fn new() -> anyhow::Result<Self> {
-        let dir = tempfile::tempdir()?;
+        let mut dir = tempfile::tempdir()?;
+        if std::env::var_os("NVR_TEST_KEEP").is_some() {
+            tracing::info!(dir = %dir.path().display(), "kept");
+            dir.disable_cleanup(true);
+        }
         let mut rig = Self::at(&dir.path().join("recordings"));
         rig._dir = Some(dir);
         Ok(rig)
