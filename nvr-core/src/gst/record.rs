@@ -107,6 +107,11 @@ impl Recorder {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn weak(&self) -> Option<glib::WeakRef<gst::Object>> {
+        self.writer.as_ref().map(Writer::weak)
+    }
+
     /// A new segment at the next keyframe.
     pub(crate) fn split(&mut self) {
         self.split = true;
@@ -204,7 +209,7 @@ impl Recorder {
                 keyframe: unit.keyframe,
             };
             // A failure is told by the writer's own pipeline, with its reason.
-            if writer.feed(&feed, audio, segment).is_err() {
+            if writer.feed(&feed, &audio, segment).is_err() {
                 tracing::debug!(camera = %self.camera, "the writer takes no more");
             }
         }
@@ -255,7 +260,7 @@ impl Recorder {
     }
 
     fn renew_writer(&mut self, unit: &AccessUnit) -> bool {
-        self.retire();
+        self.retire(unit);
         self.renew = false;
         if let Some((_, _, gate)) = &mut self.audio {
             gate.begin(unit.pts_ns);
@@ -267,7 +272,7 @@ impl Recorder {
             video_caps: unit.info.caps.clone(),
             audio_caps: self.audio.as_ref().map(|(c, ..)| c.clone()),
         };
-        match Writer::new(&spec, self.on_writer.clone()) {
+        match Writer::new(&spec, &self.on_writer) {
             Ok(writer) => {
                 self.writer = Some(writer);
                 self.video_caps = Some(spec.video_caps);
@@ -281,11 +286,11 @@ impl Recorder {
     }
 
     /// Lets the present writer complete its file on the side.
-    fn retire(&mut self) {
+    fn retire(&mut self, next: &AccessUnit) {
         let Some(mut writer) = self.writer.take() else {
             return;
         };
-        writer.end(Vec::new());
+        writer.end(&[], Some((next.pts_ns, next.dts_ns)));
         self.retired.retain(|t| !t.is_finished());
         let thread = std::thread::Builder::new()
             .name("nvr-retire".into())
@@ -335,7 +340,7 @@ impl Recorder {
         let Some(mut writer) = self.writer.take() else {
             return true;
         };
-        writer.end(rest);
+        writer.end(&rest, None);
         let retired = std::mem::take(&mut self.retired);
         let (done, result) = std::sync::mpsc::channel();
         // In a thread of its own: a write that hangs must not hang the caller.

@@ -19,7 +19,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -30,9 +30,10 @@ use super::sink::SegmentSink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
 use crate::segment::{ClosedSegment, Container, SegmentFiles, SegmentStart};
+pub(crate) use disguise::{OFFSET, Unit};
+use disguise::{TAIL, at, on_grid, restore_times};
 
-/// Added to all running times, so that decoding times before zero can be written (as the timestampers do).
-pub(crate) const OFFSET: gst::ClockTime = gst::ClockTime::from_seconds(1000 * 3600);
+mod disguise;
 
 /// What a writer tells; from streaming threads, without locks of the writer held.
 #[derive(Debug)]
@@ -43,16 +44,6 @@ pub(crate) enum WriterNews {
 }
 
 pub(crate) type OnNews = Arc<dyn Fn(WriterNews) + Send + Sync>;
-
-/// A unit on its way into a file; times are running times.
-#[derive(Debug, Clone)]
-pub(crate) struct Unit {
-    pub buffer: gst::Buffer,
-    pub pts_ns: i64,
-    pub dts_ns: i64,
-    pub duration: Option<gst::ClockTime>,
-    pub keyframe: bool,
-}
 
 #[derive(Debug)]
 pub(crate) struct WriterSpec {
@@ -70,6 +61,9 @@ pub(crate) struct Writer {
     video: gst::Pad,
     audio: Option<gst::Pad>,
     slot: u64,
+    /// Latest presentation time, last decoding time and distance to the one before.
+    last: Option<(i64, i64, i64)>,
+    tails: bool,
     filler: gst::Memory,
     shared: Arc<Shared>,
 }
@@ -77,7 +71,7 @@ pub(crate) struct Writer {
 #[derive(Debug, Default)]
 struct Shared {
     /// Bytes that were fed and have not reached the muxer.
-    waiting_bytes: AtomicU64,
+    waiting_bytes: Arc<AtomicU64>,
     starts: Mutex<VecDeque<SegmentStart>>,
     fault: Mutex<Option<Cause>>,
     done: Mutex<Option<bool>>,
@@ -144,12 +138,12 @@ fn muxer(spec: &WriterSpec) -> Result<gst::Element> {
 
 impl Writer {
     /// A playing writer; its first file is created when its first unit comes.
-    pub(crate) fn new(spec: &WriterSpec, news: OnNews) -> Result<Self> {
+    pub(crate) fn new(spec: &WriterSpec, news: &OnNews) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let pipeline = gst::Pipeline::new();
         let splitmux = make("splitmuxsink")?;
         let mux = muxer(spec)?;
-        let sink = new_sink(&shared, &news);
+        let sink = new_sink(&shared, news);
         // Both before any pad is requested, or the defaults are taken without a word.
         splitmux.set_property("muxer", &mux);
         splitmux.set_property("sink", &sink);
@@ -162,7 +156,7 @@ impl Writer {
                 .build();
             splitmux.set_property("muxer-pad-map", &map);
         }
-        connect_location(&splitmux, &sink, &shared, &spec.files, &news);
+        connect_location(&splitmux, &sink, &shared, &spec.files, news);
         pipeline.add(&splitmux).map_err(internal)?;
 
         let video = feed_pad(&splitmux, "video")?;
@@ -177,7 +171,7 @@ impl Writer {
                     pad.set_property_from_str("trak-timescale", "90000");
                 }
             }
-            restore_times(&pad, &shared);
+            restore_times(&pad, &shared.waiting_bytes);
         }
         if let Some(bin) = splitmux.downcast_ref::<gst::Bin>() {
             for element in bin.children() {
@@ -208,6 +202,8 @@ impl Writer {
             video,
             audio,
             slot: 0,
+            last: None,
+            tails: spec.container == Container::Fmp4,
             filler: gst::Memory::from_slice([0u8]),
             shared,
         })
@@ -226,22 +222,47 @@ impl Writer {
     pub(crate) fn feed(
         &mut self,
         unit: &Unit,
-        audio: Vec<Unit>,
+        audio: &[Unit],
         segment: Option<SegmentStart>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if segment.is_some() && self.slot > 0 && self.audio.is_some() && !audio.is_empty() {
+        if segment.is_some() && self.slot > 0 {
             // What sounds before the split belongs to the file before it.
-            let (before, due) = audio.into_iter().partition(|a| a.pts_ns < unit.pts_ns);
-            self.slot(None, before)?;
+            let (before, due) = audio.split_at(audio.partition_point(|a| a.pts_ns < unit.pts_ns));
+            self.tail(unit.pts_ns, unit.dts_ns, before)?;
             return self.feed_slot(unit, due, segment);
         }
         self.feed_slot(unit, audio, segment)
     }
 
+    /// Ends a file's video at a time, with an empty unit.
+    ///
+    /// The last frame's duration comes from it. And it stands in for the last frame where the muxer fails to
+    /// wait for one: isofmp4mux takes a pad for finished that is at its end, though it still keeps the unit
+    /// that it looked at last, and then finds that unit without its group and drops it.
+    fn tail(&mut self, pts_ns: i64, dts_ns: i64, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if !self.tails {
+            return if audio.is_empty() {
+                Ok(gst::FlowSuccess::Ok)
+            } else {
+                self.slot(None, audio)
+            };
+        }
+        let mut buffer = self.filler(false);
+        buffer.make_mut().set_flags(TAIL);
+        let unit = Unit {
+            buffer,
+            pts_ns,
+            dts_ns,
+            duration: None,
+            keyframe: true,
+        };
+        self.slot(Some(&unit), audio)
+    }
+
     fn feed_slot(
         &mut self,
         unit: &Unit,
-        audio: Vec<Unit>,
+        audio: &[Unit],
         segment: Option<SegmentStart>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         if let Some(start) = segment {
@@ -255,11 +276,19 @@ impl Writer {
         self.slot(Some(unit), audio)
     }
 
-    fn slot(&mut self, unit: Option<&Unit>, audio: Vec<Unit>) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn slot(&mut self, unit: Option<&Unit>, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.slot += 1;
         let b = OFFSET.nseconds() + self.slot * 10;
         let lead = match unit {
-            Some(u) => self.disguise(u),
+            Some(u) => {
+                let u = Unit {
+                    pts_ns: on_grid(u.pts_ns),
+                    dts_ns: on_grid(u.dts_ns),
+                    ..u.clone()
+                };
+                self.remember(&u);
+                self.disguised(&u)
+            }
             None => self.filler(false),
         };
         let Some(audio_pad) = self.audio.clone() else {
@@ -268,8 +297,8 @@ impl Writer {
         };
         self.video.push(at(lead, b, b - 5))?;
         self.video.push(at(self.filler(false), b + 1, b - 4))?;
-        for a in &audio {
-            audio_pad.push(at(self.disguise(a), b, b))?;
+        for a in audio {
+            audio_pad.push(at(self.disguised(a), b, b))?;
         }
         audio_pad.push(at(self.filler(false), b, b))?;
         self.video.push(at(self.filler(true), b + 2, b))?;
@@ -277,45 +306,37 @@ impl Writer {
         self.video.push(at(self.filler(true), b + 3, b + 1))
     }
 
-    fn disguise(&self, unit: &Unit) -> gst::Buffer {
-        let mut buffer = unit.buffer.clone();
-        let size = buffer.size() as u64;
-        {
-            // Copies the description, not the bytes: the memories are shared.
-            let b = buffer.make_mut();
-            b.set_offset((OFFSET.nseconds() as i64).saturating_add(unit.pts_ns) as u64);
-            b.set_offset_end((OFFSET.nseconds() as i64).saturating_add(unit.dts_ns) as u64);
-            b.set_duration(unit.duration);
-            b.unset_flags(gst::BufferFlags::DELTA_UNIT | gst::BufferFlags::MARKER | gst::BufferFlags::GAP);
-            if !unit.keyframe {
-                b.set_flags(gst::BufferFlags::MARKER);
-            }
-        }
-        self.shared.waiting_bytes.fetch_add(size, Ordering::Relaxed);
-        buffer
+    fn disguised(&self, unit: &Unit) -> gst::Buffer {
+        self.shared
+            .waiting_bytes
+            .fetch_add(unit.buffer.size() as u64, Ordering::Relaxed);
+        unit.disguised()
     }
 
     fn filler(&self, delta: bool) -> gst::Buffer {
-        let mut buffer = gst::Buffer::new();
-        if let Some(b) = buffer.get_mut() {
-            // One byte: a group without bytes would not be passed on.
-            b.append_memory(self.filler.clone());
-            if delta {
-                b.set_flags(gst::BufferFlags::DELTA_UNIT);
-            }
+        disguise::filler(&self.filler, delta)
+    }
+
+    fn remember(&mut self, unit: &Unit) {
+        if let Some((pts, dts, _)) = self.last {
+            self.last = Some((pts.max(unit.pts_ns), unit.dts_ns, unit.dts_ns - dts));
+        } else {
+            let duration = unit.duration.map_or(0, gst::ClockTime::nseconds);
+            self.last = Some((unit.pts_ns, unit.dts_ns, i64::try_from(duration).unwrap_or(0)));
         }
-        buffer
     }
 
     /// Feeds what is left of the audio and ends the stream; completion comes with [`wait`](Self::wait).
-    pub(crate) fn end(&mut self, audio: Vec<Unit>) {
+    ///
+    /// `next` are the times of the frame that would have come; without it they are guessed.
+    pub(crate) fn end(&mut self, audio: &[Unit], next: Option<(i64, i64)>) {
         if self.slot == 0 {
             self.shared.set_done(true);
             return;
         }
-        if !audio.is_empty() {
-            let _ = self.slot(None, audio);
-        }
+        let guess = self.last.map(|(pts, dts, delta)| (pts + delta, dts + delta));
+        let (pts, dts) = next.or(guess).unwrap_or_default();
+        let _ = self.tail(pts, dts, audio);
         if let Some(pad) = &self.audio {
             pad.push_event(gst::event::Eos::new());
         }
@@ -333,8 +354,8 @@ impl Writer {
     }
 
     #[cfg(test)]
-    pub(crate) fn weak(&self) -> glib::WeakRef<gst::Pipeline> {
-        self.pipeline.downgrade()
+    pub(crate) fn weak(&self) -> glib::WeakRef<gst::Object> {
+        self.pipeline.upcast_ref::<gst::Object>().downgrade()
     }
 }
 
@@ -352,18 +373,30 @@ impl Drop for Writer {
     }
 }
 
-fn at(mut buffer: gst::Buffer, pts: u64, dts: u64) -> gst::Buffer {
-    let b = buffer.make_mut();
-    b.set_pts(gst::ClockTime::from_nseconds(pts));
-    b.set_dts(gst::ClockTime::from_nseconds(dts));
-    buffer
+/// A pad without an element, which takes any caps at any time (without a template it would insist on its
+/// first ones).
+pub(crate) fn any_pad(direction: gst::PadDirection, name: &str) -> gst::PadBuilder<gst::Pad> {
+    let any = gst::Caps::new_any();
+    match gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &any) {
+        Ok(template) => gst::Pad::builder_from_template(&template).name(name),
+        Err(_) => gst::Pad::builder(direction).name(name),
+    }
 }
 
 fn feed_pad(splitmux: &gst::Element, name: &str) -> Result<gst::Pad> {
     let sink = splitmux
         .request_pad_simple(name)
         .ok_or_else(|| Error::new(ErrorKind::Internal, format!("the muxer has no pad for {name}")))?;
-    let pad = gst::Pad::builder(gst::PadDirection::Src).name(name).build();
+    let pad = any_pad(gst::PadDirection::Src, name)
+        .query_function(|pad, parent, query| {
+            if let gst::QueryViewMut::Latency(q) = query.view_mut() {
+                // Not live: the muxer waits for the audio that surely comes instead of giving up on it.
+                q.set(false, gst::ClockTime::ZERO, gst::ClockTime::NONE);
+                return true;
+            }
+            gst::Pad::query_default(pad, parent, query)
+        })
+        .build();
     pad.set_active(true).map_err(internal)?;
     pad.link(&sink).map_err(internal)?;
     Ok(pad)
@@ -375,44 +408,6 @@ fn start_pad(pad: &gst::Pad, id: &str, caps: &gst::Caps) {
     pad.push_event(gst::event::StreamStart::new(id));
     pad.push_event(gst::event::Caps::new(caps));
     pad.push_event(gst::event::Segment::new(&segment));
-}
-
-/// Puts the truth back on the muxer's pad and takes the filler out.
-fn restore_times(pad: &gst::Pad, shared: &Arc<Shared>) {
-    let weak: Weak<Shared> = Arc::downgrade(shared);
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        guarded(
-            "muxer probe",
-            gst::PadProbeReturn::Ok,
-            |_| {},
-            || {
-                let Some(buffer) = info.buffer_mut() else {
-                    return gst::PadProbeReturn::Ok;
-                };
-                if buffer.offset() == gst::ffi::GST_BUFFER_OFFSET_NONE {
-                    // Taken and handled; `Drop` would complain about each one.
-                    info.data = None;
-                    return gst::PadProbeReturn::Handled;
-                }
-                let b = buffer.make_mut();
-                b.set_pts(gst::ClockTime::from_nseconds(b.offset()));
-                b.set_dts(gst::ClockTime::from_nseconds(b.offset_end()));
-                if b.flags().contains(gst::BufferFlags::MARKER) {
-                    b.unset_flags(gst::BufferFlags::MARKER);
-                    b.set_flags(gst::BufferFlags::DELTA_UNIT);
-                }
-                let size = b.size() as u64;
-                if let Some(shared) = weak.upgrade() {
-                    let _ = shared
-                        .waiting_bytes
-                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |w| {
-                            Some(w.saturating_sub(size))
-                        });
-                }
-                gst::PadProbeReturn::Ok
-            },
-        )
-    });
 }
 
 fn new_sink(shared: &Arc<Shared>, news: &OnNews) -> SegmentSink {
