@@ -18,7 +18,7 @@ rule() {
 }
 
 core=nvr-core/src
-gstreamer='(^|[^:[:alnum:]_])(::)?(gstreamer(_[a-z]+)?|gst_[a-z]+|gstfmp4|glib)::|use (::)?(gst|gst_[a-z]+|glib)(::|;)|::gst::(prelude|Element|Pipeline|Bin|Pad|Buffer|Caps|Bus|ClockTime)|(^|[^:[:alnum:]_])gst::(prelude|Element|Pipeline|Bin|Pad|Buffer|Caps|Bus|ClockTime|State|Message)'
+gstreamer='(^|[^:[:alnum:]_])(::)?(gstreamer(_[a-z]+)?|gst_[a-z]+|gstfmp4|glib)::|use (::)?(gst|gst_[a-z]+|gstreamer[a-z_]*|glib)(::|;| as)|::gst::(prelude|Element|Pipeline|Bin|Pad|Buffer|Caps|Bus|ClockTime)|(^|[^:[:alnum:]_])gst::(prelude|Element|Pipeline|Bin|Pad|Buffer|Caps|Bus|ClockTime|State|Message)'
 rule "GStreamer outside of $core/gst" "$gstreamer" "$core" --exclude-dir=gst
 rule "SQLite outside of $core/store" '\brusqlite::' "$core" --exclude-dir=store
 rule "gst/ uses store/" 'crate::(store|files)::' "$core/gst"

@@ -109,8 +109,8 @@ pub fn report(failure: &Failure) -> ExitCode {
             });
             let mut err = std::io::stderr().lock();
             // Mistakes in a configuration are drawn one by one, each with its own `error:`.
-            let is_drawn = std::error::Error::source(e)
-                .is_some_and(|source| source.is::<nvr_core::config::ConfigErrors>());
+            let source = std::error::Error::source(e);
+            let is_drawn = source.is_some_and(<dyn std::error::Error>::is::<nvr_core::config::ConfigErrors>);
             let head = if is_drawn { "" } else { "error: " };
             let _ = writeln!(err, "{head}{e}");
             if let Some(hint) = hint {

@@ -145,7 +145,10 @@ fn completions_for_every_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let out = nvr(dir.path(), &["completions", shell]);
         assert_eq!(out.code, 0);
-        assert!(out.stdout.contains("validate"), "{shell}");
+        assert!(
+            out.stdout.contains("validate") && out.stdout.contains("timeline"),
+            "{shell}"
+        );
     }
 }
 

@@ -17,7 +17,6 @@ pub mod track;
 
 pub mod archive;
 pub mod camera;
-pub mod check;
 pub mod config;
 pub mod detect;
 pub mod files;

@@ -477,7 +477,10 @@ fn tell_reconciled(found: check::ReconcileReport, clock: &SharedClock) -> Vec<Ev
         tracing::error!(path = %path.display(), "a segment could not be looked at: {why}");
     }
     if found.adopted > 0 {
-        tracing::warn!(segments = found.adopted, "footage that the index did not know was entered");
+        tracing::warn!(
+            segments = found.adopted,
+            "footage that the index did not know was entered"
+        );
     }
     let now = clock.now();
     let event = |m: check::MendedSegment| {

@@ -44,7 +44,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) enum Output {
     Opening,
-    Event(RunEvent),
+    Event(Box<RunEvent>),
 }
 
 impl Session {
@@ -109,7 +109,7 @@ impl Session {
             } else if let Some(events) = &mut self.events {
                 match events.recv().await {
                     Some(RunEvent::Ended(cause)) => return self.end(cause),
-                    Some(event) => return Output::Event(event),
+                    Some(event) => return Output::Event(Box::new(event)),
                     None => {
                         let cause =
                             Cause::new(crate::event::CauseKind::Internal, "the run ended without a word");
@@ -131,7 +131,7 @@ impl Session {
             // The pipeline is brought down off the actor: a hung camera takes its time.
             tokio::task::spawn_blocking(move || run.stop(Duration::ZERO));
         }
-        Output::Event(RunEvent::Ended(self.stop_with.take().unwrap_or(cause)))
+        Output::Event(Box::new(RunEvent::Ended(self.stop_with.take().unwrap_or(cause))))
     }
 
     /// Stops in order; `Ended` with this cause follows.

@@ -552,7 +552,7 @@ impl Actor {
                 }
                 return;
             }
-            Output::Event(event) => event,
+            Output::Event(event) => *event,
         };
         match event {
             RunEvent::Connected { tracks } | RunEvent::TracksChanged(tracks) => {

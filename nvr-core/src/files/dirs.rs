@@ -7,8 +7,8 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::marker::FILE_MODE;
 use super::naming::SegmentName;
-use super::root::FILE_MODE;
 
 const DIR_MODE: Mode = Mode::from_raw_mode(0o750);
 

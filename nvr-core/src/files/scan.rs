@@ -12,8 +12,9 @@ use rustix::io::Errno;
 
 use super::dirs;
 use super::fault::storage;
+use super::marker::{LOCK, MARKER, PROBE};
 use super::naming::{Day, SegmentName};
-use super::root::{LOCK, MARKER, PROBE, Root};
+use super::root::Root;
 use crate::error::Result;
 use crate::ids::CameraId;
 

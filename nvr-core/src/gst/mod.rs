@@ -6,6 +6,7 @@
 
 mod audio;
 mod bus;
+mod codec_trial;
 mod devices;
 mod encoders;
 mod gate;
@@ -24,8 +25,8 @@ mod spec;
 mod tap;
 mod writer;
 
+pub use codec_trial::{CodecKind, CodecReport, Outcome, detect_codecs};
 pub use devices::{DeviceFormatReport, DeviceReport, DeviceSize, devices};
-pub use encoders::{CodecKind, CodecReport, Outcome, detect_codecs};
 pub use init::init;
 pub use probe::{ProbeOptions, ProbeReport, probe};
 pub use run::Run;

@@ -249,6 +249,10 @@ pub(super) fn to_ticks(ns: i64, timescale: u32) -> i64 {
 }
 
 fn scale(n: i64, by: i64, over: i64) -> i64 {
+    // Nearly always it fits, and dividing 128 bits takes ten times as long.
+    if let Some(fits) = n.checked_mul(2 * by).and_then(|n| n.checked_add(over)) {
+        return fits.div_euclid(2 * over);
+    }
     let over = i128::from(over);
     let scaled = (2 * i128::from(n) * i128::from(by) + over).div_euclid(2 * over);
     i64::try_from(scaled).unwrap_or(if n < 0 { i64::MIN } else { i64::MAX })

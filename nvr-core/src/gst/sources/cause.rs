@@ -66,6 +66,7 @@ pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &Sou
 }
 
 /// What a source that could not be built means.
+#[allow(dead_code, reason = "for whoever starts runs")]
 pub(crate) fn cause_of_build(error: &Error, spec: &SourceSpec) -> Cause {
     let local = is_device(spec);
     let kind = match error.kind() {
@@ -138,7 +139,7 @@ fn stream(e: gst::StreamError, debug: &str, spec: &SourceSpec) -> (CauseKind, &'
 
 /// The status code in debug strings like `Not Found (404)`.
 fn status(debug: &str) -> Option<u16> {
-    debug.split('(').skip(1).find_map(|part| {
+    debug.split(" (").skip(1).find_map(|part| {
         let digits = part.split(')').next()?;
         (digits.len() == 3).then(|| digits.parse().ok()).flatten()
     })
@@ -163,4 +164,52 @@ fn clean(text: &str, spec: &SourceSpec) -> String {
         }
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_holds_the_password() {
+        let spec = SourceSpec::parse("rtsp://admin:hunter2@10.0.0.2/x").unwrap();
+        let error = gst::glib::Error::new(gst::ResourceError::NotAuthorized, "refused hunter2\nfor admin");
+        let cause = cause_of(&error, Some("hunter2 (401)"), &spec);
+        assert_eq!(cause.kind, CauseKind::Unauthorized);
+        assert!(
+            !cause.message.contains("hunter2") && !cause.message.contains('\n'),
+            "{cause:?}"
+        );
+    }
+
+    #[test]
+    fn what_devices_say_is_about_devices() {
+        let spec = SourceSpec::parse("v4l2:/dev/video0").unwrap();
+        for (e, word) in [
+            (gst::ResourceError::Read, "gone"),
+            (gst::ResourceError::Busy, "another program"),
+        ] {
+            let cause = cause_of(&gst::glib::Error::new(e, "x"), None, &spec);
+            assert!(
+                cause.kind == CauseKind::Device && cause.message.contains(word),
+                "{cause:?}"
+            );
+        }
+        let gone = Error::new(ErrorKind::Unavailable, "v4l2:/dev/video0: no such file");
+        assert_eq!(cause_of_build(&gone, &spec).kind, CauseKind::Device);
+    }
+
+    #[test]
+    fn status_codes_are_found() {
+        assert_eq!(status("Not Found (404)"), Some(404));
+        assert_eq!(
+            status("f.c(8336): x (): Failed to connect. (Generic error)"),
+            None
+        );
+        assert_eq!(
+            status("f.c(688): Forbidden (403), URL"),
+            Some(403),
+            "not the line number"
+        );
+    }
 }

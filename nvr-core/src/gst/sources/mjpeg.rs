@@ -197,10 +197,10 @@ mod tests {
         let at = clock.clone();
         let url = serve(move |_, s| {
             s.write_all(HEAD.as_bytes())?;
-            for n in 0..24u64 {
+            for n in 0..19u64 {
                 // A sleep makes the input here; nothing waits for it.
                 std::thread::sleep(Duration::from_millis(
-                    [20, 250, 60, 10, 400, 90][(n % 6) as usize],
+                    [20, 250, 60, 10, 1000, 90][(n % 6) as usize],
                 ));
                 let _ = tell.send(at.steady_ns());
                 part(s, &picture)?;
@@ -210,19 +210,22 @@ mod tests {
         });
         let running: Running = run(&SourceSpec::parse(&url).unwrap());
         // A demuxer may keep the last part until the next begins.
-        let (audio, units) = running.collect(23);
+        let (audio, units) = running.collect(18);
         assert!(!audio);
         check_video(&units);
-        assert_eq!(decode(&units).len(), 23);
-        let sent: Vec<i64> = sent.try_iter().take(23).collect();
-        let offset = units[0].pts_ns.unwrap() - sent[0];
-        for (n, (u, sent)) in units.iter().zip(&sent).enumerate() {
-            let error = u.pts_ns.unwrap() - sent - offset;
-            assert!(error.abs() < 100_000_000, "picture {n} is {error} ns off");
-        }
+        assert_eq!(decode(&units).len(), 18);
+        let sent: Vec<i64> = sent.try_iter().take(18).collect();
+        let behind: Vec<i64> = units
+            .iter()
+            .zip(&sent)
+            .map(|(u, sent)| u.pts_ns.unwrap() - sent)
+            .collect();
+        // Evenly spread over time they would differ by 760 ms.
+        let spread = behind.iter().max().unwrap() - behind.iter().min().unwrap();
+        assert!(spread < 500_000_000, "{behind:?}");
         let keys: Vec<i64> = units.iter().filter(|u| u.key).filter_map(|u| u.pts_ns).collect();
         assert!(
-            keys.len() >= 2 && keys.windows(2).all(|k| k[1] - k[0] < 2_600_000_000),
+            keys.len() >= 2 && keys.windows(2).all(|k| k[1] - k[0] < 3_500_000_000),
             "{keys:?}"
         );
     }

@@ -1,6 +1,6 @@
 //! Clips: any stretch of recorded time as one MP4 file, made from segment files while it is read.
 //!
-//! [`plan`] decides which fragments are shown, [`Clip::open`] lays the file out. Its size is known then
+//! [`plan()`] decides which fragments are shown, [`Clip::open`] lays the file out. Its size is known then
 //! and any part of it can be read at any time, so that it serves HTTP ranges as well as a copy to disk.
 //! Nothing is decoded and the samples are never held in memory.
 //!
@@ -11,6 +11,9 @@
 //! | start | exact by edit list, after a lead-in from the keyframe before it | same |
 //! | end | at the end of a fragment | at a frame |
 //!
+//! Players that do not apply edit lists to fragmented files show the lead-in (up to one GOP), and some add
+//! it to the duration that they display; `Mp4` is exact in all of them.
+//!
 //! The time line of a clip has no gaps: [`Clip::mapping`] tells which UTC each stretch shows.
 
 mod edges;
@@ -19,9 +22,10 @@ mod head;
 mod moof;
 mod mp4;
 mod output;
-pub mod plan;
-pub mod source;
-pub mod spans;
+pub(in crate::media) mod plan;
+mod seek;
+mod source;
+mod spans;
 mod tables;
 #[cfg(test)]
 pub(super) mod tests;

@@ -1,6 +1,9 @@
 //! A clip: a file that does not exist, of known size and readable anywhere.
 
 use std::io::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::Format;
 use super::fmp4::Fmp4;
@@ -8,13 +11,16 @@ use super::mp4::Mp4;
 use super::plan::{ClipPlan, common_init};
 use super::source::FileStamp;
 use super::timeline::MapEntry;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::media::codec::codecs;
 use crate::media::index::Fragment;
 use crate::time::TimeRange;
 
 /// How much [`Clip::write_to`] reads at once.
 const COPY_BYTES: usize = 1 << 20;
+
+/// Size of the pieces of [`Clip::stream`].
+const STREAM_BYTES: usize = 256 << 10;
 
 /// A clip laid out and ready to be read.
 #[derive(Debug)]
@@ -144,6 +150,39 @@ impl Clip {
                 return Ok(done);
             }
         }
+    }
+
+    /// The bytes of a range (cut to the clip) in order, for an HTTP body: pieces of 256 KiB, at most two read
+    /// ahead. No thread waits for a slow receiver, and dropping the stream ends the reading. An error is
+    /// the last item.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn stream(
+        self: Arc<Self>,
+        range: std::ops::Range<u64>,
+    ) -> impl futures_core::Stream<Item = Result<Bytes>> + Send + Unpin + use<> {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(async move {
+            let end = range.end.min(self.len());
+            let mut at = range.start;
+            while at < end {
+                let clip = Arc::clone(&self);
+                let read = tokio::task::spawn_blocking(move || {
+                    let n = usize::try_from(end - at).unwrap_or(usize::MAX).min(STREAM_BYTES);
+                    let mut buf = vec![0; n];
+                    clip.read_at(at, &mut buf).map(|_| Bytes::from(buf))
+                });
+                let piece = read.await.unwrap_or_else(|e| {
+                    Err(Error::new(ErrorKind::Internal, "reading a clip").with_source(e))
+                });
+                at = piece.as_ref().map_or(end, |p| at + p.len() as u64);
+                if sender.send(piece).await.is_err() {
+                    return;
+                }
+            }
+        });
+        tokio_stream::wrappers::ReceiverStream::new(receiver)
     }
 
     /// A reader from the start on, for those who want `std::io::Read`.

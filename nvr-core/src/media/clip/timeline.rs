@@ -160,9 +160,97 @@ impl Layout {
         // Each stretch lasts until the next begins.
         let mut end_ns = ns(t.end.saturating_sub(t.start), self.video_scale);
         for entry in t.mapping.iter_mut().rev() {
-            entry.duration_ns = (end_ns - entry.clip_ns).max(0);
+            entry.duration_ns = end_ns.saturating_sub(entry.clip_ns).max(0);
             end_ns = entry.clip_ns;
         }
         t
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const VIDEO: u32 = 90_000;
+
+    fn edges(start: i64, length: i64, reorder: i64) -> TrackEdges {
+        TrackEdges {
+            first_dts: start,
+            end_dts: start + length,
+            first_pts: start + reorder,
+            end_pts: start + length + reorder,
+        }
+    }
+
+    prop_compose! {
+        /// Times of a file that starts anywhere; its audio begins and ends up to 2 s beside its video.
+        fn part(scale: u32)(
+            start in 0i64..1 << 33,
+            length in 1i64..2_000_000,
+            reorder in 0i64..20_000,
+            skip in 0i64..90_000,
+            early in -180_000i64..180_000,
+            late in -180_000i64..180_000,
+            heard in any::<bool>(),
+        ) -> PartEdges {
+            let first = rescale(start + early, VIDEO, scale);
+            let end = rescale(start + length + late, VIDEO, scale).max(first);
+            let shown = TimeRange::new(Timestamp::from_secs(1), Timestamp::from_secs(2)).unwrap();
+            PartEdges {
+                video: edges(start, length, reorder),
+                audio: heard.then(|| edges(first, end - first, 0)),
+                shown_pts: start + reorder + skip.min(length - 1),
+                shown,
+            }
+        }
+    }
+
+    fn parts() -> impl Strategy<Value = (u32, Vec<PartEdges>)> {
+        prop::sample::select(vec![8000u32, 44_100, 48_000])
+            .prop_flat_map(|scale| (Just(scale), prop::collection::vec(part(scale), 1..8)))
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_overlaps_and_sound_stays_with_its_picture((scale, parts) in parts()) {
+            let mut layout = Layout::new(VIDEO, scale);
+            let (mut dts, mut pts, mut heard) = (0, i64::MIN, 0);
+            for p in &parts {
+                let shift = layout.push(p).unwrap();
+                prop_assert!(p.video.first_dts + shift.video >= dts);
+                prop_assert!(p.video.first_pts + shift.video >= pts);
+                dts = p.video.end_dts + shift.video;
+                pts = p.video.end_pts + shift.video;
+                if let Some(a) = p.audio {
+                    prop_assert!(a.first_dts + shift.audio >= heard);
+                    heard = a.end_dts + shift.audio;
+                    let delay = ns(shift.audio - rescale(shift.video, VIDEO, scale), scale);
+                    prop_assert!((-1..=MOST_AUDIO_DELAY_NS + 1).contains(&delay), "{delay}");
+                }
+            }
+            let timeline = layout.finish(None);
+            let map = &timeline.mapping;
+            prop_assert_eq!(map[0].clip_ns, 0);
+            for w in map.windows(2) {
+                prop_assert!(w[0].duration_ns > 0);
+                prop_assert_eq!(w[0].clip_ns + w[0].duration_ns, w[1].clip_ns);
+            }
+            prop_assert_eq!(timeline.end, pts);
+        }
+
+        #[test]
+        fn any_times_are_an_error_at_most(n in prop::collection::vec(any::<i64>(), 9), scale in any::<u32>()) {
+            let edges = |n: &[i64]| TrackEdges { first_dts: n[0], end_dts: n[1], first_pts: n[2], end_pts: n[3] };
+            let part = PartEdges {
+                video: edges(&n),
+                audio: Some(edges(&n[4..])),
+                shown_pts: n[8],
+                shown: TimeRange::ALL,
+            };
+            let mut layout = Layout::new(VIDEO, scale);
+            let _ = layout.push(&part).and_then(|_| layout.push(&part));
+            layout.finish(Some(n[8]));
+        }
     }
 }
