@@ -14,7 +14,7 @@ use crate::ids::{CameraId, RunId};
 use crate::run::Anchor;
 use crate::segment::{ClosedSegment, SegmentStart};
 use crate::store::Store;
-use crate::time::Timestamp;
+use crate::time::{TimeRange, Timestamp};
 
 /// Closed segments that wait for the index; at 15 minutes each, weeks.
 const MOST_PENDING: usize = 10_000;
@@ -73,6 +73,18 @@ impl Journal {
             self.store.end_run(run, &self.camera, at, &cause).await,
             "end of run",
         );
+    }
+
+    /// The wall clock stepped while footage went on: the run ends where the old time ended. Time that was
+    /// stepped over has no footage, and this is why.
+    pub(crate) async fn clock_stepped(&self, old: RunId, until: Timestamp, new: Timestamp, cause: Cause) {
+        self.run_ended(old, until, cause.clone()).await;
+        if self.gap.is_none()
+            && new > until
+            && let Ok(range) = TimeRange::new(until, new)
+        {
+            self.log(self.store.insert_gap(&self.camera, range, &cause).await, "gap");
+        }
     }
 
     pub(crate) async fn segment_opened(&mut self, start: SegmentStart, path: &Path) {

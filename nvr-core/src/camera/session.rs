@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use crate::event::Cause;
 use crate::gst::{Run, RunEvent, RunSpec, RunStats, Tap};
 use crate::ids::RunId;
+use crate::run::Anchor;
 
 /// What became of a start.
 #[derive(Debug)]
@@ -31,8 +32,8 @@ pub(crate) struct Session {
     events: Option<mpsc::UnboundedReceiver<RunEvent>>,
     permit: Option<OwnedSemaphorePermit>,
     stop_with: Option<Cause>,
-    /// The present run id, once there is one.
-    pub(crate) id: Option<RunId>,
+    /// The present run and its anchor, once there is one.
+    pub(crate) anchored: Option<(RunId, Anchor)>,
     last_stats: RunStats,
     frames_seen: u64,
     last_frame_seen: Option<i64>,
@@ -75,7 +76,7 @@ impl Session {
             events: None,
             permit: None,
             stop_with: None,
-            id: None,
+            anchored: None,
             last_stats: RunStats::default(),
             frames_seen: 0,
             last_frame_seen: None,

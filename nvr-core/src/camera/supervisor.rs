@@ -342,6 +342,7 @@ impl Actor {
             Command::Stop(cause) => {
                 self.stopped_by_hand = Some(cause.clone());
                 self.end_manual();
+                self.outage_ends(&cause).await;
                 self.want(cause).await;
             }
             Command::Restart(cause) => {
@@ -405,9 +406,21 @@ impl Actor {
 
     async fn begin_shutdown(&mut self, cause: Cause, reply: oneshot::Sender<bool>) {
         self.shutdown = Some(reply);
-        self.stopped_by_hand = Some(cause.clone());
+        let stopped_before = self.stopped_by_hand.replace(cause.clone()).is_some();
         self.end_manual();
+        if !stopped_before {
+            self.outage_ends(&cause).await;
+        }
         self.want(cause).await;
+    }
+
+    /// The camera was away and is not wanted any more: from now on that is why footage is missing.
+    async fn outage_ends(&mut self, cause: &Cause) {
+        let wanted = self.config.enabled && self.config.record == RecordMode::Continuous;
+        if self.run.is_none() && wanted {
+            let now = self.context.clock.now();
+            self.journal.open_gap(now, cause.clone()).await;
+        }
     }
 
     async fn configure(&mut self, config: CameraConfig) {
@@ -548,11 +561,21 @@ impl Actor {
                 }
             }
             RunEvent::RunStarted { run, anchor, cause } => {
+                let before = self
+                    .session(whose)
+                    .and_then(|session| session.anchored.replace((run, anchor)));
                 if self.records(whose) {
+                    if let Some((old, old_anchor)) = before {
+                        // Where the clock would stand without its step.
+                        let until = old_anchor
+                            .utc
+                            .add_ns(anchor.steady_ns.saturating_sub(old_anchor.steady_ns));
+                        self.footage_end = None;
+                        self.journal
+                            .clock_stepped(old, until, anchor.utc, cause.clone())
+                            .await;
+                    }
                     self.journal.run_started(run, anchor, cause).await;
-                }
-                if let Some(session) = self.session(whose) {
-                    session.id = Some(run);
                 }
                 if whose == Whose::Camera {
                     self.status.set_run(Some(run));
@@ -609,7 +632,7 @@ impl Actor {
 
     async fn ended(&mut self, whose: Whose, cause: Cause) {
         let now = self.context.clock.now();
-        if let Some(run) = self.session(whose).and_then(|s| s.id)
+        if let Some((run, _)) = self.session(whose).and_then(|s| s.anchored)
             && self.records(whose)
         {
             self.journal.run_ended(run, now, cause.clone()).await;
