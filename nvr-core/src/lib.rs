@@ -25,6 +25,8 @@ pub mod media;
 pub mod nvr;
 pub mod onvif;
 pub mod store;
+#[cfg(feature = "test-util")]
+pub mod testing;
 pub mod timeline;
 
 pub use archive::{Archive, ExportRequest, Snapshot, SnapshotRequest, VodRequest};
