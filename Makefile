@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 # Where the demo keeps its recordings and configuration.
-DEMO_DIR ?= demo
+DEMO_DIR ?= nvr-demo
 DEMO_ARGS ?=
 # Tests start pipelines and encoders: as many at once as there are cores, but not more than four.
 TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)

@@ -28,7 +28,12 @@ pub async fn open(global: &Global) -> Result<Asked, Failure> {
     let archive = Archive::open(&config).await?;
     let zone = times::zone(&config.recorder.time_zone);
     let now = archive.clock().now();
-    Ok(Asked { config, archive, zone, now })
+    Ok(Asked {
+        config,
+        archive,
+        zone,
+        now,
+    })
 }
 
 impl Asked {
@@ -67,6 +72,8 @@ fn find(known: &[CameraId], name: &str) -> Result<CameraId, Failure> {
         } else {
             format!("the cameras are {}", names.join(", "))
         };
-        Error::new(ErrorKind::NotFound, format!("there is no camera {name}")).with_hint(hint).into()
+        Error::new(ErrorKind::NotFound, format!("there is no camera {name}"))
+            .with_hint(hint)
+            .into()
     })
 }

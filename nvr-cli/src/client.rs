@@ -29,7 +29,9 @@ pub fn address(config: &Config) -> Option<SocketAddr> {
 
 /// The JSON at a path; `None` when nobody answers there, or not with JSON.
 pub async fn get(address: SocketAddr, path: &str) -> Option<Value> {
-    tokio::time::timeout(PATIENCE, request(address, path)).await.ok()?
+    tokio::time::timeout(PATIENCE, request(address, path))
+        .await
+        .ok()?
 }
 
 async fn request(address: SocketAddr, path: &str) -> Option<Value> {
@@ -45,7 +47,9 @@ async fn request(address: SocketAddr, path: &str) -> Option<Value> {
 fn parse(answer: &[u8]) -> Option<Value> {
     let head_end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
     let body = answer.get(head_end + 4..)?;
-    answer.starts_with(b"HTTP/1.").then(|| serde_json::from_slice(body).ok())?
+    answer
+        .starts_with(b"HTTP/1.")
+        .then(|| serde_json::from_slice(body).ok())?
 }
 
 #[cfg(test)]
@@ -54,8 +58,16 @@ mod tests {
 
     #[test]
     fn answers() {
-        assert_eq!(parse(b"HTTP/1.0 200 OK\r\nA: b\r\n\r\n{\"a\":1}"), Some(serde_json::json!({"a": 1})));
-        for bad in [&b""[..], b"HTTP/1.0 200 OK", b"HTTP/1.1 200 OK\r\n\r\nhello", b"SSH-2.0\r\n\r\n{}"] {
+        assert_eq!(
+            parse(b"HTTP/1.0 200 OK\r\nA: b\r\n\r\n{\"a\":1}"),
+            Some(serde_json::json!({"a": 1}))
+        );
+        for bad in [
+            &b""[..],
+            b"HTTP/1.0 200 OK",
+            b"HTTP/1.1 200 OK\r\n\r\nhello",
+            b"SSH-2.0\r\n\r\n{}",
+        ] {
             assert_eq!(parse(bad), None);
         }
     }

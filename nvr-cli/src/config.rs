@@ -11,8 +11,13 @@ use crate::exit::Failure;
 /// Those of [`Config::load`].
 pub fn load(global: &Global) -> Result<Config, Failure> {
     let config = Config::load(&global.config)?;
+    warn(&config);
+    Ok(config)
+}
+
+/// Logs what is doubtful in it.
+pub fn warn(config: &Config) {
     for warning in &config.warnings {
         tracing::warn!(line = warning.line, key = warning.key, "{}", warning.message);
     }
-    Ok(config)
 }

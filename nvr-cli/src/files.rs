@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use nvr_core::error::{Error, ErrorKind};
 use nvr_core::Timestamp;
+use nvr_core::error::{Error, ErrorKind};
 
 use crate::exit::Failure;
 
@@ -19,7 +19,12 @@ pub struct Target {
 #[derive(Debug)]
 enum Kind {
     Stdout,
-    File { file: File, part: PathBuf, path: PathBuf, done: bool },
+    File {
+        file: File,
+        part: PathBuf,
+        path: PathBuf,
+        done: bool,
+    },
 }
 
 impl Target {
@@ -29,11 +34,17 @@ impl Target {
     /// `AlreadyExists` unless `force`, and what the system says.
     pub fn create(path: &Path, force: bool) -> Result<Self, Error> {
         if path == Path::new("-") {
-            return Ok(Self { kind: Kind::Stdout, closed: false });
+            return Ok(Self {
+                kind: Kind::Stdout,
+                closed: false,
+            });
         }
         if !force && path.exists() {
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("{} is there already", path.display()))
-                .with_hint("name another file, or replace it with --force"));
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("{} is there already", path.display()),
+            )
+            .with_hint("name another file, or replace it with --force"));
         }
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
@@ -43,7 +54,15 @@ impl Target {
             .create_new(true)
             .open(&part)
             .map_err(|e| Error::io(path.display(), e))?;
-        Ok(Self { kind: Kind::File { file, part, path: path.to_owned(), done: false }, closed: false })
+        Ok(Self {
+            kind: Kind::File {
+                file,
+                part,
+                path: path.to_owned(),
+                done: false,
+            },
+            closed: false,
+        })
     }
 
     /// Whether the reader of the standard output went away.
@@ -58,7 +77,12 @@ impl Target {
     pub fn finish(mut self) -> Result<(), Failure> {
         match &mut self.kind {
             Kind::Stdout => Ok(io::stdout().flush()?),
-            Kind::File { file, part, path, done } => {
+            Kind::File {
+                file,
+                part,
+                path,
+                done,
+            } => {
                 let result = file.sync_all().and_then(|()| std::fs::rename(&part, &path));
                 result.map_err(|e| Error::io(path.display(), e))?;
                 *done = true;
@@ -74,7 +98,9 @@ impl Write for Target {
             Kind::Stdout => io::stdout().write(buf),
             Kind::File { file, .. } => file.write(buf),
         };
-        self.closed |= result.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::BrokenPipe);
+        self.closed |= result
+            .as_ref()
+            .is_err_and(|e| e.kind() == io::ErrorKind::BrokenPipe);
         result
     }
 
@@ -88,7 +114,10 @@ impl Write for Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        if let Kind::File { part, done: false, .. } = &self.kind {
+        if let Kind::File {
+            part, done: false, ..
+        } = &self.kind
+        {
             let _ = std::fs::remove_file(part);
         }
     }
@@ -115,7 +144,10 @@ mod tests {
         target.write_all(b"whole").unwrap();
         target.finish().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
-        assert_eq!(Target::create(&path, false).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(
+            Target::create(&path, false).unwrap_err().kind(),
+            ErrorKind::AlreadyExists
+        );
         Target::create(&path, true).unwrap().finish().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"");
     }

@@ -2,14 +2,18 @@
 //!
 //! Nothing here knows more than the public API of `nvr-core` and `nvr-http` tells.
 
+mod archive;
 mod cli;
+mod client;
 mod commands;
 mod config;
 mod exit;
+mod files;
 mod logging;
 mod output;
 mod signals;
 mod times;
+mod window;
 
 use std::process::ExitCode;
 

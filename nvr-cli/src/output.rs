@@ -81,6 +81,15 @@ impl Output {
         bar.with_message(what)
     }
 
+    /// A bar for things to count, their number not known yet; shows nothing where nobody looks.
+    pub fn count(self, what: &'static str) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(0), self.target());
+        if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} {eta}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.with_message(what)
+    }
+
     /// Something that turns while one waits; shows nothing where nobody looks.
     pub fn spinner(self, what: impl Into<std::borrow::Cow<'static, str>>) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(None, self.target()).with_message(what);
@@ -106,6 +115,9 @@ pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Ve
     }
     for row in rows {
         table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
     }
     for index in right {
         if let Some(column) = table.column_mut(*index) {

@@ -458,13 +458,36 @@ fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         SyncMode::Every(every) => SyncPolicy::Every(every),
     };
     let tree = Tree::new(root, policy)?;
-    let recovered = check::reconcile(&store, tree.root(), clock)?;
+    let found = check::reconcile(&store, &tree)?;
     note_crash(&store)?;
+    let recovered = tell_reconciled(found, clock);
     Ok(Opened {
         store,
         tree,
         recovered,
     })
+}
+
+/// What was found at the start, for the log and as events.
+fn tell_reconciled(found: check::ReconcileReport, clock: &SharedClock) -> Vec<Event> {
+    for path in &found.lost {
+        tracing::error!(path = %path.display(), "a segment that was being recorded is gone or holds nothing");
+    }
+    for (path, why) in &found.failed {
+        tracing::error!(path = %path.display(), "a segment could not be looked at: {why}");
+    }
+    if found.adopted > 0 {
+        tracing::warn!(segments = found.adopted, "footage that the index did not know was entered");
+    }
+    let now = clock.now();
+    let event = |m: check::MendedSegment| {
+        let kind = EventKind::SegmentRecovered {
+            path: m.path.display().to_string(),
+            cut_bytes: m.cut_bytes,
+        };
+        Event::new(now, Some(m.camera), kind)
+    };
+    found.mended.into_iter().map(event).collect()
 }
 
 /// What the last life of the recorder did not write down because it was killed: the ends of its runs, and

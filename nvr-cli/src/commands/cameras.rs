@@ -71,7 +71,9 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
             enabled: camera.enabled,
             record: Some(camera.record),
             state: now.and_then(|c| c["state"].as_str()).map(str::to_owned),
-            cause: now.and_then(|c| c["cause"]["message"].as_str()).map(str::to_owned),
+            cause: now
+                .and_then(|c| c["cause"]["message"].as_str())
+                .map(str::to_owned),
             recorded_ns: totals.as_ref().map_or(0, |t| t.duration_ns),
             size_bytes: totals.as_ref().map_or(0, |t| t.size_bytes),
             segments: totals.as_ref().map_or(0, |t| t.segments),
@@ -79,18 +81,23 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
         });
     }
     // Footage of cameras that are configured no more.
-    views.extend(stats.into_values().filter(|t| t.segments > 0).map(|t| CameraView {
-        id: t.camera.to_string(),
-        name: t.camera.to_string(),
-        source: None,
-        enabled: false,
-        record: None,
-        state: None,
-        cause: None,
-        recorded_ns: t.duration_ns,
-        size_bytes: t.size_bytes,
-        segments: t.segments,
-    }));
+    views.extend(
+        stats
+            .into_values()
+            .filter(|t| t.segments > 0)
+            .map(|t| CameraView {
+                id: t.camera.to_string(),
+                name: t.camera.to_string(),
+                source: None,
+                enabled: false,
+                record: None,
+                state: None,
+                cause: None,
+                recorded_ns: t.duration_ns,
+                size_bytes: t.size_bytes,
+                segments: t.segments,
+            }),
+    );
     Ok(views)
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use nvr_core::error::{Error, ErrorKind};
-use nvr_core::media::Clip;
+use nvr_core::media::clip::Clip;
 use nvr_core::{ExportFormat, ExportRequest, TimeRange};
 use serde::Serialize;
 
@@ -65,12 +65,19 @@ pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(
     } else {
         let hint = "--split writes one file for each stretch";
         vec![asked.archive.export(request).await.map_err(|e| {
-            if e.kind() == ErrorKind::Conflict { e.with_hint(hint) } else { e }
+            if e.kind() == ErrorKind::Conflict {
+                e.with_hint(hint)
+            } else {
+                e
+            }
         })?]
     };
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if to_stdout && (clips.len() > 1 || output.json()) {
-        let error = Error::new(ErrorKind::InvalidArgument, "the standard output takes one file, and no JSON beside it");
+        let error = Error::new(
+            ErrorKind::InvalidArgument,
+            "the standard output takes one file, and no JSON beside it",
+        );
         return Err(error.with_hint("name a file with --output").into());
     }
     let mut written = Vec::new();
@@ -91,14 +98,24 @@ pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(
     }
     output.result(&written, || {
         let line = |w: &Written| {
-            format!("{}: {}, {}", w.file.display(), output::duration(w.duration_ns), output::bytes(w.size_bytes))
+            format!(
+                "{}: {}, {}",
+                w.file.display(),
+                output::duration(w.duration_ns),
+                output::bytes(w.size_bytes)
+            )
         };
         written.iter().map(line).collect::<Vec<_>>().join("\n")
     })
 }
 
 fn written_of(clip: &Clip, file: PathBuf) -> Written {
-    Written { file, size_bytes: clip.len(), duration_ns: clip.duration_ns(), range: clip.range() }
+    Written {
+        file,
+        size_bytes: clip.len(),
+        duration_ns: clip.duration_ns(),
+        range: clip.range(),
+    }
 }
 
 fn write(clip: &Clip, path: &Path, force: bool, output: Output) -> Result<(), Failure> {

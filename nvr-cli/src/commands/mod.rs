@@ -1,7 +1,19 @@
 //! One file per subcommand.
 
+pub mod cameras;
+pub mod check;
 pub mod completions;
+pub mod demo;
+pub mod detect;
+pub mod export;
 pub mod init;
+pub mod probe;
+pub mod run;
+pub mod segments;
+pub mod snapshot;
+pub mod stats;
+pub mod status;
+pub mod timeline;
 pub mod validate;
 
 use std::future::Future;
@@ -18,7 +30,19 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
     match command {
         Command::Completions(args) => completions::run(&args, *output),
         Command::Validate => validate::run(&global, *output),
-        Command::Init(args) => init::run(&global, &args, *output),
+        Command::Init(args) => block_on(init::run(&global, &args, *output)),
+        Command::Demo(args) => block_on(demo::run(&global, &args, *output)),
+        Command::Run(args) => block_on(run::run(&global, &args, *output)),
+        Command::Detect(args) => block_on(detect::run(&global, &args, *output)),
+        Command::Probe(args) => block_on(probe::run(&global, &args, *output)),
+        Command::Status => block_on(status::run(&global, *output)),
+        Command::Cameras => block_on(cameras::run(&global, *output)),
+        Command::Timeline(args) => block_on(timeline::run(&global, &args, *output)),
+        Command::Segments(args) => block_on(segments::run(&global, &args, *output)),
+        Command::Export(args) => block_on(export::run(&global, &args, *output)),
+        Command::Snapshot(args) => block_on(snapshot::run(&global, &args, *output)),
+        Command::Check(args) => block_on(check::run(&global, &args, *output)),
+        Command::Stats => block_on(stats::run(&global, *output)),
     }
 }
 

@@ -61,7 +61,9 @@ impl From<SegmentRow> for SegmentView {
             size_bytes: row.size_bytes,
             container: row.container,
             tracks: row.tracks,
-            hash: row.hash.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
+            hash: row
+                .hash
+                .map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
             protected: row.protected,
             path: row.path,
         }
@@ -74,7 +76,11 @@ pub async fn run(global: &Global, args: &SegmentsArgs, output: Output) -> Result
     let whole = asked.now.since(Timestamp::from_secs(0));
     let range = args.window.range(asked.now, &asked.zone, Some(whole))?;
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
-    let cameras = if args.cameras.is_empty() { Vec::new() } else { asked.cameras(&args.cameras).await? };
+    let cameras = if args.cameras.is_empty() {
+        Vec::new()
+    } else {
+        asked.cameras(&args.cameras).await?
+    };
     // One more nanosecond, so that what begins right now is there.
     let mut query = SegmentQuery::new(cameras, TimeRange::new(range.start(), range.end().add_ns(1))?);
     if args.newest {
@@ -111,7 +117,9 @@ pub async fn run(global: &Global, args: &SegmentsArgs, output: Output) -> Result
         )
     })?;
     if more {
-        output.note(&format!("there are more than {limit}; see --limit, --from and --to"));
+        output.note(&format!(
+            "there are more than {limit}; see --limit, --from and --to"
+        ));
     }
     Ok(())
 }

@@ -46,10 +46,17 @@ struct Written {
 pub async fn run(global: &Global, args: &SnapshotArgs, output: Output) -> Result<(), Failure> {
     let asked = archive::open(global).await?;
     let camera = asked.camera(&args.camera).await?;
-    let at = args.at.as_deref().map(|text| times::parse(text, asked.now, &asked.zone)).transpose()?;
+    let at = args
+        .at
+        .as_deref()
+        .map(|text| times::parse(text, asked.now, &asked.zone))
+        .transpose()?;
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if to_stdout && output.json() {
-        let error = Error::new(ErrorKind::InvalidArgument, "the picture and JSON cannot both go to the standard output");
+        let error = Error::new(
+            ErrorKind::InvalidArgument,
+            "the picture and JSON cannot both go to the standard output",
+        );
         return Err(error.with_hint("name a file with --output").into());
     }
     let mut request = SnapshotRequest::new(camera.clone(), at);
@@ -69,9 +76,17 @@ pub async fn run(global: &Global, args: &SnapshotArgs, output: Output) -> Result
     if to_stdout {
         return Ok(());
     }
-    let written = Written { file, at: picture.at, size_bytes: picture.jpeg.len() };
+    let written = Written {
+        file,
+        at: picture.at,
+        size_bytes: picture.jpeg.len(),
+    };
     output.result(&written, || {
         let size = output::bytes(written.size_bytes as u64);
-        format!("{}: {}, {size}", written.file.display(), times::show(written.at, &asked.zone))
+        format!(
+            "{}: {}, {size}",
+            written.file.display(),
+            times::show(written.at, &asked.zone)
+        )
     })
 }

@@ -10,8 +10,11 @@ pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
     let asked = archive::open(global).await?;
     let stats = asked.archive.stats().await?;
     output.result(&stats, || {
-        let header = ["CAMERA", "SEGMENTS", "RECORDED", "SIZE", "BIT RATE", "OLDEST", "NEWEST"];
-        let time = |t: Option<nvr_core::Timestamp>| t.map_or_else(String::new, |t| times::show(t, &asked.zone));
+        let header = [
+            "CAMERA", "SEGMENTS", "RECORDED", "SIZE", "BIT RATE", "OLDEST", "NEWEST",
+        ];
+        let time =
+            |t: Option<nvr_core::Timestamp>| t.map_or_else(String::new, |t| times::show(t, &asked.zone));
         let table = output::table(
             &header,
             &[1, 2, 3, 4],

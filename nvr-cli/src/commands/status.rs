@@ -26,7 +26,9 @@ pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
     let address = client::address(&config);
     let (health, live) = match address {
         Some(address) => (
-            client::get(address, "/health").await.filter(|health| health["ready"].is_boolean()),
+            client::get(address, "/health")
+                .await
+                .filter(|health| health["ready"].is_boolean()),
             client::get(address, "/api/v1/cameras").await,
         ),
         None => (None, None),
@@ -53,10 +55,17 @@ fn text(report: &Report, address: Option<std::net::SocketAddr>) -> String {
             let since = health["started"].as_str().unwrap_or("?");
             format!("recorder at {url}: {word} (running since {since})\n")
         }
-        (_, _, Some(address)) => format!("no recorder answers at http://{address}/; start one with `nvr run`\n"),
+        (_, _, Some(address)) => {
+            format!("no recorder answers at http://{address}/; start one with `nvr run`\n")
+        }
         (_, _, None) => "HTTP is off, so a running recorder cannot be asked\n".into(),
     };
-    for problem in report.health.iter().flat_map(|h| h["problems"].as_array()).flatten() {
+    for problem in report
+        .health
+        .iter()
+        .flat_map(|h| h["problems"].as_array())
+        .flatten()
+    {
         if problem["camera"].is_null() {
             let message = problem["cause"]["message"].as_str().unwrap_or_default();
             out += &format!("  recorder: {message}\n");

@@ -71,7 +71,12 @@ fn days_table(all: &[CameraDays]) -> String {
     let rows = all.iter().flat_map(|c| {
         c.days.iter().map(|day| {
             let share = day.recorded_s() * 100.0 / day.length_s.max(1) as f64;
-            vec![c.camera.to_string(), day.date.to_string(), output::duration(day.recorded_ns), format!("{share:.1} %")]
+            vec![
+                c.camera.to_string(),
+                day.date.to_string(),
+                output::duration(day.recorded_ns),
+                format!("{share:.1} %"),
+            ]
         })
     });
     output::table(&["CAMERA", "DAY", "RECORDED", "SHARE"], &[2, 3], rows)
@@ -83,16 +88,29 @@ fn text(timeline: &Timeline, zone: &TimeZone) -> String {
     let mut rows: Vec<(Timestamp, Vec<String>)> = Vec::new();
     let mut row = |range: &TimeRange, what: String| {
         let (start, end) = (times::show(range.start(), zone), times::show(range.end(), zone));
-        rows.push((range.start(), vec![start, end, output::duration(range.len_ns()), what]));
+        rows.push((
+            range.start(),
+            vec![start, end, output::duration(range.len_ns()), what],
+        ));
     };
     for recorded in &timeline.ranges {
-        row(&recorded.range, if recorded.growing { "recording" } else { "recorded" }.into());
+        row(
+            &recorded.range,
+            if recorded.growing { "recording" } else { "recorded" }.into(),
+        );
     }
     for gap in &timeline.gaps {
-        row(&gap.range, format!("missing: {} ({})", gap.cause.message, gap.cause.kind.as_str()));
+        row(
+            &gap.range,
+            format!("missing: {} ({})", gap.cause.message, gap.cause.kind.as_str()),
+        );
     }
     rows.sort_by_key(|(start, _)| *start);
-    let table = output::table(&["FROM", "TO", "LENGTH", ""], &[2], rows.into_iter().map(|(_, row)| row));
+    let table = output::table(
+        &["FROM", "TO", "LENGTH", ""],
+        &[2],
+        rows.into_iter().map(|(_, row)| row),
+    );
     format!(
         "{}  [{}]\n{} recorded, {} missing, {} in {} segments\n{table}",
         timeline.camera,
@@ -116,8 +134,12 @@ fn bar(timeline: &Timeline) -> String {
         let Ok(cell) = TimeRange::new(start, start.add_ns(step)) else {
             return ' ';
         };
-        let covered: i64 =
-            timeline.ranges.iter().filter_map(|r| r.range.intersect(&cell)).map(|part| part.len_ns()).sum();
+        let covered: i64 = timeline
+            .ranges
+            .iter()
+            .filter_map(|r| r.range.intersect(&cell))
+            .map(|part| part.len_ns())
+            .sum();
         match covered {
             0 => '.',
             n if n >= step => '#',

@@ -119,7 +119,7 @@ impl Archive {
         let archive = self.clone();
         blocking(move || {
             let segments = archive.clip_segments(&camera, range)?;
-            playlist::master_playlist(&segments, range, &media_uri)
+            playlist::master_playlist(&segments, range, VodOptions::default(), &media_uri)
         })
         .await
     }

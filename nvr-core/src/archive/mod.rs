@@ -335,9 +335,19 @@ impl Archive {
     /// `Storage` when the file system cannot be asked.
     pub async fn stats(&self) -> Result<ArchiveStats> {
         let root = Root::new(&self.0.root, RootOptions::default(), self.0.clock.clone());
+        let archive = self.clone();
         self.read(move |store| {
             let usage = root.usage()?;
-            let cameras = store.totals()?.into_iter().map(CameraStats::from).collect();
+            let mut cameras: Vec<CameraStats> = store.totals()?.into_iter().map(CameraStats::from).collect();
+            // The index knows the length of a segment once it is closed; what grows belongs to the answer.
+            for row in store.open_segments()? {
+                let Ok(Some(growing)) = archive.footage_of(&row) else { continue };
+                if let Some(stats) = cameras.iter_mut().find(|s| s.camera == row.camera) {
+                    stats.size_bytes += growing.size_bytes.saturating_sub(row.size_bytes);
+                    stats.duration_ns += (growing.duration_ns - row.duration_ns).max(0);
+                    stats.newest = stats.newest.max(Some(growing.range().end()));
+                }
+            }
             Ok(ArchiveStats {
                 cameras,
                 disk_total_bytes: usage.total_bytes,

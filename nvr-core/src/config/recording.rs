@@ -146,7 +146,7 @@ pub(super) fn warn_of_odd_segment(
     key: &str,
 ) {
     let day = Duration::from_secs(86_400).as_nanos();
-    if SEGMENT.contains(&Span(segment)) && day % segment.as_nanos() != 0 {
+    if SEGMENT.contains(&Span(segment)) && !day.is_multiple_of(segment.as_nanos()) {
         reader.problems.warn(
             span,
             key,

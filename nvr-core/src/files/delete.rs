@@ -43,7 +43,7 @@ pub(super) fn remove_file(root: &Root, name: &SegmentName) -> Result<bool> {
         // Not empty, or gone.
         Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT | Errno::BUSY) => {}
         Err(e) => {
-            tracing::debug!(folder = %day_name, camera = %name.camera, error = %e, "cannot remove a folder")
+            tracing::debug!(folder = %day_name, camera = %name.camera, error = %e, "cannot remove a folder");
         }
     }
     Ok(existed)

@@ -68,7 +68,7 @@ pub(super) fn fault(cause: CauseKind, message: impl Into<String>) -> Error {
 
 /// A `Storage` error from a failed system call (also when the system says "not found": that the storage is
 /// gone is not the caller's `NotFound`).
-pub(super) fn storage(what: impl fmt::Display, e: impl Into<io::Error>) -> Error {
+pub(crate) fn storage(what: impl fmt::Display, e: impl Into<io::Error>) -> Error {
     let e = e.into();
     let hint = match classify(&e) {
         CauseKind::DiskFull => Some("free some space or shorten the retention"),

@@ -9,18 +9,18 @@
 
 mod delete;
 mod dirs;
-mod fault;
+pub(crate) mod fault;
 mod growing;
 mod matroska;
 mod naming;
 mod plain;
 mod recover;
 mod root;
-mod scan;
+pub(crate) mod scan;
 mod segment_file;
 mod sync;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 
 pub use delete::delete;
@@ -31,4 +31,4 @@ pub use recover::{Inspection, Recovered, inspect, recover};
 pub use root::{Create, MARKER, Root, RootOptions, TreeId, Usage};
 pub use scan::{Entry, Walk};
 pub use sync::SyncPolicy;
-pub use tree::Tree;
+pub use tree::{Tree, hash_file};

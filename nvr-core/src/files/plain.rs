@@ -49,6 +49,10 @@ fn read_mp4<R: Read + Seek>(reader: &mut R) -> Option<PlainInfo> {
             reader.seek(SeekFrom::Start(at)).ok()?;
             let mut moov = Vec::new();
             reader.by_ref().take(end - at).read_to_end(&mut moov).ok()?;
+            // A fragmented file that lost its fragments holds nothing.
+            if find_path(&moov, &[b"moov", b"mvex"]).ok()?.is_some() {
+                return None;
+            }
             return Some(PlainInfo {
                 duration_ns: movie_duration_ns(&moov)?,
                 tracks: tracks_of(&InitSegment::parse(&moov).ok()?),

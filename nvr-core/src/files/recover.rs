@@ -28,7 +28,7 @@ pub enum Recovered {
     Closed {
         /// As it is now; `recovered` tells whether it had to be mended. Without a hash: it would take
         /// reading the whole file.
-        segment: ClosedSegment,
+        segment: Box<ClosedSegment>,
         /// Bytes that were cut off behind the last whole fragment.
         cut_bytes: u64,
     },
@@ -48,7 +48,7 @@ pub enum Recovered {
 #[derive(Debug)]
 pub enum Inspection {
     /// Complete.
-    Closed(ClosedSegment),
+    Closed(Box<ClosedSegment>),
     /// Footage with a damaged, cut or missing end: [`recover`] mends it.
     Damaged {
         /// Whole bytes.
@@ -77,11 +77,7 @@ pub fn inspect(root: &Root, path: &Path) -> Result<Inspection> {
 }
 
 /// The same of an open file.
-pub(crate) fn inspect_file(
-    file: &File,
-    name: &SegmentName,
-    known: Option<&SegmentStart>,
-) -> Result<Inspection> {
+fn inspect_file(file: &File, name: &SegmentName, known: Option<&SegmentStart>) -> Result<Inspection> {
     Ok(match look(file, name, known)? {
         Found::Closed(segment) => Inspection::Closed(segment),
         Found::Damaged(d) => Inspection::Damaged {
@@ -142,7 +138,10 @@ pub fn recover(root: &Root, path: &Path, known: Option<&SegmentStart>) -> Result
             };
             let cut_bytes = d.file_len - d.whole_len;
             tracing::info!(path = %name, cut_bytes, "segment mended");
-            Ok(Recovered::Closed { segment, cut_bytes })
+            Ok(Recovered::Closed {
+                segment: Box::new(segment),
+                cut_bytes,
+            })
         }
     }
 }
@@ -168,7 +167,7 @@ fn sync_folder(root: &Root, name: &SegmentName) -> Result<()> {
 }
 
 enum Found {
-    Closed(ClosedSegment),
+    Closed(Box<ClosedSegment>),
     Damaged(Box<Damaged>),
     Empty { size_bytes: u64, removable: bool },
 }
@@ -190,7 +189,7 @@ fn look(file: &File, name: &SegmentName, known: Option<&SegmentStart>) -> Result
         return Ok(look_plain(file, name, Container::Matroska, size_bytes, known));
     }
     if let Some(info) = media::read_closed(&mut &*file).map_err(|e| e.context(name))? {
-        return Ok(Found::Closed(closed_from(info, name, size_bytes)));
+        return Ok(Found::Closed(Box::new(closed_from(info, name, size_bytes))));
     }
     let scan = media::scan(&mut BufReader::with_capacity(4096, file)).map_err(|e| e.context(name))?;
     match scan.init {
@@ -239,7 +238,7 @@ fn look_plain(
     let start = known
         .cloned()
         .unwrap_or_else(|| bare_start(name, container, info.tracks));
-    Found::Closed(ClosedSegment {
+    Found::Closed(Box::new(ClosedSegment {
         start,
         path: name.path(),
         duration_ns: info.duration_ns,
@@ -247,11 +246,11 @@ fn look_plain(
         fragments: Vec::new(),
         hash: None,
         recovered: !info.complete,
-    })
+    }))
 }
 
 /// A closed segment from what it says of itself.
-pub(crate) fn closed_from(info: ClosedInfo, name: &SegmentName, size_bytes: u64) -> ClosedSegment {
+fn closed_from(info: ClosedInfo, name: &SegmentName, size_bytes: u64) -> ClosedSegment {
     ClosedSegment {
         start: info.description,
         path: name.path(),

@@ -261,9 +261,23 @@ impl Root {
     }
 
     /// The root's folder for reading, checked anew.
-    pub(super) fn dir(&self) -> Result<Arc<OwnedFd>> {
+    pub(crate) fn dir(&self) -> Result<Arc<OwnedFd>> {
         let mut state = self.lock_state();
         self.ensure(&mut state).map(|open| Arc::clone(&open.dir))
+    }
+
+    /// Refuses unless it was opened to be written.
+    pub(crate) fn require_exclusive(&self) -> Result<()> {
+        if self.options.exclusive {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "recordings root {} was opened for reading only",
+                self.path.display()
+            ),
+        ))
     }
 
     /// The root's folder for writing: checked anew, and no other recorder uses it.
@@ -480,10 +494,21 @@ fn write_marker(dir: &OwnedFd, id: TreeId, now: Timestamp) -> std::io::Result<()
 /// Takes the recorder's lock; it goes with the process, whatever ends that.
 fn take_lock(dir: &OwnedFd, root: &Path) -> Result<OwnedFd> {
     let path = root.join(LOCK);
-    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, LOCK, flags, FILE_MODE)
-        .map_err(|e| storage(format!("lock file {}", path.display()), e))?;
-    match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+    let open = |access: OFlags| {
+        let flags = access | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(dir, LOCK, flags, FILE_MODE)
+            .map_err(|e| storage(format!("lock file {}", path.display()), e))
+    };
+    let lock = |fd: &OwnedFd| rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive);
+    // Held for reading, so that the file system can be remounted read-only meanwhile.
+    let mut fd = open(OFlags::RDONLY)?;
+    let mut locked = lock(&fd);
+    if locked == Err(Errno::BADF) {
+        // NFS wants it open for writing.
+        fd = open(OFlags::RDWR)?;
+        locked = lock(&fd);
+    }
+    match locked {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
             let mut holder = [0; 20];
@@ -503,8 +528,9 @@ fn take_lock(dir: &OwnedFd, root: &Path) -> Result<OwnedFd> {
     }
     // The number is for people; that it may not fit on a full disk does not matter.
     let pid = format!("{}\n", std::process::id());
-    if rustix::fs::ftruncate(&fd, 0).is_ok() {
-        let _ = rustix::io::pwrite(&fd, pid.as_bytes(), 0);
+    let writing = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    if let Ok(file) = rustix::fs::openat(dir, LOCK, writing, FILE_MODE) {
+        let _ = rustix::io::pwrite(file, pid.as_bytes(), 0);
     }
     Ok(fd)
 }

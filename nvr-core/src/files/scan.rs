@@ -33,9 +33,9 @@ pub enum Entry {
 
 /// The names in a folder: those that `wanted` takes, and the rest as foreign ones.
 #[derive(Debug)]
-pub(super) struct Listing<T> {
-    pub(super) ours: Vec<T>,
-    pub(super) foreign: Vec<PathBuf>,
+pub(crate) struct Listing<T> {
+    pub(crate) ours: Vec<T>,
+    pub(crate) foreign: Vec<PathBuf>,
 }
 
 fn list<T>(
@@ -77,7 +77,7 @@ fn list<T>(
 }
 
 /// The cameras that have a folder, in the order of their paths.
-pub(super) fn cameras(root: &OwnedFd) -> Result<Listing<CameraId>, Errno> {
+pub(crate) fn cameras(root: &OwnedFd) -> Result<Listing<CameraId>, Errno> {
     let mut found = list(root, "", |name, kind| {
         CameraId::new(name).ok().filter(|_| kind.is_dir())
     })?;
@@ -91,7 +91,7 @@ pub(super) fn cameras(root: &OwnedFd) -> Result<Listing<CameraId>, Errno> {
 }
 
 /// The days of a camera that have a folder.
-pub(super) fn days(root: &OwnedFd, camera: &CameraId) -> Result<Listing<Day>, Errno> {
+pub(crate) fn days(root: &OwnedFd, camera: &CameraId) -> Result<Listing<Day>, Errno> {
     let dir = dirs::open_dir(root, camera.as_str())?;
     let mut found = list(&dir, &format!("{camera}/"), |name, kind| {
         Day::parse(name).filter(|_| kind.is_dir())
@@ -101,7 +101,7 @@ pub(super) fn days(root: &OwnedFd, camera: &CameraId) -> Result<Listing<Day>, Er
 }
 
 /// The segments of a day with their sizes.
-pub(super) fn segments(
+pub(crate) fn segments(
     root: &OwnedFd,
     camera: &CameraId,
     day: Day,

@@ -239,3 +239,17 @@ pub(super) fn open_existing(root: &Root, name: &SegmentName, access: Access) -> 
         }
     })
 }
+
+/// BLAKE3 of a segment file, read whole.
+///
+/// # Errors
+/// As [`Tree::open_file`], and `Storage` when it cannot be read.
+pub fn hash_file(root: &Root, path: &Path) -> Result<[u8; 32]> {
+    let name = segment_name(path)?;
+    let file = open_existing(root, &name, Access::Read)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update_reader(file)
+        .map_err(|e| storage(format!("read {name}"), e))?;
+    Ok(*hasher.finalize().as_bytes())
+}

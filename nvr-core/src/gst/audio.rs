@@ -6,6 +6,7 @@
 use gst::prelude::*;
 
 use super::guard::guarded;
+use super::writer::any_pad;
 use crate::error::{Error, ErrorKind, Result};
 use crate::track::{AudioCodec, AudioTrack};
 
@@ -159,8 +160,7 @@ impl Converter {
         let (Some(first), Some(last)) = (pad(elements.first(), "sink"), pad(elements.last(), "src")) else {
             return Err(Error::new(ErrorKind::Internal, "the audio converter has no ends"));
         };
-        let out = gst::Pad::builder(gst::PadDirection::Sink)
-            .name("aac")
+        let out = any_pad(gst::PadDirection::Sink, "aac")
             .chain_function(move |pad, _, buffer| {
                 guarded(
                     "audio out",
@@ -176,7 +176,7 @@ impl Converter {
             })
             .event_function(|_, _, _| true)
             .build();
-        let feed = gst::Pad::builder(gst::PadDirection::Src).name("feed").build();
+        let feed = any_pad(gst::PadDirection::Src, "feed").build();
         out.set_active(true).map_err(failed)?;
         feed.set_active(true).map_err(failed)?;
         let link = |e: gst::PadLinkError| {

@@ -140,6 +140,19 @@ impl Intake {
         *lock(&self.stats)
     }
 
+    #[cfg(test)]
+    pub(crate) fn weak_writers(&self) -> Vec<glib::WeakRef<gst::Object>> {
+        lock(&self.recorder)
+            .as_ref()
+            .and_then(Recorder::weak)
+            .into_iter()
+            .collect()
+    }
+
+    pub(crate) fn expect_audio(&self, has_audio: bool) {
+        self.has_audio.store(has_audio, Ordering::SeqCst);
+    }
+
     pub(crate) fn split(&self) {
         if let Some(r) = lock(&self.recorder).as_mut() {
             r.split();
@@ -185,8 +198,7 @@ impl Intake {
         on_event: fn(&Self, &gst::Event),
     ) -> gst::Pad {
         let (chain, event) = (self.me.clone(), self.me.clone());
-        gst::Pad::builder(gst::PadDirection::Sink)
-            .name(name)
+        super::writer::any_pad(gst::PadDirection::Sink, name)
             .chain_function(move |pad, _, buffer| {
                 let Some(me) = chain.upgrade() else {
                     return Err(gst::FlowError::Flushing);
@@ -289,8 +301,6 @@ impl Intake {
                 UnitTrack::Video => {
                     let mut v = lock(&self.video);
                     if v.info.as_ref().is_none_or(|i| !Arc::ptr_eq(i, &unit.info)) {
-                        self.has_audio
-                            .store(unit.info.tracks.audio.is_some(), Ordering::SeqCst);
                         self.new_info(&unit.info.caps, UnitTrack::Video);
                         v.info = Some(unit.info.clone());
                     }

@@ -107,6 +107,11 @@ impl Recorder {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn weak(&self) -> Option<glib::WeakRef<gst::Object>> {
+        self.writer.as_ref().map(Writer::weak)
+    }
+
     /// A new segment at the next keyframe.
     pub(crate) fn split(&mut self) {
         self.split = true;

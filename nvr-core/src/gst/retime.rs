@@ -6,6 +6,8 @@ const JUMP_NS: i64 = 10_000_000_000;
 const BACK_NS: i64 = 200_000_000;
 /// One tick of the file's 90 kHz scale, rounded up.
 const TICK_NS: i64 = 11_112;
+/// A leap forward that is a fault even when nobody knows the time of arrival.
+const DAY_NS: i64 = 86_400_000_000_000;
 /// Where a stream is put that jumped: it came through a jitter buffer.
 const DELAY_NS: i64 = 200_000_000;
 
@@ -28,7 +30,11 @@ impl Retimer {
         let reorder = pts_ns.saturating_sub(dts_ns).clamp(0, JUMP_NS);
         let mut dts = dts_ns.saturating_add(self.shift_ns);
         let floor = self.last_dts_ns.map_or(i64::MIN, |l| l.saturating_add(TICK_NS));
-        let far = arrival_ns.is_some_and(|a| dts.abs_diff(a) > JUMP_NS as u64);
+        let far = match (arrival_ns, self.last_dts_ns) {
+            (Some(a), _) => dts.abs_diff(a) > JUMP_NS as u64,
+            (None, Some(last)) => dts.saturating_sub(last) > DAY_NS,
+            (None, None) => false,
+        };
         let back = floor.saturating_sub(dts) > BACK_NS;
         if far || back {
             let target = arrival_ns.map_or(floor, |a| a.saturating_sub(DELAY_NS).max(floor));

@@ -130,6 +130,7 @@ impl Run {
         let mut reader = tap.subscribe_from(pre_roll, TAP_CAPACITY);
         let close = reader.closer();
         let intake = Intake::new(spec, events, None);
+        intake.expect_audio(tap.has_audio());
         let weak = Arc::downgrade(&intake);
         std::thread::Builder::new()
             .name("nvr-tap".into())
@@ -151,6 +152,15 @@ impl Run {
             },
             receiver,
         ))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn weak_pipelines(&self) -> Vec<glib::WeakRef<gst::Object>> {
+        let mut all = self.intake.weak_writers();
+        if let Feed::Pipeline(p) = &self.feed {
+            all.push(p.upcast_ref::<gst::Object>().downgrade());
+        }
+        all
     }
 
     /// Figures so far.

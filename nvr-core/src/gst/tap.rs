@@ -152,6 +152,7 @@ struct State {
     keyframe: Option<AccessUnit>,
     units: VecDeque<AccessUnit>,
     bytes: usize,
+    has_audio: bool,
     readers: Vec<Weak<Reader>>,
     closed: bool,
 }
@@ -171,6 +172,7 @@ impl TapCore {
         if video_key {
             s.keyframe = Some(unit.clone());
         }
+        s.has_audio |= unit.track == UnitTrack::Audio;
         if self.keep_ns > 0 && (video_key || !s.units.is_empty()) {
             s.bytes += unit.buffer.size();
             s.units.push_back(unit.clone());
@@ -263,6 +265,11 @@ impl Tap {
     #[must_use]
     pub fn subscribe_from(&self, back: Duration, capacity: usize) -> TapReceiver {
         self.reader(capacity, Some(back))
+    }
+
+    /// Whether audio passed.
+    pub(crate) fn has_audio(&self) -> bool {
+        lock(&self.0.state).has_audio
     }
 
     fn reader(&self, capacity: usize, back: Option<Duration>) -> TapReceiver {

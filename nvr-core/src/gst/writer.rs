@@ -333,8 +333,8 @@ impl Writer {
     }
 
     #[cfg(test)]
-    pub(crate) fn weak(&self) -> glib::WeakRef<gst::Pipeline> {
-        self.pipeline.downgrade()
+    pub(crate) fn weak(&self) -> glib::WeakRef<gst::Object> {
+        self.pipeline.upcast_ref::<gst::Object>().downgrade()
     }
 }
 
@@ -359,11 +359,30 @@ fn at(mut buffer: gst::Buffer, pts: u64, dts: u64) -> gst::Buffer {
     buffer
 }
 
+/// A pad without an element, which takes any caps at any time (without a template it would insist on its
+/// first ones).
+pub(crate) fn any_pad(direction: gst::PadDirection, name: &str) -> gst::PadBuilder<gst::Pad> {
+    let any = gst::Caps::new_any();
+    match gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &any) {
+        Ok(template) => gst::Pad::builder_from_template(&template).name(name),
+        Err(_) => gst::Pad::builder(direction).name(name),
+    }
+}
+
 fn feed_pad(splitmux: &gst::Element, name: &str) -> Result<gst::Pad> {
     let sink = splitmux
         .request_pad_simple(name)
         .ok_or_else(|| Error::new(ErrorKind::Internal, format!("the muxer has no pad for {name}")))?;
-    let pad = gst::Pad::builder(gst::PadDirection::Src).name(name).build();
+    let pad = any_pad(gst::PadDirection::Src, name)
+        .query_function(|pad, parent, query| {
+            if let gst::QueryViewMut::Latency(q) = query.view_mut() {
+                // Not live: the muxer waits for the audio that surely comes instead of giving up on it.
+                q.set(false, gst::ClockTime::ZERO, gst::ClockTime::NONE);
+                return true;
+            }
+            gst::Pad::query_default(pad, parent, query)
+        })
+        .build();
     pad.set_active(true).map_err(internal)?;
     pad.link(&sink).map_err(internal)?;
     Ok(pad)

@@ -4,10 +4,12 @@
 pub(crate) mod cause;
 pub(crate) mod describe;
 mod file;
+mod h264_sps;
 mod jpeg;
 mod libcamera;
 mod mjpeg;
 mod rtsp;
+mod stamp;
 mod test;
 mod test_picture;
 #[cfg(test)]

@@ -251,6 +251,22 @@ mod tests {
     }
 
     #[test]
+    fn a_camera_without_udp_is_taken_over_tcp() {
+        let tcp = gst_rtsp::RTSPLowerTrans::TCP;
+        let camera = RtspCamera::serve_over(&format!("( {H264} )"), None, tcp);
+        let mut spec = source(&camera.url());
+        let with = |spec: &mut SourceSpec, transport| {
+            let SourceSpec::Rtsp(s) = spec else { panic!() };
+            s.transport = transport;
+        };
+        with(&mut spec, Transport::Auto);
+        check_video(&run(&spec).collect(10).1);
+        with(&mut spec, Transport::Udp);
+        let (cause, all) = run(&spec).failure();
+        assert_eq!(cause.kind, CauseKind::Unsupported, "{cause:?} {all}");
+    }
+
+    #[test]
     fn a_camera_with_sound_can_be_taken_without() {
         let camera = RtspCamera::serve(&format!("( {H264} {ALAW} ! rtppcmapay name=pay1 )"), None);
         let mut spec = source(&camera.url());

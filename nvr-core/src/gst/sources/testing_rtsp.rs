@@ -14,6 +14,16 @@ pub(crate) struct RtspCamera {
 impl RtspCamera {
     /// Serves a launch line whose payloaders are `pay0`, `pay1`, …; with a user and a password if given.
     pub(crate) fn serve(launch: &str, login: Option<(&str, &str)>) -> Self {
+        let all = gst_rtsp::RTSPLowerTrans::TCP | gst_rtsp::RTSPLowerTrans::UDP;
+        Self::serve_over(launch, login, all)
+    }
+
+    /// The same, over these transports only.
+    pub(crate) fn serve_over(
+        launch: &str,
+        login: Option<(&str, &str)>,
+        protocols: gst_rtsp::RTSPLowerTrans,
+    ) -> Self {
         crate::gst::init().unwrap();
         let context = glib::MainContext::new();
         let main = glib::MainLoop::new(Some(&context), false);
@@ -32,6 +42,7 @@ impl RtspCamera {
                     let factory = gst_rtsp_server::RTSPMediaFactory::new();
                     factory.set_launch(&launch);
                     factory.set_shared(true);
+                    factory.set_protocols(protocols);
                     if let Some((user, password)) = &login {
                         let auth = gst_rtsp_server::RTSPAuth::new();
                         let role = "user";

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gst::prelude::*;
 
 use super::cause::{SourceError, post};
-use super::{caps_filter, make, on_pad};
+use super::{caps_filter, make, on_pad, stamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::guard::guarded;
 use crate::gst::source_bin::OnTracks;
@@ -131,7 +131,8 @@ impl Gate {
         self.settle();
     }
 
-    /// Adds `elements` behind `from` and makes their end the ghost pad of `kind`. A second track of a kind and
+    /// Adds `elements` behind `from` and makes their end the ghost pad of `kind`; those of video end with
+    /// [`video_chain`], and decoding times are added. A second track of a kind and
     /// any that comes after the tracks were told is thrown away.
     ///
     /// # Errors
@@ -182,6 +183,9 @@ impl Gate {
                 None => gst::PadProbeReturn::Ok,
             },
         );
+        if let (Kind::Video, Some(filter)) = (kind, elements.last()) {
+            stamp::attach(&bin, filter, &ghost)?;
+        }
         *self.state().track(kind) = Some(Track {
             ghost: ghost.downgrade(),
             block,
@@ -303,21 +307,20 @@ pub(super) fn discard(pad: &gst::Pad) {
     );
 }
 
-/// Parser, the caps that the recorder wants, and timestamper.
+/// Parser and the caps that the recorder wants; [`Gate::add`] puts the timestamper behind.
 ///
 /// # Errors
 /// `Unsupported` when an element is missing.
 pub(super) fn video_chain(codec: VideoCodec) -> Result<Vec<gst::Element>> {
-    let (parse, stamp, media, format) = match codec {
-        VideoCodec::H264 => ("h264parse", "h264timestamper", "video/x-h264", "avc"),
-        VideoCodec::H265 => ("h265parse", "h265timestamper", "video/x-h265", "hvc1"),
+    let (parse, media, format) = match codec {
+        VideoCodec::H264 => ("h264parse", "video/x-h264", "avc"),
+        VideoCodec::H265 => ("h265parse", "video/x-h265", "hvc1"),
     };
     let caps = gst::Caps::builder(media)
         .field("stream-format", format)
         .field("alignment", "au")
         .build();
-    // The filter stands before the timestamper, which does not pass on what is wanted behind it.
-    Ok(vec![make(parse)?, caps_filter(&caps)?, make(stamp)?])
+    Ok(vec![make(parse)?, caps_filter(&caps)?])
 }
 
 /// The elements that parse audio of these caps; `None` when it is of no kind that is recorded.
@@ -342,4 +345,80 @@ pub(super) fn audio_chain(caps: &gst::CapsRef) -> Result<Option<Vec<gst::Element
         "audio/x-mulaw" | "audio/x-alaw" | "audio/x-raw" => Some(Vec::new()),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{run, run_bin};
+    use super::*;
+    use crate::source::SourceSpec;
+
+    #[test]
+    fn new_parameters_within_the_stream_become_new_caps() {
+        crate::gst::init().unwrap();
+        let part = |width, height| {
+            format!(
+                "videotestsrc num-buffers=6 ! video/x-raw,format=I420,width={width},height={height},framerate=25/1 \
+                 ! x264enc tune=zerolatency key-int-max=6 ! video/x-h264,stream-format=byte-stream ! c."
+            )
+        };
+        let line = format!("concat name=c ! identity {} {}", part(320, 240), part(176, 144));
+        let spec = SourceSpec::parse("test:").unwrap();
+        let running = run_bin(&spec, |on_tracks| {
+            let bin = gst::Bin::new();
+            let inner = gst::parse::bin_from_description(&line, true).unwrap();
+            bin.add(&inner).unwrap();
+            let gate = Gate::new(&bin, on_tracks, false);
+            let chain = video_chain(VideoCodec::H264).unwrap();
+            gate.add(Kind::Video, &inner.static_pad("src").unwrap(), &chain)
+                .unwrap();
+            bin
+        });
+        let (_, units) = running.collect(12);
+        let widths: Vec<i32> = units
+            .iter()
+            .map(|u| u.caps.structure(0).unwrap().get("width").unwrap())
+            .collect();
+        assert_eq!(widths, [[320; 6], [176; 6]].concat());
+        assert!(units[6].key && units[0].caps != units[6].caps);
+    }
+
+    #[test]
+    fn nothing_keeps_a_stopped_source_alive() {
+        let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = frozen.local_addr().unwrap();
+        for text in [
+            "test:?size=160x120&fps=30",
+            &format!("rtsp://{at}/x"),
+            &format!("http://{at}/x"),
+        ] {
+            let running = run(&SourceSpec::parse(text).unwrap());
+            if text.starts_with("test") {
+                running.collect(3);
+            }
+            let bin = running.pipeline.by_name("source").unwrap().downgrade();
+            let pipeline = running.pipeline.downgrade();
+            drop(running);
+            let clock = crate::clock::SystemClock::new();
+            while bin.upgrade().is_some() || pipeline.upgrade().is_some() {
+                assert!(
+                    crate::clock::Clock::steady_ns(&clock) < 10_000_000_000,
+                    "{text} is still alive"
+                );
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_taker_ends_the_source() {
+        let spec = SourceSpec::parse("test:?size=160x120&fps=30&audio=0").unwrap();
+        let running = run_bin(&spec, |_| {
+            crate::gst::sources::build(&spec, Box::new(|_| panic!("on purpose")))
+                .unwrap()
+                .bin
+        });
+        let (cause, _) = running.failure();
+        assert_eq!(cause.kind, crate::event::CauseKind::Internal, "{cause:?}");
+    }
 }

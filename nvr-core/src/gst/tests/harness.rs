@@ -103,6 +103,7 @@ pub struct Folder {
     pub root: PathBuf,
     pub fault: Arc<Mutex<Option<std::io::ErrorKind>>>,
     pub stall: Arc<AtomicBool>,
+    pub panic: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -127,6 +128,7 @@ impl Folder {
 impl SegmentFiles for Folder {
     fn create(&self, start: &SegmentStart) -> Result<Box<dyn SegmentFile>> {
         self.check()?;
+        assert!(!self.panic.load(Ordering::SeqCst), "a panic in a callback");
         let path = PathBuf::from(format!(
             "{}-{:03}.{}",
             start.run,
@@ -279,7 +281,17 @@ impl Bench {
     }
 
     pub fn wait_frames(&self, n: u64) {
-        until("frames", || (self.run().stats().frames >= n).then_some(()));
+        let clock = SystemClock::new();
+        let end = clock.steady_ns() + 20_000_000_000;
+        while self.run().stats().frames < n {
+            assert!(
+                clock.steady_ns() < end,
+                "{n} frames did not come: {:?}",
+                self.run().stats()
+            );
+            assert!(!self.events.is_closed(), "ended before {n} frames came");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
     }
 
     /// Stops, gathers what the tap delivered and checks the order of events.
@@ -333,7 +345,38 @@ impl Bench {
         let mut at = 0;
         for (c, p) in closed.iter().zip(&probes) {
             let first = video[at];
-            assert!(first.keyframe() && p.video[0].key, "segments start at keyframes");
+            let n = p.video.len();
+            if video.get(at + n).is_some_and(|u| !u.keyframe()) && !std::ptr::eq(p, probes.last().unwrap()) {
+                let from = first.pts_ns();
+                let came: Vec<_> = video[at..at + n + 2]
+                    .iter()
+                    .map(|u| (u.pts_ns() - from) / 1_000_000)
+                    .collect();
+                let file: Vec<_> = p
+                    .video
+                    .iter()
+                    .map(|f| ((f.pts - p.video[0].pts) * 1000.0).round() as i64)
+                    .collect();
+                std::fs::copy(self.dir.path().join(&c.path), "/tmp/bad.mp4").unwrap();
+                eprintln!(
+                    "came {came:?}\nfile {file:?}\n{:?}",
+                    p.video.iter().map(|f| f.size).collect::<Vec<_>>()
+                );
+                eprintln!(
+                    "{:?}",
+                    video[at..at + n + 2]
+                        .iter()
+                        .map(|u| u.size_bytes())
+                        .collect::<Vec<_>>()
+                );
+            }
+            assert!(
+                first.keyframe() && p.video[0].key,
+                "segments start at keyframes: frame {at} {:?} {:?}; {:?}",
+                first.keyframe(),
+                p.video[0],
+                probes.iter().map(|p| p.video.len()).collect::<Vec<_>>()
+            );
             assert_eq!(c.start.start, first.utc(), "the start is the first frame's");
             for f in &p.video {
                 let u = video[at];

@@ -119,7 +119,7 @@ pub(super) fn look(part: &PlanPart) -> Result<Looked> {
     let mut visit = |i: usize| -> Result<(bool, bool)> {
         let header = reader.read(&fragments[i])?;
         bare &= header.moof_at == 0;
-        let moof = MovieFragment::parse(header.moof(), &init).map_err(|e| e.context(&part.segment.name))?;
+        let moof = header.parse(&init).map_err(|e| e.context(&part.segment.name))?;
         Ok((
             join(&mut video, track_edges(&moof, video_id)),
             audio_id.is_some_and(|id| join(&mut audio, track_edges(&moof, id))),

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::edges::{audio_offset, look};
 use super::head::{TrackHead, fragmented};
 use super::moof::{HeaderReader, Rules, find_moof, wide_growth};
-use super::plan::{ClipPlan, PlanPart, no_video};
+use super::plan::{ClipPlan, no_video};
+use super::seek::{SeekPoint, mfra, sidx};
 use super::source::ClipSegment;
 use super::timeline::{Layout, MapEntry, Timeline, rescale};
 use crate::error::{Error, Result};
-use crate::media::boxes::{BoxWriter, corrupt};
+use crate::media::boxes::corrupt;
 use crate::media::index::{Fragment, to_ticks};
 use crate::media::init::{Edit, InitSegment};
 
@@ -25,7 +26,9 @@ const CACHED_HEADS: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Fmp4 {
+    /// `ftyp`, `moov`, `sidx`.
     head: Vec<u8>,
+    /// `mfra`.
     tail: Vec<u8>,
     parts: Vec<Part>,
     pieces: Vec<Piece>,
@@ -116,36 +119,52 @@ impl Fmp4 {
             .flatten()
             .map(|t| track(t.id, t.timescale))
             .collect();
-        let head = fragmented(init, &tracks, duration)?;
+        let mut head = fragmented(init, &tracks, duration)?;
 
-        let mut at = head.len() as u64;
+        // Offsets count from the first fragment until it is known where that is.
+        let mut at = 0;
+        let mut points = Vec::new();
         let mut pieces = Vec::with_capacity(plan.parts.iter().map(|p| p.fragments.len()).sum());
         for (i, (planned, part)) in plan.parts.iter().zip(&parts).enumerate() {
             let growth = if part.rules.wide { wide_growth() as u64 } else { 0 };
+            let index = &part.segment.index;
             for k in planned.fragments.clone() {
-                let size = u64::from(part.segment.index.fragments[k].size);
+                let f = &index.fragments[k];
+                if f.keyframe {
+                    let pts = index
+                        .media_start
+                        .saturating_add(to_ticks(f.start_ns, index.timescale))
+                        .saturating_add(part.rules.shift.video);
+                    points.push(SeekPoint { pts, at });
+                }
                 pieces.push(Piece {
                     at,
                     part: i as u32,
                     fragment: k as u32,
                 });
-                at += size + growth;
+                at += u64::from(f.size) + growth;
             }
         }
-        let mut clip = Self {
+        let shown = (timeline.start, timeline.end);
+        head.extend(sidx(video.id, video.timescale, &points, shown, at));
+        let base = head.len() as u64;
+        for piece in &mut pieces {
+            piece.at += base;
+        }
+        Ok(Self {
             head,
-            tail: Vec::new(),
+            // The offsets in `mfra` are those of `moof` boxes: only known where nothing precedes them.
+            tail: if bare {
+                mfra(video.id, &points, base)
+            } else {
+                Vec::new()
+            },
             parts,
             pieces,
-            tail_at: at,
+            tail_at: base + at,
             timeline,
             cache: Mutex::default(),
-        };
-        // The offsets of `mfra` are those of `moof` boxes: only known where nothing precedes them.
-        if bare {
-            clip.tail = clip.mfra(video.id, &plan.parts);
-        }
-        Ok(clip)
+        })
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -154,37 +173,6 @@ impl Fmp4 {
 
     pub(super) fn mapping(&self) -> &[MapEntry] {
         &self.timeline.mapping
-    }
-
-    /// The random access index (14496-12, 8.8.9): one entry per keyframe at the start of a fragment.
-    fn mfra(&self, video_id: u32, planned: &[PlanPart]) -> Vec<u8> {
-        let mut entries = Vec::new();
-        for piece in &self.pieces {
-            let f = self.fragment(piece);
-            if f.keyframe {
-                let index = &planned[piece.part as usize].segment.index;
-                let pts = index
-                    .media_start
-                    .saturating_add(to_ticks(f.start_ns, index.timescale));
-                let shift = self.parts[piece.part as usize].rules.shift.video;
-                entries.push((u64::try_from(pts.saturating_add(shift)).unwrap_or(0), piece.at));
-            }
-        }
-        let mut w = BoxWriter::new();
-        w.boxed(b"mfra", |w| {
-            w.full(b"tfra", 1, 0, |w| {
-                // Numbers of traf, trun and sample take one byte each.
-                w.u32(video_id).u32(0).u32(entries.len() as u32);
-                for &(time, at) in &entries {
-                    w.u64(time).u64(at).bytes(&[1, 1, 1]);
-                }
-            });
-            let size = w.position() as u32 + 16;
-            w.full(b"mfro", 0, 0, |w| {
-                w.u32(size);
-            });
-        });
-        w.into_bytes()
     }
 
     fn fragment(&self, piece: &Piece) -> &Fragment {

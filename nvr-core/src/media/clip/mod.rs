@@ -20,6 +20,7 @@ mod moof;
 mod mp4;
 mod output;
 pub mod plan;
+mod seek;
 pub mod source;
 pub mod spans;
 mod tables;

@@ -130,9 +130,11 @@ impl Mp4 {
         }
 
         // The length of the tables does not depend on the offsets in them: measure, then write.
-        let measured = progressive(init, &heads, movie_scale, 0, false)?.len() as u64;
+        let mut measured = progressive(init, &heads, movie_scale, 0, false)?.len() as u64;
         let wide = data.len + 2 * measured + 16 > u64::from(u32::MAX);
-        let measured = progressive(init, &heads, movie_scale, 0, wide)?.len() as u64;
+        if wide {
+            measured = progressive(init, &heads, movie_scale, 0, true)?.len() as u64;
+        }
         let mdat_header = if wide { 16 } else { 8 };
         let mut head = progressive(init, &heads, movie_scale, measured + mdat_header, wide)?;
         if wide {
@@ -255,7 +257,7 @@ impl PartSamples {
         let mut out = Self::default();
         for f in &part.segment.index.fragments[part.fragments.clone()] {
             let header = reader.read(f)?;
-            let moof = MovieFragment::parse(header.moof(), &init)?;
+            let moof = header.parse(&init)?;
             let moof_offset = f.offset + header.moof_at as u64;
             let data_from = f.offset + header.bytes.len() as u64;
             out.add(&moof, f, moof_offset, data_from, |id| {

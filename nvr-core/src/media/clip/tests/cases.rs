@@ -1,5 +1,7 @@
 //! Gaps, overlaps, changes of parameters, random reads: real material, particular situations.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -9,7 +11,7 @@ use crate::error::ErrorKind;
 use crate::media::boxes::Boxes;
 use crate::media::clip::fmp4::Fmp4;
 use crate::media::clip::plan::common_init;
-use crate::media::clip::{Clip, Format, OnChange, plan};
+use crate::media::clip::{Clip, ClipSegment, FileStamp, Format, OnChange, plan};
 
 const FORMATS: [Format; 2] = [Format::Fmp4, Format::Mp4];
 
@@ -233,4 +235,55 @@ fn a_truncated_file_is_an_error_that_says_which() {
         assert_eq!(e.kind(), ErrorKind::Corrupt);
         assert!(e.to_string().contains("H264-0.mp4"), "{e}");
     }
+}
+
+#[test]
+fn damaged_files_are_errors_not_panics() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = encode(dir.path(), Kind::H264B, 0);
+    let good = segment(&path, 0, 0);
+    let bytes = std::fs::read(&path).unwrap();
+    // Where the boxes are: the header and the first 300 bytes of each fragment.
+    let mut structure: Vec<usize> = (0..good.index.header_len as usize).collect();
+    for f in &good.index.fragments {
+        structure.extend(f.offset as usize..(f.offset + 300).min(f.end_offset()) as usize);
+    }
+    let config = Config {
+        cases: 400,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let input = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6);
+    let checked = TestRunner::new(config).run(&input, |damage| {
+        let mut bytes = bytes.clone();
+        for (at, value) in damage {
+            bytes[*at.get(&structure)] = value;
+        }
+        let s = ClipSegment::new(
+            "x.mp4",
+            EPOCH,
+            0,
+            Arc::new(bytes),
+            Arc::clone(&good.index),
+            FileStamp::Growing,
+        );
+        for format in FORMATS {
+            let Ok(plans) = plan(
+                std::slice::from_ref(&s),
+                range_ms(1200, 2500),
+                format,
+                OnChange::Split,
+            ) else {
+                continue;
+            };
+            if let Ok(clip) = Clip::open(&plans[0]) {
+                let mut whole = Vec::new();
+                if clip.write_to(&mut whole, |_| true).is_ok() {
+                    prop_assert_eq!(whole.len() as u64, clip.len());
+                }
+            }
+        }
+        Ok(())
+    });
+    checked.unwrap();
 }

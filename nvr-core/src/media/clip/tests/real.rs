@@ -98,14 +98,7 @@ fn check(kind: Kind) {
     let all: Vec<String> = paths.iter().flat_map(|p| frames(p, &[])).collect();
     assert_eq!(all.len() as i64, 3 * FILE_S * 25);
     let out = dir.path().join("clip.mp4");
-    for (from, to) in [
-        (0, 9000),
-        (2600, 6480),
-        (3000, 6000),
-        (1520, 1800),
-        (200, 8800),
-        (7960, 20_000),
-    ] {
+    for (from, to) in [(0, 9000), (2600, 6480), (1520, 1800), (7960, 20_000)] {
         let range = range_ms(from, to);
         let shown = &all[(from as usize / 40)..(to as usize / 40).min(all.len())];
 

@@ -1,0 +1,185 @@
+//! `nvr run`: records the configured cameras until stopped.
+
+use std::time::Duration;
+
+use clap::Args;
+use nvr_core::Nvr;
+use nvr_core::config::Config;
+use nvr_core::error::{Error, ErrorKind};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::Global;
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::signals::{Signals, Wish};
+use crate::{config, logging};
+
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Stop after so many seconds.
+    #[arg(long = "for", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: Option<u64>,
+}
+
+/// Downloads that run when the recorder stops get so long.
+const GRACE: Duration = Duration::from_secs(2);
+
+#[derive(Serialize)]
+struct Started<'a> {
+    event: &'static str,
+    url: Option<&'a str>,
+    cameras: usize,
+}
+
+pub async fn run(global: &Global, args: &RunArgs, output: Output) -> Result<(), Failure> {
+    let config = Config::load(&global.config)?;
+    logging::start(global.verbose, Some(&config.log));
+    config::warn(&config);
+    if config.cameras.is_empty() {
+        tracing::warn!("no cameras configured; run `nvr init`");
+    }
+    let listener = listen(&config).await?;
+    record(config, listener, args.seconds.map(Duration::from_secs), output).await
+}
+
+/// Binds the configured address; `None` when HTTP is off.
+///
+/// # Errors
+/// `Conflict` when the address is taken.
+pub async fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
+    if !config.http.enabled {
+        return Ok(None);
+    }
+    let address = config.http.listen;
+    let listener = TcpListener::bind(address).await.map_err(|e| {
+        let (kind, hint) = match e.kind() {
+            std::io::ErrorKind::AddrInUse => (
+                ErrorKind::Conflict,
+                "another program listens there: change `http.listen`, or stop it",
+            ),
+            _ => (ErrorKind::InvalidArgument, "change `http.listen`"),
+        };
+        Error::new(kind, format!("cannot listen on {address}: {e}"))
+            .with_hint(hint)
+            .with_source(e)
+    })?;
+    Ok(Some(listener))
+}
+
+/// Records until a signal, or for so long.
+///
+/// # Errors
+/// Those of starting; `Storage` when a camera had to be cut at the end.
+pub async fn record(
+    config: Config,
+    listener: Option<TcpListener>,
+    length: Option<Duration>,
+    output: Output,
+) -> Result<(), Failure> {
+    // From here on a signal is an orderly stop, also while cameras start.
+    let mut signals = Signals::listen()?;
+    let path = config.path.clone();
+    let deadline = config.recorder.shutdown_deadline;
+    let http = config.http.clone();
+    let nvr = Nvr::builder(config).start().await?;
+    let stop = CancellationToken::new();
+    let address = listener.as_ref().and_then(|l| l.local_addr().ok());
+    let server = listener.map(|listener| {
+        let (nvr, stop) = (nvr.clone(), stop.clone());
+        tokio::spawn(async move { nvr_http::serve(listener, nvr, &http, stop, GRACE).await })
+    });
+    announce(&nvr, address, output)?;
+    let clock = nvr.clock();
+    let end = async {
+        match length {
+            Some(length) => clock.sleep(length).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::Stop => break,
+                Wish::Reload => reload(&nvr, path.as_deref()).await,
+            },
+            () = &mut end => break,
+        }
+    }
+    signals.cut_on_next();
+    tracing::info!("stopping");
+    stop.cancel();
+    let report = nvr.shutdown(deadline).await;
+    if let Some(server) = server
+        && let Ok(Err(e)) = server.await
+    {
+        tracing::error!(error = %e, "the HTTP server failed");
+    }
+    if report.cut.is_empty() {
+        tracing::info!(cameras = report.clean.len(), "stopped");
+        return Ok(());
+    }
+    let names: Vec<&str> = report.cut.iter().map(nvr_core::CameraId::as_str).collect();
+    let message = format!("not stopped in order within {deadline:?}: {}", names.join(", "));
+    Err(Error::new(ErrorKind::Timeout, message)
+        .with_hint("the next start mends their last segments")
+        .into())
+}
+
+fn announce(nvr: &Nvr, address: Option<std::net::SocketAddr>, output: Output) -> Result<(), Failure> {
+    let url = address.map(|a| format!("http://{a}/"));
+    let cameras = nvr.cameras().len();
+    let started = Started {
+        event: "started",
+        url: url.as_deref(),
+        cameras,
+    };
+    output.result(&started, || {
+        let s = if cameras == 1 { "" } else { "s" };
+        match &url {
+            Some(url) => format!("recording {cameras} camera{s}; open {url}"),
+            None => format!("recording {cameras} camera{s}"),
+        }
+    })
+}
+
+/// Reads the configuration again. One with mistakes changes nothing.
+async fn reload(nvr: &Nvr, path: Option<&std::path::Path>) {
+    let Some(path) = path else { return };
+    let owned = path.to_owned();
+    let loaded = tokio::task::spawn_blocking(move || Config::load(owned)).await;
+    let config = match loaded {
+        Ok(Ok(config)) => config,
+        Ok(Err(e)) => {
+            tracing::error!("the configuration is not read again, all goes on as before:\n{e}");
+            return;
+        }
+        Err(e) => {
+            tracing::error!(error = %e, "the configuration could not be read again");
+            return;
+        }
+    };
+    config::warn(&config);
+    match nvr.reload(config).await {
+        Ok(diff) => {
+            let names = |ids: &[nvr_core::CameraId]| {
+                ids.iter()
+                    .map(nvr_core::CameraId::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            tracing::info!(
+                added = names(&diff.added),
+                removed = names(&diff.removed),
+                changed = names(&diff.changed),
+                "configuration read again"
+            );
+            for key in &diff.needs_restart {
+                tracing::warn!(key, "this change waits for the next start");
+            }
+        }
+        Err(e) => tracing::error!(error = %e, "the configuration was taken over in part"),
+    }
+}

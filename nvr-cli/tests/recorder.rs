@@ -1,0 +1,325 @@
+//! Commands beside a running recorder, and after it: the demo, signals, questions, exports.
+
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
+
+mod common;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use common::{Outcome, command, nvr};
+use nvr_core::clock::{Clock as _, SystemClock};
+
+/// Asks again and again until the answer is good; panics with the last one after a minute.
+fn eventually<T: std::fmt::Debug>(what: &str, ask: impl Fn() -> T, good: impl Fn(&T) -> bool) -> T {
+    let clock = SystemClock::new();
+    loop {
+        let answer = ask();
+        if good(&answer) {
+            return answer;
+        }
+        assert!(clock.steady_ns() < 60_000_000_000, "{what}: {answer:#?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A recorder in a process of its own; killed if a test leaves it.
+struct Recorder {
+    child: Child,
+    dir: PathBuf,
+}
+
+impl Recorder {
+    fn demo(dir: &Path) -> Self {
+        let mut child = command(
+            dir,
+            &["demo", "--dir", "demo", "--listen", "127.0.0.1:0", "--json"],
+        )
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let started: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (&started["event"], &started["cameras"]),
+            (&"started".into(), &2.into())
+        );
+        assert!(started["url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+        Self {
+            child,
+            dir: dir.to_owned(),
+        }
+    }
+
+    fn ask(&self, args: &[&str]) -> Outcome {
+        ask(&self.dir, args)
+    }
+
+    fn recorded(&self) {
+        let enough = |out: &Outcome| {
+            out.code == 0
+                && out.json().as_array().is_some_and(|all| {
+                    all.len() == 2
+                        && all
+                            .iter()
+                            .all(|t| t["totals"]["recorded_ns"].as_i64() > Some(2_000_000_000))
+                })
+        };
+        eventually(
+            "two seconds of footage",
+            || self.ask(&["timeline", "--last", "1h"]),
+            enough,
+        );
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = std::process::Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ask(dir: &Path, args: &[&str]) -> Outcome {
+    nvr(dir, &[&["-c", "demo/nvr.toml", "--json"], args].concat())
+}
+
+#[test]
+fn every_question_is_answered_with_and_without_a_recorder() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::demo(dir.path());
+    recorder.recorded();
+    let live = recorder.ask(&["stats"]).json();
+    assert!(
+        live["cameras"][0]["duration_ns"].as_i64() > Some(1_000_000_000),
+        "the growing segment counts: {live:#}"
+    );
+
+    let status = recorder.ask(&["status"]).json();
+    assert_eq!(status["running"], true, "{status:#}");
+    let states: Vec<_> = status["cameras"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| &c["state"])
+        .collect();
+    assert_eq!(states, ["recording", "recording"]);
+
+    // Of the growing segment.
+    let clip = recorder.ask(&["export", "front", "--last", "1h", "-o", "live.mp4"]);
+    assert_eq!(clip.code, 0, "{clip:?}");
+    assert_eq!(
+        &std::fs::read(dir.path().join("live.mp4")).unwrap()[4..8],
+        b"ftyp"
+    );
+
+    recorder.signal("-TERM");
+    let code = recorder.child.wait().unwrap();
+    assert!(code.success(), "{code}");
+
+    let status = ask(dir.path(), &["status"]).json();
+    assert_eq!(
+        (&status["running"], &status["health"]),
+        (&false.into(), &serde_json::Value::Null)
+    );
+
+    let cameras = ask(dir.path(), &["cameras"]).json();
+    let ids: Vec<_> = cameras
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, ["front", "yard"]);
+    assert!(cameras[0]["size_bytes"].as_u64() > Some(10_000), "{cameras:#}");
+
+    let segments = ask(dir.path(), &["segments", "yard"]).json();
+    let first = &segments[0];
+    assert_eq!(
+        (&first["camera"], &first["container"]),
+        (&"yard".into(), &"fmp4".into()),
+        "{segments:#}"
+    );
+    assert!(
+        segments
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|s| s["state"] == "closed"),
+        "{segments:#}"
+    );
+    assert!(
+        dir.path()
+            .join("demo/recordings")
+            .join(first["path"].as_str().unwrap())
+            .is_file()
+    );
+
+    let stats = ask(dir.path(), &["stats"]).json();
+    assert!(
+        stats["disk_total_bytes"].as_u64() > Some(0) && stats["cameras"][1]["camera"] == "yard",
+        "{stats:#}"
+    );
+
+    let days = ask(dir.path(), &["timeline", "front", "--days"]).json();
+    assert!(
+        days[0]["days"][0]["recorded_ns"].as_i64() > Some(2_000_000_000),
+        "{days:#}"
+    );
+
+    for format in ["mp4", "fmp4"] {
+        let file = format!("{format}.mp4");
+        let args = [
+            "export",
+            "front",
+            "--from",
+            "1970-01-01",
+            "--to",
+            "now",
+            "--format",
+            format,
+            "-o",
+            &file,
+        ];
+        let written = ask(dir.path(), &args);
+        // Half a century is more than one request may name.
+        assert_eq!(written.code, 2, "{written:?}");
+        let written = ask(
+            dir.path(),
+            &["export", "front", "--last", "1d", "--format", format, "-o", &file],
+        )
+        .json();
+        let size = std::fs::metadata(dir.path().join(&file)).unwrap().len();
+        assert_eq!(written[0]["size_bytes"], size, "{written:#}");
+    }
+    let again = ask(dir.path(), &["export", "front", "--last", "1d", "-o", "mp4.mp4"]);
+    assert_eq!(again.code, 5, "{again:?}");
+
+    let picture = ask(
+        dir.path(),
+        &["snapshot", "yard", "--width", "320", "-o", "yard.jpg"],
+    );
+    assert_eq!(picture.code, 0, "{picture:?}");
+    assert_eq!(
+        &std::fs::read(dir.path().join("yard.jpg")).unwrap()[..3],
+        b"\xff\xd8\xff"
+    );
+    let to_stdout = nvr(
+        dir.path(),
+        &["-c", "demo/nvr.toml", "snapshot", "front", "-o", "-"],
+    );
+    assert!(
+        to_stdout.code == 0 && to_stdout.stdout.contains("JFIF"),
+        "{}",
+        to_stdout.stderr
+    );
+
+    let nothing = ask(
+        dir.path(),
+        &["export", "front", "--from", "2001-01-01", "--to", "2001-01-02"],
+    );
+    assert_eq!(nothing.code, 4, "{nothing:?}");
+    let nobody = ask(dir.path(), &["snapshot", "garden"]);
+    assert!(
+        nobody.code == 4 && nobody.stderr.contains("hint: the cameras are front, yard"),
+        "{nobody:?}"
+    );
+}
+
+#[test]
+fn hangup_reads_the_configuration_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = Recorder::demo(dir.path());
+    recorder.recorded();
+    let file = dir.path().join("demo/nvr.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    // A faulty one changes nothing.
+    std::fs::write(&file, text.replace("id = \"yard\"", "id = \"Yard!\"")).unwrap();
+    recorder.signal("-HUP");
+    std::fs::write(
+        &file,
+        text.clone() + "\n[[cameras]]\nid = \"gate\"\nsource = \"test:?size=320x180&fps=10\"\n",
+    )
+    .unwrap();
+    recorder.signal("-HUP");
+    let state = |out: &Outcome, id: &str| {
+        let cameras = out.json();
+        let camera = cameras
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|c| c["id"] == id)
+            .cloned();
+        camera.unwrap_or_default()["state"].clone()
+    };
+    let out = eventually(
+        "a third camera",
+        || recorder.ask(&["cameras"]),
+        |out| state(out, "gate") == "recording",
+    );
+    assert_eq!(state(&out, "yard"), "recording");
+    assert_eq!(state(&out, "front"), "recording");
+}
+
+#[test]
+fn nothing_recorded_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let text =
+        "[recorder]\nroot = \"rec\"\n[http]\nenabled = false\n[[cameras]]\nid = \"a\"\nsource = \"test:\"\n";
+    std::fs::write(dir.path().join("nvr.toml"), text).unwrap();
+    let cameras = nvr(dir.path(), &["cameras", "--json"]);
+    assert_eq!(cameras.json()[0]["id"], "a", "{cameras:?}");
+    let stats = nvr(dir.path(), &["stats"]);
+    assert_eq!(stats.code, 4, "{stats:?}");
+    assert!(
+        stats.stderr.starts_with("error: ") && stats.stderr.contains("\nhint: "),
+        "{stats:?}"
+    );
+    assert!(!dir.path().join("rec").exists(), "asking makes nothing");
+}
+
+#[test]
+fn two_recorders_do_not_share_a_root() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = Recorder::demo(dir.path());
+    let second = nvr(dir.path(), &["demo", "--dir", "demo", "--listen", "127.0.0.1:0"]);
+    assert_eq!(second.code, 6, "{second:?}");
+}
+
+#[test]
+fn probing_a_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = nvr(
+        dir.path(),
+        &["probe", "test:?size=320x180&fps=10&audio=0", "--json"],
+    );
+    assert_eq!(out.code, 0, "{out:?}");
+    let report = out.json();
+    assert_eq!(
+        (
+            &report["tracks"]["video"]["width"],
+            &report["tracks"]["video"]["height"]
+        ),
+        (&320.into(), &180.into())
+    );
+    let bad = nvr(dir.path(), &["probe", "gopher://x"]);
+    assert_eq!(bad.code, 2, "{bad:?}");
+    let gone = nvr(
+        dir.path(),
+        &["probe", "rtsp://admin:hunter2@127.0.0.1:1/x", "--tries", "1"],
+    );
+    assert_eq!(gone.code, 9, "{gone:?}");
+    assert!(!gone.stderr.contains("hunter2"));
+}

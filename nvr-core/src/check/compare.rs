@@ -1,0 +1,352 @@
+//! `nvr check`: rows and files side by side, in the order of paths.
+
+use std::collections::HashSet;
+use std::iter::Peekable;
+use std::path::{Path, PathBuf};
+
+use super::report::{CheckReport, Problem, ProblemKind, Progress, Repair};
+use super::{Mended, mend, overlap, start_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::{Entry, Inspection, Root, SegmentName, Walk, inspect};
+use crate::segment::ClosedSegment;
+use crate::store::{SegmentRow, SegmentState, SegmentsByPath, Store};
+
+/// What to check and whether to mend.
+#[derive(Clone, Debug, Default)]
+pub struct CheckOptions {
+    /// Mend what can be mended; the root must have been opened exclusively, the index for writing.
+    pub repair: bool,
+    /// Read every file and compare its hash; with `repair` the hash is stored where there is none.
+    pub hash: bool,
+    /// Segments that grow in this very process; they are passed over.
+    pub growing: HashSet<PathBuf>,
+}
+
+/// Compares the index with the tree. May run beside a recorder as long as it repairs nothing.
+///
+/// # Errors
+/// `Storage` when root or index cannot be read, `Conflict` when a repair is asked for and the root belongs
+/// to another index or is not exclusively ours. What is wrong with single files is in the report.
+pub fn check(
+    store: &Store,
+    root: &Root,
+    options: &CheckOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<CheckReport> {
+    super::same_tree(store, root)?;
+    let mut report = CheckReport::default();
+    for fault in store.integrity_check()? {
+        report.add(Problem {
+            kind: ProblemKind::Index,
+            camera: None,
+            path: PathBuf::new(),
+            detail: fault,
+            repair: Repair::Impossible,
+        });
+    }
+    let total = Some(store.count()?);
+    let mut check = Check {
+        store,
+        root,
+        options,
+        // Beside a recorder open rows are in order.
+        recorder_runs: !options.repair && root.is_in_use()?,
+        report,
+    };
+    let mut rows = store.all_paths().peekable();
+    for entry in Walk::new(root)? {
+        match entry? {
+            Entry::Foreign(path) => check.report.add_foreign(path),
+            Entry::Segment { name, size_bytes } => {
+                check.segment(&mut rows, &name, size_bytes)?;
+                progress(Progress {
+                    done: check.report.files,
+                    total,
+                });
+            }
+        }
+    }
+    for row in rows {
+        check.row_without_file(&row?)?;
+    }
+    let mut report = check.report;
+    for camera in store.cameras()? {
+        overlap::find(store, &camera.id, &mut report)?;
+    }
+    Ok(report)
+}
+
+struct Check<'a> {
+    store: &'a Store,
+    root: &'a Root,
+    options: &'a CheckOptions,
+    recorder_runs: bool,
+    report: CheckReport,
+}
+
+impl Check<'_> {
+    /// A file; first all rows before it, which have none.
+    fn segment(
+        &mut self,
+        rows: &mut Peekable<SegmentsByPath<'_>>,
+        name: &SegmentName,
+        size_bytes: u64,
+    ) -> Result<()> {
+        self.report.files += 1;
+        self.report.size_bytes += size_bytes;
+        let path = name.to_string();
+        loop {
+            let order = match rows.peek() {
+                None => std::cmp::Ordering::Greater,
+                Some(Err(_)) => std::cmp::Ordering::Less,
+                Some(Ok(row)) => row.path.as_os_str().as_encoded_bytes().cmp(path.as_bytes()),
+            };
+            match order {
+                std::cmp::Ordering::Less => {
+                    if let Some(row) = rows.next() {
+                        self.row_without_file(&row?)?;
+                    }
+                }
+                std::cmp::Ordering::Equal => {
+                    if let Some(row) = rows.next() {
+                        return self.pair(&row?, name, size_bytes);
+                    }
+                }
+                std::cmp::Ordering::Greater => return self.file_without_row(name),
+            }
+        }
+    }
+
+    fn row_without_file(&mut self, row: &SegmentRow) -> Result<()> {
+        self.report.rows += 1;
+        if row.state == SegmentState::Missing || self.is_growing(&row.path) {
+            return Ok(());
+        }
+        // Others may have written since row and folder were read.
+        let Some(row) = self.store.segment_by_path(&row.path)? else {
+            return Ok(());
+        };
+        match inspect(self.root, &row.path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) if e.kind() == ErrorKind::InvalidArgument => {}
+            Err(e) => return Err(e),
+            Ok(_) => return Ok(()),
+        }
+        let repair = self.repair(|c| c.store.set_segment_state_blocking(row.id, SegmentState::Missing));
+        self.problem(
+            ProblemKind::MissingFile,
+            &row.path,
+            "in the index, not on disk",
+            repair,
+        );
+        Ok(())
+    }
+
+    fn file_without_row(&mut self, name: &SegmentName) -> Result<()> {
+        let path = name.path();
+        if self.is_growing(&path) {
+            return Ok(());
+        }
+        if self.store.segment_by_path(&path)?.is_some() {
+            return Ok(());
+        }
+        match inspect(self.root, &path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => self.unreadable(&path, &e.to_string()),
+            Ok(Inspection::Empty {
+                removable,
+                size_bytes,
+            }) => self.empty(&path, removable, size_bytes, None),
+            Ok(Inspection::Damaged {
+                whole_bytes,
+                size_bytes,
+            }) => {
+                if self.recorder_runs {
+                    // It may be one that has just begun to grow.
+                    return Ok(());
+                }
+                let repair = self.repair(|c| c.reindex(&path, None));
+                let detail = format!("not in the index; {whole_bytes} of {size_bytes} bytes are whole");
+                self.problem(ProblemKind::Orphan, &path, &detail, repair);
+            }
+            Ok(Inspection::Closed(segment)) => {
+                let repair = self.repair(|c| c.enter(*segment));
+                self.problem(ProblemKind::Orphan, &path, "not in the index", repair);
+            }
+        }
+        Ok(())
+    }
+
+    fn pair(&mut self, row: &SegmentRow, name: &SegmentName, size_bytes: u64) -> Result<()> {
+        self.report.rows += 1;
+        let path = name.path();
+        if self.is_growing(&path) || (row.state == SegmentState::Open && self.recorder_runs) {
+            return Ok(());
+        }
+        let found = match inspect(self.root, &path) {
+            Ok(found) => found,
+            // Deleted since the folder was read.
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => {
+                self.unreadable(&path, &e.to_string());
+                return Ok(());
+            }
+        };
+        match (row.state, found) {
+            (
+                _,
+                Inspection::Empty {
+                    removable,
+                    size_bytes,
+                },
+            ) => {
+                self.empty(
+                    &path,
+                    removable && row.state == SegmentState::Open,
+                    size_bytes,
+                    Some(row),
+                );
+            }
+            (SegmentState::Open, _) => {
+                let repair = self.repair(|c| c.reindex(&path, Some(row)));
+                let detail = "still open in the index, but no recorder runs";
+                self.problem(ProblemKind::OpenRow, &path, detail, repair);
+            }
+            (SegmentState::Missing, _) => {
+                let repair = self.repair(|c| c.reindex(&path, Some(row)));
+                self.problem(
+                    ProblemKind::FoundAgain,
+                    &path,
+                    "marked missing, but there",
+                    repair,
+                );
+            }
+            (
+                _,
+                Inspection::Damaged {
+                    whole_bytes,
+                    size_bytes,
+                },
+            ) => {
+                // One that was finished on a full disk has no ends, and none are missing.
+                if whole_bytes == size_bytes && size_bytes == row.size_bytes {
+                    return self.verify_hash(row);
+                }
+                let repair = self.repair(|c| c.reindex(&path, Some(row)));
+                let detail = format!(
+                    "{whole_bytes} of {size_bytes} bytes are whole, the index says {}",
+                    row.size_bytes
+                );
+                self.problem(ProblemKind::Truncated, &path, &detail, repair);
+            }
+            (_, Inspection::Closed(segment)) => {
+                if let Some(detail) = self.difference(row, &segment, size_bytes)? {
+                    let repair = self.repair(|c| c.reindex(&path, Some(row)));
+                    self.problem(ProblemKind::WrongSize, &path, &detail, repair);
+                } else {
+                    return self.verify_hash(row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn difference(&self, row: &SegmentRow, segment: &ClosedSegment, listed: u64) -> Result<Option<String>> {
+        if row.size_bytes != segment.size_bytes {
+            let detail = format!(
+                "{} bytes on disk, the index says {}",
+                segment.size_bytes, row.size_bytes
+            );
+            // A recorder may have closed it after the row was read.
+            let now = self.store.segment(row.id)?;
+            return Ok(now.is_some_and(|now| now.size_bytes != listed).then_some(detail));
+        }
+        if segment.fragments.is_empty() {
+            return Ok(None);
+        }
+        let stored = self.store.fragments(row.id)?.unwrap_or_default();
+        Ok(
+            (stored != segment.fragments || row.duration_ns != segment.duration_ns)
+                .then(|| "the index has other fragments than the file".to_owned()),
+        )
+    }
+
+    fn verify_hash(&mut self, row: &SegmentRow) -> Result<()> {
+        if !self.options.hash {
+            return Ok(());
+        }
+        let found = match crate::files::hash_file(self.root, &row.path) {
+            Ok(found) => found,
+            Err(e) => {
+                self.unreadable(&row.path, &e.to_string());
+                return Ok(());
+            }
+        };
+        self.report.hashed += 1;
+        match row.hash {
+            Some(known) if known != found => {
+                let detail = "its content changed since it was recorded";
+                self.problem(ProblemKind::HashMismatch, &row.path, detail, Repair::Impossible);
+            }
+            None if self.options.repair => self.store.set_hash_blocking(row.id, found)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Mends a file if need be and writes what it holds over its row.
+    fn reindex(&self, path: &Path, row: Option<&SegmentRow>) -> Result<()> {
+        let known = row.map(|r| start_of(self.store, r));
+        match mend(self.root, path, known.as_ref())? {
+            Mended::Footage(segment, _) => self.enter(*segment),
+            Mended::Removed => row.map_or(Ok(()), |r| self.store.delete_segment_blocking(r.id).map(drop)),
+            Mended::Unreadable => Err(Error::new(ErrorKind::Corrupt, "nothing in it can be played")),
+        }
+    }
+
+    fn enter(&self, segment: ClosedSegment) -> Result<()> {
+        self.store.insert_segments_blocking(vec![segment]).map(drop)
+    }
+
+    fn empty(&mut self, path: &Path, removable: bool, size_bytes: u64, row: Option<&SegmentRow>) {
+        if self.recorder_runs {
+            // It may have just been made.
+            return;
+        }
+        if removable {
+            let repair = self.repair(|c| c.reindex(path, row));
+            let detail = format!("{size_bytes} bytes without a whole fragment");
+            self.problem(ProblemKind::EmptyFile, path, &detail, repair);
+        } else {
+            self.unreadable(path, &format!("nothing in its {size_bytes} bytes can be played"));
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, detail: &str) {
+        self.problem(ProblemKind::Unreadable, path, detail, Repair::Impossible);
+    }
+
+    fn repair(&self, how: impl FnOnce(&Self) -> Result<()>) -> Repair {
+        if !self.options.repair {
+            return Repair::NotTried;
+        }
+        match how(self) {
+            Ok(()) => Repair::Done,
+            Err(e) => Repair::Failed(e.to_string()),
+        }
+    }
+
+    fn problem(&mut self, kind: ProblemKind, path: &Path, detail: &str, repair: Repair) {
+        self.report.add(Problem {
+            kind,
+            camera: SegmentName::parse(path).map(|n| n.camera),
+            path: path.to_owned(),
+            detail: detail.to_owned(),
+            repair,
+        });
+    }
+
+    fn is_growing(&self, path: &Path) -> bool {
+        self.options.growing.contains(path)
+    }
+}
