@@ -191,4 +191,3 @@ fn milliseconds(text: &str) -> Option<f64> {
     }
     text.strip_suffix('s')?.parse::<f64>().ok().map(|n| n * 1e3)
 }
-

@@ -147,9 +147,8 @@ fn run(dir: &Path, cameras: u32, window: Duration, who: Contender) -> anyhow::Re
                 .map(|(n, url)| ffmpeg(url, &dir.join(format!("{n}-%03d.mp4"))))
                 .collect::<anyhow::Result<Vec<_>>>()?;
             wait::until_true("ffmpeg's files", limit, || {
-                let grown = |n| {
-                    std::fs::metadata(dir.join(format!("{n}-000.mp4"))).is_ok_and(|m| m.len() > 100_000)
-                };
+                let grown =
+                    |n| std::fs::metadata(dir.join(format!("{n}-000.mp4"))).is_ok_and(|m| m.len() > 100_000);
                 (0..cameras).all(grown)
             })?;
             all

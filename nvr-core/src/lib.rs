@@ -2,7 +2,6 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may panic"))]
 
-pub mod check;
 pub mod clock;
 pub mod error;
 pub mod event;
