@@ -17,6 +17,7 @@ pub mod track;
 
 pub mod archive;
 pub mod camera;
+pub mod check;
 pub mod config;
 pub mod detect;
 pub mod files;

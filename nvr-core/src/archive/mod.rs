@@ -22,10 +22,10 @@ use crate::media::FragmentIndex;
 use crate::nvr::blocking;
 use crate::segment::Container;
 use crate::store::{
-    CameraRow, CameraTotals, EventQuery, EventRow, OpenMode, Page, SegmentQuery, SegmentRow, SegmentState,
+    CameraRow, CameraTotals, EventQuery, EventRow, GapRow, OpenMode, Page, SegmentQuery, SegmentRow, SegmentState,
     Store,
 };
-use crate::time::{TimeRange, Timestamp};
+use crate::time::{NS_PER_S, TimeRange, Timestamp};
 use crate::timeline::{self, Day, Growing, Material, Timeline};
 
 /// Recorded footage and its index, for reading.
@@ -101,6 +101,8 @@ pub struct ArchiveStats {
 
 /// Events that come with a timeline; more are asked for as events.
 const MOST_EVENTS: u32 = 1000;
+/// So far the readable part of a growing segment may be behind: chunk, jitter buffer and a busy machine.
+const TAIL_NS: i64 = 5 * NS_PER_S;
 /// Longest index cache; each entry is some kilobytes.
 const CACHED_INDICES: usize = 256;
 
@@ -221,10 +223,11 @@ impl Archive {
             .into_iter()
             .map(|row| row.event)
             .collect();
+        let now = self.0.clock.now();
         Ok(timeline::build(Material {
             camera: camera.clone(),
             range,
-            now: self.0.clock.now(),
+            now: growing.as_ref().map_or(now, |g| known_until(g, &gaps, now)),
             first: totals
                 .and_then(|t| t.oldest)
                 .or_else(|| growing.as_ref().map(|g| g.start)),
@@ -544,6 +547,19 @@ impl Archive {
             (None, Some(a)) => error.with_hint(format!("the nearest footage begins at {a}")),
             (None, None) => error,
         }
+    }
+}
+
+/// The present as far as it is known: what the growing segment does not hold yet is not missing, unless a gap
+/// says so.
+fn known_until(growing: &Growing, gaps: &[GapRow], now: Timestamp) -> Timestamp {
+    let over = gaps
+        .iter()
+        .any(|gap| gap.start >= growing.start && gap.end.is_none_or(|end| end > growing.end));
+    if over || now.since(growing.end) > TAIL_NS {
+        now
+    } else {
+        growing.end.min(now)
     }
 }
 
