@@ -231,7 +231,7 @@ impl Actor {
     }
 
     /// Shows where the camera stands. To the machine a recording by hand is standby: it only reads along.
-    async fn publish_state(&self) {
+    async fn publish_state(&mut self) {
         let (now, steady) = (self.context.clock.now(), self.now_ns());
         let utc = |ns: i64| now.add_ns(ns - steady);
         let before = self.status.state();
