@@ -283,13 +283,7 @@ impl Machine {
         self.go(phase, cause, now_ns, out);
     }
 
-    fn tick(
-        &mut self,
-        last_frame_ns: Option<i64>,
-        usual_pause_ns: i64,
-        now_ns: i64,
-        out: &mut Vec<Action>,
-    ) {
+    fn tick(&mut self, last_frame_ns: Option<i64>, usual_pause_ns: i64, now_ns: i64, out: &mut Vec<Action>) {
         if let Some(at) = self.retry_at_ns {
             if now_ns >= at && !self.running && self.want.is_some() {
                 let again = Cause::new(

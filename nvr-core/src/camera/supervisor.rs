@@ -26,6 +26,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long after its end a recording by hand is begun again, while its camera sends.
 const MANUAL_RETRY: Duration = Duration::from_secs(1);
+/// The same when the disk is at fault; it also begins when that is over.
+const MANUAL_STORAGE_RETRY: Duration = Duration::from_secs(10);
 
 /// What all cameras of a recorder share.
 #[derive(Debug, Clone)]
@@ -704,7 +706,9 @@ impl Actor {
         if recorded && !self.is_recording() {
             let stopping = self.stopped_by_hand.is_some();
             let gap = self.idle_cause().filter(|_| !stopping);
-            self.journal.open_gap(at, gap.unwrap_or_else(|| cause.clone())).await;
+            self.journal
+                .open_gap(at, gap.unwrap_or_else(|| cause.clone()))
+                .await;
         } else if by_hand {
             let at = self.last_footage().unwrap_or(at).min(at);
             self.journal.open_gap(at, cause.clone()).await;
@@ -714,7 +718,12 @@ impl Actor {
     }
 
     async fn manual_ended(&mut self, at: Timestamp, cause: Cause) {
-        let retry_at_ns = self.now_ns().saturating_add(duration_ns(MANUAL_RETRY));
+        let wait = if cause.kind.is_storage() {
+            MANUAL_STORAGE_RETRY
+        } else {
+            MANUAL_RETRY
+        };
+        let retry_at_ns = self.now_ns().saturating_add(duration_ns(wait));
         self.status.set_recording(self.is_recording());
         let over = self.manual.as_mut().is_none_or(|m| {
             m.retry_at_ns = retry_at_ns;
