@@ -6,6 +6,7 @@ pub mod clock;
 pub mod error;
 pub mod event;
 mod events;
+mod fault;
 pub mod health;
 pub mod ids;
 pub mod run;
@@ -26,6 +27,8 @@ pub mod media;
 pub mod nvr;
 pub mod onvif;
 pub mod store;
+#[cfg(feature = "test-util")]
+pub mod testing;
 pub mod timeline;
 
 pub use archive::{Archive, ExportRequest, Snapshot, SnapshotRequest, VodRequest};

@@ -138,7 +138,7 @@ fn compared(report: &CheckReport, repair: bool) -> String {
     match (total, report.mended) {
         (0, _) => out += "\nall is well",
         (n, 0) if !repair => {
-            out += &format!("\n{n} problem(s); `nvr check --repair` mends what can be mended")
+            out += &format!("\n{n} problem(s); `nvr check --repair` mends what can be mended");
         }
         (n, mended) => out += &format!("\n{n} problem(s), {mended} mended"),
     }

@@ -1,5 +1,6 @@
 //! The actor of one camera: it feeds the machine and does what the machine says.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::event::{CameraPhase, Cause, CauseKind, EventKind};
 use crate::events::EventBus;
 use crate::files::Tree;
 use crate::gst::{RecordSpec, RunEvent, RunInput, RunSpec};
+use crate::segment::ClosedSegment;
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -54,6 +56,12 @@ pub(crate) enum Command {
     },
     StorageFault(Cause),
     StorageBack,
+    /// What became of a segment that a fault of the storage had cut off: footage, with the number of bytes cut
+    /// off, or nothing.
+    Mended {
+        path: PathBuf,
+        segment: Option<(Box<ClosedSegment>, u64)>,
+    },
     /// End; the reply tells whether the last segment was closed in order.
     Shutdown {
         cause: Cause,
@@ -108,22 +116,6 @@ fn patience(config: &CameraConfig) -> Patience {
         watchdog: config.watchdog,
         connect: config.start_deadline,
     }
-}
-
-/// The cause behind an error of the pipeline's construction.
-pub(crate) fn cause_of(e: &Error) -> Cause {
-    let kind = match e.kind() {
-        ErrorKind::Unauthorized => CauseKind::Unauthorized,
-        ErrorKind::NotFound => CauseKind::StreamNotFound,
-        ErrorKind::Unavailable | ErrorKind::Timeout => CauseKind::Unreachable,
-        ErrorKind::Unsupported | ErrorKind::InvalidArgument | ErrorKind::Config => CauseKind::Unsupported,
-        ErrorKind::Storage => CauseKind::StorageError,
-        _ => CauseKind::Internal,
-    };
-    let words = e
-        .hint()
-        .map_or_else(|| e.to_string(), |hint| format!("{e}; {hint}"));
-    Cause::new(kind, words)
 }
 
 /// A recording by hand: wanted until it is stopped or its time is over, whatever the camera does.
@@ -393,6 +385,13 @@ impl Actor {
                 self.journal.flush().await;
                 self.tell(Input::StorageBack).await;
             }
+            Command::Mended { path, segment } => match segment {
+                Some((segment, cut_bytes)) => {
+                    let at = self.context.clock.now();
+                    self.journal.segment_mended(at, *segment, cut_bytes).await;
+                }
+                None => self.journal.segment_lost(path).await,
+            },
             Command::Shutdown {
                 cause,
                 deadline,

@@ -21,6 +21,9 @@ use crate::track::{AudioTrack, Tracks};
 const AUDIO_WAIT_NS: i64 = 700_000_000;
 /// What may wait for a slow disk; more is dropped, in whole groups of pictures.
 const WAITING_MAX_BYTES: u64 = 64 << 20;
+/// After a hole of this length the next keyframe begins a new file: isofmp4mux writes nothing more after a
+/// hole that crosses the end of a fragment (1 s), and in a player it is better told than stretched.
+const HOLE_NS: i64 = 800_000_000;
 /// For a file that is being completed while the next one is written already.
 const RETIRE: Duration = Duration::from_secs(30);
 
@@ -50,6 +53,7 @@ pub(crate) struct Recorder {
     renew: bool,
     skipping: u64,
     begun: bool,
+    last_dts_ns: Option<i64>,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -104,6 +108,7 @@ impl Recorder {
             renew: false,
             skipping: 0,
             begun: false,
+            last_dts_ns: None,
         }
     }
 
@@ -188,7 +193,10 @@ impl Recorder {
         self.told_skipped();
         let mut segment = None;
         if unit.keyframe {
-            let split = self.splitter.on_keyframe(unit.utc) | std::mem::take(&mut self.split);
+            let hole = self
+                .last_dts_ns
+                .is_some_and(|last| unit.dts_ns.saturating_sub(last) > HOLE_NS);
+            let split = self.splitter.on_keyframe(unit.utc) | std::mem::take(&mut self.split) | hole;
             if split || renew {
                 self.splitter.restart(unit.utc);
             }
@@ -199,6 +207,7 @@ impl Recorder {
                 segment = Some(self.start_of(unit));
             }
         }
+        self.last_dts_ns = Some(unit.dts_ns);
         let audio = self.due(unit.pts_ns);
         if let Some(writer) = &mut self.writer {
             let feed = Unit {
@@ -301,8 +310,13 @@ impl Recorder {
         }
     }
 
+    /// What waits for the disk.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.writer.as_ref().map_or(0, Writer::waiting_bytes)
+    }
+
     fn overloaded(&self, keyframe: bool) -> bool {
-        let waiting = self.writer.as_ref().map_or(0, Writer::waiting_bytes);
+        let waiting = self.waiting_bytes();
         if self.skipping > 0 {
             !keyframe || waiting > WAITING_MAX_BYTES / 2
         } else {
