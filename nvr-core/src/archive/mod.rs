@@ -22,8 +22,8 @@ use crate::media::FragmentIndex;
 use crate::nvr::blocking;
 use crate::segment::Container;
 use crate::store::{
-    CameraRow, CameraTotals, EventQuery, EventRow, GapRow, OpenMode, Page, SegmentQuery, SegmentRow, SegmentState,
-    Store,
+    CameraRow, CameraTotals, EventQuery, EventRow, GapRow, OpenMode, Page, SegmentQuery, SegmentRow,
+    SegmentState, Store,
 };
 use crate::time::{NS_PER_S, TimeRange, Timestamp};
 use crate::timeline::{self, Day, Growing, Material, Timeline};
