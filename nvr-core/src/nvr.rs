@@ -655,25 +655,27 @@ impl Inner {
         let Ok(mended) = tokio::task::spawn_blocking(move || tree.recover_abandoned()).await else {
             return;
         };
-        for recovered in mended {
-            let (segment, cut_bytes) = match recovered {
-                Recovered::Closed { segment, cut_bytes } => (segment, cut_bytes),
-                Recovered::Empty { path, .. } => {
-                    self.forget_empty(path).await;
-                    continue;
+        for (camera, path, recovered) in mended {
+            let segment = match recovered {
+                Some(Recovered::Closed { segment, cut_bytes }) => Some((segment, cut_bytes)),
+                Some(Recovered::Empty { .. }) | None => None,
+            };
+            // The camera's own journal knows what it has not written of this segment yet.
+            let handle = {
+                let cameras = self.cameras.read().unwrap_or_else(PoisonError::into_inner);
+                cameras.get(&camera).cloned()
+            };
+            match (handle, segment) {
+                (Some(handle), segment) => {
+                    let _ = handle.send(Command::Mended { path, segment });
                 }
-            };
-            if let Err(e) = self.context.store.close_segment(&segment.path, &segment).await {
-                tracing::warn!(error = %e, path = %segment.path.display(), "a mended segment is not in the index");
+                (None, Some((segment, _))) => {
+                    if let Err(e) = self.context.store.close_segment(&path, &segment).await {
+                        tracing::warn!(error = %e, path = %path.display(), "a mended segment is not in the index");
+                    }
+                }
+                (None, None) => self.forget_empty(path).await,
             }
-            let camera = segment.start.camera.clone();
-            self.tree.indexed(&camera, &segment.path);
-            let kind = EventKind::SegmentRecovered {
-                path: segment.path.display().to_string(),
-                cut_bytes,
-            };
-            self.publish(Event::new(self.context.clock.now(), Some(camera), kind))
-                .await;
         }
     }
 

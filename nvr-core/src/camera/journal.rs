@@ -14,7 +14,8 @@ use crate::files::Tree;
 use crate::ids::{CameraId, RunId};
 use crate::run::Anchor;
 use crate::segment::{ClosedSegment, SegmentStart};
-use crate::store::Store;
+use crate::nvr::blocking;
+use crate::store::{SegmentState, Store};
 use crate::time::{TimeRange, Timestamp};
 
 /// What waits for the index at most: segments of weeks.
@@ -27,6 +28,7 @@ enum Note {
     RunEnded(RunId, Timestamp, Cause),
     Opened(Box<SegmentStart>, PathBuf),
     Closed(Box<ClosedSegment>),
+    Lost(PathBuf),
     GapOpened(Timestamp, Cause),
     GapClosed(Timestamp),
     Gap(TimeRange, Cause),
@@ -110,6 +112,14 @@ impl Journal {
             Note::RunEnded(run, at, cause) => store.end_run(run, camera, at, &cause).await.map(drop),
             Note::Opened(start, path) => store.open_segment(&start, &path).await.map(drop),
             Note::Closed(segment) => store.close_segment(&segment.path, &segment).await.map(drop),
+            Note::Lost(path) => {
+                let read = store.clone();
+                let row = blocking(move || read.segment_by_path(&path)).await?;
+                match row {
+                    Some(row) => store.set_segment_state(row.id, SegmentState::Missing).await,
+                    None => Ok(()),
+                }
+            }
             Note::GapOpened(at, cause) => store.open_gap(camera, at, &cause).await.map(drop),
             Note::GapClosed(at) => store.close_gap(camera, at).await.map(drop),
             Note::Gap(range, cause) => store.insert_gap(camera, range, &cause).await,
@@ -155,6 +165,19 @@ impl Journal {
         let at = segment.range().end();
         self.note(Note::Closed(Box::new(segment))).await;
         self.event(at, kind).await;
+    }
+
+    /// A segment that a fault of the storage had cut off is complete now.
+    pub(crate) async fn segment_mended(&mut self, at: Timestamp, segment: ClosedSegment, cut_bytes: u64) {
+        let path = segment.path.display().to_string();
+        self.note(Note::Closed(Box::new(segment))).await;
+        self.event(at, EventKind::SegmentRecovered { path, cut_bytes }).await;
+    }
+
+    /// Nothing is left of a segment that a fault of the storage had cut off.
+    pub(crate) async fn segment_lost(&mut self, path: PathBuf) {
+        tracing::error!(camera = %self.camera, path = %path.display(), "nothing is left of a segment that the storage failed");
+        self.note(Note::Lost(path)).await;
     }
 
     /// Footage is missing from `at` on; a new cause within an outage begins a new gap.

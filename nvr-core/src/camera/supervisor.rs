@@ -1,5 +1,6 @@
 //! The actor of one camera: it feeds the machine and does what the machine says.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::event::{CameraPhase, Cause, CauseKind, EventKind};
 use crate::events::EventBus;
 use crate::files::Tree;
 use crate::gst::{RecordSpec, RunEvent, RunInput, RunSpec};
+use crate::segment::ClosedSegment;
 use crate::store::Store;
 use crate::time::{Timestamp, duration_ns};
 
@@ -59,6 +61,12 @@ pub(crate) enum Command {
     },
     StorageFault(Cause),
     StorageBack,
+    /// What became of a segment that a fault of the storage had cut off: footage, with the number of bytes cut
+    /// off, or nothing.
+    Mended {
+        path: PathBuf,
+        segment: Option<(Box<ClosedSegment>, u64)>,
+    },
     /// End; the reply tells whether the last segment was closed in order.
     Shutdown {
         cause: Cause,
@@ -384,6 +392,13 @@ impl Actor {
                 }
                 self.resume_manual();
             }
+            Command::Mended { path, segment } => match segment {
+                Some((segment, cut_bytes)) => {
+                    let at = self.context.clock.now();
+                    self.journal.segment_mended(at, *segment, cut_bytes).await;
+                }
+                None => self.journal.segment_lost(path).await,
+            },
             Command::Shutdown {
                 cause,
                 deadline,
