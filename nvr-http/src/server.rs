@@ -128,7 +128,9 @@ fn describe_problems(description: &mut utoipa::openapi::OpenApi) {
             });
             if is_problem && !status.starts_with('2') {
                 response.content.clear();
-                response.content.insert(PROBLEM_JSON.to_owned(), RefOr::T(problem()));
+                response
+                    .content
+                    .insert(PROBLEM_JSON.to_owned(), RefOr::T(problem()));
             }
         }
         let any = ResponseBuilder::new()

@@ -30,7 +30,11 @@ impl Browser {
             .expect("chromedriver is needed (Debian: chromium-driver)");
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port: u16 = loop {
-            let line = lines.next_line().await.unwrap().expect("chromedriver says its port");
+            let line = lines
+                .next_line()
+                .await
+                .unwrap()
+                .expect("chromedriver says its port");
             if let Some((_, port)) = line.split_once("successfully on port ") {
                 break port.trim_end_matches('.').parse().unwrap();
             }
@@ -93,13 +97,23 @@ impl Browser {
     async fn click(&self, selector: &str) {
         let find = json!({"using": "css selector", "value": selector});
         let element = self.send(Method::POST, "/element", Some(find)).await;
-        let id = element.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
-        self.send(Method::POST, &format!("/element/{id}/click"), Some(json!({}))).await;
+        let id = element
+            .as_object()
+            .unwrap()
+            .values()
+            .next()
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .to_owned();
+        self.send(Method::POST, &format!("/element/{id}/click"), Some(json!({})))
+            .await;
     }
 
     /// Messages of the console since the last time.
     async fn log(&self) -> Value {
-        self.send(Method::POST, "/se/log", Some(json!({"type": "browser"}))).await
+        self.send(Method::POST, "/se/log", Some(json!({"type": "browser"})))
+            .await
     }
 
     async fn end(self) {
@@ -111,7 +125,11 @@ const TIME: &str = "document.querySelector('#video').currentTime";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_plays_saves_and_orders() {
-    let cameras = [camera("front", PICTURE), camera("yard", PICTURE), camera("gate", "rtsp://127.0.0.1:1/")];
+    let cameras = [
+        camera("front", PICTURE),
+        camera("yard", PICTURE),
+        camera("gate", "rtsp://127.0.0.1:1/"),
+    ];
     let server = Server::of(cameras, |_| {}).await;
     server.history().await;
     let downloads = tempfile::tempdir().unwrap();
@@ -119,31 +137,67 @@ async fn the_page_shows_plays_saves_and_orders() {
     browser.open(&server.url("/")).await;
 
     let state = |id: &str| format!("document.querySelector('[data-id={id}] .state')?.textContent");
-    browser.until(&format!("{} === 'recording' && {} === 'recording'", state("front"), state("yard"))).await;
-    browser.until("document.querySelector('[data-id=gate] .cause').textContent.includes('127.0.0.1:1')").await;
-    browser.until("document.querySelector('[data-id=front] img').naturalWidth === 480").await;
-    assert_eq!(browser.value("document.querySelector('[data-id=gate] img').hidden").await, true);
+    browser
+        .until(&format!(
+            "{} === 'recording' && {} === 'recording'",
+            state("front"),
+            state("yard")
+        ))
+        .await;
+    browser
+        .until("document.querySelector('[data-id=gate] .cause').textContent.includes('127.0.0.1:1')")
+        .await;
+    browser
+        .until("document.querySelector('[data-id=front] img').naturalWidth === 480")
+        .await;
+    assert_eq!(
+        browser
+            .value("document.querySelector('[data-id=gate] img').hidden")
+            .await,
+        true
+    );
 
     // Live: a picture that moves, near the present.
     browser.click("[data-id=front] .open").await;
-    browser.until("document.querySelector('#playing').textContent.endsWith('live')").await;
+    browser
+        .until("document.querySelector('#playing').textContent.endsWith('live')")
+        .await;
     let start = browser.value(TIME).await.as_f64().unwrap();
     browser.until(&format!("{TIME} > {start} + 2")).await;
-    assert!(browser.value("document.querySelector('#video').src").await.as_str().unwrap().starts_with("blob:"));
+    assert!(
+        browser
+            .value("document.querySelector('#video').src")
+            .await
+            .as_str()
+            .unwrap()
+            .starts_with("blob:")
+    );
 
     // Back in time, from before the gap over it: the time shown leaves the gap out.
-    browser.until("document.querySelectorAll('#bar .have').length > 0").await;
-    browser.value("document.querySelector('#span').value = '600'").await;
-    browser.value("document.querySelector('#span').dispatchEvent(new Event('change'))").await;
-    browser.until("document.querySelectorAll('#bar .have').length === 2").await;
+    browser
+        .until("document.querySelectorAll('#bar .have').length > 0")
+        .await;
+    browser
+        .value("document.querySelector('#span').value = '600'")
+        .await;
+    browser
+        .value("document.querySelector('#span').dispatchEvent(new Event('change'))")
+        .await;
+    browser
+        .until("document.querySelectorAll('#bar .have').length === 2")
+        .await;
     let seek = "(() => { const have = document.querySelector('#bar .have').getBoundingClientRect();
         document.querySelector('#bar').dispatchEvent(new MouseEvent('click', { clientX: have.left, bubbles: true })); return true; })()";
     browser.value(seek).await;
-    browser.until("document.querySelector('#video').src.includes('/export.mp4?')").await;
+    browser
+        .until("document.querySelector('#video').src.includes('/export.mp4?')")
+        .await;
     browser.until(&format!("{TIME} > 1")).await;
 
     // What is marked by then can be saved.
-    browser.until("document.querySelector('#save').href.includes('format=mp4')").await;
+    browser
+        .until("document.querySelector('#save').href.includes('format=mp4')")
+        .await;
     browser.click("#save").await;
     let saved = saved_file(downloads.path()).await;
     let (length, frames) = probe(saved.to_str().unwrap()).await;
@@ -157,14 +211,24 @@ async fn the_page_shows_plays_saves_and_orders() {
     browser.until(&format!("{} === 'recording'", state("yard"))).await;
 
     let log = browser.log().await;
-    let bad: Vec<_> = log.as_array().unwrap().iter().filter(|m| m["level"] != "DEBUG" && m["level"] != "INFO").collect();
+    let bad: Vec<_> = log
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|m| m["level"] != "DEBUG" && m["level"] != "INFO")
+        .collect();
     assert!(bad.is_empty(), "{bad:#?}");
     let hosts = browser.value("performance.getEntriesByType('resource').map((e) => e.name).filter((n) => !n.startsWith(location.origin) && !n.startsWith('blob:'))").await;
     assert_eq!(hosts, json!([]));
     // Nothing is wider than a small phone.
     let narrow = json!({"width": 360, "height": 740});
     browser.send(Method::POST, "/window/rect", Some(narrow)).await;
-    assert_eq!(browser.value("document.documentElement.scrollWidth > innerWidth").await, false);
+    assert_eq!(
+        browser
+            .value("document.documentElement.scrollWidth > innerWidth")
+            .await,
+        false
+    );
     browser.end().await;
     server.end().await;
 }

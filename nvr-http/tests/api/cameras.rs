@@ -6,15 +6,22 @@ use crate::support::{PICTURE, Server, assert_problem, camera, manual};
 async fn cameras_start_stop_and_split() {
     let server = Server::start().await;
     for id in ["front", "yard"] {
-        let camera = server.state(id, "recording").await;
+        server.state(id, "recording").await;
+        let camera = server
+            .until(&format!("/api/v1/cameras/{id}"), |c| c["recording"] == true)
+            .await;
         assert_eq!(camera["id"], id);
         assert_eq!(camera["record"], "continuous");
-        assert_eq!(camera["recording"], true);
         assert_eq!(camera["tracks"]["video"]["width"], 320);
         assert!(camera["run"].is_string() && camera["since"].is_string());
     }
     let list = server.json("/api/v1/cameras").await;
-    let ids: Vec<_> = list.as_array().unwrap().iter().map(|c| c["id"].as_str().unwrap()).collect();
+    let ids: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["id"].as_str().unwrap())
+        .collect();
     assert_eq!(ids, ["front", "yard"]);
 
     let stopped = server.post("/api/v1/cameras/front/stop").await;
@@ -27,7 +34,11 @@ async fn cameras_start_stop_and_split() {
     let front = server.state("front", "recording").await;
 
     assert_eq!(server.post("/api/v1/cameras/front/restart").await.status, 202);
-    server.until("/api/v1/cameras/front", |c| c["state"] == "recording" && c["run"] != front["run"]).await;
+    server
+        .until("/api/v1/cameras/front", |c| {
+            c["state"] == "recording" && c["run"] != front["run"]
+        })
+        .await;
 
     assert_eq!(server.post("/api/v1/cameras/stop").await.status, 202);
     server.state("front", "stopped").await;
@@ -48,29 +59,55 @@ async fn manual_recording_has_its_pre_roll_and_its_limit() {
     server.state("yard", "standby").await;
     server.state("gate", "recording").await;
     // A pre-roll needs footage from before.
-    server.until("/api/v1/cameras/front", |c| c["counters"]["frames"].as_u64().unwrap() > 50).await;
+    server
+        .until("/api/v1/cameras/front", |c| {
+            c["counters"]["frames"].as_u64().unwrap() > 50
+        })
+        .await;
 
     let reply = server.post("/api/v1/cameras/front/record?seconds=2").await;
     assert_eq!(reply.status, 202, "{}", reply.text());
     let begun = reply.json();
     assert!(begun["until"].is_string());
     assert_problem(&server.post("/api/v1/cameras/yard/record").await, 429, "busy");
-    server.until("/api/v1/cameras/front", |c| c["manual"].is_null()).await;
+    server
+        .until("/api/v1/cameras/front", |c| c["manual"].is_null())
+        .await;
     let segments = "/api/v1/cameras/front/segments";
-    let done = server.until(segments, |v| v["segments"][0]["state"] == "closed").await;
+    let done = server
+        .until(segments, |v| v["segments"][0]["state"] == "closed")
+        .await;
     let length = done["segments"][0]["duration_seconds"].as_f64().unwrap();
     assert!(length > 4.0, "2 s and up to 3 s from before are only {length} s");
     assert!(done["segments"][0]["start"].as_str().unwrap() < begun["since"].as_str().unwrap());
 
     assert_eq!(server.post("/api/v1/cameras/yard/record").await.status, 202);
-    let yard = server.until("/api/v1/cameras/yard", |c| c["recording"] == true).await;
+    let yard = server
+        .until("/api/v1/cameras/yard", |c| c["recording"] == true)
+        .await;
     assert!(yard["manual"]["until"].is_null());
-    assert_eq!(server.post("/api/v1/cameras/yard/record?stop=true").await.status, 204);
-    server.until("/api/v1/cameras/yard", |c| c["manual"].is_null()).await;
+    assert_eq!(
+        server.post("/api/v1/cameras/yard/record?stop=true").await.status,
+        204
+    );
+    server
+        .until("/api/v1/cameras/yard", |c| c["manual"].is_null())
+        .await;
 
-    assert_problem(&server.post("/api/v1/cameras/yard/record?stop=true").await, 409, "conflict");
+    assert_problem(
+        &server.post("/api/v1/cameras/yard/record?stop=true").await,
+        409,
+        "conflict",
+    );
     assert_problem(&server.post("/api/v1/cameras/gate/record").await, 409, "conflict");
-    for bad in ["seconds=0", "seconds=-1", "seconds=nan", "seconds=1e9", "seconds=x", "stop=maybe"] {
+    for bad in [
+        "seconds=0",
+        "seconds=-1",
+        "seconds=nan",
+        "seconds=1e9",
+        "seconds=x",
+        "stop=maybe",
+    ] {
         let reply = server.post(&format!("/api/v1/cameras/front/record?{bad}")).await;
         assert_problem(&reply, 400, "invalid_argument");
     }
@@ -82,7 +119,14 @@ async fn probe_says_what_a_source_is() {
     let server = Server::of([], |_| {}).await;
     let post = async |body: &str| {
         let json = [("content-type", "application/json")];
-        server.ask(reqwest::Method::POST, "/api/v1/cameras/probe", &json, Some(body.into())).await
+        server
+            .ask(
+                reqwest::Method::POST,
+                "/api/v1/cameras/probe",
+                &json,
+                Some(body.into()),
+            )
+            .await
     };
     let reply = post(&format!(r#"{{"source": "{PICTURE}", "frames": 5}}"#)).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -92,10 +136,24 @@ async fn probe_says_what_a_source_is() {
     let refused = post(r#"{"source": "rtsp://admin:geheim@127.0.0.1:1/x"}"#).await;
     assert_problem(&refused, 503, "unavailable");
     assert!(!refused.text().contains("geheim"));
-    for bad in ["{}", "[", r#"{"source": "gopher://x"}"#, r#"{"source": "file:/etc/passwd"}"#, r#"{"source": "test:", "frames": 0}"#, r#"{"source": "test:", "x": 1}"#] {
+    for bad in [
+        "{}",
+        "[",
+        r#"{"source": "gopher://x"}"#,
+        r#"{"source": "file:/etc/passwd"}"#,
+        r#"{"source": "test:", "frames": 0}"#,
+        r#"{"source": "test:", "x": 1}"#,
+    ] {
         assert_problem(&post(bad).await, 400, "invalid_argument");
     }
-    let untyped = server.ask(reqwest::Method::POST, "/api/v1/cameras/probe", &[], Some(b"{}".to_vec())).await;
+    let untyped = server
+        .ask(
+            reqwest::Method::POST,
+            "/api/v1/cameras/probe",
+            &[],
+            Some(b"{}".to_vec()),
+        )
+        .await;
     assert_problem(&untyped, 415, "unsupported_media_type");
     server.end().await;
 }

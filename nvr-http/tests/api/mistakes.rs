@@ -20,7 +20,10 @@ async fn mistakes_are_problems() {
         (format!("{front}/timeline?resolution=nan"), "resolution"),
         (format!("{front}/timeline?from=%ff"), "UTF-8"),
         ("/api/v1/timeline?cameras=front,A/B".to_owned(), "A/B"),
-        (format!("{front}/days?from=-9000000000&to=9000000000"), "ten years"),
+        (
+            format!("{front}/days?from=-9000000000&to=9000000000"),
+            "ten years",
+        ),
         (format!("{front}/segments?limit=0"), "limit"),
         (format!("{front}/segments?limit=1001"), "limit"),
         (format!("{front}/segments?order=up"), "order"),
@@ -28,7 +31,10 @@ async fn mistakes_are_problems() {
         (format!("{front}/export.mp4"), "from and to"),
         (format!("{front}/export.mp4?from=1&to=1"), "empty"),
         (format!("{front}/export.mp4?from=1&to=2&format=avi"), "avi"),
-        (format!("{front}/export.mp4?from=-9000000000&to=9000000000"), "year"),
+        (
+            format!("{front}/export.mp4?from=-9000000000&to=9000000000"),
+            "year",
+        ),
         (format!("{front}/vod.m3u8?from=1"), "from and to"),
         (format!("{front}/media.m3u8?from=1&to=2&event=5"), "event"),
         ("/api/v1/events?limit=many".to_owned(), "many"),
@@ -41,15 +47,29 @@ async fn mistakes_are_problems() {
         assert!(detail.contains(words), "{path}: {detail}");
     }
     for path in [
-        "/api/v1/cameras/nobody", "/api/v1/cameras/nobody/timeline", "/api/v1/cameras/nobody/days",
-        "/api/v1/cameras/nobody/segments", "/api/v1/cameras/nobody/snapshot.jpg", "/api/v1/cameras/%2e%2e%2fx/timeline",
-        "/api/v1/timeline?cameras=nobody", "/api/v1/segments/999999", "/api/v1/segments/abc", "/api/v2/cameras",
-        "/api/v1/cameras/nobody/export.mp4?from=1&to=2", "/api/v1/cameras/nobody/vod.m3u8?from=1&to=2",
-        "/page/../Cargo.toml", "/page/none.js", "/favicon.ico",
+        "/api/v1/cameras/nobody",
+        "/api/v1/cameras/nobody/timeline",
+        "/api/v1/cameras/nobody/days",
+        "/api/v1/cameras/nobody/segments",
+        "/api/v1/cameras/nobody/snapshot.jpg",
+        "/api/v1/cameras/%2e%2e%2fx/timeline",
+        "/api/v1/timeline?cameras=nobody",
+        "/api/v1/segments/999999",
+        "/api/v1/segments/abc",
+        "/api/v2/cameras",
+        "/api/v1/cameras/nobody/export.mp4?from=1&to=2",
+        "/api/v1/cameras/nobody/vod.m3u8?from=1&to=2",
+        "/page/../Cargo.toml",
+        "/page/none.js",
+        "/favicon.ico",
     ] {
         assert_problem(&server.get(path).await, 404, "not_found");
     }
-    for path in ["/api/v1/cameras/nobody/start", "/api/v1/cameras/nobody/record", "/api/v1/segments/999999/protect"] {
+    for path in [
+        "/api/v1/cameras/nobody/start",
+        "/api/v1/cameras/nobody/record",
+        "/api/v1/segments/999999/protect",
+    ] {
         assert_problem(&server.post(path).await, 404, "not_found");
     }
     for (method, path) in [
@@ -61,11 +81,21 @@ async fn mistakes_are_problems() {
     ] {
         let reply = server.ask(method.clone(), path, &[], None).await;
         assert_problem(&reply, 405, "method_not_allowed");
-        assert!(reply.header("allow").is_some_and(|a| !a.contains(method.as_str())), "{path}: {:?}", reply.headers);
+        assert!(
+            reply
+                .header("allow")
+                .is_some_and(|a| !a.contains(method.as_str())),
+            "{path}: {:?}",
+            reply.headers
+        );
     }
-    let large = json!({"source": "test:", "user": "x".repeat(2000)}).to_string().into_bytes();
+    let large = json!({"source": "test:", "user": "x".repeat(2000)})
+        .to_string()
+        .into_bytes();
     let json = [("content-type", "application/json")];
-    let reply = server.ask(Method::POST, "/api/v1/cameras/probe", &json, Some(large)).await;
+    let reply = server
+        .ask(Method::POST, "/api/v1/cameras/probe", &json, Some(large))
+        .await;
     assert_problem(&reply, 413, "too_large");
     server.end().await;
 }
@@ -87,20 +117,32 @@ async fn so_many_at_once_and_so_long() {
         assert_eq!(server.get(vital).await.status, 200, "{vital}");
     }
     drop(held);
-    server.until("/api/v1/cameras/front", |c| c["id"] == "front").await;
+    server
+        .until("/api/v1/cameras/front", |c| c["id"] == "front")
+        .await;
 
     // Somebody who takes connections and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let body = json!({"source": format!("rtsp://{}/x", silent.local_addr().unwrap())}).to_string();
     let json = [("content-type", "application/json")];
-    let late = server.ask(Method::POST, "/api/v1/cameras/probe", &json, Some(body.into_bytes())).await;
+    let late = server
+        .ask(
+            Method::POST,
+            "/api/v1/cameras/probe",
+            &json,
+            Some(body.into_bytes()),
+        )
+        .await;
     assert_problem(&late, 504, "timeout");
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_sites_are_kept_out() {
-    let server = Server::of([camera("front", PICTURE)], |c| c.http.host_names = vec!["nvr.lan".into()]).await;
+    let server = Server::of([camera("front", PICTURE)], |c| {
+        c.http.host_names = vec!["nvr.lan".into()]
+    })
+    .await;
     let split = "/api/v1/cameras/front/split";
     let own = format!("http://{}", server.address);
     for foreign in [
@@ -119,13 +161,25 @@ async fn other_sites_are_kept_out() {
         assert_eq!(server.ask(Method::POST, split, &same, None).await.status, 202);
     }
     // A name that its owner points at this machine.
-    let rebound = server.get_with("/api/v1/cameras", &[("host", "evil.example")]).await;
+    let rebound = server
+        .get_with("/api/v1/cameras", &[("host", "evil.example")])
+        .await;
     assert_problem(&rebound, 403, "forbidden");
     assert!(rebound.json()["hint"].as_str().unwrap().contains("host_names"));
     for host in ["localhost:8080", "192.168.1.7", "[::1]:8080", "NVR.lan"] {
-        assert_eq!(server.get_with("/api/v1/cameras", &[("host", host)]).await.status, 200, "{host}");
+        assert_eq!(
+            server.get_with("/api/v1/cameras", &[("host", host)]).await.status,
+            200,
+            "{host}"
+        );
     }
     // Monitoring may use any name.
-    assert_eq!(server.get_with("/health", &[("host", "monitor.example")]).await.status, 200);
+    assert_eq!(
+        server
+            .get_with("/health", &[("host", "monitor.example")])
+            .await
+            .status,
+        200
+    );
     server.end().await;
 }

@@ -63,7 +63,10 @@ impl Server {
         Self::of([camera("front", PICTURE), camera("yard", PICTURE)], |_| {}).await
     }
 
-    pub async fn of(cameras: impl IntoIterator<Item = CameraConfig>, change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn of(
+        cameras: impl IntoIterator<Item = CameraConfig>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::new(dir.path().join("recordings"));
         config.recorder.time_zone = "UTC".into();
@@ -92,7 +95,13 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    pub async fn open(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> reqwest::Response {
+    pub async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> reqwest::Response {
         let mut request = self.client.request(method, self.url(path));
         for (name, value) in headers {
             request = request.header(
@@ -106,12 +115,22 @@ impl Server {
         request.send().await.unwrap_or_else(|e| panic!("{path}: {e}"))
     }
 
-    pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Reply {
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Reply {
         let response = self.open(method, path, headers, body).await;
         Reply {
             status: response.status(),
             headers: response.headers().clone(),
-            body: response.bytes().await.unwrap_or_else(|e| panic!("{path}: {e}")).to_vec(),
+            body: response
+                .bytes()
+                .await
+                .unwrap_or_else(|e| panic!("{path}: {e}"))
+                .to_vec(),
         }
     }
 
@@ -149,20 +168,36 @@ impl Server {
     }
 
     pub async fn state(&self, camera: &str, wanted: &str) -> Value {
-        self.until(&format!("/api/v1/cameras/{camera}"), |c| c["state"] == wanted).await
+        self.until(&format!("/api/v1/cameras/{camera}"), |c| c["state"] == wanted)
+            .await
     }
 
     /// Until so many seconds of a camera can be asked for.
     pub async fn recorded(&self, camera: &str, seconds: f64) -> Value {
         let path = format!("/api/v1/cameras/{camera}/timeline");
-        self.until(&path, |t| t["totals"]["recorded_seconds"].as_f64().is_some_and(|s| s >= seconds)).await
+        self.until(&path, |t| {
+            t["totals"]["recorded_seconds"]
+                .as_f64()
+                .is_some_and(|s| s >= seconds)
+        })
+        .await
     }
 
     /// Two segments, a gap, and a third one that is growing, of the camera `front`. Returns the timeline with
     /// the camera stopped, so that it stays as it is.
     pub async fn history(&self) -> Value {
         let segments = "/api/v1/cameras/front/segments";
-        let closed = |n: usize| move |v: &Value| v["segments"].as_array().unwrap().iter().filter(|s| s["state"] == "closed").count() >= n;
+        let closed = |n: usize| {
+            move |v: &Value| {
+                v["segments"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter(|s| s["state"] == "closed")
+                    .count()
+                    >= n
+            }
+        };
         self.recorded("front", 3.0).await;
         assert_eq!(self.post("/api/v1/cameras/front/split").await.status, 202);
         self.until(segments, closed(1)).await;
@@ -193,14 +228,24 @@ pub fn assert_problem(reply: &Reply, status: u16, kind: &str) {
     let problem = reply.json();
     assert_eq!(problem["type"], kind, "{problem}");
     assert_eq!(problem["status"], status, "{problem}");
-    assert!(problem["title"].is_string() && !problem["detail"].as_str().unwrap().is_empty(), "{problem}");
+    assert!(
+        problem["title"].is_string() && !problem["detail"].as_str().unwrap().is_empty(),
+        "{problem}"
+    );
 }
 
 /// Runs a program that judges files, and returns what it prints.
 pub async fn run(program: &str, args: &[&str]) -> String {
-    let output = tokio::process::Command::new(program).args(args).output().await.unwrap();
+    let output = tokio::process::Command::new(program)
+        .args(args)
+        .output()
+        .await
+        .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && errors.is_empty(), "{program} {args:?}: {errors}");
+    assert!(
+        output.status.success() && errors.is_empty(),
+        "{program} {args:?}: {errors}"
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -208,13 +253,29 @@ pub async fn run(program: &str, args: &[&str]) -> String {
 pub async fn probe(address: &str) -> (f64, usize) {
     let streams = run(
         "ffprobe",
-        &["-v", "error", "-select_streams", "v", "-show_entries", "packet=pts_time", "-of", "csv=p=0", address],
+        &[
+            "-v",
+            "error",
+            "-select_streams",
+            "v",
+            "-show_entries",
+            "packet=pts_time",
+            "-of",
+            "csv=p=0",
+            address,
+        ],
     )
     .await;
-    let mut times: Vec<f64> = streams.lines().filter_map(|l| l.trim_end_matches(',').parse().ok()).collect();
+    let mut times: Vec<f64> = streams
+        .lines()
+        .filter_map(|l| l.trim_end_matches(',').parse().ok())
+        .collect();
     times.sort_by(f64::total_cmp);
     run("ffmpeg", &["-v", "error", "-i", address, "-f", "null", "-"]).await;
-    (times.last().unwrap_or(&0.0) - times.first().unwrap_or(&0.0), times.len())
+    (
+        times.last().unwrap_or(&0.0) - times.first().unwrap_or(&0.0),
+        times.len(),
+    )
 }
 
 pub fn write(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {

@@ -12,10 +12,18 @@ use crate::support::{PATIENCE, PICTURE, Server, camera};
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_metrics_tell_of_a_camera_that_is_down() {
     let server = Server::of(
-        [camera("front", PICTURE), camera("gate", "rtsp://admin:geheim@127.0.0.1:1/stream")],
+        [
+            camera("front", PICTURE),
+            camera("gate", "rtsp://admin:geheim@127.0.0.1:1/stream"),
+        ],
         |_| {},
     )
     .await;
+    server
+        .until("/api/v1/cameras/front", |c| {
+            c["counters"]["bytes_in"].as_u64() > Some(0)
+        })
+        .await;
     server.state("front", "recording").await;
     server.state("gate", "backing_off").await;
     let health = server.get("/health").await;
@@ -28,15 +36,28 @@ async fn health_and_metrics_tell_of_a_camera_that_is_down() {
 
     let metrics = server.get("/metrics").await;
     assert_eq!(metrics.status, 200);
-    assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text; version=1.0.0"));
+    assert!(
+        metrics
+            .header("content-type")
+            .unwrap()
+            .starts_with("application/openmetrics-text; version=1.0.0")
+    );
     let text = metrics.text();
     assert!(text.ends_with("# EOF\n"));
     let value = |name: &str, camera: &str| -> f64 {
         let start = format!("{name}{{camera_id=\"{camera}\"}} ");
         let line = text.lines().find_map(|l| l.strip_prefix(&start));
-        line.unwrap_or_else(|| panic!("no {start} in\n{text}")).parse().unwrap()
+        line.unwrap_or_else(|| panic!("no {start} in\n{text}"))
+            .parse()
+            .unwrap()
     };
-    assert_eq!((value("camera_stream_connected", "front"), value("camera_stream_connected", "gate")), (1.0, 0.0));
+    assert_eq!(
+        (
+            value("camera_stream_connected", "front"),
+            value("camera_stream_connected", "gate")
+        ),
+        (1.0, 0.0)
+    );
     assert!(value("camera_pipeline_restarts_total", "gate") >= 1.0);
     assert!(value("camera_received_bytes_total", "front") > 0.0);
     for name in ["camera_segments_recorded_total", "camera_recording_bytes_total"] {
@@ -59,7 +80,10 @@ async fn nothing_names_the_password(server: &Server) {
         let path = path.replace("{id}", "gate");
         let reply = server.get(&path).await;
         let text = String::from_utf8_lossy(&reply.body);
-        assert!(!text.contains("geheim") && !text.contains("admin"), "{path}: {text}");
+        assert!(
+            !text.contains("geheim") && !text.contains("admin"),
+            "{path}: {text}"
+        );
     }
     let gate = server.json("/api/v1/cameras/gate").await;
     assert_eq!(gate["source"], "rtsp://127.0.0.1:1/stream");
@@ -71,7 +95,9 @@ async fn nothing_names_the_password(server: &Server) {
 async fn events_are_recorded_and_streamed() {
     let server = Server::of([camera("front", PICTURE)], |_| {}).await;
     let accept = [("accept", "text/event-stream")];
-    let stream = server.open(Method::GET, "/api/v1/events?kind=camera_state", &accept, None).await;
+    let stream = server
+        .open(Method::GET, "/api/v1/events?kind=camera_state", &accept, None)
+        .await;
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
     server.state("front", "recording").await;
     server.post("/api/v1/cameras/front/stop").await;
@@ -83,21 +109,41 @@ async fn events_are_recorded_and_streamed() {
         }
     };
     tokio::time::timeout(PATIENCE, told).await.unwrap();
-    assert!(seen.lines().filter_map(|l| l.strip_prefix("event: ")).all(|kind| kind == "camera_state"), "{seen}");
+    assert!(
+        seen.lines()
+            .filter_map(|l| l.strip_prefix("event: "))
+            .all(|kind| kind == "camera_state"),
+        "{seen}"
+    );
 
     let recorded = server
-        .until("/api/v1/events?camera=front&kind=camera_state", |v| v.to_string().contains("\"stopped\""))
+        .until("/api/v1/events?camera=front&kind=camera_state", |v| {
+            v.to_string().contains("\"stopped\"")
+        })
         .await;
     let events = recorded["events"].as_array().unwrap();
-    assert!(events.iter().all(|e| e["kind"] == "camera_state" && e["camera"] == "front"));
-    let times: Vec<_> = events.iter().map(|e| e["at"].as_str().unwrap().parse::<nvr_core::Timestamp>().unwrap()).collect();
+    assert!(
+        events
+            .iter()
+            .all(|e| e["kind"] == "camera_state" && e["camera"] == "front")
+    );
+    let times: Vec<_> = events
+        .iter()
+        .map(|e| e["at"].as_str().unwrap().parse::<nvr_core::Timestamp>().unwrap())
+        .collect();
     assert!(times.is_sorted_by(|a, b| a >= b), "newest first: {times:?}");
     let mut paged = Vec::new();
     let mut next = String::new();
     loop {
-        let page = server.json(&format!("/api/v1/events?camera=front&kind=camera_state&limit=1{next}")).await;
+        let page = server
+            .json(&format!(
+                "/api/v1/events?camera=front&kind=camera_state&limit=1{next}"
+            ))
+            .await;
         paged.extend(page["events"].as_array().unwrap().clone());
-        let Some(cursor) = page["next"].as_str() else { break };
+        let Some(cursor) = page["next"].as_str() else {
+            break;
+        };
         next = format!("&cursor={cursor}");
     }
     assert_eq!(&paged, events);
@@ -120,18 +166,31 @@ async fn the_description_is_whole() {
                 "#/components/schemas/Problem"
             );
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let reply = server.ask(method.clone(), &path.replace("{id}", "1"), &[], None).await;
+            let reply = server
+                .ask(method.clone(), &path.replace("{id}", "1"), &[], None)
+                .await;
             assert_ne!(reply.status, 405, "{method} {path}");
-            assert!(!reply.text().contains("nothing at this address"), "{method} {path}");
+            assert!(
+                !reply.text().contains("nothing at this address"),
+                "{method} {path}"
+            );
         }
     }
-    assert_eq!(references(&description).difference(&definitions(&description)).count(), 0);
+    assert_eq!(
+        references(&description)
+            .difference(&definitions(&description))
+            .count(),
+        0
+    );
     server.end().await;
 }
 
 fn definitions(description: &Value) -> BTreeSet<String> {
     let schemas = description["components"]["schemas"].as_object().unwrap();
-    schemas.keys().map(|k| format!("#/components/schemas/{k}")).collect()
+    schemas
+        .keys()
+        .map(|k| format!("#/components/schemas/{k}"))
+        .collect()
 }
 
 fn references(value: &Value) -> BTreeSet<String> {
@@ -154,14 +213,27 @@ async fn the_page_is_served_without_other_sites() {
     let page = server.get("/").await;
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let policy = page.header("content-security-policy").unwrap();
-    assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    assert!(
+        policy.contains("default-src 'self'") && !policy.contains("unsafe"),
+        "{policy}"
+    );
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
     for part in page.text().split('"').filter(|p| p.starts_with("/page/")) {
         assert_eq!(server.get(part).await.status, 200, "{part}");
     }
     let script = server.get("/page/app.js").await;
-    for import in script.text().lines().filter_map(|l| l.split_once("from \"./")?.1.strip_suffix("\";")) {
-        assert_eq!(server.get(&format!("/page/{import}")).await.status, 200, "{import}");
+    for import in script
+        .text()
+        .lines()
+        .filter_map(|l| l.split_once("from \"./")?.1.strip_suffix("\";"))
+    {
+        assert_eq!(
+            server.get(&format!("/page/{import}")).await.status,
+            200,
+            "{import}"
+        );
     }
-    tokio::time::timeout(Duration::from_secs(60), server.end()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), server.end())
+        .await
+        .unwrap();
 }
