@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::event::Cause;
-use crate::gst::{Run, RunEvent, RunSpec, RunStats, Tap};
+use crate::gst::{Run, RunEvent, RunSpec, RunStats, Tap, cause_of_start};
 use crate::ids::RunId;
 
 /// What became of a start.
@@ -58,10 +58,11 @@ impl Session {
             if tx.send(Started::Opening).is_err() {
                 return;
             }
+            let input = spec.input.clone();
             let started = tokio::task::spawn_blocking(move || Run::start(spec)).await;
             let message = match started {
                 Ok(Ok((run, events))) => Started::Running(Box::new(run), events, permit),
-                Ok(Err(e)) => Started::Failed(super::supervisor::cause_of(&e)),
+                Ok(Err(e)) => Started::Failed(cause_of_start(&e, &input)),
                 Err(e) => Started::Failed(Cause::new(crate::event::CauseKind::Internal, e.to_string())),
             };
             if let Err(mpsc::error::SendError(Started::Running(run, ..))) = tx.send(message) {

@@ -1,4 +1,5 @@
-//! From GStreamer's messages to causes, without a thread: messages are handled where they are posted.
+//! What pipelines say, without a thread: messages are handled where they are posted. What a source's error means
+//! is said in `sources/cause.rs`.
 
 use std::error::Error as StdError;
 
@@ -7,13 +8,12 @@ use gst::prelude::*;
 use super::guard::guarded;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Cause, CauseKind};
-use crate::source::SourceSpec;
 
 /// What a pipeline said that matters.
 #[derive(Debug)]
 pub(crate) enum BusNews {
-    /// It cannot go on.
-    Error(CauseKind, String),
+    /// It cannot go on; with GStreamer's debug string, which is not for people.
+    Error(glib::Error, Option<String>),
     /// All its sinks are at the end.
     Eos,
 }
@@ -34,7 +34,7 @@ pub(crate) fn watch(pipeline: &gst::Pipeline, on_news: impl Fn(BusNews) + Send +
                     let (error, details) = (e.error(), e.debug());
                     let from = message.src().map(|s| s.name().to_string()).unwrap_or_default();
                     tracing::debug!(element = from, %error, details = details.as_deref(), "element error");
-                    on_news(BusNews::Error(kind_of(&error), error.to_string()));
+                    on_news(BusNews::Error(error, details.map(|d| d.to_string())));
                 }
                 gst::MessageView::Eos(_) => on_news(BusNews::Eos),
                 gst::MessageView::Warning(w) => {
@@ -53,43 +53,6 @@ pub(crate) fn watch(pipeline: &gst::Pipeline, on_news: impl Fn(BusNews) + Send +
         );
         gst::BusSyncReply::Drop
     });
-}
-
-fn kind_of(e: &glib::Error) -> CauseKind {
-    if let Some(r) = e.kind::<gst::ResourceError>() {
-        return match r {
-            gst::ResourceError::NotAuthorized => CauseKind::Unauthorized,
-            gst::ResourceError::NotFound => CauseKind::StreamNotFound,
-            gst::ResourceError::Busy => CauseKind::Device,
-            gst::ResourceError::NoSpaceLeft => CauseKind::DiskFull,
-            gst::ResourceError::Settings => CauseKind::Unsupported,
-            _ => CauseKind::Unreachable,
-        };
-    }
-    if let Some(s) = e.kind::<gst::StreamError>() {
-        return match s {
-            gst::StreamError::CodecNotFound
-            | gst::StreamError::WrongType
-            | gst::StreamError::TypeNotFound
-            | gst::StreamError::NotImplemented => CauseKind::Unsupported,
-            _ => CauseKind::BadStream,
-        };
-    }
-    if e.kind::<gst::CoreError>() == Some(gst::CoreError::MissingPlugin) {
-        return CauseKind::Unsupported;
-    }
-    CauseKind::Internal
-}
-
-/// A source's error, in the words of that kind of source.
-pub(crate) fn source_cause(kind: CauseKind, spec: &SourceSpec, message: &str) -> Cause {
-    let local = matches!(spec, SourceSpec::V4l2(_) | SourceSpec::Libcamera(_));
-    let kind = match kind {
-        CauseKind::Unreachable | CauseKind::StreamNotFound if local => CauseKind::Device,
-        CauseKind::Unreachable if matches!(spec, SourceSpec::File(_)) => CauseKind::StreamNotFound,
-        other => other,
-    };
-    Cause::new(kind, format!("{spec}: {message}"))
 }
 
 /// What ails the disk.

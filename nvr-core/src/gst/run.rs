@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::bus::{self, BusNews};
 use super::intake::Intake;
 use super::source_bin::{OnTracks, SourceBin};
+use super::sources::cause::{cause_of, cause_of_build};
 use super::spec::{RunEvent, RunInput, RunSpec, RunStats, StopOutcome};
 use super::tap::Tap;
 use super::{record, sources};
@@ -40,6 +41,17 @@ impl std::fmt::Debug for Feed {
             Self::Tap(_) => "Tap",
         })
     }
+}
+
+/// Why a run could not be started.
+pub(crate) fn cause_of_start(error: &Error, input: &RunInput) -> Cause {
+    cause_of_build(
+        error,
+        match input {
+            RunInput::Source(source) => Some(source),
+            RunInput::Tap { .. } => None,
+        },
+    )
 }
 
 impl Run {
@@ -99,7 +111,7 @@ impl Run {
             bus::watch(&pipeline, move |news| {
                 let Some(intake) = weak.upgrade() else { return };
                 match news {
-                    BusNews::Error(kind, text) => intake.end(bus::source_cause(kind, &source, &text)),
+                    BusNews::Error(e, debug) => intake.end(cause_of(&e, debug.as_deref(), &source)),
                     BusNews::Eos => intake.end(Cause::new(CauseKind::StreamEnded, "the stream ended")),
                 }
             });

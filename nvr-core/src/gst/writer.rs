@@ -207,7 +207,9 @@ impl Writer {
                 let Some(shared) = weak.upgrade() else { return };
                 match n {
                     BusNews::Eos => shared.set_done(true),
-                    BusNews::Error(_, text) => shared.fail(Cause::new(CauseKind::Internal, text), &news),
+                    BusNews::Error(e, _) => {
+                        shared.fail(Cause::new(CauseKind::Internal, e.to_string()), &news);
+                    }
                 }
             });
         }

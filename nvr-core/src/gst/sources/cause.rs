@@ -65,19 +65,24 @@ pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &Sou
     Cause::new(kind, format!("{spec}: {words} ({detail})"))
 }
 
-/// What a source that could not be built means.
-#[allow(dead_code, reason = "for whoever starts runs")]
-pub(crate) fn cause_of_build(error: &Error, spec: &SourceSpec) -> Cause {
-    let local = is_device(spec);
+/// What it means that a source could not be built. Its words have the hint with them.
+pub(crate) fn cause_of_build(error: &Error, spec: Option<&SourceSpec>) -> Cause {
+    let local = spec.is_some_and(is_device);
     let kind = match error.kind() {
-        ErrorKind::Unsupported => CauseKind::Unsupported,
+        ErrorKind::Unsupported | ErrorKind::InvalidArgument | ErrorKind::Config => CauseKind::Unsupported,
         ErrorKind::Unauthorized => CauseKind::Unauthorized,
-        _ if local => CauseKind::Device,
+        ErrorKind::Storage => CauseKind::StorageError,
+        ErrorKind::NotFound | ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Busy if local => {
+            CauseKind::Device
+        }
         ErrorKind::NotFound => CauseKind::StreamNotFound,
-        ErrorKind::Internal => CauseKind::Internal,
-        _ => CauseKind::Unreachable,
+        ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Busy => CauseKind::Unreachable,
+        _ => CauseKind::Internal,
     };
-    Cause::new(kind, format!("{error}"))
+    let words = error
+        .hint()
+        .map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"));
+    Cause::new(kind, words)
 }
 
 fn is_device(spec: &SourceSpec) -> bool {
@@ -97,6 +102,9 @@ fn resource(e: gst::ResourceError, debug: &str, spec: &SourceSpec) -> (CauseKind
                 _ => "the device failed",
             },
         );
+    }
+    if matches!(spec, SourceSpec::File(_)) {
+        return (CauseKind::StreamNotFound, "the file cannot be read");
     }
     match e {
         R::NotAuthorized => (CauseKind::Unauthorized, "the camera refuses user or password"),
@@ -196,7 +204,7 @@ mod tests {
             );
         }
         let gone = Error::new(ErrorKind::Unavailable, "v4l2:/dev/video0: no such file");
-        assert_eq!(cause_of_build(&gone, &spec).kind, CauseKind::Device);
+        assert_eq!(cause_of_build(&gone, Some(&spec)).kind, CauseKind::Device);
     }
 
     #[test]
