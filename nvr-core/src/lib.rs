@@ -6,6 +6,7 @@ pub mod clock;
 pub mod error;
 pub mod event;
 mod events;
+mod fault;
 pub mod health;
 pub mod ids;
 pub mod run;

@@ -1,6 +1,6 @@
 //! The recorder: it wires the rooms together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -25,6 +25,8 @@ use crate::time::{TimeRange, Timestamp};
 
 /// How often a disk at fault is looked at, and one that seems well is made sure of.
 const STORAGE_LOOK: Duration = Duration::from_secs(2);
+/// Events of the recorder (not of its cameras) that wait for the index at most.
+const MOST_UNSAVED: usize = 1000;
 /// How often old events are cleared from the index.
 const EVENTS_PRUNE: Duration = Duration::from_hours(1);
 
@@ -71,6 +73,8 @@ struct Inner {
     /// Held while cameras are added, removed or configured, so that two such calls do not interleave.
     changes: AsyncMutex<()>,
     storage_fault: Mutex<Option<(Timestamp, Cause)>>,
+    /// Events that the index could not take yet.
+    unsaved: Mutex<VecDeque<Event>>,
     started: Timestamp,
     stop: CancellationToken,
 }
@@ -130,6 +134,7 @@ impl Nvr {
             cameras: RwLock::default(),
             changes: AsyncMutex::new(()),
             storage_fault: Mutex::new(None),
+            unsaved: Mutex::default(),
             started: clock.now(),
             stop: CancellationToken::new(),
             config: RwLock::new(Arc::new(config.clone())),
@@ -397,8 +402,32 @@ impl Inner {
 
     async fn publish(&self, event: Event) {
         self.context.events.publish(event.clone());
-        if let Err(e) = self.context.store.add_event(event).await {
-            tracing::warn!(error = %e, "an event is not in the index");
+        self.lock_unsaved().push_back(event);
+        self.save_events().await;
+    }
+
+    fn lock_unsaved(&self) -> std::sync::MutexGuard<'_, VecDeque<Event>> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes events to the index that it could not take before: that the disk was full is told there, too.
+    async fn save_events(&self) {
+        let waiting = std::mem::take(&mut *self.lock_unsaved());
+        let mut waiting = waiting.into_iter();
+        while let Some(event) = waiting.next() {
+            let Err(e) = self.context.store.add_event(event.clone()).await else {
+                continue;
+            };
+            if e.kind() != ErrorKind::Storage {
+                tracing::warn!(error = %e, "an event is not in the index");
+                continue;
+            }
+            let mut unsaved = self.lock_unsaved();
+            for event in waiting.rev().chain(std::iter::once(event)) {
+                unsaved.push_front(event);
+            }
+            unsaved.truncate(MOST_UNSAVED);
+            return;
         }
     }
 }
@@ -554,6 +583,7 @@ async fn watch_storage(
         };
         recorder.storage(found).await;
         recorder.mend_abandoned().await;
+        recorder.save_events().await;
     }
 }
 

@@ -22,10 +22,10 @@ use crate::media::FragmentIndex;
 use crate::nvr::blocking;
 use crate::segment::Container;
 use crate::store::{
-    CameraRow, CameraTotals, EventQuery, EventRow, OpenMode, Page, SegmentQuery, SegmentRow, SegmentState,
-    Store,
+    CameraRow, CameraTotals, EventQuery, EventRow, GapRow, OpenMode, Page, SegmentQuery, SegmentRow,
+    SegmentState, Store,
 };
-use crate::time::{TimeRange, Timestamp};
+use crate::time::{NS_PER_S, TimeRange, Timestamp};
 use crate::timeline::{self, Day, Growing, Material, Timeline};
 
 /// Recorded footage and its index, for reading.
@@ -99,10 +99,10 @@ pub struct ArchiveStats {
     pub disk_available_bytes: u64,
 }
 
-/// Younger than this, a missing end of a growing segment is just not written yet.
-const ON_ITS_WAY_NS: i64 = 3 * crate::time::NS_PER_S;
 /// Events that come with a timeline; more are asked for as events.
 const MOST_EVENTS: u32 = 1000;
+/// So far the readable part of a growing segment may be behind: chunk, jitter buffer and a busy machine.
+const TAIL_NS: i64 = 5 * NS_PER_S;
 /// Longest index cache; each entry is some kilobytes.
 const CACHED_INDICES: usize = 256;
 
@@ -214,12 +214,6 @@ impl Archive {
         let segments = store.all_segments(&query)?;
         let growing = self.growing_of(&segments);
         let gaps = store.gaps(camera, range)?;
-        // What arrived since the last whole fragment is on its way: no gap.
-        let now = self.0.clock.now();
-        let now = match &growing {
-            Some(g) if g.end < now && now.since(g.end) < ON_ITS_WAY_NS => g.end,
-            _ => now,
-        };
         let mut events = EventQuery::new(range);
         events.camera = Some(camera.clone());
         events.limit = MOST_EVENTS;
@@ -229,10 +223,11 @@ impl Archive {
             .into_iter()
             .map(|row| row.event)
             .collect();
+        let now = self.0.clock.now();
         Ok(timeline::build(Material {
             camera: camera.clone(),
             range,
-            now,
+            now: growing.as_ref().map_or(now, |g| known_until(g, &gaps, now)),
             first: totals
                 .and_then(|t| t.oldest)
                 .or_else(|| growing.as_ref().map(|g| g.start)),
@@ -552,6 +547,19 @@ impl Archive {
             (None, Some(a)) => error.with_hint(format!("the nearest footage begins at {a}")),
             (None, None) => error,
         }
+    }
+}
+
+/// The present as far as it is known: what the growing segment does not hold yet is not missing, unless a gap
+/// says so.
+fn known_until(growing: &Growing, gaps: &[GapRow], now: Timestamp) -> Timestamp {
+    let over = gaps
+        .iter()
+        .any(|gap| gap.start >= growing.start && gap.end.is_none_or(|end| end > growing.end));
+    if over || now.since(growing.end) > TAIL_NS {
+        now
+    } else {
+        growing.end.min(now)
     }
 }
 

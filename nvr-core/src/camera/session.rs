@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use crate::error::Error;
 use crate::event::Cause;
-use crate::gst::{Run, RunEvent, RunSpec, RunStats, Tap};
+use crate::gst::{Run, RunEvent, RunInput, RunSpec, RunStats, Tap};
 use crate::ids::RunId;
 use crate::run::Anchor;
+use crate::source::SourceSpec;
 
 /// What became of a start.
 #[derive(Debug)]
@@ -22,6 +24,15 @@ pub(crate) enum Started {
     ),
     /// It could not be built.
     Failed(Cause),
+}
+
+/// Why a run could not be built.
+fn cause_of(e: &Error, source: Option<&SourceSpec>) -> Cause {
+    match (crate::fault::cause_of(e), source) {
+        (Some(storage), _) => storage,
+        (None, Some(source)) => crate::gst::cause_of_build(e, source),
+        (None, None) => Cause::new(crate::event::CauseKind::Internal, e.to_string()),
+    }
 }
 
 /// A run from the wish to have it to its end.
@@ -51,6 +62,10 @@ impl Session {
     /// Begins to start a run, in its turn among all that start.
     pub(crate) fn start(spec: RunSpec, turns: Option<std::sync::Arc<tokio::sync::Semaphore>>) -> Self {
         let (tx, rx) = mpsc::unbounded_channel();
+        let source = match &spec.input {
+            RunInput::Source(source) => Some(source.clone()),
+            RunInput::Tap { .. } => None,
+        };
         tokio::spawn(async move {
             let permit = match turns {
                 Some(turns) => turns.acquire_owned().await.ok(),
@@ -62,7 +77,7 @@ impl Session {
             let started = tokio::task::spawn_blocking(move || Run::start(spec)).await;
             let message = match started {
                 Ok(Ok((run, events))) => Started::Running(Box::new(run), events, permit),
-                Ok(Err(e)) => Started::Failed(super::supervisor::cause_of(&e)),
+                Ok(Err(e)) => Started::Failed(cause_of(&e, source.as_ref())),
                 Err(e) => Started::Failed(Cause::new(crate::event::CauseKind::Internal, e.to_string())),
             };
             if let Err(mpsc::error::SendError(Started::Running(run, ..))) = tx.send(message) {

@@ -110,22 +110,6 @@ fn patience(config: &CameraConfig) -> Patience {
     }
 }
 
-/// The cause behind an error of the pipeline's construction.
-pub(crate) fn cause_of(e: &Error) -> Cause {
-    let kind = match e.kind() {
-        ErrorKind::Unauthorized => CauseKind::Unauthorized,
-        ErrorKind::NotFound => CauseKind::StreamNotFound,
-        ErrorKind::Unavailable | ErrorKind::Timeout => CauseKind::Unreachable,
-        ErrorKind::Unsupported | ErrorKind::InvalidArgument | ErrorKind::Config => CauseKind::Unsupported,
-        ErrorKind::Storage => CauseKind::StorageError,
-        _ => CauseKind::Internal,
-    };
-    let words = e
-        .hint()
-        .map_or_else(|| e.to_string(), |hint| format!("{e}; {hint}"));
-    Cause::new(kind, words)
-}
-
 /// A recording by hand: wanted until it is stopped or its time is over, whatever the camera does.
 #[derive(Debug)]
 struct Manual {
@@ -231,7 +215,7 @@ impl Actor {
     }
 
     /// Shows where the camera stands. To the machine a recording by hand is standby: it only reads along.
-    async fn publish_state(&self) {
+    async fn publish_state(&mut self) {
         let (now, steady) = (self.context.clock.now(), self.now_ns());
         let utc = |ns: i64| now.add_ns(ns - steady);
         let before = self.status.state();

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::io::Errno;
 
 use super::dirs::{self, Access};
-use super::fault::storage;
 use super::growing::{GrowingSegment, Registry};
 use super::naming::SegmentName;
 use super::recover::{Recovered, recover};
@@ -16,6 +15,7 @@ use super::root::{Root, Usage};
 use super::segment_file::{FragmentedFile, PlainFile};
 use super::sync::{SyncPolicy, Syncer, Target};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault::storage;
 use crate::ids::{CameraId, RunId};
 use crate::segment::{Container, SegmentFile, SegmentFiles, SegmentStart};
 

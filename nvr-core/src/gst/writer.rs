@@ -183,11 +183,12 @@ impl Writer {
         }
         {
             let (weak, news) = (Arc::downgrade(&shared), news.clone());
-            bus::watch(&pipeline, move |n| {
+            let words = |e: &glib::Error, _: Option<&str>| Cause::new(CauseKind::Internal, e.message());
+            bus::watch(&pipeline, words, move |n| {
                 let Some(shared) = weak.upgrade() else { return };
                 match n {
                     BusNews::Eos => shared.set_done(true),
-                    BusNews::Error(_, text) => shared.fail(Cause::new(CauseKind::Internal, text), &news),
+                    BusNews::Error(cause) => shared.fail(cause, &news),
                 }
             });
         }
