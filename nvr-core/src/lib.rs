@@ -27,7 +27,7 @@ pub mod media;
 pub mod nvr;
 pub mod onvif;
 pub mod store;
-#[cfg(feature = "test-util")]
+#[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod timeline;
 
