@@ -50,9 +50,9 @@
 //!
 //! # What it needs
 //!
-//! GStreamer 1.22 or newer with its plugin sets base, good, bad, ugly and libav; [`NvrBuilder::start`] fails with
-//! [`Unsupported`](ErrorKind::Unsupported) and names what is missing. The muxer for fragmented MP4 comes with the crate.
-//! The recordings may lie on any file system, the index must be on a local one.
+//! GStreamer 1.22 or newer with its plugin sets base, good, bad, ugly and libav: without it [`NvrBuilder::start`] fails,
+//! and a camera that needs a plugin which is not there fails with that as its cause. The muxer for fragmented MP4 comes
+//! with the crate. The recordings may lie on any file system, the index must be on a local one.
 //!
 //! # Cameras and modes
 //!
@@ -206,7 +206,8 @@
 //! # Shutting down
 //!
 //! [`Nvr::shutdown`] closes and indexes every segment within a deadline and reports which cameras made it. Dropping the
-//! last [`Nvr`] without it is like a crash: harmless, and mended at the next start.
+//! last [`Nvr`] stops the cameras too, but nobody waits for them; should the process end first, it is like a crash:
+//! harmless, and mended at the next start.
 //!
 //! # Threads, runtime and logs
 //!

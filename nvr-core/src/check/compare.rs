@@ -22,6 +22,15 @@ pub struct CheckOptions {
     pub growing: HashSet<PathBuf>,
 }
 
+/// Whether a file in the root is the index or one that SQLite keeps beside it. By default it lies there.
+fn is_index(path: &Path, database: &Path) -> bool {
+    let (Some(name), Some(index)) = (path.to_str(), database.file_name().and_then(|n| n.to_str())) else {
+        return false;
+    };
+    name.strip_prefix(index)
+        .is_some_and(|rest| matches!(rest, "" | "-wal" | "-shm" | "-journal"))
+}
+
 /// Compares the index with the tree. May run beside a recorder as long as it repairs nothing.
 ///
 /// # Errors
@@ -56,6 +65,7 @@ pub fn check(
     let mut rows = store.all_paths().peekable();
     for entry in Walk::new(root)? {
         match entry? {
+            Entry::Foreign(path) if is_index(&path, store.path()) => {}
             Entry::Foreign(path) => check.report.add_foreign(path),
             Entry::Segment { name, size_bytes } => {
                 check.segment(&mut rows, &name, size_bytes)?;
