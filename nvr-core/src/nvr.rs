@@ -24,6 +24,9 @@ use crate::ids::CameraId;
 use crate::store::{OpenMode, SegmentState, Store};
 use crate::time::{TimeRange, Timestamp};
 
+#[cfg(test)]
+mod tests;
+
 /// How often a disk at fault is looked at, and one that seems well is made sure of.
 const STORAGE_LOOK: Duration = Duration::from_secs(2);
 /// Events of the recorder (not of its cameras) that wait for the index at most.

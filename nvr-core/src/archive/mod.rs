@@ -559,6 +559,22 @@ impl Archive {
         Err(self.nothing_at(camera, None))
     }
 
+    /// As [`nothing_at`](Self::nothing_at), for a range.
+    pub(crate) fn nothing_in(&self, camera: &CameraId, range: TimeRange) -> Error {
+        let error = Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "camera {camera}: nothing is recorded from {} to {}",
+                range.start(),
+                range.end()
+            ),
+        );
+        match self.nothing_at(camera, Some(range.start())).hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+
     pub(crate) fn nothing_at(&self, camera: &CameraId, at: Option<Timestamp>) -> Error {
         let Some(at) = at else {
             return Error::new(
