@@ -21,9 +21,8 @@ use crate::track::{AudioTrack, Tracks};
 const AUDIO_WAIT_NS: i64 = 700_000_000;
 /// What may wait for a slow disk; more is dropped, in whole groups of pictures.
 const WAITING_MAX_BYTES: u64 = 64 << 20;
-/// After a hole of this length the next keyframe begins a new file: isofmp4mux writes nothing more after a
-/// hole that crosses the end of a fragment (1 s), and in a player it is better told than stretched.
-const HOLE_NS: i64 = 800_000_000;
+/// While no video comes for this long, audio is written without it: the last frames wait for it to pass them.
+const HOLE_NS: i64 = 1_000_000_000;
 /// For a file that is being completed while the next one is written already.
 const RETIRE: Duration = Duration::from_secs(30);
 
@@ -53,7 +52,8 @@ pub(crate) struct Recorder {
     renew: bool,
     skipping: u64,
     begun: bool,
-    last_dts_ns: Option<i64>,
+    /// Presentation time up to which video, or audio without it, was fed.
+    fed_until_ns: i64,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -108,7 +108,7 @@ impl Recorder {
             renew: false,
             skipping: 0,
             begun: false,
-            last_dts_ns: None,
+            fed_until_ns: 0,
         }
     }
 
@@ -138,8 +138,19 @@ impl Recorder {
             // A file that has begun cannot take up another track.
             self.renew = self.writer.is_some();
         }
+        let pts_ns = unit.pts_ns;
         if let Some((_, _, gate)) = &mut self.audio {
             gate.push(unit);
+        }
+        let hole = pts_ns.saturating_sub(self.fed_until_ns) > HOLE_NS;
+        if hole && self.skipping == 0 && self.writer.as_ref().is_some_and(Writer::has_audio) {
+            self.fed_until_ns = pts_ns;
+            let due = self.due(pts_ns);
+            if let Some(writer) = &mut self.writer
+                && writer.feed_audio(&due).is_err()
+            {
+                tracing::debug!(camera = %self.camera, "the writer takes no more");
+            }
         }
     }
 
@@ -193,10 +204,7 @@ impl Recorder {
         self.told_skipped();
         let mut segment = None;
         if unit.keyframe {
-            let hole = self
-                .last_dts_ns
-                .is_some_and(|last| unit.dts_ns.saturating_sub(last) > HOLE_NS);
-            let split = self.splitter.on_keyframe(unit.utc) | std::mem::take(&mut self.split) | hole;
+            let split = self.splitter.on_keyframe(unit.utc) | std::mem::take(&mut self.split);
             if split || renew {
                 self.splitter.restart(unit.utc);
             }
@@ -207,7 +215,7 @@ impl Recorder {
                 segment = Some(self.start_of(unit));
             }
         }
-        self.last_dts_ns = Some(unit.dts_ns);
+        self.fed_until_ns = unit.pts_ns;
         let audio = self.due(unit.pts_ns);
         if let Some(writer) = &mut self.writer {
             let feed = Unit {
@@ -334,6 +342,8 @@ impl Recorder {
     fn told_skipped(&mut self) {
         let count = std::mem::take(&mut self.skipping);
         if count > 0 {
+            // What follows the loss begins a file: it is told there, not stretched over.
+            self.split = true;
             (self.on_news)(RecordNews::Dropped(
                 count,
                 Cause::new(CauseKind::StorageError, "the storage did not keep up"),

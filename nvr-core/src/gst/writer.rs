@@ -7,8 +7,9 @@
 //! | pad | time | decoding time | |
 //! |---|---|---|---|
 //! | video | b | b-5 | the unit, shown as a sync point |
+//! | video | b | b-5 | a gap (see below), in the unit's group |
 //! | video | b+1 | b-4 | filler, sync point: the end of the unit's group |
-//! | audio | b | | the audio that is due, then filler |
+//! | audio | b | | the audio that is due, at the end of a chunk a gap, then filler |
 //! | video | b+2 | b | filler: completes the filler before the unit |
 //! | audio | b+1 | | filler: audio has passed the unit |
 //! | video | b+3 | b+1 | filler: completes the unit |
@@ -16,6 +17,13 @@
 //! Audio always lags behind the newest video and is always there when it is asked for: nobody waits. True
 //! times ride in `offset` and `offset_end`, true sync points in the absence of `MARKER`; a probe on the
 //! muxer's pads puts both back and takes the filler out.
+//!
+//! isofmp4mux decides by itself where a chunk ends only as long as frames come regularly: a hole across the end
+//! of a fragment stops it for good. So it is told (`manual-split`, see [`cuts`]): a mark on a unit becomes the
+//! event that ends the chunk before it, on the audio pad on an empty unit behind the audio that is due. Empty
+//! units (gaps) also stand in where the muxer would wait for one more: behind each frame that is shown when it
+//! is decoded, so that a keyframe's group is known without the next frame, and at the end of a file. A chunk
+//! is thus written when the frame after it is there and audio has passed that frame, whatever time lies between.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,9 +38,11 @@ use super::sink::SegmentSink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
 use crate::segment::{ClosedSegment, Container, SegmentFiles, SegmentStart};
+use cuts::Cuts;
 pub(crate) use disguise::{OFFSET, Unit};
-use disguise::{TAIL, at, on_grid, restore_times};
+use disguise::{at, on_grid, restore_times};
 
+mod cuts;
 mod disguise;
 
 /// Length of a frame of which nothing is known.
@@ -66,7 +76,10 @@ pub(crate) struct Writer {
     slot: u64,
     /// Latest presentation time, last decoding time and distance to the one before.
     last: Option<(i64, i64, i64)>,
-    tails: bool,
+    /// Where chunks end; only for the muxer that is told.
+    cuts: Option<Cuts>,
+    /// Time of the last audio packet in the present file.
+    last_audio_ns: Option<i64>,
     filler: gst::Memory,
     shared: Arc<Shared>,
 }
@@ -122,9 +135,7 @@ fn muxer(spec: &WriterSpec) -> Result<gst::Element> {
     match spec.container {
         Container::Fmp4 => {
             let mux = make("isofmp4mux")?;
-            let chunk = gst::ClockTime::try_from(spec.chunk).unwrap_or(gst::ClockTime::from_mseconds(500));
-            mux.set_property("fragment-duration", gst::ClockTime::SECOND.max(chunk));
-            mux.set_property("chunk-duration", chunk);
+            mux.set_property("manual-split", true);
             mux.set_property("send-force-keyunit", false);
             mux.set_property_from_str("header-update-mode", "caps");
             Ok(mux)
@@ -168,13 +179,14 @@ impl Writer {
             None => None,
         };
         for pad in mux.sink_pads() {
-            if pad.name() == "sink_0" || pad.name() == "video_0" {
+            let is_video = pad.name() == "sink_0" || pad.name() == "video_0";
+            if is_video {
                 // Exact times: the default scale is the frame rate's.
                 if pad.has_property("trak-timescale") {
                     pad.set_property_from_str("trak-timescale", "90000");
                 }
             }
-            restore_times(&pad, &shared.waiting_bytes);
+            restore_times(&pad, is_video, &shared.waiting_bytes);
         }
         if let Some(bin) = splitmux.downcast_ref::<gst::Bin>() {
             for element in bin.children() {
@@ -207,7 +219,8 @@ impl Writer {
             audio,
             slot: 0,
             last: None,
-            tails: spec.container == Container::Fmp4,
+            cuts: (spec.container == Container::Fmp4).then(|| Cuts::new(spec.chunk)),
+            last_audio_ns: None,
             filler: gst::Memory::from_slice([0u8]),
             shared,
         })
@@ -238,33 +251,27 @@ impl Writer {
         self.feed_slot(unit, audio, segment)
     }
 
-    /// Ends a file's video at a time, with an empty unit.
-    ///
-    /// The last frame's duration comes from it. And it stands in for the last frame where the muxer fails to
-    /// wait for one: isofmp4mux takes a pad for finished that is at its end, though it still keeps the unit
-    /// that it looked at last, and then finds that unit without its group and drops it.
-    fn tail(&mut self, pts_ns: i64, dts_ns: i64, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if !self.tails {
-            return if audio.is_empty() {
-                Ok(gst::FlowSuccess::Ok)
-            } else {
-                self.slot(None, audio)
-            };
+    /// Feeds audio while no video comes, so that the frames there are need not wait for it.
+    pub(crate) fn feed_audio(&mut self, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.slot == 0 || audio.is_empty() {
+            return Ok(gst::FlowSuccess::Ok);
         }
-        let mut buffer = self.filler(false);
-        buffer.make_mut().set_flags(TAIL);
-        let unit = Unit {
-            buffer,
-            pts_ns,
-            dts_ns,
-            duration: None,
-            keyframe: true,
-        };
-        // It is no frame: the distance of frames is not to be learnt from it.
-        let last = self.last;
-        let result = self.slot(Some(&unit), audio);
-        self.last = last;
-        result
+        self.slot(self.filler(false), None, audio, None)
+    }
+
+    /// Ends a file at a time, with empty units.
+    ///
+    /// The last frame's duration comes from the first. The others are what the muxer keeps back: it takes a pad
+    /// for finished that is at its end, though it still holds the unit that it looked at last.
+    fn tail(&mut self, pts_ns: i64, dts_ns: i64, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.cuts.is_none() {
+            return self.feed_audio(audio);
+        }
+        let (pts, dts) = (on_grid(pts_ns), on_grid(dts_ns));
+        let lead = disguise::gap(&self.filler, pts, dts, true);
+        let next = disguise::gap(&self.filler, pts + 1, dts + 1, false);
+        let last = self.audio_gap(audio, pts, false);
+        self.slot(lead, Some(next), audio, Some(last))
     }
 
     fn feed_slot(
@@ -273,40 +280,82 @@ impl Writer {
         audio: &[Unit],
         segment: Option<SegmentStart>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let begins = segment.is_some();
         if let Some(start) = segment {
             lock(&self.shared.starts).push_back(start);
+            self.last_audio_ns = None;
             if self.slot > 0 {
                 let at = gst::ClockTime::from_nseconds((self.slot + 1) * 10);
                 self.splitmux
                     .emit_by_name::<()>("split-at-running-time", &[&at.nseconds()]);
             }
         }
-        self.slot(Some(unit), audio)
+        let mut unit = Unit {
+            pts_ns: on_grid(unit.pts_ns),
+            dts_ns: on_grid(unit.dts_ns),
+            ..unit.clone()
+        };
+        self.remember(&unit);
+        let Some(cuts) = &mut self.cuts else {
+            let lead = self.disguised(&unit);
+            return self.slot(lead, None, audio, None);
+        };
+        let cut = cuts.before(&unit, begins);
+        // The next unit tells it; the nominal one would only stretch a frame that is shorter.
+        unit.duration = None;
+        let mut lead = self.disguised(&unit);
+        if cut {
+            disguise::cut_before(&mut lead);
+        }
+        let next = (unit.pts_ns == unit.dts_ns)
+            .then(|| disguise::gap(&self.filler, unit.pts_ns + 1, unit.dts_ns + 1, false));
+        let last = cut.then(|| self.audio_gap(audio, unit.pts_ns, true));
+        self.slot(lead, next, audio, last)
     }
 
-    fn slot(&mut self, unit: Option<&Unit>, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
+    /// An empty unit behind the last audio packet.
+    fn audio_gap(&self, audio: &[Unit], video_ns: i64, cut: bool) -> gst::Buffer {
+        /// Before any audio that belongs to a file's first frame.
+        const EARLY_NS: i64 = 1_000_000_000;
+        let last = audio.last().map(|a| a.pts_ns).or(self.last_audio_ns);
+        let pts = last
+            .unwrap_or(video_ns.saturating_sub(EARLY_NS))
+            .saturating_add(1);
+        let mut gap = disguise::gap(&self.filler, pts, pts, true);
+        if cut {
+            disguise::cut_before(&mut gap);
+        }
+        gap
+    }
+
+    /// One slot of the table: a unit and a gap in its group, the audio that is due and a gap behind it.
+    fn slot(
+        &mut self,
+        lead: gst::Buffer,
+        gap: Option<gst::Buffer>,
+        audio: &[Unit],
+        last: Option<gst::Buffer>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.slot += 1;
         let b = OFFSET.nseconds() + self.slot * 10;
-        let lead = match unit {
-            Some(u) => {
-                let u = Unit {
-                    pts_ns: on_grid(u.pts_ns),
-                    dts_ns: on_grid(u.dts_ns),
-                    ..u.clone()
-                };
-                self.remember(&u);
-                self.disguised(&u)
-            }
-            None => self.filler(false),
-        };
         let Some(audio_pad) = self.audio.clone() else {
             self.video.push(at(lead, b, b))?;
+            if let Some(gap) = gap {
+                self.video.push(at(gap, b, b))?;
+            }
             return self.video.push(at(self.filler(false), b + 1, b + 1));
         };
         self.video.push(at(lead, b, b - 5))?;
+        if let Some(gap) = gap {
+            self.video.push(at(gap, b, b - 5))?;
+        }
         self.video.push(at(self.filler(false), b + 1, b - 4))?;
         for a in audio {
             audio_pad.push(at(self.disguised(a), b, b))?;
+            self.last_audio_ns = Some(a.pts_ns);
+        }
+        if let Some(last) = last {
+            audio_pad.push(at(last, b, b))?;
         }
         audio_pad.push(at(self.filler(false), b, b))?;
         self.video.push(at(self.filler(true), b + 2, b))?;
