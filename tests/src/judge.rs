@@ -88,7 +88,17 @@ pub fn decode_all(file: &Path) -> anyhow::Result<()> {
         .args(["-v", "error", "-nostdin", "-i"])
         .arg(file)
         // Times as they are: in steps of the frame rate, which is the default, close ones would be one.
-        .args(["-map", "0", "-vsync", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"]))?;
+        .args([
+            "-map",
+            "0",
+            "-vsync",
+            "passthrough",
+            "-enc_time_base",
+            "-1",
+            "-f",
+            "null",
+            "-",
+        ]))?;
     let complaints = String::from_utf8_lossy(&out.stderr);
     ensure!(
         complaints.trim().is_empty(),
@@ -244,12 +254,24 @@ fn run(command: &mut Command) -> anyhow::Result<Output> {
 /// # Errors
 /// When ffmpeg fails or the file has no audio.
 pub fn loudness(file: &Path) -> anyhow::Result<f64> {
-    let out = run(Command::new("ffmpeg")
-        .args(["-nostdin", "-i"])
-        .arg(file)
-        .args(["-map", "0:a:0", "-af", "volumedetect", "-f", "null", "-"]))?;
+    let out = run(Command::new("ffmpeg").args(["-nostdin", "-i"]).arg(file).args([
+        "-map",
+        "0:a:0",
+        "-af",
+        "volumedetect",
+        "-f",
+        "null",
+        "-",
+    ]))?;
     let text = String::from_utf8_lossy(&out.stderr);
     text.lines()
-        .find_map(|l| l.split_once("mean_volume:")?.1.split_whitespace().next()?.parse().ok())
+        .find_map(|l| {
+            l.split_once("mean_volume:")?
+                .1
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
         .context("ffmpeg told no volume")
 }

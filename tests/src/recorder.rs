@@ -43,7 +43,10 @@ impl Recorder {
     /// UTC (nanoseconds) of the video frames that reached it so far.
     #[must_use]
     pub fn arrived(&self) -> Vec<i64> {
-        self.lines().iter().filter_map(|l| l["arrived"].as_i64()).collect()
+        self.lines()
+            .iter()
+            .filter_map(|l| l["arrived"].as_i64())
+            .collect()
     }
 
     /// The events so far.

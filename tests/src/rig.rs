@@ -13,7 +13,7 @@ use nvr_core::config::{CameraConfig, Config};
 use nvr_core::event::{CameraPhase, Cause, CauseKind};
 use nvr_core::files::{Root, RootOptions};
 use nvr_core::nvr::ShutdownReport;
-use nvr_core::store::{Order, OpenMode, SegmentQuery, SegmentRow, SegmentState, Store};
+use nvr_core::store::{OpenMode, Order, SegmentQuery, SegmentRow, SegmentState, Store};
 use nvr_core::timeline::Timeline;
 use nvr_core::{Archive, Camera, CameraId, Event, EventKind, Nvr, SourceSpec, TimeRange, check};
 
@@ -174,7 +174,12 @@ impl Rig {
     ///
     /// # Errors
     /// When they do not come; the message holds the events so far.
-    pub async fn wait_for(&self, what: &str, count: usize, is: impl Fn(&EventKind) -> bool) -> anyhow::Result<()> {
+    pub async fn wait_for(
+        &self,
+        what: &str,
+        count: usize,
+        is: impl Fn(&EventKind) -> bool,
+    ) -> anyhow::Result<()> {
         self.until(what, || self.count(&is) >= count).await
     }
 

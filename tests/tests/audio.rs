@@ -31,9 +31,11 @@ async fn audio_dies(audio: Audio) {
     rig.frames(25).await.unwrap();
     // The file goes on while the audio is away: a split works, too.
     rig.cam().split().unwrap();
-    rig.wait_for("a new segment", 2, |k| matches!(k, EventKind::SegmentOpened { .. }))
-        .await
-        .unwrap();
+    rig.wait_for("a new segment", 2, |k| {
+        matches!(k, EventKind::SegmentOpened { .. })
+    })
+    .await
+    .unwrap();
     rig.frames(15).await.unwrap();
     cam.resume_audio();
     rig.frames(25).await.unwrap();
@@ -80,7 +82,16 @@ fn film(file: &Path, audio: Option<(f64, f64)>) {
         command.args(["-c:a", "aac"]);
     }
     let status = command
-        .args(["-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-pix_fmt", "yuv420p"])
+        .args([
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-g",
+            "10",
+            "-pix_fmt",
+            "yuv420p",
+        ])
         .arg(file)
         .status()
         .unwrap();

@@ -26,9 +26,11 @@ async fn fm02_the_wall_clock_steps_while_recording() {
     let steps = [HOUR, -2 * HOUR, HOUR + DAY, -DAY, -3 * NS_PER_S];
     for (n, step) in steps.into_iter().enumerate() {
         rig.clock.step(step);
-        rig.wait_for("a run for the new time", n + 1, |k| {
-            matches!(k, EventKind::RunStarted { cause, .. } if cause.kind == CauseKind::ClockStep)
-        })
+        rig.wait_for(
+            "a run for the new time",
+            n + 1,
+            |k| matches!(k, EventKind::RunStarted { cause, .. } if cause.kind == CauseKind::ClockStep),
+        )
         .await
         .unwrap();
         rig.wait_for("a segment of the new run", n + 2, |k| {
@@ -39,7 +41,11 @@ async fn fm02_the_wall_clock_steps_while_recording() {
         rig.frames(if n == 3 { 45 } else { 12 }).await.unwrap();
         judge_timeline(&rig.timeline(CAM).await.unwrap()).unwrap();
     }
-    assert_eq!(rig.cam().status().counters.restarts, 0, "the camera was never left");
+    assert_eq!(
+        rig.cam().status().counters.restarts,
+        0,
+        "the camera was never left"
+    );
     rig.stop_clean().await.unwrap();
 
     let rows = rig.judge().await.unwrap();
@@ -68,11 +74,7 @@ async fn fm02_the_wall_clock_steps_while_recording() {
         assert_ne!(gap.cause.kind, CauseKind::Crash, "{timeline:#?}");
     }
     let all = TimeRange::new(rows[0].start.add_ns(-2 * HOUR), rows[0].start.add_ns(2 * DAY)).unwrap();
-    let days = rig
-        .nvr()
-        .days(&nvr_tests::rig::id(CAM), None, all)
-        .await
-        .unwrap();
+    let days = rig.nvr().days(&nvr_tests::rig::id(CAM), None, all).await.unwrap();
     let by_day: i64 = days.iter().map(|d| d.recorded_ns).sum();
     assert!(by_day > 0 && by_day <= twice, "{days:?}");
     rig.stop_clean().await.unwrap();

@@ -1,5 +1,9 @@
 //! `kill -9` in mid-segment.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests may panic and tell what they tried")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests may panic and tell what they tried"
+)]
 
 use nvr_core::event::CauseKind;
 use nvr_core::store::SegmentState;
@@ -69,7 +73,11 @@ async fn killed(seed: u64, options: TestCamOptions) {
         assert!(lost <= LOSS_NS + NS_PER_S / fps, "{lost} ns lost of {row:?}");
         assert_eq!(row.state, SegmentState::Recovered);
         whole(&numbers_of(&rig.config, row).await.unwrap()).unwrap();
-        let gap = timeline.gaps.iter().find(|g| g.range.start() == row.end()).unwrap();
+        let gap = timeline
+            .gaps
+            .iter()
+            .find(|g| g.range.start() == row.end())
+            .unwrap();
         assert_eq!(gap.cause.kind, CauseKind::Crash, "{timeline:#?}");
     }
     rig.judge().await.unwrap();
@@ -128,10 +136,12 @@ async fn fm10_a_gop_of_a_minute_is_kept_and_a_crash_costs_little() {
     // Three times the watchdog's patience, without a keyframe.
     recorder.wait_for_frames(70).unwrap();
     recorder.kill().unwrap();
-    let bad = |kind: &EventKind| {
-        matches!(kind, EventKind::CameraState { cause, .. } if cause.kind == CauseKind::NoFrames)
-    };
-    assert!(!recorder.events().iter().any(|e| bad(&e.kind)), "{}", recorder.log());
+    let bad = |kind: &EventKind| matches!(kind, EventKind::CameraState { cause, .. } if cause.kind == CauseKind::NoFrames);
+    assert!(
+        !recorder.events().iter().any(|e| bad(&e.kind)),
+        "{}",
+        recorder.log()
+    );
     let arrived = recorder.arrived();
     let last = arrived.iter().copied().max().unwrap() + NS_PER_S / 10;
 
@@ -177,12 +187,20 @@ async fn a_signal_closes_and_indexes_every_segment() {
             .unwrap();
         recorder.signal(signal).unwrap();
         assert!(recorder.wait_for_end().unwrap().success(), "{}", recorder.log());
-        let report = recorder.lines().into_iter().find(|l| l.get("stopped").is_some()).unwrap();
+        let report = recorder
+            .lines()
+            .into_iter()
+            .find(|l| l.get("stopped").is_some())
+            .unwrap();
         assert_eq!(report["stopped"]["clean"], serde_json::json!(["one", "two"]));
     }
     let rows = rig.judge().await.unwrap();
     assert_eq!(rows.len(), 4, "{rows:#?}");
-    assert!(rows.iter().all(|r| r.state == SegmentState::Closed && r.hash.is_some()), "{rows:#?}");
+    assert!(
+        rows.iter()
+            .all(|r| r.state == SegmentState::Closed && r.hash.is_some()),
+        "{rows:#?}"
+    );
     for row in &rows {
         whole(&numbers_of(&rig.config, row).await.unwrap()).unwrap();
     }
@@ -207,7 +225,9 @@ async fn a_second_signal_cuts() {
     recorder.wait_for_frames(20).unwrap();
     recorder.signal(Signal::Term).unwrap();
     recorder
-        .until("the first signal to be heard", |r| r.log().contains("\"stopping\""))
+        .until("the first signal to be heard", |r| {
+            r.log().contains("\"stopping\"")
+        })
         .unwrap();
     // It may have made it by now.
     drop(recorder.signal(Signal::Term));

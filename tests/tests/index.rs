@@ -71,7 +71,11 @@ fn put_index(rig: &Rig, from: &Path) {
     remove_index(rig);
     for entry in std::fs::read_dir(from).unwrap() {
         let file = entry.unwrap().path();
-        let db = rig.config.recorder.database.with_file_name(file.file_name().unwrap());
+        let db = rig
+            .config
+            .recorder
+            .database
+            .with_file_name(file.file_name().unwrap());
         std::fs::copy(&file, db).unwrap();
     }
 }
@@ -163,7 +167,9 @@ async fn fm15_an_index_copied_while_recording_loses_nothing() {
     assert_eq!(footage(rig.root()), files, "no file was touched");
     let new = rig.judge().await.unwrap();
     let times = |rows: &[SegmentRow]| -> Vec<_> {
-        rows.iter().map(|r| (r.path.clone(), r.start, r.duration_ns, r.size_bytes)).collect()
+        rows.iter()
+            .map(|r| (r.path.clone(), r.start, r.duration_ns, r.size_bytes))
+            .collect()
     };
     assert_eq!(times(&new), times(&old));
 }
@@ -241,7 +247,11 @@ async fn fm15_check_mends_what_the_start_does_not_see() {
             repair: true,
             ..check::CheckOptions::default()
         };
-        assert!(check::check(&store, &root, &repair, &mut |_| {}).unwrap().is_clean());
+        assert!(
+            check::check(&store, &root, &repair, &mut |_| {})
+                .unwrap()
+                .is_clean()
+        );
         store.shutdown_blocking().unwrap();
     })
     .await

@@ -36,7 +36,11 @@ async fn fm20_no_frame_is_lost_at_a_split_and_no_name_used_twice() {
     }
     let growing = rig.timeline(CAM).await.unwrap();
     judge_timeline(&growing).unwrap();
-    assert_eq!(growing.ranges.len(), 1, "one stretch over all splits: {growing:#?}");
+    assert_eq!(
+        growing.ranges.len(),
+        1,
+        "one stretch over all splits: {growing:#?}"
+    );
 
     // Another name for people: not even the stream is touched.
     let runs = rig.run_causes().len();
@@ -47,7 +51,10 @@ async fn fm20_no_frame_is_lost_at_a_split_and_no_name_used_twice() {
     assert_eq!(rig.run_causes().len(), runs);
 
     rig.nvr().remove_camera(&id(CAM)).await.unwrap();
-    assert_eq!(rig.nvr().camera(&id(CAM)).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        rig.nvr().camera(&id(CAM)).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     let rows = rig.rows().await.unwrap();
     let whole_range = TimeRange::new(rows[0].start, rows[rows.len() - 1].end()).unwrap();
     after_removal(&rig, whole_range).await;

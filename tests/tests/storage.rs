@@ -1,5 +1,9 @@
 //! The disk is full, read-only, or gone, while cameras record. Mounting takes root; others skip these.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests may panic and say that they skip")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests may panic and say that they skip"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -78,7 +82,10 @@ async fn told(rig: &Rig, kind: CauseKind) {
     let health = rig.nvr().health();
     assert!(!health.ok && !health.ready, "{health:#?}");
     assert!(
-        health.problems.iter().any(|p| p.camera.is_none() && p.cause.kind == kind),
+        health
+            .problems
+            .iter()
+            .any(|p| p.camera.is_none() && p.cause.kind == kind),
         "{health:#?}"
     );
     rig.until("the end of the recording", || !rig.cam().status().recording)
@@ -88,9 +95,11 @@ async fn told(rig: &Rig, kind: CauseKind) {
 
 /// It records again by itself.
 async fn resumed(rig: &Rig) {
-    rig.wait_for("word of the recovery", 1, |k| matches!(k, EventKind::StorageRecovered))
-        .await
-        .unwrap();
+    rig.wait_for("word of the recovery", 1, |k| {
+        matches!(k, EventKind::StorageRecovered)
+    })
+    .await
+    .unwrap();
     rig.phase(CAM, CameraPhase::Recording).await.unwrap();
     rig.frames(25).await.unwrap();
     let health = rig.nvr().health();
@@ -135,7 +144,11 @@ async fn storage_full_is_told_and_recording_resumes_by_itself() {
     let filler = root.join("filler");
     // Whatever is left, to the last page.
     let fill = |path: &Path| {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap();
         let page = [0_u8; 4096];
         while std::io::Write::write_all(&mut file, &page).is_ok() {}
     };
@@ -169,16 +182,28 @@ async fn fm14_a_vanished_mount_is_told_and_nothing_goes_to_the_disk_below() {
     // Long enough for several looks at the disk.
     let drawn = cam.frames_drawn();
     rig.cam().restart().unwrap();
-    rig.until("the camera to be tried", || cam.connections() > 1).await.unwrap();
-    rig.until("the camera to have been heard", || cam.frames_drawn() > drawn + 20)
+    rig.until("the camera to be tried", || cam.connections() > 1)
         .await
         .unwrap();
-    assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0, "written below the mount");
+    rig.until("the camera to have been heard", || {
+        cam.frames_drawn() > drawn + 20
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        std::fs::read_dir(&root).unwrap().count(),
+        0,
+        "written below the mount"
+    );
     mount.again(&bind);
     resumed(&rig).await;
     judged(&mut rig, CauseKind::StorageMissing).await;
     mount.vanish();
-    assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0, "written below the mount");
+    assert_eq!(
+        std::fs::read_dir(&root).unwrap().count(),
+        0,
+        "written below the mount"
+    );
 }
 
 /// At the start: an index elsewhere knows the tree, the disk is not mounted, and its empty folder is not taken for it.
@@ -201,7 +226,11 @@ async fn fm14_a_mount_that_is_missing_at_the_start_is_not_replaced() {
     let error = error.downcast_ref::<nvr_core::Error>().unwrap();
     assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
     assert!(error.hint().is_some_and(|h| h.contains("mount")), "{error:?}");
-    assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0, "written below the mount");
+    assert_eq!(
+        std::fs::read_dir(&root).unwrap().count(),
+        0,
+        "written below the mount"
+    );
     mount.again(&bind);
     rig.start().await.unwrap();
     rig.phase(CAM, CameraPhase::Recording).await.unwrap();
@@ -231,7 +260,10 @@ async fn a_disk_that_turns_read_only_is_told_and_recording_resumes_when_it_is_ba
     // Mended: unmounted, checked, mounted.
     mount.vanish();
     rig.until("the recorder to let the disk go", || {
-        let list = Command::new("losetup").args(["-j", text(&image)]).output().unwrap();
+        let list = Command::new("losetup")
+            .args(["-j", text(&image)])
+            .output()
+            .unwrap();
         list.stdout.is_empty()
     })
     .await

@@ -52,12 +52,24 @@ pub async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Lets a second go by: an absence shorter than a frame is no gap.
+pub async fn a_second(nvr: &Nvr) {
+    let clock = nvr.clock();
+    let end = clock.steady_ns() + S;
+    until("a second", || (clock.steady_ns() >= end).then_some(())).await;
+}
+
 pub async fn phase(camera: &Camera, wanted: CameraPhase) {
     let mut state = camera.state();
     let reached = state.wait_for(|s| s.phase == wanted);
     match tokio::time::timeout(LIMIT, reached).await {
         Ok(reached) => drop(reached.unwrap()),
-        Err(_) => panic!("{} is not {}: {:?}", camera.id(), wanted.as_str(), camera.status()),
+        Err(_) => panic!(
+            "{} is not {}: {:?}",
+            camera.id(),
+            wanted.as_str(),
+            camera.status()
+        ),
     }
 }
 
