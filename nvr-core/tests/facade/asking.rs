@@ -35,7 +35,7 @@ async fn ask(archive: &Archive, from: Timestamp) {
         .await
         .unwrap();
     let sum: i64 = days.iter().map(|d| d.recorded_ns).sum();
-    assert!(sum >= recorded.len_ns(), "{days:?} {recorded:?}");
+    assert!(sum >= recorded.len_ns() - 200 * MS, "{days:?} {recorded:?}");
     let unknown = archive
         .days(&cam, Some("Mars/Olympus"), TimeRange::ALL)
         .await
@@ -54,7 +54,7 @@ async fn ask(archive: &Archive, from: Timestamp) {
         assert!(len > 0 && len <= file.metadata().unwrap().len());
     }
     let stats = archive.stats().await.unwrap();
-    assert!(stats.cameras[0].duration_ns >= recorded.len_ns() && stats.disk_total_bytes > 0);
+    assert!(stats.cameras[0].duration_ns >= recorded.len_ns() - 200 * MS && stats.disk_total_bytes > 0);
 
     // A second before and after the boundary.
     let middle = rows[1].start;

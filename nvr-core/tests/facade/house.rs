@@ -52,6 +52,13 @@ pub async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Lets a second go by: an absence shorter than a frame is no gap.
+pub async fn a_second(nvr: &Nvr) {
+    let clock = nvr.clock();
+    let end = clock.steady_ns() + S;
+    until("a second", || (clock.steady_ns() >= end).then_some(())).await;
+}
+
 pub async fn phase(camera: &Camera, wanted: CameraPhase) {
     let mut state = camera.state();
     let reached = state.wait_for(|s| s.phase == wanted);

@@ -24,6 +24,7 @@ async fn stopped_in_order_and_started_again() {
     assert!(nvr.health().ok && nvr.health().ready);
     let report = nvr.shutdown(STOP).await;
     assert_eq!((report.clean, report.cut), (vec![id("cam")], vec![]));
+    a_second(&nvr).await;
     // Nothing is left to do, and that is no error.
     assert!(nvr.shutdown(STOP).await.clean.is_empty());
     let late = nvr.add_camera(camera("late", SMALL)).await.unwrap_err();

@@ -225,6 +225,7 @@ async fn stopped_by_hand_and_started_again() {
     phase(&cam, CameraPhase::Stopped).await;
     assert!(!cam.status().recording && cam.live(10).is_none());
     assert_eq!(cam.status().state.cause.kind, CauseKind::Requested);
+    a_second(&nvr).await;
     cam.start().unwrap();
     frames(&cam, 10).await;
     let timeline = nvr.timeline(&id("cam"), TimeRange::ALL).await.unwrap();

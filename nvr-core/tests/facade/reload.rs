@@ -53,12 +53,8 @@ async fn only_what_changed_is_touched() {
         _ => None,
     });
     assert_eq!(changed.unwrap().len(), 4);
-    let timeline = nvr
-        .timeline(&id("changed"), nvr_core::TimeRange::ALL)
-        .await
-        .unwrap();
-    let causes: Vec<_> = timeline.gaps.iter().map(|g| g.cause.kind).collect();
-    assert_eq!(causes, [CauseKind::ConfigChanged], "{timeline:#?}");
+    let causes = kinds(&gaps(&nvr, "changed").await);
+    assert_eq!(causes, [CauseKind::Startup, CauseKind::ConfigChanged]);
 
     // In force is what was asked for, but for what needs a restart; so the same again is only that.
     let again = nvr.reload(house.config.clone()).await.unwrap();
