@@ -142,12 +142,6 @@ impl Machine {
         self.retry_at_ns
     }
 
-    /// Whether it is to be connected.
-    #[must_use]
-    pub const fn wanted(&self) -> bool {
-        self.want.is_some()
-    }
-
     /// Whether a run exists (starting, running or being stopped).
     #[must_use]
     pub const fn running(&self) -> bool {
@@ -465,6 +459,36 @@ mod tests {
                 .iter()
                 .any(|a| matches!(a, Action::Stop(_)))
         );
+    }
+
+    #[test]
+    fn whoever_asks_for_it_gets_a_new_start() {
+        let mut m = Machine::new(0, Patience::default());
+        m.on(want(), 0, 0.5);
+        for _ in 0..10 {
+            m.on(Input::Ended(cause(CauseKind::Unreachable)), 0, 0.5);
+            let at = m.retry_at_ns().unwrap();
+            m.on(tick(0), at, 0.5);
+        }
+        m.on(Input::Ended(cause(CauseKind::Unreachable)), 0, 0.5);
+        assert_eq!(m.retry_at_ns(), Some(30 * S));
+        assert_eq!(starts(&m.on(want(), 0, 0.5)), 1);
+        m.on(Input::Ended(cause(CauseKind::Unreachable)), 0, 0.5);
+        assert_eq!(m.retry_at_ns(), Some(S));
+    }
+
+    #[test]
+    fn a_disk_that_stays_at_fault_is_tried_less_and_less() {
+        let mut m = Machine::new(0, Patience::default());
+        m.on(want(), 0, 0.5);
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            m.on(Input::Ended(cause(CauseKind::DiskFull)), 0, 0.5);
+            let at = m.retry_at_ns().unwrap();
+            waits.push(at / S);
+            m.on(tick(0), at, 0.5);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod backoff;
 mod handle;
 mod journal;
 pub mod machine;
+mod manual;
 mod session;
 mod status;
 mod supervisor;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::journal::Journal;
 use super::machine::{Action, Input, Machine, Patience};
+use super::manual::Manual;
 use super::session::{Output, Session};
 use super::status::{CameraState, ManualRecording, StatusCell};
 use crate::clock::SharedClock;
@@ -19,17 +20,12 @@ use crate::files::Tree;
 use crate::gst::{RecordSpec, RunEvent, RunInput, RunSpec};
 use crate::segment::ClosedSegment;
 use crate::store::Store;
-use crate::time::{Timestamp, duration_ns};
+use crate::time::Timestamp;
 
 /// How often the watchdog looks.
 const TICK: Duration = Duration::from_millis(500);
 /// How long an orderly stop of one run may take outside a shutdown.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
-
-/// How long after its end a recording by hand is begun again, while its camera sends.
-const MANUAL_RETRY: Duration = Duration::from_secs(1);
-/// The same when the disk is at fault; it also begins when that is over.
-const MANUAL_STORAGE_RETRY: Duration = Duration::from_secs(10);
 
 /// What all cameras of a recorder share.
 #[derive(Debug, Clone)]
@@ -123,29 +119,17 @@ fn patience(config: &CameraConfig) -> Patience {
     }
 }
 
-/// A recording by hand: wanted until it is stopped or its time is over, whatever the camera does.
-#[derive(Debug)]
-struct Manual {
-    info: ManualRecording,
-    until_steady_ns: Option<i64>,
-    session: Option<Session>,
-    /// When its session is started again after it ended by itself, by the steady clock.
-    retry_at_ns: i64,
-    ending: bool,
-    _permit: OwnedSemaphorePermit,
-}
-
-struct Actor {
-    config: CameraConfig,
-    context: Context,
-    status: Arc<StatusCell>,
-    journal: Journal,
-    machine: Machine,
-    run: Option<Session>,
-    manual: Option<Manual>,
+pub(super) struct Actor {
+    pub(super) config: CameraConfig,
+    pub(super) context: Context,
+    pub(super) status: Arc<StatusCell>,
+    pub(super) journal: Journal,
+    pub(super) machine: Machine,
+    pub(super) run: Option<Session>,
+    pub(super) manual: Option<Manual>,
     stopped_by_hand: Option<Cause>,
     footage_end: Option<Timestamp>,
-    stop_deadline: Duration,
+    pub(super) stop_deadline: Duration,
     shutdown: Option<oneshot::Sender<bool>>,
     clean: bool,
 }
@@ -205,7 +189,7 @@ impl Actor {
         }
     }
 
-    fn now_ns(&self) -> i64 {
+    pub(super) fn now_ns(&self) -> i64 {
         self.context.clock.steady_ns()
     }
 
@@ -236,7 +220,7 @@ impl Actor {
     }
 
     /// Shows where the camera stands. To the machine a recording by hand is standby: it only reads along.
-    async fn publish_state(&mut self) {
+    pub(super) async fn publish_state(&mut self) {
         let (now, steady) = (self.context.clock.now(), self.now_ns());
         let utc = |ns: i64| now.add_ns(ns - steady);
         let before = self.status.state();
@@ -253,11 +237,7 @@ impl Actor {
             self.tell_phase(before.phase, phase, cause.clone(), now).await;
         }
         // `since` is computed once per phase: derived again it would tremble with the clocks.
-        let since = if before.phase == phase {
-            before.since
-        } else {
-            utc(self.machine.since_ns())
-        };
+        let since = if before.phase == phase { before.since } else { now };
         let next_try = match (before.next_try, self.machine.retry_at_ns()) {
             (Some(shown), Some(at)) if utc(at).since(shown).abs() < 1_000_000_000 => Some(shown),
             (_, at) => at.map(utc),
@@ -303,7 +283,7 @@ impl Actor {
             .await;
     }
 
-    fn record_spec(&self) -> RecordSpec {
+    pub(super) fn record_spec(&self) -> RecordSpec {
         RecordSpec {
             segment: self.config.segment,
             chunk: self.config.chunk,
@@ -461,114 +441,6 @@ impl Actor {
         }
     }
 
-    async fn record(&mut self, duration: Option<Duration>) -> Result<ManualRecording> {
-        let id = &self.config.id;
-        if self.config.record != RecordMode::Manual {
-            let mode = if self.config.record == RecordMode::Continuous {
-                "continuous"
-            } else {
-                "off"
-            };
-            return Err(
-                Error::new(ErrorKind::Conflict, format!("camera {id} has record = {mode:?}"))
-                    .with_hint("set record = \"manual\" to record it by hand"),
-            );
-        }
-        let (now, steady) = (self.context.clock.now(), self.now_ns());
-        let length = duration.map(duration_ns);
-        if let Some(manual) = &mut self.manual {
-            if manual.ending {
-                return Err(Error::new(
-                    ErrorKind::Busy,
-                    format!("camera {id}: the last recording is being closed"),
-                ));
-            }
-            // Asked again: the newest wish counts.
-            manual.until_steady_ns = length.map(|l| steady.saturating_add(l));
-            manual.info.until = length.map(|l| now.add_ns(l));
-            self.status.set_manual(Some(manual.info.clone()));
-            return Ok(manual.info.clone());
-        }
-        let permit = self.context.manual.clone().try_acquire_owned().map_err(|_| {
-            Error::new(
-                ErrorKind::Busy,
-                "as many recordings by hand as allowed are going on",
-            )
-            .with_hint("stop one, or raise recorder.max_manual")
-        })?;
-        if self.machine.phase() != CameraPhase::Standby {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                format!(
-                    "camera {id} sends no frames now: {}",
-                    self.machine.cause().message
-                ),
-            ));
-        }
-        let info = ManualRecording {
-            since: now,
-            until: length.map(|l| now.add_ns(l)),
-        };
-        self.manual = Some(Manual {
-            info: info.clone(),
-            until_steady_ns: length.map(|l| steady.saturating_add(l)),
-            session: None,
-            retry_at_ns: 0,
-            ending: false,
-            _permit: permit,
-        });
-        self.status.set_manual(Some(info.clone()));
-        let pre_roll = self.config.pre_roll;
-        self.start_manual(pre_roll);
-        Ok(info)
-    }
-
-    fn start_manual(&mut self, pre_roll: Duration) {
-        let Some(tap) = self.run.as_ref().and_then(Session::tap) else {
-            return;
-        };
-        let spec = RunSpec {
-            camera: self.config.id.clone(),
-            input: RunInput::Tap { tap, pre_roll },
-            record: Some(self.record_spec()),
-            audio: self.config.audio,
-            clock: self.context.clock.clone(),
-            keep: Duration::ZERO,
-            cause: Cause::new(CauseKind::Requested, "recorded by hand"),
-        };
-        if let Some(manual) = &mut self.manual
-            && manual.session.is_none()
-            && !manual.ending
-        {
-            manual.session = Some(Session::start(spec, None));
-        }
-    }
-
-    /// A recording by hand goes on as soon as its camera sends again and its disk takes it.
-    fn resume_manual(&mut self) {
-        let now = self.now_ns();
-        let due = self.manual.as_ref().is_some_and(|m| now >= m.retry_at_ns);
-        if due && self.machine.phase() == CameraPhase::Standby {
-            self.start_manual(Duration::ZERO);
-        }
-    }
-
-    /// Ends the recording by hand; its last segment is closed in order.
-    async fn end_manual(&mut self) {
-        let deadline = self.stop_deadline;
-        let Some(manual) = &mut self.manual else { return };
-        manual.ending = true;
-        if let Some(session) = &mut manual.session {
-            let cause = Cause::new(CauseKind::Requested, "the recording by hand ended");
-            session.stop(cause, deadline);
-        } else {
-            self.manual = None;
-            self.status.set_manual(None);
-            let now = self.context.clock.now();
-            self.idle_gap(now).await;
-        }
-    }
-
     async fn output(&mut self, whose: Whose, output: Output) {
         let event = match output {
             Output::Opening => {
@@ -594,7 +466,7 @@ impl Actor {
                         // Where the clock would stand without its step.
                         let until = old_anchor
                             .utc
-                            .add_ns(anchor.steady_ns.saturating_sub(old_anchor.steady_ns));
+                            .add_ns(anchor.running_ns.saturating_sub(old_anchor.running_ns));
                         self.footage_end = None;
                         self.journal
                             .clock_stepped(old, until, anchor.utc, cause.clone())
@@ -684,13 +556,13 @@ impl Actor {
             now
         };
         match whose {
-            Whose::Camera => self.camera_ended(session.records, at, cause).await,
+            Whose::Camera => self.camera_ended(&session, at, cause).await,
             Whose::Manual => self.manual_ended(at, cause).await,
         }
     }
 
     /// Whether a segment grows now.
-    fn is_recording(&self) -> bool {
+    pub(super) fn is_recording(&self) -> bool {
         let by_hand = self.manual.as_ref().and_then(|m| m.session.as_ref());
         [by_hand, self.run.as_ref()]
             .into_iter()
@@ -698,46 +570,24 @@ impl Actor {
             .any(|session| session.recording)
     }
 
-    async fn camera_ended(&mut self, recorded: bool, at: Timestamp, cause: Cause) {
+    async fn camera_ended(&mut self, session: &Session, at: Timestamp, cause: Cause) {
         self.status.run_over();
         // The end of a recording by hand that only read along comes by itself, but not its reason.
         let by_hand = self.manual.as_ref().is_some_and(|m| !m.ending);
-        if recorded && !self.is_recording() {
+        if session.records && !self.is_recording() {
             let stopping = self.stopped_by_hand.is_some();
             let gap = self.idle_cause().filter(|_| !stopping);
             self.journal
                 .open_gap(at, gap.unwrap_or_else(|| cause.clone()))
                 .await;
         } else if by_hand {
-            let at = self.last_footage().unwrap_or(at).min(at);
+            // One that brought no frame is another try of an outage that goes on.
+            let last = session.anchored.and_then(|_| self.last_footage());
+            let at = last.unwrap_or(at).min(at);
             self.journal.open_gap(at, cause.clone()).await;
         }
         self.status.set_recording(self.is_recording());
         self.tell(Input::Ended(cause)).await;
-    }
-
-    async fn manual_ended(&mut self, at: Timestamp, cause: Cause) {
-        let wait = if cause.kind.is_storage() {
-            MANUAL_STORAGE_RETRY
-        } else {
-            MANUAL_RETRY
-        };
-        let retry_at_ns = self.now_ns().saturating_add(duration_ns(wait));
-        self.status.set_recording(self.is_recording());
-        let over = self.manual.as_mut().is_none_or(|m| {
-            m.retry_at_ns = retry_at_ns;
-            m.ending
-        });
-        if over {
-            self.manual = None;
-            self.status.set_manual(None);
-            if !self.is_recording() {
-                self.idle_gap(at).await;
-            }
-        } else if cause.kind != CauseKind::StreamEnded {
-            self.journal.open_gap(at, cause).await;
-        }
-        self.publish_state().await;
     }
 
     /// UTC up to which footage reaches: the end of the last closed segment, or of the frames seen.
@@ -756,7 +606,7 @@ impl Actor {
         Some(Cause::new(CauseKind::NotScheduled, words))
     }
 
-    async fn idle_gap(&mut self, at: Timestamp) {
+    pub(super) async fn idle_gap(&mut self, at: Timestamp) {
         if let Some(cause) = self.idle_cause() {
             self.journal.open_gap(at, cause).await;
         }
@@ -783,15 +633,7 @@ impl Actor {
         });
         self.tell(input).await;
         self.journal.flush().await;
-        let now = self.now_ns();
-        if self
-            .manual
-            .as_ref()
-            .is_some_and(|m| !m.ending && m.until_steady_ns.is_some_and(|t| now >= t))
-        {
-            self.end_manual().await;
-        }
-        self.resume_manual();
+        self.tick_manual().await;
     }
 }
 
