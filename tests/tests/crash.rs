@@ -211,7 +211,11 @@ async fn a_signal_closes_and_indexes_every_segment() {
         let timeline = archive.timeline(&id(camera), TimeRange::ALL).await.unwrap();
         for row in rows.iter().filter(|r| r.camera.as_str() == camera) {
             let gap = timeline.gaps.iter().find(|g| g.range.start() == row.end());
-            assert_eq!(gap.map(|g| g.cause.kind), Some(CauseKind::Shutdown), "{timeline:#?}");
+            assert_eq!(
+                gap.map(|g| g.cause.kind),
+                Some(CauseKind::Shutdown),
+                "{timeline:#?}"
+            );
         }
     }
     // The next start finds nothing to mend.

@@ -12,9 +12,9 @@ use crate::event::{Cause, CauseKind, Event, EventKind};
 use crate::events::EventBus;
 use crate::files::Tree;
 use crate::ids::{CameraId, RunId};
+use crate::nvr::blocking;
 use crate::run::Anchor;
 use crate::segment::{ClosedSegment, SegmentStart};
-use crate::nvr::blocking;
 use crate::store::{SegmentState, Store};
 use crate::time::{TimeRange, Timestamp};
 
@@ -171,7 +171,8 @@ impl Journal {
     pub(crate) async fn segment_mended(&mut self, at: Timestamp, segment: ClosedSegment, cut_bytes: u64) {
         let path = segment.path.display().to_string();
         self.note(Note::Closed(Box::new(segment))).await;
-        self.event(at, EventKind::SegmentRecovered { path, cut_bytes }).await;
+        self.event(at, EventKind::SegmentRecovered { path, cut_bytes })
+            .await;
     }
 
     /// Nothing is left of a segment that a fault of the storage had cut off.

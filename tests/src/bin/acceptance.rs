@@ -96,7 +96,9 @@ fn record(root: &Path, minutes: f64, segment: &str) -> anyhow::Result<i64> {
     let pass = |what: &str| {
         println!("{} {what}, for {part:?}", clock.now());
         let until = clock.steady_ns() + nvr_core::time::duration_ns(part);
-        wait::until_true(what, part + Duration::from_secs(60), || clock.steady_ns() >= until)
+        wait::until_true(what, part + Duration::from_secs(60), || {
+            clock.steady_ns() >= until
+        })
     };
     let mut cam = TestCam::start(camera())?;
     let mut first = recorder(root, &cam, segment)?;
@@ -146,7 +148,10 @@ fn record(root: &Path, minutes: f64, segment: &str) -> anyhow::Result<i64> {
 
 async fn judged(config: &Config, arrived_ns: i64) -> anyhow::Result<Vec<SegmentRow>> {
     let rows = judge_all(config).await?;
-    println!("\n{} segments, all decoded by ffmpeg, index and files agree", rows.len());
+    println!(
+        "\n{} segments, all decoded by ffmpeg, index and files agree",
+        rows.len()
+    );
     let archive = Archive::open(config).await?;
     let timeline = archive.timeline(&id(CAM), TimeRange::ALL).await?;
     judge_timeline(&timeline)?;
@@ -164,7 +169,10 @@ async fn judged(config: &Config, arrived_ns: i64) -> anyhow::Result<Vec<SegmentR
             g.cause.message
         );
     }
-    ensure!(timeline.ranges.len() == 4, "not the four stretches that were filmed");
+    ensure!(
+        timeline.ranges.len() == 4,
+        "not the four stretches that were filmed"
+    );
     let cause = |n: usize| {
         let at = timeline.ranges[n].range.end();
         let gap = timeline.gaps.iter().find(|g| g.range.start() == at);
@@ -185,7 +193,10 @@ async fn judged(config: &Config, arrived_ns: i64) -> anyhow::Result<Vec<SegmentR
     }
     let lost = arrived_ns + NS_PER_S / i64::from(FPS) - timeline.ranges[0].range.end().as_ns();
     println!("\nthe kill cost {} ms of what had arrived", lost / 1_000_000);
-    ensure!(lost <= NS_PER_S / 2 + NS_PER_S / i64::from(FPS), "that is too much");
+    ensure!(
+        lost <= NS_PER_S / 2 + NS_PER_S / i64::from(FPS),
+        "that is too much"
+    );
 
     let mut frames = 0;
     for stretch in &timeline.ranges {
@@ -227,10 +238,7 @@ async fn exports(config: &Config, rows: &[SegmentRow]) -> anyhow::Result<()> {
                 judge::frame_numbers(&out)
             })
             .await??;
-            ensure!(
-                std::fs::metadata(&path)?.len() == size,
-                "the size was told wrong"
-            );
+            ensure!(std::fs::metadata(&path)?.len() == size, "the size was told wrong");
             ensure!(
                 numbers == expected,
                 "{} frames of {}",
