@@ -183,18 +183,25 @@ impl Journal {
 
     /// Footage is missing from `at` on; a new cause within an outage begins a new gap.
     pub(crate) async fn open_gap(&mut self, at: Timestamp, cause: Cause) {
-        if self.gap.as_ref().is_some_and(|(_, c)| c.kind == cause.kind) {
-            return;
-        }
-        if let Some((since, _)) = self.gap {
-            self.note(Note::GapClosed(at.max(since))).await;
+        let before = self.gap.take();
+        if let Some((since, old)) = &before {
+            if old.kind == cause.kind {
+                self.gap = before;
+                return;
+            }
+            self.note(Note::GapClosed(at.max(*since))).await;
         }
         self.note(Note::GapOpened(at, cause.clone())).await;
-        let first = self.gap.is_none();
+        let told = before.is_some_and(|(_, old)| !is_expected(old.kind));
         self.gap = Some((at, cause.clone()));
-        if first && !is_expected(cause.kind) {
+        if !told && !is_expected(cause.kind) {
             self.event(at, EventKind::GapOpened { cause }).await;
         }
+    }
+
+    /// Whether everything is in the index.
+    pub(crate) fn is_written(&self) -> bool {
+        self.pending.is_empty()
     }
 
     /// Footage is there again.
