@@ -145,7 +145,7 @@ fn http(bench: &mut Bench, root: &Path, days: usize, rows: usize) -> anyhow::Res
         anyhow::ensure!(!text.contains("Non-2xx"), "refused: {text}");
         let number = |name: &str| {
             text.lines()
-                .find_map(|l| l.trim().strip_prefix(name)?.trim().split_whitespace().next())
+                .find_map(|l| l.trim().strip_prefix(name)?.split_whitespace().next())
                 .map(str::to_owned)
         };
         let rate: f64 = number("Requests/sec:").context("wrk gave no rate")?.parse()?;
