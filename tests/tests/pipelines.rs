@@ -1,5 +1,7 @@
 //! Every file in `pipelines/` is parsed and run, on real input.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,7 @@ fn line(name: &str, words: &[(&str, &str)]) -> String {
     code
 }
 
+#[derive(Clone, Copy)]
 enum End {
     /// Runs to its own end.
     Eos,

@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::fault::{fault, storage};
 use super::marker::{FILE_MODE, LOCK, MARKER, PROBE, TreeId, is_empty, read_marker, take_lock, write_marker};
 use crate::clock::SharedClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::CauseKind;
+use crate::fault::{fault, storage};
 
 const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// Room that must be free before a full disk counts as usable again (or 1 % of it, if that is less).
@@ -273,6 +273,20 @@ impl Root {
             Create::IfEmpty => known.is_none(),
             Create::Adopt => true,
         };
+        if may_create
+            && self.options.create != Create::Adopt
+            && !self.path.join(MARKER).exists()
+            && let Some(mount) = super::mounts::unmounted_above(&self.path)
+        {
+            return Err(fault(
+                CauseKind::StorageMissing,
+                format!(
+                    "{path}: /etc/fstab has a mount point {}, and nothing is mounted there",
+                    mount.display()
+                ),
+            )
+            .with_hint("mount the disk, or choose a folder elsewhere"));
+        }
         let mut opened = rustix::fs::openat(CWD, &self.path, DIR_FLAGS, Mode::empty());
         if matches!(opened, Err(Errno::NOENT)) && may_create && known.is_none() {
             std::fs::create_dir_all(&self.path).map_err(|e| storage(format!("create {path}"), e))?;

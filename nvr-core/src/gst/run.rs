@@ -96,10 +96,12 @@ impl Run {
             .map_err(|e| Error::new(ErrorKind::Internal, "cannot add the source").with_source(e))?;
         {
             let (weak, source) = (Arc::downgrade(&intake), source.clone());
-            bus::watch(&pipeline, move |news| {
+            let words =
+                move |e: &glib::Error, debug: Option<&str>| sources::cause::cause_of(e, debug, &source);
+            bus::watch(&pipeline, words, move |news| {
                 let Some(intake) = weak.upgrade() else { return };
                 match news {
-                    BusNews::Error(kind, text) => intake.end(bus::source_cause(kind, &source, &text)),
+                    BusNews::Error(cause) => intake.end(cause),
                     BusNews::Eos => intake.end(Cause::new(CauseKind::StreamEnded, "the stream ended")),
                 }
             });
@@ -109,9 +111,13 @@ impl Run {
             feed: Feed::Pipeline(pipeline.clone()),
             clock,
         };
-        pipeline.set_state(gst::State::Playing).map_err(|e| {
-            Error::new(ErrorKind::Unavailable, format!("{source} cannot be opened")).with_source(e)
-        })?;
+        if pipeline.set_state(gst::State::Playing).is_err() {
+            // The element that refused has mostly said why on the bus; the first cause counts.
+            run.intake.end(Cause::new(
+                CauseKind::Unreachable,
+                format!("{source} cannot be opened"),
+            ));
+        }
         Ok((run, receiver))
     }
 

@@ -160,7 +160,11 @@ fn run(pipeline: &gst::Pipeline, group: &PictureGroup, width: Option<u32>) -> Re
     src.end_of_stream().map_err(internal)?;
     let timeout = gst::ClockTime::from_nseconds(DEADLINE.as_nanos() as u64);
     let sample = sink.try_pull_sample(timeout);
-    match sample.as_ref().and_then(|s| s.buffer()).map(|b| b.map_readable()) {
+    match sample
+        .as_ref()
+        .and_then(|s| s.buffer())
+        .map(gst::BufferRef::map_readable)
+    {
         Some(Ok(map)) => Ok(map.to_vec()),
         _ => {
             let why = pipeline

@@ -66,7 +66,6 @@ pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &Sou
 }
 
 /// What a source that could not be built means.
-#[allow(dead_code, reason = "for whoever starts runs")]
 pub(crate) fn cause_of_build(error: &Error, spec: &SourceSpec) -> Cause {
     let local = is_device(spec);
     let kind = match error.kind() {
@@ -77,7 +76,10 @@ pub(crate) fn cause_of_build(error: &Error, spec: &SourceSpec) -> Cause {
         ErrorKind::Internal => CauseKind::Internal,
         _ => CauseKind::Unreachable,
     };
-    Cause::new(kind, format!("{error}"))
+    let words = error
+        .hint()
+        .map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"));
+    Cause::new(kind, words)
 }
 
 fn is_device(spec: &SourceSpec) -> bool {
