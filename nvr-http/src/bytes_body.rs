@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use tokio_stream::wrappers::ReceiverStream;
+use futures_util::StreamExt;
 
 /// Something that is served.
 pub(crate) trait Content: Send + Sync + 'static {
@@ -28,7 +28,7 @@ pub(crate) struct Described {
 }
 
 const PIECE: usize = 256 << 10;
-/// Pieces that are read ahead of the client.
+/// Pieces that are read at once.
 const AHEAD: usize = 2;
 
 /// What a `Range` header asks for.
@@ -152,38 +152,40 @@ fn text(s: &str) -> HeaderValue {
     HeaderValue::from_str(s).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// Reads off the runtime, a few pieces ahead; a client that goes away ends it.
-fn stream(content: Arc<dyn Content>, mut at: u64, end: u64) -> Body {
-    let (tx, rx) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(AHEAD);
-    tokio::task::spawn_blocking(move || {
-        while at < end {
+/// Reads off the runtime, one piece ahead of the client. Between two pieces nothing waits in a thread, however
+/// slow the client is: those threads also start and stop cameras.
+fn stream(content: Arc<dyn Content>, start: u64, end: u64) -> Body {
+    let pieces = (start..end).step_by(PIECE);
+    let pieces = futures_util::stream::iter(pieces)
+        .map(move |at| {
+            let content = content.clone();
             let size = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
-            let mut piece = vec![0; size];
-            let mut filled = 0;
-            let result = loop {
-                if filled == size {
-                    break Ok(());
+            async move {
+                let read = tokio::task::spawn_blocking(move || piece(content.as_ref(), at, size));
+                let result = read.await.unwrap_or_else(|e| Err(io::Error::other(e)));
+                if let Err(e) = &result {
+                    tracing::warn!(offset = at, error = %e, "a download broke off");
                 }
-                match content.read_at(at + filled as u64, &mut piece[filled..]) {
-                    // The length was promised: a file that became shorter breaks the connection, which is
-                    // how a client learns of it.
-                    Ok(0) => break Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-                    Ok(n) => filled += n,
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    Err(e) => break Err(e),
-                }
-            };
-            let failed = result.is_err();
-            if let Err(e) = &result {
-                tracing::warn!(offset = at, error = %e, "a download broke off");
+                result
             }
-            if tx.blocking_send(result.map(|()| piece.into())).is_err() || failed {
-                return;
-            }
-            at += size as u64;
+        })
+        .buffered(AHEAD);
+    Body::from_stream(pieces)
+}
+
+/// The length was promised: a file that became shorter breaks the connection, which is how a client learns of it.
+fn piece(content: &dyn Content, at: u64, size: usize) -> io::Result<Bytes> {
+    let mut piece = vec![0; size];
+    let mut filled = 0;
+    while filled < size {
+        match content.read_at(at + filled as u64, &mut piece[filled..]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
         }
-    });
-    Body::from_stream(ReceiverStream::new(rx))
+    }
+    Ok(piece.into())
 }
 
 #[cfg(test)]

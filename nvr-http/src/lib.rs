@@ -6,7 +6,9 @@
 
 mod api;
 mod bytes_body;
+mod conn;
 mod dto;
+mod guard;
 mod metrics;
 mod page;
 mod params;

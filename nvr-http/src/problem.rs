@@ -4,6 +4,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use nvr_core::{Error, ErrorKind};
 
+/// Media type of errors.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
 /// The body of every error.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Problem {
@@ -41,37 +44,46 @@ pub fn status_of(kind: ErrorKind) -> StatusCode {
 
 /// An error on its way out.
 #[derive(Debug)]
-pub(crate) struct Failure(Error);
+pub(crate) enum Failure {
+    /// One of the library.
+    Core(Error),
+    /// A request that HTTP itself has a status for.
+    Http(StatusCode, &'static str, String),
+}
 
 pub(crate) type Answer<T> = Result<T, Failure>;
 
 impl From<Error> for Failure {
     fn from(e: Error) -> Self {
-        Self(e)
+        Self::Core(e)
     }
 }
 
 impl Failure {
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
-        Self(Error::new(ErrorKind::InvalidArgument, message))
+        Self::Core(Error::new(ErrorKind::InvalidArgument, message))
     }
 
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
-        Self(Error::new(ErrorKind::NotFound, message))
+        Self::Core(Error::new(ErrorKind::NotFound, message))
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status = status_of(self.0.kind());
+        let error = match self {
+            Self::Core(error) => error,
+            Self::Http(status, kind, detail) => return problem(status, kind, detail, None),
+        };
+        let status = status_of(error.kind());
         if status.is_server_error() {
-            tracing::warn!(error = ?self.0, "request failed");
+            tracing::warn!(error = ?error, "request failed");
         }
         problem(
             status,
-            self.0.kind().as_str(),
-            self.0.to_string(),
-            self.0.hint().map(str::to_owned),
+            error.kind().as_str(),
+            error.to_string(),
+            error.hint().map(str::to_owned),
         )
     }
 }
@@ -85,5 +97,5 @@ pub(crate) fn problem(status: StatusCode, kind: &str, detail: String, hint: Opti
         hint,
     };
     let json = serde_json::to_vec(&body).unwrap_or_default();
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], json).into_response()
+    (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], json).into_response()
 }

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use nvr_core::Nvr;
 use nvr_core::config::HttpConfig;
 use tokio::net::TcpListener;
@@ -21,10 +21,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::{cameras, footage, media, system};
-use crate::problem::problem;
+use crate::conn::Patient;
+use crate::guard::guard;
+use crate::problem::{PROBLEM_JSON, problem};
 
 /// Pictures decoded and sources probed at once.
 const DECODES: usize = 4;
+/// How long a connection may stand still: long enough for a player's pause between two requests.
+const IDLE: Duration = Duration::from_secs(75);
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -33,6 +37,8 @@ pub struct AppState {
     pub(crate) decodes: Arc<Semaphore>,
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) timeout: Duration,
+    /// Names of this server, beside addresses and `localhost`.
+    pub(crate) host_names: Arc<[String]>,
     /// Ends the streams that would go on for ever.
     pub(crate) stop: CancellationToken,
 }
@@ -46,6 +52,7 @@ impl AppState {
             decodes: Arc::new(Semaphore::new(DECODES)),
             requests: Arc::new(Semaphore::new(config.max_concurrent)),
             timeout: config.request_timeout,
+            host_names: config.host_names.clone().into(),
             stop: CancellationToken::new(),
         }
     }
@@ -97,13 +104,46 @@ fn api_router() -> OpenApiRouter<AppState> {
 /// The description of the API, as served at `/api/openapi.json`.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api_router().into_openapi()
+    let mut description = api_router().into_openapi();
+    describe_problems(&mut description);
+    description
+}
+
+/// Says of each operation that its errors are problems, those that any of them may have included.
+fn describe_problems(description: &mut utoipa::openapi::OpenApi) {
+    use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+    let problem = || Content::new(Some(Ref::from_schema_name("Problem")));
+    let operations = description
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(|item| [item.get.as_mut(), item.post.as_mut()])
+        .flatten();
+    for operation in operations {
+        let responses = &mut operation.responses.responses;
+        for (status, response) in responses.iter_mut() {
+            let RefOr::T(response) = response else { continue };
+            let is_problem = response.content.values().any(|c| {
+                serde_json::to_value(c).is_ok_and(|c| c["schema"]["$ref"] == "#/components/schemas/Problem")
+            });
+            if is_problem && !status.starts_with('2') {
+                response.content.clear();
+                response
+                    .content
+                    .insert(PROBLEM_JSON.to_owned(), RefOr::T(problem()));
+            }
+        }
+        let any = ResponseBuilder::new()
+            .description("A mistake in the request, too many requests at once, or a fault")
+            .content(PROBLEM_JSON, problem());
+        responses.insert("default".to_owned(), RefOr::T(any.build()));
+    }
 }
 
 /// Everything: API, page, health, metrics. `config` gives the limits.
 pub fn router(state: AppState, config: &HttpConfig) -> Router {
-    let (api, description) = api_router().split_for_parts();
-    let description = serde_json::to_string_pretty(&description).unwrap_or_default();
+    let (api, _) = api_router().split_for_parts();
+    let description = serde_json::to_string_pretty(&openapi()).unwrap_or_default();
     let description = axum::routing::get(move || {
         let text = description.clone();
         async move { ([(header::CONTENT_TYPE, "application/json")], text) }
@@ -119,18 +159,20 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
         })
         .layer(DefaultBodyLimit::max(body))
         .layer(middleware::from_fn_with_state(state.clone(), limits))
-        .layer(middleware::from_fn(same_origin))
+        .layer(middleware::from_fn_with_state(state.clone(), guard))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a fault in the recorder; see its log".into(), None)
         }))
         .layer(header_layer("x-content-type-options", "nosniff"))
         .layer(header_layer("referrer-policy", "no-referrer"))
+        .layer(header_layer("cross-origin-resource-policy", "same-origin"))
         .layer(header_layer("x-frame-options", "DENY"))
         .layer(header_layer(
             "content-security-policy",
             "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'",
         ))
-        .layer(TraceLayer::new_for_http())
+        // An ERROR in the log means that video was lost, and a 503 of `/ready` is none.
+        .layer(TraceLayer::new_for_http().on_failure(()))
         .with_state(state)
 }
 
@@ -160,7 +202,10 @@ async fn limits(State(app): State<AppState>, request: Request, next: Next) -> Re
     }
     match tokio::time::timeout(app.timeout, next.run(request)).await {
         Ok(response) => {
-            // The permit lasts as long as the body is being sent.
+            // A body that is in memory already needs no permit; one that is read while it is sent does.
+            if axum::body::HttpBody::size_hint(response.body()).exact().is_some() {
+                return response;
+            }
             let (parts, body) = response.into_parts();
             let body = futures_util::StreamExt::map(body.into_data_stream(), move |piece| {
                 let _held = &permit;
@@ -175,30 +220,6 @@ async fn limits(State(app): State<AppState>, request: Request, next: Next) -> Re
             None,
         ),
     }
-}
-
-/// A page of another site must not give orders to a recorder that its visitor can reach: browsers say where
-/// a request comes from, others are no browsers.
-async fn same_origin(request: Request, next: Next) -> Response {
-    let safe = request.method().is_safe();
-    let headers = request.headers();
-    let site = headers.get("sec-fetch-site").and_then(|v| v.to_str().ok());
-    let foreign_site = matches!(site, Some("cross-site" | "same-site"));
-    let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
-    let foreign_origin = headers
-        .get(header::ORIGIN)
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|origin| origin.split_once("://").map(|(_, rest)| rest) != host);
-    if !safe && (foreign_site || foreign_origin) {
-        return problem(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "a request from another site".into(),
-            None,
-        )
-        .into_response();
-    }
-    next.run(request).await
 }
 
 /// Serves until `stop` is cancelled; downloads that run then have `grace` to end.
@@ -216,6 +237,9 @@ pub async fn serve(
     state.stop = stop.clone();
     let app = router(state, config);
     let graceful = stop.clone();
+    // A slow handler is given its time; a client that neither reads nor writes is not waited for.
+    let patience = IDLE.max(config.request_timeout + Duration::from_secs(15));
+    let listener = Patient::new(listener, patience);
     let server = axum::serve(listener, app).with_graceful_shutdown(async move { graceful.cancelled().await });
     tokio::select! {
         result = server => result,

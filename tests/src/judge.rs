@@ -87,7 +87,18 @@ pub fn decode_all(file: &Path) -> anyhow::Result<()> {
     let out = run(Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-i"])
         .arg(file)
-        .args(["-map", "0", "-f", "null", "-"]))?;
+        // Times as they are: in steps of the frame rate, which is the default, close ones would be one.
+        .args([
+            "-map",
+            "0",
+            "-vsync",
+            "passthrough",
+            "-enc_time_base",
+            "-1",
+            "-f",
+            "null",
+            "-",
+        ]))?;
     let complaints = String::from_utf8_lossy(&out.stderr);
     ensure!(
         complaints.trim().is_empty(),
@@ -236,4 +247,31 @@ fn run(command: &mut Command) -> anyhow::Result<Output> {
         String::from_utf8_lossy(&out.stderr)
     );
     Ok(out)
+}
+
+/// Mean volume of a file's audio in decibels below full scale.
+///
+/// # Errors
+/// When ffmpeg fails or the file has no audio.
+pub fn loudness(file: &Path) -> anyhow::Result<f64> {
+    let out = run(Command::new("ffmpeg").args(["-nostdin", "-i"]).arg(file).args([
+        "-map",
+        "0:a:0",
+        "-af",
+        "volumedetect",
+        "-f",
+        "null",
+        "-",
+    ]))?;
+    let text = String::from_utf8_lossy(&out.stderr);
+    text.lines()
+        .find_map(|l| {
+            l.split_once("mean_volume:")?
+                .1
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .context("ffmpeg told no volume")
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::{Mended, mend, start_of};
 use crate::error::{ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
-use crate::files::fault::storage;
+use crate::fault::storage;
 use crate::files::{Day, SegmentName, Tree, scan};
 use crate::ids::{CameraId, RunId};
 use crate::store::{Order, SegmentQuery, SegmentState, Store};

@@ -20,6 +20,8 @@ pub struct HttpConfig {
     pub request_timeout: Duration,
     /// How many requests may be served at once (1 to 100000; default 512).
     pub max_concurrent: usize,
+    /// Names under which browsers may reach the API, beside `localhost` and IP addresses; lower case.
+    pub host_names: Vec<String>,
 }
 
 impl Default for HttpConfig {
@@ -30,6 +32,7 @@ impl Default for HttpConfig {
             max_body_bytes: 1 << 20,
             request_timeout: Duration::from_secs(30),
             max_concurrent: 512,
+            host_names: Vec::new(),
         }
     }
 }
@@ -48,6 +51,10 @@ section! {
         request_timeout: Span = "30s",
         /// How many requests may be served at once, 1 to 100000.
         max_concurrent: u64 = 512,
+        /// Names under which the API may be reached, separated by commas, beside `localhost` and IP addresses:
+        /// `"nvr.lan, cameras.example.org"`. Under any other name it refuses, so that no page of another site
+        /// can reach it by pointing its own name here.
+        host_names: Text,
     }
 }
 
@@ -89,6 +96,21 @@ impl HttpConfig {
         }
         if let Some(n) = reader.within(raw.max_concurrent.as_ref(), &(1..=100_000)) {
             out.max_concurrent = n as usize;
+        }
+        if let Some(at) = &raw.host_names {
+            for name in at.value.as_str().split(',').map(str::trim) {
+                let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+                if name.is_empty() || name.len() > 253 || !name.chars().all(fits) {
+                    reader.problems.error(
+                        &at.span,
+                        &at.key,
+                        "`host_names`: not usable as host names",
+                        Some("write names without scheme and port: \"nvr.lan, cameras.example.org\"".into()),
+                    );
+                    break;
+                }
+                out.host_names.push(name.to_ascii_lowercase());
+            }
         }
         out
     }

@@ -57,6 +57,7 @@ listen = "[::1]:9000"
 max_body = "2MiB"
 request_timeout = "5s"
 max_concurrent = 10
+host_names = "nvr.lan, Cameras.Example.org"
 
 [log]
 filter = "warn,nvr_core::camera=debug"
@@ -100,6 +101,7 @@ fn every_key_arrives() {
     assert_eq!(c.http.listen, "[::1]:9000".parse::<SocketAddr>().unwrap());
     assert_eq!((c.http.max_body_bytes, c.http.max_concurrent), (2 << 20, 10));
     assert_eq!(c.http.request_timeout, seconds(5));
+    assert_eq!(c.http.host_names, ["nvr.lan", "cameras.example.org"]);
     assert_eq!(c.log.filter, "warn,nvr_core::camera=debug");
     assert_eq!(c.log.format, LogFormat::Json);
     assert_eq!(c.warnings, []);

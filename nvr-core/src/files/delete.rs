@@ -6,11 +6,11 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::dirs;
-use super::fault::storage;
 use super::naming::SegmentName;
 use super::root::Root;
 use super::tree::segment_name;
 use crate::error::Result;
+use crate::fault::storage;
 
 /// Deletes a segment file. True when it was there; a file that is gone already is no error.
 ///

@@ -9,9 +9,9 @@ use std::str::FromStr;
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::fault::{fault, storage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::CauseKind;
+use crate::fault::{fault, storage};
 use crate::time::Timestamp;
 
 /// Name of the marker file in the root.

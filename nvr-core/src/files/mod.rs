@@ -9,8 +9,7 @@
 
 mod delete;
 mod dirs;
-pub(crate) mod fault;
-mod growing;
+pub(crate) mod growing;
 mod marker;
 mod matroska;
 mod mounts;
@@ -25,8 +24,8 @@ mod sync;
 pub(crate) mod tests;
 mod tree;
 
+pub use crate::fault::{cause_of, classify};
 pub use delete::delete;
-pub use fault::{cause_of, classify};
 pub use growing::GrowingSegment;
 pub use marker::{MARKER, TreeId};
 pub use naming::{Day, SegmentName};

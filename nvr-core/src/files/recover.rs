@@ -9,13 +9,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::dirs::{self, Access};
-use super::fault::{classify, storage};
 use super::naming::SegmentName;
 use super::plain;
 use super::root::Root;
 use super::tree::{open_existing, segment_name};
 use crate::error::Result;
 use crate::event::CauseKind;
+use crate::fault::{classify, storage};
 use crate::media::{self, ClosedInfo, FragmentIndex, InitSegment, mfra};
 use crate::run::Anchor;
 use crate::segment::{ClosedSegment, Container, SegmentStart};

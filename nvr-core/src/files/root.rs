@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::fault::{fault, storage};
 use super::marker::{FILE_MODE, LOCK, MARKER, PROBE, TreeId, is_empty, read_marker, take_lock, write_marker};
 use crate::clock::SharedClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::CauseKind;
+use crate::fault::{fault, storage};
 
 const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// Room that must be free before a full disk counts as usable again (or 1 % of it, if that is less).

@@ -11,11 +11,11 @@ use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
 use super::dirs;
-use super::fault::storage;
 use super::marker::{LOCK, MARKER, PROBE};
 use super::naming::{Day, SegmentName};
 use super::root::Root;
 use crate::error::Result;
+use crate::fault::storage;
 use crate::ids::CameraId;
 
 /// Something in the tree.

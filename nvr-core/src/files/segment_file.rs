@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::delete::remove_file;
-use super::fault::storage;
 use super::growing::GrowingSegment;
 use super::naming::SegmentName;
 use super::plain;
 use super::sync::Target;
 use super::tree::Shared;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault::storage;
 use crate::media::{GrowingIndex, describe, mfra};
 use crate::segment::{ClosedSegment, SegmentFile};
 

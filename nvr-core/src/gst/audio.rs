@@ -8,6 +8,7 @@ use gst::prelude::*;
 use super::guard::guarded;
 use super::writer::any_pad;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Cause, CauseKind};
 use crate::track::{AudioCodec, AudioTrack};
 
 /// The audio track that caps describe.
@@ -184,7 +185,8 @@ impl Converter {
         };
         feed.link(&first).map_err(link)?;
         last.link(&out).map_err(link)?;
-        super::bus::watch(&pipeline, |news| tracing::debug!(?news, "audio converter"));
+        let words = |e: &glib::Error, _: Option<&str>| Cause::new(CauseKind::Internal, e.message());
+        super::bus::watch(&pipeline, words, |news| tracing::debug!(?news, "audio converter"));
         pipeline.set_state(gst::State::Playing).map_err(|e| {
             Error::new(ErrorKind::Internal, "cannot start the audio converter").with_source(e)
         })?;

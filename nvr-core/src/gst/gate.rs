@@ -46,7 +46,9 @@ impl Gate {
         }
     }
 
-    pub(crate) fn push(&mut self, unit: Unit) {
+    pub(crate) fn push(&mut self, mut unit: Unit) {
+        let packet = u64::try_from(self.packet_ns).map(gst::ClockTime::from_nseconds);
+        unit.duration = unit.duration.or(packet.ok());
         if self.queue.len() >= MOST {
             self.queue.pop_front();
         }

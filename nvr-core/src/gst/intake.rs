@@ -5,26 +5,28 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
 
 use gst::prelude::*;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::audio::{self, Converter};
+use super::audio;
 use super::guard::guarded;
 use super::record::{RecordNews, Recorder};
 use super::retime::Retimer;
 use super::spec::{RunEvent, RunSpec, RunStats};
 use super::tap::{AccessUnit, StreamInfo, Tap, TapCore, UnitTrack};
-use super::writer::{OFFSET, OnNews, Unit, WriterNews};
+use super::writer::{OnNews, WriterNews};
 use crate::event::{Cause, CauseKind};
 use crate::ids::RunId;
 use crate::run::{Anchor, ClockCheck, RunClock};
 use crate::time::{NS_PER_S, Timestamp};
 use crate::track::{AudioTrack, Tracks, VideoCodec, VideoTrack};
 
-/// For the last segment when the stream ends by itself.
-const END: Duration = Duration::from_secs(10);
+mod ending;
+mod sound;
+
+use ending::Ending;
+use sound::AudioIn;
 
 type TimeSegment = gst::FormattedSegment<gst::ClockTime>;
 
@@ -49,12 +51,6 @@ pub(crate) struct Intake {
 }
 
 #[derive(Debug, Default)]
-struct Ending {
-    started: bool,
-    done: Option<bool>,
-}
-
-#[derive(Debug, Default)]
 struct VideoIn {
     segment: TimeSegment,
     caps: Option<gst::Caps>,
@@ -62,16 +58,6 @@ struct VideoIn {
     retimer: Retimer,
     checked_steady_ns: i64,
     tap_dropped: u64,
-}
-
-#[derive(Debug, Default)]
-struct AudioIn {
-    segment: TimeSegment,
-    caps: Option<gst::Caps>,
-    info: Option<Arc<StreamInfo>>,
-    retimer: Retimer,
-    converter: Option<Converter>,
-    refused: bool,
 }
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -150,7 +136,8 @@ impl Intake {
     }
 
     pub(crate) fn expect_audio(&self, has_audio: bool) {
-        self.has_audio.store(has_audio, Ordering::SeqCst);
+        self.has_audio
+            .store(has_audio && self.spec.audio, Ordering::SeqCst);
     }
 
     pub(crate) fn split(&self) {
@@ -173,10 +160,13 @@ impl Intake {
 
     /// Links the ghost pads of a source.
     pub(crate) fn connect(&self, bin: &gst::Bin, has_audio: bool) -> Result<(), String> {
-        self.has_audio.store(has_audio, Ordering::SeqCst);
+        self.expect_audio(has_audio);
         let mut pads = vec![self.sink_pad("video", Self::on_video, Self::on_video_event)];
-        if has_audio {
+        if has_audio && self.spec.audio {
             pads.push(self.sink_pad("audio", Self::on_audio, Self::on_audio_event));
+        } else if has_audio {
+            // Nobody wants it; but a source whose pad is not linked would stop.
+            pads.push(self.sink_pad("audio", |_, _, _| {}, |_, _| {}));
         }
         for pad in &pads {
             let name = pad.name();
@@ -228,24 +218,6 @@ impl Intake {
             }
             gst::EventView::Eos(_) => {
                 self.end(Cause::new(CauseKind::StreamEnded, "the camera ended the stream"));
-            }
-            _ => {}
-        }
-    }
-
-    fn on_audio_event(&self, event: &gst::Event) {
-        match event.view() {
-            gst::EventView::Caps(e) => {
-                let mut a = lock(&self.audio);
-                a.caps = Some(e.caps_owned());
-                a.info = None;
-                a.converter = None;
-                a.refused = false;
-            }
-            gst::EventView::Segment(e) => {
-                if let Ok(segment) = e.segment().clone().downcast::<gst::ClockTime>() {
-                    lock(&self.audio).segment = segment;
-                }
             }
             _ => {}
         }
@@ -322,6 +294,7 @@ impl Intake {
                     }
                     self.video_unit(&mut v, unit.clone(), Some((unit.utc, unit.pts_ns)));
                 }
+                UnitTrack::Audio if !self.spec.audio => {}
                 UnitTrack::Audio => {
                     let mut a = lock(&self.audio);
                     if a.info.as_ref().is_none_or(|i| !Arc::ptr_eq(i, &unit.info)) {
@@ -365,7 +338,7 @@ impl Intake {
         let steady_ns = self.spec.clock.steady_ns();
         let Some(clock) = self.run_clock.get() else { return };
         if self.count(&unit, steady_ns) {
-            self.begin(&unit, clock, steady_ns);
+            self.begin(&unit, clock);
             v.checked_steady_ns = steady_ns;
         }
         let mut stepped = false;
@@ -423,7 +396,7 @@ impl Intake {
         first
     }
 
-    fn begin(&self, unit: &AccessUnit, clock: &Arc<RunClock>, _steady_ns: i64) {
+    fn begin(&self, unit: &AccessUnit, clock: &Arc<RunClock>) {
         // The audio's caps may be there already, without its first packet.
         let mut tracks = unit.info.tracks.clone();
         if tracks.audio.is_none() && self.has_audio.load(Ordering::SeqCst) {
@@ -480,142 +453,5 @@ impl Intake {
     fn dropped(&self, count: u64, cause: Cause) {
         lock(&self.stats).frames_dropped += count;
         self.tell(RunEvent::FramesDropped { count, cause });
-    }
-
-    fn on_audio(&self, _pad: &gst::Pad, buffer: gst::Buffer) {
-        let mut a = lock(&self.audio);
-        let Some(pts) = running(&a.segment, buffer.pts().or(buffer.dts())) else {
-            return;
-        };
-        let (pts, dts) = a.retimer.fix(pts, pts, self.arrival_ns());
-        if a.info.is_none() {
-            let Some(caps) = a.caps.clone() else { return };
-            a.info = Some(self.new_info(&caps, UnitTrack::Audio));
-        }
-        let Some(info) = a.info.clone() else { return };
-        lock(&self.stats).bytes_in += buffer.size() as u64;
-        let unit = AccessUnit {
-            keyframe: true,
-            duration: buffer.duration().map(Into::into),
-            utc: self.run_clock.get().map_or(Timestamp::default(), |c| c.utc(pts)),
-            buffer,
-            info,
-            track: UnitTrack::Audio,
-            pts_ns: pts,
-            dts_ns: dts,
-        };
-        if self.run_clock.get().is_some() {
-            self.tap.push(&unit);
-        }
-        self.audio_unit(&mut a, &unit);
-    }
-
-    fn audio_unit(&self, a: &mut AudioIn, unit: &AccessUnit) {
-        if self.spec.record.is_none() || a.refused {
-            return;
-        }
-        if audio::is_file_ready(&unit.info.caps) {
-            self.to_recorder(&unit.info.caps, unit.buffer.clone(), unit.pts_ns);
-            return;
-        }
-        if a.converter.is_none() {
-            let weak = self.me.clone();
-            let mut segment = TimeSegment::new();
-            segment.set_start(OFFSET);
-            let made = Converter::new(
-                &unit.info.caps,
-                &segment,
-                Box::new(move |caps, buffer| {
-                    let pts = buffer
-                        .pts()
-                        .map(|p| p.nseconds() as i64 - OFFSET.nseconds() as i64);
-                    if let (Some(me), Some(pts)) = (weak.upgrade(), pts) {
-                        me.to_recorder(caps, buffer, pts);
-                    }
-                }),
-            );
-            match made {
-                Ok(c) => a.converter = Some(c),
-                Err(e) => {
-                    a.refused = true;
-                    self.tell(RunEvent::AudioTrouble(Cause::new(
-                        CauseKind::Unsupported,
-                        e.to_string(),
-                    )));
-                    return;
-                }
-            }
-        }
-        if let Some(converter) = &a.converter {
-            let mut buffer = unit.buffer.clone();
-            let at = (OFFSET.nseconds() as i64).saturating_add(unit.pts_ns).max(0);
-            let b = buffer.make_mut();
-            b.set_pts(gst::ClockTime::from_nseconds(at as u64));
-            b.set_dts(gst::ClockTime::NONE);
-            if converter.push(buffer).is_err() {
-                a.refused = true;
-                self.tell(RunEvent::AudioTrouble(Cause::new(
-                    CauseKind::BadStream,
-                    "the camera's audio cannot be decoded",
-                )));
-            }
-        }
-    }
-
-    fn to_recorder(&self, caps: &gst::Caps, buffer: gst::Buffer, pts_ns: i64) {
-        if let Some(r) = lock(&self.recorder).as_mut() {
-            let unit = Unit {
-                duration: buffer.duration(),
-                buffer,
-                pts_ns,
-                dts_ns: pts_ns,
-                keyframe: true,
-            };
-            r.audio(caps, unit);
-        }
-    }
-
-    /// Ends the run for `cause`, on the side: the last segment is completed, then `Ended` is told.
-    pub(crate) fn end(&self, cause: Cause) {
-        {
-            let mut e = lock(&self.ending);
-            if e.started {
-                return;
-            }
-            e.started = true;
-        }
-        let Some(me) = self.me.upgrade() else { return };
-        let fallback = cause.clone();
-        let spawned = std::thread::Builder::new()
-            .name("nvr-end".into())
-            .spawn(move || me.complete(cause, END));
-        if spawned.is_err() {
-            self.complete(fallback, Duration::ZERO);
-        }
-    }
-
-    /// The same in this thread. Whether all segments were closed in order before the deadline.
-    pub(crate) fn stop(&self, cause: Cause, deadline: Duration) -> bool {
-        let mut e = lock(&self.ending);
-        if e.started {
-            let (e, _) = self
-                .ended
-                .wait_timeout_while(e, deadline, |e| e.done.is_none())
-                .unwrap_or_else(PoisonError::into_inner);
-            return e.done.unwrap_or(false);
-        }
-        e.started = true;
-        drop(e);
-        self.complete(cause, deadline)
-    }
-
-    fn complete(&self, cause: Cause, deadline: Duration) -> bool {
-        let recorder = lock(&self.recorder).take();
-        let clean = recorder.is_none_or(|r| r.finish(deadline));
-        self.tap.close();
-        self.tell(RunEvent::Ended(cause));
-        lock(&self.ending).done = Some(clean);
-        self.ended.notify_all();
-        clean
     }
 }

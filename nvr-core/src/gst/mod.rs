@@ -30,7 +30,7 @@ pub use devices::{DeviceFormatReport, DeviceReport, DeviceSize, devices};
 pub use init::init;
 pub use probe::{ProbeOptions, ProbeReport, probe};
 pub use run::Run;
-pub(crate) use run::cause_of_start;
+pub(crate) use sources::cause::cause_of_build;
 pub use spec::{RecordSpec, RunEvent, RunInput, RunSpec, RunStats, StopOutcome};
 pub use tap::{AccessUnit, Tap, TapReceiver, UnitData, UnitTrack};
 

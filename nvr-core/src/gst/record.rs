@@ -21,6 +21,8 @@ use crate::track::{AudioTrack, Tracks};
 const AUDIO_WAIT_NS: i64 = 700_000_000;
 /// What may wait for a slow disk; more is dropped, in whole groups of pictures.
 const WAITING_MAX_BYTES: u64 = 64 << 20;
+/// While no video comes for this long, audio is written without it: the last frames wait for it to pass them.
+const HOLE_NS: i64 = 1_000_000_000;
 /// For a file that is being completed while the next one is written already.
 const RETIRE: Duration = Duration::from_secs(30);
 
@@ -50,6 +52,8 @@ pub(crate) struct Recorder {
     renew: bool,
     skipping: u64,
     begun: bool,
+    /// Presentation time up to which video, or audio without it, was fed.
+    fed_until_ns: i64,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -104,6 +108,7 @@ impl Recorder {
             renew: false,
             skipping: 0,
             begun: false,
+            fed_until_ns: 0,
         }
     }
 
@@ -133,8 +138,19 @@ impl Recorder {
             // A file that has begun cannot take up another track.
             self.renew = self.writer.is_some();
         }
+        let pts_ns = unit.pts_ns;
         if let Some((_, _, gate)) = &mut self.audio {
             gate.push(unit);
+        }
+        let hole = pts_ns.saturating_sub(self.fed_until_ns) > HOLE_NS;
+        if hole && self.skipping == 0 && self.writer.as_ref().is_some_and(Writer::has_audio) {
+            self.fed_until_ns = pts_ns;
+            let due = self.due(pts_ns);
+            if let Some(writer) = &mut self.writer
+                && writer.feed_audio(&due).is_err()
+            {
+                tracing::debug!(camera = %self.camera, "the writer takes no more");
+            }
         }
     }
 
@@ -199,6 +215,7 @@ impl Recorder {
                 segment = Some(self.start_of(unit));
             }
         }
+        self.fed_until_ns = unit.pts_ns;
         let audio = self.due(unit.pts_ns);
         if let Some(writer) = &mut self.writer {
             let feed = Unit {
@@ -301,8 +318,13 @@ impl Recorder {
         }
     }
 
+    /// What waits for the disk.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.writer.as_ref().map_or(0, Writer::waiting_bytes)
+    }
+
     fn overloaded(&self, keyframe: bool) -> bool {
-        let waiting = self.writer.as_ref().map_or(0, Writer::waiting_bytes);
+        let waiting = self.waiting_bytes();
         if self.skipping > 0 {
             !keyframe || waiting > WAITING_MAX_BYTES / 2
         } else {
@@ -320,6 +342,8 @@ impl Recorder {
     fn told_skipped(&mut self) {
         let count = std::mem::take(&mut self.skipping);
         if count > 0 {
+            // What follows the loss begins a file: it is told there, not stretched over.
+            self.split = true;
             (self.on_news)(RecordNews::Dropped(
                 count,
                 Cause::new(CauseKind::StorageError, "the storage did not keep up"),

@@ -9,7 +9,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::bus::{self, BusNews};
 use super::intake::Intake;
 use super::source_bin::{OnTracks, SourceBin};
-use super::sources::cause::{cause_of, cause_of_build};
 use super::spec::{RunEvent, RunInput, RunSpec, RunStats, StopOutcome};
 use super::tap::Tap;
 use super::{record, sources};
@@ -41,17 +40,6 @@ impl std::fmt::Debug for Feed {
             Self::Tap(_) => "Tap",
         })
     }
-}
-
-/// Why a run could not be started.
-pub(crate) fn cause_of_start(error: &Error, input: &RunInput) -> Cause {
-    cause_of_build(
-        error,
-        match input {
-            RunInput::Source(source) => Some(source),
-            RunInput::Tap { .. } => None,
-        },
-    )
 }
 
 impl Run {
@@ -108,10 +96,12 @@ impl Run {
             .map_err(|e| Error::new(ErrorKind::Internal, "cannot add the source").with_source(e))?;
         {
             let (weak, source) = (Arc::downgrade(&intake), source.clone());
-            bus::watch(&pipeline, move |news| {
+            let words =
+                move |e: &glib::Error, debug: Option<&str>| sources::cause::cause_of(e, debug, &source);
+            bus::watch(&pipeline, words, move |news| {
                 let Some(intake) = weak.upgrade() else { return };
                 match news {
-                    BusNews::Error(e, debug) => intake.end(cause_of(&e, debug.as_deref(), &source)),
+                    BusNews::Error(cause) => intake.end(cause),
                     BusNews::Eos => intake.end(Cause::new(CauseKind::StreamEnded, "the stream ended")),
                 }
             });
@@ -121,9 +111,13 @@ impl Run {
             feed: Feed::Pipeline(pipeline.clone()),
             clock,
         };
-        pipeline.set_state(gst::State::Playing).map_err(|e| {
-            Error::new(ErrorKind::Unavailable, format!("{source} cannot be opened")).with_source(e)
-        })?;
+        if pipeline.set_state(gst::State::Playing).is_err() {
+            // The element that refused has mostly said why on the bus; the first cause counts.
+            run.intake.end(Cause::new(
+                CauseKind::Unreachable,
+                format!("{source} cannot be opened"),
+            ));
+        }
         Ok((run, receiver))
     }
 

@@ -7,8 +7,9 @@
 //! | pad | time | decoding time | |
 //! |---|---|---|---|
 //! | video | b | b-5 | the unit, shown as a sync point |
+//! | video | b | b-5 | a gap (see below), in the unit's group |
 //! | video | b+1 | b-4 | filler, sync point: the end of the unit's group |
-//! | audio | b | | the audio that is due, then filler |
+//! | audio | b | | the audio that is due, at the end of a chunk a gap, then filler |
 //! | video | b+2 | b | filler: completes the filler before the unit |
 //! | audio | b+1 | | filler: audio has passed the unit |
 //! | video | b+3 | b+1 | filler: completes the unit |
@@ -16,10 +17,17 @@
 //! Audio always lags behind the newest video and is always there when it is asked for: nobody waits. True
 //! times ride in `offset` and `offset_end`, true sync points in the absence of `MARKER`; a probe on the
 //! muxer's pads puts both back and takes the filler out.
+//!
+//! isofmp4mux decides by itself where a chunk ends only as long as frames come regularly: a hole across the end
+//! of a fragment stops it for good. So it is told (`manual-split`, see [`cuts`]): a mark on a unit becomes the
+//! event that ends the chunk before it, on the audio pad on an empty unit behind the audio that is due. Empty
+//! units (gaps) also stand in where the muxer would wait for one more: behind each frame that is shown when it
+//! is decoded, so that a keyframe's group is known without the next frame, and at the end of a file. A chunk
+//! is thus written when the frame after it is there and audio has passed that frame, whatever time lies between.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -30,20 +38,15 @@ use super::sink::SegmentSink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
 use crate::segment::{ClosedSegment, Container, SegmentFiles, SegmentStart};
+use cuts::Cuts;
+pub(crate) use disguise::{OFFSET, Unit};
+use disguise::{at, on_grid, restore_times};
 
-/// Added to all running times, so that decoding times before zero can be written (as the timestampers do).
-pub(crate) const OFFSET: gst::ClockTime = gst::ClockTime::from_seconds(1000 * 3600);
+mod cuts;
+mod disguise;
 
-/// What the muxer knows as a gap, when it is empty.
-const TAIL: gst::BufferFlags = gst::BufferFlags::GAP.union(gst::BufferFlags::DROPPABLE);
-
-/// The nearest multiple of 1/90000 s, the unit of the file: then neither durations nor offsets are rounded
-/// again, which would add up over a chunk.
-fn on_grid(ns: i64) -> i64 {
-    let ticks = (i128::from(ns) * 9 + 50_000).div_euclid(100_000);
-    // Rounded up, for the muxer rounds down.
-    i64::try_from((ticks * 100_000 + 8).div_euclid(9)).unwrap_or(ns)
-}
+/// Length of a frame of which nothing is known.
+const ONE_FRAME_NS: i64 = 40_000_000;
 
 /// What a writer tells; from streaming threads, without locks of the writer held.
 #[derive(Debug)]
@@ -54,16 +57,6 @@ pub(crate) enum WriterNews {
 }
 
 pub(crate) type OnNews = Arc<dyn Fn(WriterNews) + Send + Sync>;
-
-/// A unit on its way into a file; times are running times.
-#[derive(Debug, Clone)]
-pub(crate) struct Unit {
-    pub buffer: gst::Buffer,
-    pub pts_ns: i64,
-    pub dts_ns: i64,
-    pub duration: Option<gst::ClockTime>,
-    pub keyframe: bool,
-}
 
 #[derive(Debug)]
 pub(crate) struct WriterSpec {
@@ -83,7 +76,10 @@ pub(crate) struct Writer {
     slot: u64,
     /// Latest presentation time, last decoding time and distance to the one before.
     last: Option<(i64, i64, i64)>,
-    tails: bool,
+    /// Where chunks end; only for the muxer that is told.
+    cuts: Option<Cuts>,
+    /// Time of the last audio packet in the present file.
+    last_audio_ns: Option<i64>,
     filler: gst::Memory,
     shared: Arc<Shared>,
 }
@@ -91,7 +87,7 @@ pub(crate) struct Writer {
 #[derive(Debug, Default)]
 struct Shared {
     /// Bytes that were fed and have not reached the muxer.
-    waiting_bytes: AtomicU64,
+    waiting_bytes: Arc<AtomicU64>,
     starts: Mutex<VecDeque<SegmentStart>>,
     fault: Mutex<Option<Cause>>,
     done: Mutex<Option<bool>>,
@@ -139,9 +135,7 @@ fn muxer(spec: &WriterSpec) -> Result<gst::Element> {
     match spec.container {
         Container::Fmp4 => {
             let mux = make("isofmp4mux")?;
-            let chunk = gst::ClockTime::try_from(spec.chunk).unwrap_or(gst::ClockTime::from_mseconds(500));
-            mux.set_property("fragment-duration", gst::ClockTime::SECOND.max(chunk));
-            mux.set_property("chunk-duration", chunk);
+            mux.set_property("manual-split", true);
             mux.set_property("send-force-keyunit", false);
             mux.set_property_from_str("header-update-mode", "caps");
             Ok(mux)
@@ -185,13 +179,14 @@ impl Writer {
             None => None,
         };
         for pad in mux.sink_pads() {
-            if pad.name() == "sink_0" || pad.name() == "video_0" {
+            let is_video = pad.name() == "sink_0" || pad.name() == "video_0";
+            if is_video {
                 // Exact times: the default scale is the frame rate's.
                 if pad.has_property("trak-timescale") {
                     pad.set_property_from_str("trak-timescale", "90000");
                 }
             }
-            restore_times(&pad, &shared);
+            restore_times(&pad, is_video, &shared.waiting_bytes);
         }
         if let Some(bin) = splitmux.downcast_ref::<gst::Bin>() {
             for element in bin.children() {
@@ -203,13 +198,12 @@ impl Writer {
         }
         {
             let (weak, news) = (Arc::downgrade(&shared), news.clone());
-            bus::watch(&pipeline, move |n| {
+            let words = |e: &glib::Error, _: Option<&str>| Cause::new(CauseKind::Internal, e.message());
+            bus::watch(&pipeline, words, move |n| {
                 let Some(shared) = weak.upgrade() else { return };
                 match n {
                     BusNews::Eos => shared.set_done(true),
-                    BusNews::Error(e, _) => {
-                        shared.fail(Cause::new(CauseKind::Internal, e.to_string()), &news);
-                    }
+                    BusNews::Error(cause) => shared.fail(cause, &news),
                 }
             });
         }
@@ -225,7 +219,8 @@ impl Writer {
             audio,
             slot: 0,
             last: None,
-            tails: spec.container == Container::Fmp4,
+            cuts: (spec.container == Container::Fmp4).then(|| Cuts::new(spec.chunk)),
+            last_audio_ns: None,
             filler: gst::Memory::from_slice([0u8]),
             shared,
         })
@@ -256,29 +251,27 @@ impl Writer {
         self.feed_slot(unit, audio, segment)
     }
 
-    /// Ends a file's video at a time, with an empty unit.
-    ///
-    /// The last frame's duration comes from it. And it stands in for the last frame where the muxer fails to
-    /// wait for one: isofmp4mux takes a pad for finished that is at its end, though it still keeps the unit
-    /// that it looked at last, and then finds that unit without its group and drops it.
-    fn tail(&mut self, pts_ns: i64, dts_ns: i64, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if !self.tails {
-            return if audio.is_empty() {
-                Ok(gst::FlowSuccess::Ok)
-            } else {
-                self.slot(None, audio)
-            };
+    /// Feeds audio while no video comes, so that the frames there are need not wait for it.
+    pub(crate) fn feed_audio(&mut self, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.slot == 0 || audio.is_empty() {
+            return Ok(gst::FlowSuccess::Ok);
         }
-        let mut buffer = self.filler(false);
-        buffer.make_mut().set_flags(TAIL);
-        let unit = Unit {
-            buffer,
-            pts_ns,
-            dts_ns,
-            duration: None,
-            keyframe: true,
-        };
-        self.slot(Some(&unit), audio)
+        self.slot(self.filler(false), None, audio, None)
+    }
+
+    /// Ends a file at a time, with empty units.
+    ///
+    /// The last frame's duration comes from the first. The others are what the muxer keeps back: it takes a pad
+    /// for finished that is at its end, though it still holds the unit that it looked at last.
+    fn tail(&mut self, pts_ns: i64, dts_ns: i64, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.cuts.is_none() {
+            return self.feed_audio(audio);
+        }
+        let (pts, dts) = (on_grid(pts_ns), on_grid(dts_ns));
+        let lead = disguise::gap(&self.filler, pts, dts, true);
+        let next = disguise::gap(&self.filler, pts + 1, dts + 1, false);
+        let last = self.audio_gap(audio, pts, false);
+        self.slot(lead, Some(next), audio, Some(last))
     }
 
     fn feed_slot(
@@ -287,45 +280,98 @@ impl Writer {
         audio: &[Unit],
         segment: Option<SegmentStart>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let begins = segment.is_some();
         if let Some(start) = segment {
             lock(&self.shared.starts).push_back(start);
+            self.last_audio_ns = None;
             if self.slot > 0 {
                 let at = gst::ClockTime::from_nseconds((self.slot + 1) * 10);
                 self.splitmux
                     .emit_by_name::<()>("split-at-running-time", &[&at.nseconds()]);
             }
         }
-        self.slot(Some(unit), audio)
+        let mut unit = Unit {
+            pts_ns: on_grid(unit.pts_ns),
+            dts_ns: on_grid(unit.dts_ns),
+            ..unit.clone()
+        };
+        self.remember(&unit);
+        let Some(cuts) = &mut self.cuts else {
+            let lead = self.disguised(&unit);
+            return self.slot(lead, None, audio, None);
+        };
+        let cut = cuts.before(&unit, begins);
+        // The next unit tells it; the nominal one would only stretch a frame that is shorter.
+        unit.duration = None;
+        let mut lead = self.disguised(&unit);
+        if cut {
+            disguise::cut_before(&mut lead);
+        }
+        let next = (unit.pts_ns == unit.dts_ns)
+            .then(|| disguise::gap(&self.filler, unit.pts_ns + 1, unit.dts_ns + 1, false));
+        let last = cut.then(|| self.audio_gap(audio, unit.pts_ns, true));
+        self.slot(lead, next, audio, last)
     }
 
-    fn slot(&mut self, unit: Option<&Unit>, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
+    /// An empty unit behind the last audio packet.
+    fn audio_gap(&self, audio: &[Unit], video_ns: i64, cut: bool) -> gst::Buffer {
+        /// Before any audio that belongs to a file's first frame.
+        const EARLY_NS: i64 = 1_000_000_000;
+        let last = audio.last().map(|a| a.pts_ns).or(self.last_audio_ns);
+        let pts = last
+            .unwrap_or(video_ns.saturating_sub(EARLY_NS))
+            .saturating_add(1);
+        let mut gap = disguise::gap(&self.filler, pts, pts, true);
+        if cut {
+            disguise::cut_before(&mut gap);
+        }
+        gap
+    }
+
+    /// One slot of the table: a unit and a gap in its group, the audio that is due and a gap behind it.
+    fn slot(
+        &mut self,
+        lead: gst::Buffer,
+        gap: Option<gst::Buffer>,
+        audio: &[Unit],
+        last: Option<gst::Buffer>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.slot += 1;
         let b = OFFSET.nseconds() + self.slot * 10;
-        let lead = match unit {
-            Some(u) => {
-                let u = Unit {
-                    pts_ns: on_grid(u.pts_ns),
-                    dts_ns: on_grid(u.dts_ns),
-                    ..u.clone()
-                };
-                self.remember(&u);
-                self.disguise(&u)
-            }
-            None => self.filler(false),
-        };
         let Some(audio_pad) = self.audio.clone() else {
             self.video.push(at(lead, b, b))?;
+            if let Some(gap) = gap {
+                self.video.push(at(gap, b, b))?;
+            }
             return self.video.push(at(self.filler(false), b + 1, b + 1));
         };
         self.video.push(at(lead, b, b - 5))?;
+        if let Some(gap) = gap {
+            self.video.push(at(gap, b, b - 5))?;
+        }
         self.video.push(at(self.filler(false), b + 1, b - 4))?;
         for a in audio {
-            audio_pad.push(at(self.disguise(a), b, b))?;
+            audio_pad.push(at(self.disguised(a), b, b))?;
+            self.last_audio_ns = Some(a.pts_ns);
+        }
+        if let Some(last) = last {
+            audio_pad.push(at(last, b, b))?;
         }
         audio_pad.push(at(self.filler(false), b, b))?;
         self.video.push(at(self.filler(true), b + 2, b))?;
         audio_pad.push(at(self.filler(false), b + 1, b + 1))?;
         self.video.push(at(self.filler(true), b + 3, b + 1))
+    }
+
+    fn disguised(&self, unit: &Unit) -> gst::Buffer {
+        self.shared
+            .waiting_bytes
+            .fetch_add(unit.buffer.size() as u64, Ordering::Relaxed);
+        unit.disguised()
+    }
+
+    fn filler(&self, delta: bool) -> gst::Buffer {
+        disguise::filler(&self.filler, delta)
     }
 
     fn remember(&mut self, unit: &Unit) {
@@ -337,40 +383,6 @@ impl Writer {
         }
     }
 
-    fn disguise(&self, unit: &Unit) -> gst::Buffer {
-        let mut buffer = unit.buffer.clone();
-        let size = buffer.size() as u64;
-        {
-            // Copies the description, not the bytes: the memories are shared.
-            let b = buffer.make_mut();
-            b.set_offset((OFFSET.nseconds() as i64).saturating_add(unit.pts_ns) as u64);
-            b.set_offset_end((OFFSET.nseconds() as i64).saturating_add(unit.dts_ns) as u64);
-            b.set_duration(unit.duration);
-            let tail = b.flags().contains(TAIL) && size == 1;
-            b.unset_flags(gst::BufferFlags::DELTA_UNIT | gst::BufferFlags::MARKER | TAIL);
-            if tail {
-                b.set_flags(TAIL);
-            }
-            if !unit.keyframe {
-                b.set_flags(gst::BufferFlags::MARKER);
-            }
-        }
-        self.shared.waiting_bytes.fetch_add(size, Ordering::Relaxed);
-        buffer
-    }
-
-    fn filler(&self, delta: bool) -> gst::Buffer {
-        let mut buffer = gst::Buffer::new();
-        if let Some(b) = buffer.get_mut() {
-            // One byte: a group without bytes would not be passed on.
-            b.append_memory(self.filler.clone());
-            if delta {
-                b.set_flags(gst::BufferFlags::DELTA_UNIT);
-            }
-        }
-        buffer
-    }
-
     /// Feeds what is left of the audio and ends the stream; completion comes with [`wait`](Self::wait).
     ///
     /// `next` are the times of the frame that would have come; without it they are guessed.
@@ -379,7 +391,11 @@ impl Writer {
             self.shared.set_done(true);
             return;
         }
-        let guess = self.last.map(|(pts, dts, delta)| (pts + delta, dts + delta));
+        let guess = self.last.map(|(pts, dts, delta)| {
+            // A single frame that does not say how long it is.
+            let delta = if delta > 0 { delta } else { ONE_FRAME_NS };
+            (pts.saturating_add(delta), dts.saturating_add(delta))
+        });
         let (pts, dts) = next.or(guess).unwrap_or_default();
         let _ = self.tail(pts, dts, audio);
         if let Some(pad) = &self.audio {
@@ -418,13 +434,6 @@ impl Drop for Writer {
     }
 }
 
-fn at(mut buffer: gst::Buffer, pts: u64, dts: u64) -> gst::Buffer {
-    let b = buffer.make_mut();
-    b.set_pts(gst::ClockTime::from_nseconds(pts));
-    b.set_dts(gst::ClockTime::from_nseconds(dts));
-    buffer
-}
-
 /// A pad without an element, which takes any caps at any time (without a template it would insist on its
 /// first ones).
 pub(crate) fn any_pad(direction: gst::PadDirection, name: &str) -> gst::PadBuilder<gst::Pad> {
@@ -460,47 +469,6 @@ fn start_pad(pad: &gst::Pad, id: &str, caps: &gst::Caps) {
     pad.push_event(gst::event::StreamStart::new(id));
     pad.push_event(gst::event::Caps::new(caps));
     pad.push_event(gst::event::Segment::new(&segment));
-}
-
-/// Puts the truth back on the muxer's pad and takes the filler out.
-fn restore_times(pad: &gst::Pad, shared: &Arc<Shared>) {
-    let weak: Weak<Shared> = Arc::downgrade(shared);
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        guarded(
-            "muxer probe",
-            gst::PadProbeReturn::Ok,
-            |_| {},
-            || {
-                let Some(buffer) = info.buffer_mut() else {
-                    return gst::PadProbeReturn::Ok;
-                };
-                if buffer.offset() == gst::ffi::GST_BUFFER_OFFSET_NONE {
-                    // Taken and handled; `Drop` would complain about each one.
-                    info.data = None;
-                    return gst::PadProbeReturn::Handled;
-                }
-                let b = buffer.make_mut();
-                let size = b.size() as u64;
-                if b.flags().contains(TAIL) {
-                    b.remove_all_memory();
-                }
-                b.set_pts(gst::ClockTime::from_nseconds(b.offset()));
-                b.set_dts(gst::ClockTime::from_nseconds(b.offset_end()));
-                if b.flags().contains(gst::BufferFlags::MARKER) {
-                    b.unset_flags(gst::BufferFlags::MARKER);
-                    b.set_flags(gst::BufferFlags::DELTA_UNIT);
-                }
-                if let Some(shared) = weak.upgrade() {
-                    let _ = shared
-                        .waiting_bytes
-                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |w| {
-                            Some(w.saturating_sub(size))
-                        });
-                }
-                gst::PadProbeReturn::Ok
-            },
-        )
-    });
 }
 
 fn new_sink(shared: &Arc<Shared>, news: &OnNews) -> SegmentSink {
@@ -555,24 +523,4 @@ fn connect_location(
         );
         Some(name.unwrap_or_else(|| "none".to_owned()).to_value())
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_grid_is_the_files_and_survives_the_muxers_rounding() {
-        for ns in (0..2_000_000_000i64)
-            .step_by(7_919_333)
-            .chain([-1, -80_000_000, 1 << 60])
-        {
-            let g = on_grid(ns);
-            assert!((g - ns).abs() <= 5557, "{ns} {g}");
-            let ticks = i128::from(g) * 90_000;
-            let floor = ticks.div_euclid(1_000_000_000);
-            let round = (ticks + 500_000_000).div_euclid(1_000_000_000);
-            assert_eq!(floor, round, "{ns}");
-        }
-    }
 }

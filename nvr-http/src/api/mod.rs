@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::FromRequest;
 use axum::extract::Request;
 use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
 
 use crate::problem::Failure;
 
@@ -23,6 +24,14 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for Body<T> 
         Json::<T>::from_request(request, state)
             .await
             .map(|Json(value)| Self(value))
-            .map_err(|e: JsonRejection| Failure::invalid(e.body_text()))
+            .map_err(|e: JsonRejection| match e.status() {
+                status @ StatusCode::PAYLOAD_TOO_LARGE => {
+                    Failure::Http(status, "too_large", "the body is larger than allowed".into())
+                }
+                status @ StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                    Failure::Http(status, "unsupported_media_type", e.body_text())
+                }
+                _ => Failure::invalid(e.body_text()),
+            })
     }
 }

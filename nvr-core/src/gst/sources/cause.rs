@@ -65,19 +65,16 @@ pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &Sou
     Cause::new(kind, format!("{spec}: {words} ({detail})"))
 }
 
-/// What it means that a source could not be built. Its words have the hint with them.
-pub(crate) fn cause_of_build(error: &Error, spec: Option<&SourceSpec>) -> Cause {
-    let local = spec.is_some_and(is_device);
+/// What a source that could not be built means.
+pub(crate) fn cause_of_build(error: &Error, spec: &SourceSpec) -> Cause {
+    let local = is_device(spec);
     let kind = match error.kind() {
-        ErrorKind::Unsupported | ErrorKind::InvalidArgument | ErrorKind::Config => CauseKind::Unsupported,
+        ErrorKind::Unsupported => CauseKind::Unsupported,
         ErrorKind::Unauthorized => CauseKind::Unauthorized,
-        ErrorKind::Storage => CauseKind::StorageError,
-        ErrorKind::NotFound | ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Busy if local => {
-            CauseKind::Device
-        }
+        _ if local => CauseKind::Device,
         ErrorKind::NotFound => CauseKind::StreamNotFound,
-        ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Busy => CauseKind::Unreachable,
-        _ => CauseKind::Internal,
+        ErrorKind::Internal => CauseKind::Internal,
+        _ => CauseKind::Unreachable,
     };
     let words = error
         .hint()
@@ -102,9 +99,6 @@ fn resource(e: gst::ResourceError, debug: &str, spec: &SourceSpec) -> (CauseKind
                 _ => "the device failed",
             },
         );
-    }
-    if matches!(spec, SourceSpec::File(_)) {
-        return (CauseKind::StreamNotFound, "the file cannot be read");
     }
     match e {
         R::NotAuthorized => (CauseKind::Unauthorized, "the camera refuses user or password"),
@@ -204,7 +198,7 @@ mod tests {
             );
         }
         let gone = Error::new(ErrorKind::Unavailable, "v4l2:/dev/video0: no such file");
-        assert_eq!(cause_of_build(&gone, Some(&spec)).kind, CauseKind::Device);
+        assert_eq!(cause_of_build(&gone, &spec).kind, CauseKind::Device);
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl fmt::Display for Fault {
 impl StdError for Fault {}
 
 /// A `Storage` error with a cause of ours.
-pub(super) fn fault(cause: CauseKind, message: impl Into<String>) -> Error {
+pub(crate) fn fault(cause: CauseKind, message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Storage, message).with_source(Fault(cause))
 }
 

@@ -1,0 +1,128 @@
+//! The processes that are measured: this binary, started by itself.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use nvr_core::config::{CameraConfig, Config};
+use nvr_core::event::CameraPhase;
+use nvr_core::{CameraId, Nvr, SourceSpec};
+use nvr_tests::proc::Proc;
+use nvr_tests::{ReplayCam, ReplayOptions};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
+    /// Records URLs until it is told to end.
+    #[command(hide = true)]
+    Recorder {
+        #[arg(long)]
+        root: PathBuf,
+        #[arg(long, default_value_t = 60)]
+        segment: u64,
+        urls: Vec<String>,
+    },
+    /// Serves the clip and prints what it sent.
+    #[command(hide = true)]
+    Camera {
+        #[arg(long)]
+        paths: u32,
+    },
+    /// Serves an index over HTTP.
+    #[command(hide = true)]
+    Server {
+        #[arg(long)]
+        root: PathBuf,
+    },
+}
+
+/// Starts this binary in a role.
+pub(crate) fn start(args: &[&str]) -> anyhow::Result<Proc> {
+    let own = std::env::current_exe()?;
+    // To try the recorder under another scheduling policy, an allocator or a profiler: `chrt -b 0`.
+    let wrap = std::env::var("NVR_BENCH_WRAP").unwrap_or_default();
+    let mut wrap = wrap.split_whitespace();
+    let mut command = match wrap.next().filter(|_| args.first() == Some(&"recorder")) {
+        Some(program) => {
+            let mut command = Command::new(program);
+            command.args(wrap).arg(own);
+            command
+        }
+        None => Command::new(own),
+    };
+    command.args(args);
+    Proc::spawn(command)
+}
+
+pub(crate) fn play(role: Role) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    match role {
+        Role::Camera { paths } => camera(paths),
+        Role::Recorder { root, segment, urls } => runtime()?.block_on(recorder(root, segment, urls)),
+        Role::Server { root } => runtime()?.block_on(server(root)),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+fn camera(paths: u32) -> anyhow::Result<()> {
+    let cam = ReplayCam::start(&ReplayOptions {
+        paths,
+        ..ReplayOptions::default()
+    })?;
+    println!("serving {}", cam.url(0));
+    let mut before = 0;
+    loop {
+        let frames = cam.frames_sent();
+        if frames != before {
+            println!("sent {frames} late {}", cam.frames_late());
+            before = frames;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+async fn recorder(root: PathBuf, segment: u64, urls: Vec<String>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut config = Config::new(root);
+    for (n, url) in urls.iter().enumerate() {
+        let source = SourceSpec::parse(url)?;
+        let mut camera = CameraConfig::new(CameraId::new(&format!("cam{n:02}"))?, source);
+        camera.segment = Duration::from_secs(segment);
+        config.cameras.push(camera);
+    }
+    let nvr = Nvr::builder(config).start().await?;
+    println!("started");
+    for camera in nvr.cameras() {
+        camera
+            .state()
+            .wait_for(|s| s.phase == CameraPhase::Recording)
+            .await?;
+    }
+    println!("recording");
+    terminate.recv().await;
+    let report = nvr.shutdown(Duration::from_secs(10)).await;
+    println!("stopped {}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+async fn server(root: PathBuf) -> anyhow::Result<()> {
+    let config = Config::new(root);
+    let http = config.http.clone();
+    let nvr = Nvr::builder(config).start().await?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("listening {}", listener.local_addr().context("no address")?);
+    let stop = CancellationToken::new();
+    nvr_http::serve(listener, nvr, &http, stop, Duration::from_secs(1)).await?;
+    Ok(())
+}

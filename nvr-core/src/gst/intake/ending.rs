@@ -1,0 +1,63 @@
+//! How a run ends: once, with its files closed and its cause told last.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::{Intake, lock};
+use crate::event::Cause;
+use crate::gst::spec::RunEvent;
+
+/// For the last segment when the stream ends by itself.
+const END: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    pub(super) started: bool,
+    pub(super) done: Option<bool>,
+}
+
+impl Intake {
+    /// Ends the run for `cause`, on the side: the last segment is completed, then `Ended` is told.
+    pub(crate) fn end(&self, cause: Cause) {
+        {
+            let mut e = lock(&self.ending);
+            if e.started {
+                return;
+            }
+            e.started = true;
+        }
+        let Some(me) = self.me.upgrade() else { return };
+        let fallback = cause.clone();
+        let spawned = std::thread::Builder::new()
+            .name("nvr-end".into())
+            .spawn(move || me.complete(cause, END));
+        if spawned.is_err() {
+            self.complete(fallback, Duration::ZERO);
+        }
+    }
+
+    /// The same in this thread. Whether all segments were closed in order before the deadline.
+    pub(crate) fn stop(&self, cause: Cause, deadline: Duration) -> bool {
+        let mut e = lock(&self.ending);
+        if e.started {
+            let (e, _) = self
+                .ended
+                .wait_timeout_while(e, deadline, |e| e.done.is_none())
+                .unwrap_or_else(PoisonError::into_inner);
+            return e.done.unwrap_or(false);
+        }
+        e.started = true;
+        drop(e);
+        self.complete(cause, deadline)
+    }
+
+    fn complete(&self, cause: Cause, deadline: Duration) -> bool {
+        let recorder = lock(&self.recorder).take();
+        let clean = recorder.is_none_or(|r| r.finish(deadline));
+        self.tap.close();
+        self.tell(RunEvent::Ended(cause));
+        lock(&self.ending).done = Some(clean);
+        self.ended.notify_all();
+        clean
+    }
+}

@@ -1,0 +1,235 @@
+//! A recorder fed by hand, faster than real time: units with any times one likes.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use gst::prelude::*;
+
+use super::harness::*;
+use crate::clock::SystemClock;
+use crate::gst::record::Recorder;
+use crate::gst::tap::StreamInfo;
+use crate::gst::writer::{OnNews, Unit, WriterNews};
+use crate::gst::{AccessUnit, RunInput, UnitTrack};
+use crate::ids::{CameraId, RunId};
+use crate::run::{Anchor, RunClock};
+use crate::segment::{Container, SegmentStart};
+use crate::source::{SourceSpec, TestSource};
+use crate::time::Timestamp;
+use crate::track::{Tracks, VideoCodec, VideoTrack};
+
+const MS: i64 = 1_000_000;
+/// 1024 samples at 48 kHz.
+pub const PACKET_NS: i64 = 21_333_333;
+
+/// What an encoder makes of a launch line: caps and buffers.
+fn encoded(line: &str) -> (gst::Caps, Vec<gst::Buffer>) {
+    crate::gst::init().unwrap();
+    let pipeline = gst::parse::launch(&format!("{line} ! appsink name=out sync=false"))
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+    let out = pipeline
+        .by_name("out")
+        .unwrap()
+        .downcast::<gst_app::AppSink>()
+        .unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let mut buffers = Vec::new();
+    let mut caps = None;
+    while let Ok(sample) = out.pull_sample() {
+        caps = sample.caps_owned();
+        buffers.push(sample.buffer_owned().unwrap());
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    (caps.unwrap(), buffers)
+}
+
+pub struct Feeding {
+    dir: tempfile::TempDir,
+    recorder: Option<Recorder>,
+    files: Arc<Mutex<Vec<(SegmentStart, PathBuf)>>>,
+    info: Arc<StreamInfo>,
+    pictures: Vec<gst::Buffer>,
+    sound: Option<(gst::Caps, Vec<gst::Buffer>, i64)>,
+    fed: Vec<(i64, bool, usize)>,
+}
+
+impl Feeding {
+    /// `audio_late_ms`: packets come this much after their time.
+    pub fn new(audio_late_ms: Option<i64>) -> Self {
+        let (caps, pictures) = encoded(
+            "videotestsrc num-buffers=30 pattern=ball ! video/x-raw,format=I420,width=160,height=120,framerate=25/1 \
+             ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=100 ! h264parse \
+             ! video/x-h264,stream-format=avc,alignment=au",
+        );
+        let sound = audio_late_ms.map(|late| {
+            let (caps, buffers) = encoded(
+                "audiotestsrc num-buffers=20 ! audio/x-raw,rate=48000,channels=2 ! avenc_aac ! aacparse \
+                 ! audio/mpeg,stream-format=raw",
+            );
+            (caps, buffers, late * MS)
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder {
+            root: dir.path().to_owned(),
+            ..Folder::default()
+        });
+        let input = RunInput::Source(SourceSpec::Test(TestSource::default()));
+        let options = Options {
+            segment: std::time::Duration::from_secs(60),
+            container: Container::Fmp4,
+            ..Options::default()
+        };
+        let spec = Bench::spec(&folder, SystemClock::shared(), &options, input);
+        let anchor = Anchor {
+            utc: Timestamp::default(),
+            steady_ns: 0,
+            running_ns: 0,
+        };
+        let files = Arc::new(Mutex::new(Vec::new()));
+        let mine = files.clone();
+        let on_writer: OnNews = Arc::new(move |news| match news {
+            WriterNews::Opened(start, path) => mine.lock().unwrap().push((*start, path)),
+            WriterNews::Closed(_) => {}
+            WriterNews::Failed(cause) => panic!("{cause:?}"),
+        });
+        let recorder = Recorder::new(
+            CameraId::new("cam").unwrap(),
+            spec.record.unwrap(),
+            Arc::new(RunClock::new(RunId::from_u64(1), anchor)),
+            sound.is_some(),
+            on_writer,
+            Box::new(|news| panic!("{news:?}")),
+        );
+        let video = VideoTrack {
+            codec: VideoCodec::H264,
+            width: 160,
+            height: 120,
+            frame_rate: None,
+        };
+        Self {
+            dir,
+            recorder: Some(recorder),
+            files,
+            info: StreamInfo::new(caps, Tracks { video, audio: None }),
+            pictures,
+            sound,
+            fed: Vec::new(),
+        }
+    }
+
+    fn frame(&mut self, pts_ms: i64, dts_ms: i64, key: bool) {
+        // The first is the keyframe; nobody decodes.
+        let i = if key {
+            0
+        } else {
+            1 + self.fed.len() % (self.pictures.len() - 1)
+        };
+        let buffer = self.pictures[i].clone();
+        self.fed.push((pts_ms * MS, key, buffer.size()));
+        let unit = AccessUnit {
+            buffer,
+            info: self.info.clone(),
+            track: UnitTrack::Video,
+            keyframe: key,
+            pts_ns: pts_ms * MS,
+            dts_ns: dts_ms * MS,
+            duration: Some(std::time::Duration::from_millis(40)),
+            utc: Timestamp::from_ns(pts_ms * MS),
+        };
+        self.recorder.as_mut().unwrap().video(&unit, dts_ms * MS);
+    }
+
+    fn packet(&mut self, i: i64) {
+        let (caps, buffers, _) = self.sound.as_ref().unwrap();
+        let mut buffer = buffers[i as usize % buffers.len()].clone();
+        buffer.make_mut().set_duration(None);
+        let unit = Unit {
+            buffer,
+            pts_ns: i * PACKET_NS,
+            dts_ns: i * PACKET_NS,
+            duration: None,
+            keyframe: true,
+        };
+        let caps = caps.clone();
+        self.recorder.as_mut().unwrap().audio(&caps, unit);
+    }
+
+    /// Feeds frames of (presentation, decoding) times in ms and the audio that goes with them, until
+    /// `ends_ms`. After each frame, all before it must be on disk without a further frame, when there was a
+    /// hole of a chunk's length before it, as soon as audio has come for another second.
+    pub fn feed(&mut self, frames: &[(i64, i64, bool)], ends_ms: i64) {
+        let mut packet = 0;
+        for (i, &(pts, dts, key)) in frames.iter().enumerate() {
+            self.sound_until(dts, &mut packet);
+            self.frame(pts, dts, key);
+            let next = frames.get(i + 1).map_or(ends_ms, |f| f.1);
+            let hole = i > 0 && dts - frames[i - 1].1 >= 200 && pts == dts;
+            if hole && (self.sound.is_none() || next - dts > 2500) {
+                self.sound_until(next, &mut packet);
+                let dir = self.dir.path().to_owned();
+                until("the frames before are on disk", || {
+                    (frames_in(&dir) >= i).then_some(())
+                });
+            }
+        }
+        self.sound_until(ends_ms, &mut packet);
+    }
+
+    fn sound_until(&mut self, ms: i64, packet: &mut i64) {
+        let Some(late) = self.sound.as_ref().map(|s| s.2) else {
+            return;
+        };
+        while *packet * PACKET_NS + PACKET_NS + late <= ms * MS {
+            self.packet(*packet);
+            *packet += 1;
+        }
+    }
+
+    /// Ends, and checks that each frame is in a file, once, with its time. Gives the files.
+    pub fn finish(mut self) -> Vec<Probe> {
+        let recorder = self.recorder.take().unwrap();
+        assert!(recorder.finish(std::time::Duration::from_secs(10)));
+        let mut probes = Vec::new();
+        let mut at = 0;
+        for (start, path) in self.files.lock().unwrap().iter() {
+            let p = probe(&self.dir.path().join(path));
+            let (first_ns, key, _) = self.fed[at];
+            assert!(key && start.start.as_ns() == first_ns);
+            for f in &p.video {
+                let (pts, key, size) = self.fed[at];
+                let error = (f.pts - p.video[0].pts) * 1e9 - (pts - first_ns) as f64;
+                assert!(error.abs() < 12_200.0, "frame {at}: {error} ns");
+                assert_eq!((f.key, f.size), (key, size), "frame {at}");
+                at += 1;
+            }
+            for pair in p.audio.windows(2) {
+                let step = pair[1].pts - pair[0].pts;
+                assert!((0.0212..0.0215).contains(&step), "audio steps by {step}");
+            }
+            if self.sound.is_some() {
+                let a = p.audio[0].pts - p.video[0].pts;
+                assert!(a.abs() < 0.025, "audio begins {a} s after video");
+            }
+            probes.push(p);
+        }
+        assert_eq!(at, self.fed.len(), "frames are missing");
+        probes
+    }
+}
+
+/// Whole frames in all files of a folder.
+fn frames_in(dir: &std::path::Path) -> usize {
+    let copy = dir.join("copy.tmp");
+    let mut frames = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path != copy && std::fs::metadata(&path).unwrap().len() > 0 {
+            std::fs::copy(&path, &copy).unwrap();
+            frames += super::faults::frames_of_cut_file(&copy);
+        }
+    }
+    let _ = std::fs::remove_file(&copy);
+    frames
+}

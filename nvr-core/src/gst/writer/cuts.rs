@@ -1,0 +1,118 @@
+//! Where a chunk ends: by time, between frames that no reordering joins. Pure.
+
+use std::time::Duration;
+
+use super::disguise::Unit;
+
+/// A keyframe this long after the beginning of the fragment begins another one.
+const FRAGMENT_NS: i64 = 1_000_000_000;
+
+/// Says before which units of a file a chunk ends.
+#[derive(Debug)]
+pub(super) struct Cuts {
+    chunk_ns: i64,
+    chunk_from_ns: i64,
+    fragment_from_ns: i64,
+    latest_pts_ns: i64,
+}
+
+impl Cuts {
+    pub(super) fn new(chunk: Duration) -> Self {
+        Self {
+            chunk_ns: i64::try_from(chunk.as_nanos()).unwrap_or(i64::MAX).max(1),
+            chunk_from_ns: 0,
+            fragment_from_ns: 0,
+            latest_pts_ns: 0,
+        }
+    }
+
+    /// Whether a chunk ends before `unit`; `begins` when it is the first of a file.
+    pub(super) fn before(&mut self, unit: &Unit, begins: bool) -> bool {
+        // A frame that is shown before an earlier one stays with it: then the decoding times, which a file
+        // derives from the presentation times of each chunk, run on without a step.
+        let clear = unit.pts_ns > self.latest_pts_ns;
+        self.latest_pts_ns = if begins {
+            unit.pts_ns
+        } else {
+            self.latest_pts_ns.max(unit.pts_ns)
+        };
+        if begins {
+            self.chunk_from_ns = unit.dts_ns;
+            self.fragment_from_ns = unit.dts_ns;
+            return false;
+        }
+        let chunk = unit.dts_ns.saturating_sub(self.chunk_from_ns);
+        let fragment = unit.dts_ns.saturating_sub(self.fragment_from_ns);
+        let due = if unit.keyframe {
+            // Reading begins at a keyframe: better a short chunk before it than one that has it inside.
+            chunk >= self.chunk_ns / 2 || fragment >= FRAGMENT_NS
+        } else {
+            chunk >= self.chunk_ns
+        };
+        if !due || !clear {
+            return false;
+        }
+        self.chunk_from_ns = unit.dts_ns;
+        if unit.keyframe {
+            self.fragment_from_ns = unit.dts_ns;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames before which a chunk ends, of (presentation, decoding) times in ms.
+    fn cuts(chunk_ms: u64, units: impl IntoIterator<Item = (i64, i64, bool)>) -> Vec<i64> {
+        crate::gst::init().unwrap();
+        let mut cuts = Cuts::new(Duration::from_millis(chunk_ms));
+        let mut at = Vec::new();
+        for (i, (pts, dts, keyframe)) in units.into_iter().enumerate() {
+            let unit = Unit {
+                buffer: gst::Buffer::new(),
+                pts_ns: pts * 1_000_000,
+                dts_ns: dts * 1_000_000,
+                duration: None,
+                keyframe,
+            };
+            if cuts.before(&unit, i == 0) {
+                at.push(dts);
+            }
+        }
+        at
+    }
+
+    #[test]
+    fn by_time_and_at_keyframes() {
+        let frames = |gop: i64| (0..30).map(move |i| (i * 40, i * 40, i % gop == 0));
+        assert_eq!(cuts(200, frames(100)), [200, 400, 600, 800, 1000]);
+        assert_eq!(cuts(500, frames(9)), [360, 720, 1080]);
+        assert_eq!(cuts(200, frames(7)), [200, 400, 560, 760, 960, 1120]);
+    }
+
+    #[test]
+    fn each_frame_of_a_slow_stream_is_a_chunk() {
+        assert_eq!(
+            cuts(200, (0..4).map(|i| (i * 5000, i * 5000, true))),
+            [5000, 10_000, 15_000]
+        );
+        assert_eq!(
+            cuts(200, (0..4).map(|i| (i * 5000, i * 5000, i == 0))),
+            [5000, 10_000, 15_000]
+        );
+    }
+
+    #[test]
+    fn never_between_a_frame_and_one_that_is_shown_before_it() {
+        // I P B B P B B …
+        let order = [0i64, 3, 1, 2, 6, 4, 5, 9, 7, 8, 12, 10, 11];
+        let units = order
+            .iter()
+            .enumerate()
+            .map(|(d, p)| (p * 40, d as i64 * 40 - 40, d == 0));
+        let at = cuts(160, units);
+        assert_eq!(at, [120, 360]);
+    }
+}
