@@ -28,7 +28,7 @@ async function edge(base, segment, signal) {
   const groups = [...media.matchAll(/#EXT-X-BYTERANGE:\d+@(\d+)\n(\S+)/g)];
   const last = groups.at(-1);
   const map = last && maps.findLast((m) => m[1] === last[2]);
-  if (!map || !last[2].endsWith(`/${segment.id}`)) return null;
+  if (!map || !last[2].endsWith(`/${segment.id}.mp4`)) return null;
   // Time of the group: that of its part's first one and the lengths before it.
   const part = media.slice(media.lastIndexOf("#EXT-X-PROGRAM-DATE-TIME:"));
   const lengths = [...part.matchAll(/#EXTINF:([\d.]+),/g)].slice(0, -1);

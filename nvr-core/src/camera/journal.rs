@@ -12,9 +12,10 @@ use crate::event::{Cause, CauseKind, Event, EventKind};
 use crate::events::EventBus;
 use crate::files::Tree;
 use crate::ids::{CameraId, RunId};
+use crate::nvr::blocking;
 use crate::run::Anchor;
 use crate::segment::{ClosedSegment, SegmentStart};
-use crate::store::Store;
+use crate::store::{SegmentState, Store};
 use crate::time::{TimeRange, Timestamp};
 
 /// What waits for the index at most: segments of weeks.
@@ -27,6 +28,7 @@ enum Note {
     RunEnded(RunId, Timestamp, Cause),
     Opened(Box<SegmentStart>, PathBuf),
     Closed(Box<ClosedSegment>),
+    Lost(PathBuf),
     GapOpened(Timestamp, Cause),
     GapClosed(Timestamp),
     Gap(TimeRange, Cause),
@@ -110,6 +112,14 @@ impl Journal {
             Note::RunEnded(run, at, cause) => store.end_run(run, camera, at, &cause).await.map(drop),
             Note::Opened(start, path) => store.open_segment(&start, &path).await.map(drop),
             Note::Closed(segment) => store.close_segment(&segment.path, &segment).await.map(drop),
+            Note::Lost(path) => {
+                let read = store.clone();
+                let row = blocking(move || read.segment_by_path(&path)).await?;
+                match row {
+                    Some(row) => store.set_segment_state(row.id, SegmentState::Missing).await,
+                    None => Ok(()),
+                }
+            }
             Note::GapOpened(at, cause) => store.open_gap(camera, at, &cause).await.map(drop),
             Note::GapClosed(at) => store.close_gap(camera, at).await.map(drop),
             Note::Gap(range, cause) => store.insert_gap(camera, range, &cause).await,
@@ -157,20 +167,41 @@ impl Journal {
         self.event(at, kind).await;
     }
 
+    /// A segment that a fault of the storage had cut off is complete now.
+    pub(crate) async fn segment_mended(&mut self, at: Timestamp, segment: ClosedSegment, cut_bytes: u64) {
+        let path = segment.path.display().to_string();
+        self.note(Note::Closed(Box::new(segment))).await;
+        self.event(at, EventKind::SegmentRecovered { path, cut_bytes })
+            .await;
+    }
+
+    /// Nothing is left of a segment that a fault of the storage had cut off.
+    pub(crate) async fn segment_lost(&mut self, path: PathBuf) {
+        tracing::error!(camera = %self.camera, path = %path.display(), "nothing is left of a segment that the storage failed");
+        self.note(Note::Lost(path)).await;
+    }
+
     /// Footage is missing from `at` on; a new cause within an outage begins a new gap.
     pub(crate) async fn open_gap(&mut self, at: Timestamp, cause: Cause) {
-        if self.gap.as_ref().is_some_and(|(_, c)| c.kind == cause.kind) {
-            return;
-        }
-        if let Some((since, _)) = self.gap {
-            self.note(Note::GapClosed(at.max(since))).await;
+        let before = self.gap.take();
+        if let Some((since, old)) = &before {
+            if old.kind == cause.kind {
+                self.gap = before;
+                return;
+            }
+            self.note(Note::GapClosed(at.max(*since))).await;
         }
         self.note(Note::GapOpened(at, cause.clone())).await;
-        let first = self.gap.is_none();
+        let told = before.is_some_and(|(_, old)| !is_expected(old.kind));
         self.gap = Some((at, cause.clone()));
-        if first && !is_expected(cause.kind) {
+        if !told && !is_expected(cause.kind) {
             self.event(at, EventKind::GapOpened { cause }).await;
         }
+    }
+
+    /// Whether everything is in the index.
+    pub(crate) fn is_written(&self) -> bool {
+        self.pending.is_empty()
     }
 
     /// Footage is there again.

@@ -22,15 +22,6 @@ pub struct CheckOptions {
     pub growing: HashSet<PathBuf>,
 }
 
-/// Whether a file in the root is the index or one that SQLite keeps beside it. By default it lies there.
-fn is_index(path: &Path, database: &Path) -> bool {
-    let (Some(name), Some(index)) = (path.to_str(), database.file_name().and_then(|n| n.to_str())) else {
-        return false;
-    };
-    name.strip_prefix(index)
-        .is_some_and(|rest| matches!(rest, "" | "-wal" | "-shm" | "-journal"))
-}
-
 /// Compares the index with the tree. May run beside a recorder as long as it repairs nothing.
 ///
 /// # Errors
@@ -65,7 +56,7 @@ pub fn check(
     let mut rows = store.all_paths().peekable();
     for entry in Walk::new(root)? {
         match entry? {
-            Entry::Foreign(path) if is_index(&path, store.path()) => {}
+            Entry::Foreign(path) if is_index(store, &root.path().join(&path)) => {}
             Entry::Foreign(path) => check.report.add_foreign(path),
             Entry::Segment { name, size_bytes } => {
                 check.segment(&mut rows, &name, size_bytes)?;
@@ -84,6 +75,35 @@ pub fn check(
         overlap::find(store, &camera.id, &mut report)?;
     }
     Ok(report)
+}
+
+/// Whether a file is the index itself or one of its companions, which may lie in the root.
+fn is_index(store: &Store, path: &Path) -> bool {
+    let (Some(name), Some(index)) = (path.file_name(), store.path().file_name()) else {
+        return false;
+    };
+    let Some(rest) = name.as_encoded_bytes().strip_prefix(index.as_encoded_bytes()) else {
+        return false;
+    };
+    // What SQLite adds, and before that what a rebuild does.
+    let rest = [&b"-wal"[..], b"-shm", b"-journal"]
+        .iter()
+        .find_map(|end| rest.strip_suffix(*end))
+        .unwrap_or(rest);
+    let companion = [&b""[..], b".bak", b".rebuild"].contains(&rest);
+    // By whatever way the root was named, it is the same folder.
+    companion && same_folder(path.parent(), store.path().parent())
+}
+
+fn same_folder(a: Option<&Path>, b: Option<&Path>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => {
+            a == b
+                || a.canonicalize()
+                    .is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+        }
+        _ => false,
+    }
 }
 
 struct Check<'a> {

@@ -150,6 +150,29 @@ fn a_sound_house_has_no_problems() {
 }
 
 #[test]
+fn the_index_in_the_root_is_no_stranger() {
+    let house = House::new();
+    house.record_indexed("cam", 1, 0, 0);
+    let root = house.tree.root().path();
+    let store = Store::open(root.join("nvr.db"), OpenMode::ReadWrite).unwrap();
+    for name in [
+        "nvr.db-journal",
+        "nvr.db.bak",
+        "nvr.db.bak-wal",
+        "nvr.db.txt",
+        "other.db",
+    ] {
+        fs::write(root.join(name), b"x").unwrap();
+    }
+    let report = check(&store, house.tree.root(), &CheckOptions::default(), &mut |_| {}).unwrap();
+    let foreign: Vec<_> = report.foreign.iter().filter_map(|p| p.to_str()).collect();
+    assert_eq!(
+        (foreign, report.foreign_count),
+        (vec!["nvr.db.txt", "other.db"], 2)
+    );
+}
+
+#[test]
 fn a_missing_file_is_marked_and_found_again() {
     let house = House::new();
     let segment = house.record_indexed("cam", 1, 0, 0);

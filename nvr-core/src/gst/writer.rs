@@ -35,6 +35,9 @@ use disguise::{TAIL, at, on_grid, restore_times};
 
 mod disguise;
 
+/// Length of a frame of which nothing is known.
+const ONE_FRAME_NS: i64 = 40_000_000;
+
 /// What a writer tells; from streaming threads, without locks of the writer held.
 #[derive(Debug)]
 pub(crate) enum WriterNews {
@@ -257,7 +260,11 @@ impl Writer {
             duration: None,
             keyframe: true,
         };
-        self.slot(Some(&unit), audio)
+        // It is no frame: the distance of frames is not to be learnt from it.
+        let last = self.last;
+        let result = self.slot(Some(&unit), audio);
+        self.last = last;
+        result
     }
 
     fn feed_slot(
@@ -335,7 +342,11 @@ impl Writer {
             self.shared.set_done(true);
             return;
         }
-        let guess = self.last.map(|(pts, dts, delta)| (pts + delta, dts + delta));
+        let guess = self.last.map(|(pts, dts, delta)| {
+            // A single frame that does not say how long it is.
+            let delta = if delta > 0 { delta } else { ONE_FRAME_NS };
+            (pts.saturating_add(delta), dts.saturating_add(delta))
+        });
         let (pts, dts) = next.or(guess).unwrap_or_default();
         let _ = self.tail(pts, dts, audio);
         if let Some(pad) = &self.audio {
