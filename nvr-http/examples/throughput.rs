@@ -19,7 +19,7 @@ async fn main() -> std::io::Result<()> {
     if nvr.store().count().unwrap() == 0 {
         let store = nvr.store().clone();
         tokio::task::spawn_blocking(move || {
-            nvr_core::testing::synthetic_index(&store, &cameras, 100_000, end).unwrap()
+            nvr_core::testing::synthetic_index(&store, &cameras, 100_000, end).unwrap();
         })
         .await
         .unwrap();
