@@ -87,12 +87,12 @@ pub fn decode_all(file: &Path) -> anyhow::Result<()> {
     let out = run(Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-i"])
         .arg(file)
-        // Times as they are: in steps of the frame rate, which is the default, close ones would be one.
+        // Decoding is judged, not times: what is written nowhere may come in any order, and close together.
         .args([
             "-map",
             "0",
             "-vsync",
-            "passthrough",
+            "vfr",
             "-enc_time_base",
             "-1",
             "-f",

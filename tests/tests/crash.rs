@@ -37,7 +37,7 @@ fn heard(recorder: &Recorder, cam: &TestCam) {
 
 /// Kills a recorder again and again, each time after a random number of frames, and judges what it left.
 async fn killed(seed: u64, options: TestCamOptions) {
-    let fps = i64::from(options.fps);
+    let (fps, bframes) = (i64::from(options.fps), options.bframes as usize);
     let cam = TestCam::start(options).unwrap();
     let mut rig = Rig::new().unwrap();
     let camera = [format!("{CAM}={}", cam.url())];
@@ -63,16 +63,19 @@ async fn killed(seed: u64, options: TestCamOptions) {
     let rows: Vec<_> = rows(&rig.config).await.unwrap();
     for (begin, end) in &ends {
         let end = Timestamp::from_ns(*end);
+        // Audio that came late began a file of its own: the last one counts.
         let row = rows
             .iter()
-            .find(|r| r.start <= end && r.end() > Timestamp::from_ns(*begin))
+            .rfind(|r| r.start <= end && r.end() > Timestamp::from_ns(*begin))
             .unwrap_or_else(|| panic!("nothing is left of {begin} to {end}: {rows:#?}"));
         let lost = end.since(row.end());
         eprintln!("lost {} ms", lost / 1_000_000);
         // A frame is complete in the file when the next one tells how long it was.
         assert!(lost <= LOSS_NS + NS_PER_S / fps, "{lost} ns lost of {row:?}");
         assert_eq!(row.state, SegmentState::Recovered);
-        whole(&numbers_of(&rig.config, row).await.unwrap()).unwrap();
+        let numbers = numbers_of(&rig.config, row).await.unwrap();
+        // B-frames come after the frame that they are shown before: those of the last one may be missing.
+        whole(&numbers[..numbers.len() - bframes]).unwrap();
         let gap = timeline
             .gaps
             .iter()
@@ -166,7 +169,6 @@ async fn a_signal_closes_and_indexes_every_segment() {
     let cam = TestCam::start(TestCamOptions {
         paths: vec!["/one".into(), "/two".into()],
         audio: Audio::Pcma,
-        gop: 100,
         ..small()
     })
     .unwrap();
@@ -207,8 +209,14 @@ async fn a_signal_closes_and_indexes_every_segment() {
     let archive = Archive::open(&rig.config).await.unwrap();
     for camera in ["one", "two"] {
         let timeline = archive.timeline(&id(camera), TimeRange::ALL).await.unwrap();
-        let causes: Vec<_> = timeline.gaps.iter().map(|g| g.cause.kind).collect();
-        assert_eq!(causes, [CauseKind::Shutdown; 2], "{timeline:#?}");
+        for row in rows.iter().filter(|r| r.camera.as_str() == camera) {
+            let gap = timeline.gaps.iter().find(|g| g.range.start() == row.end());
+            assert_eq!(
+                gap.map(|g| g.cause.kind),
+                Some(CauseKind::Shutdown),
+                "{timeline:#?}"
+            );
+        }
     }
     // The next start finds nothing to mend.
     rig.start().await.unwrap();

@@ -14,11 +14,9 @@ pub const RARE: Duration = Duration::from_mins(5);
 /// A connection that held this long was good: the next failure starts from [`FIRST`] again.
 pub const GOOD_AFTER: Duration = Duration::from_secs(30);
 
-/// Whether a failure is tried rarely because only a person can mend it.
-#[must_use]
-pub const fn is_lasting(kind: CauseKind) -> bool {
-    matches!(kind, CauseKind::Unauthorized | CauseKind::Unsupported)
-}
+/// Failures in a row before a stream that cannot be recorded is taken for what the camera has: while it starts,
+/// many a camera describes a stream without tracks.
+const BELIEVED_AFTER: u32 = 3;
 
 /// Exponential back-off with jitter: 1, 2, 4, … 30 s, each ±25 %, for ever.
 #[derive(Debug, Clone, Default)]
@@ -27,9 +25,19 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// Whether a failure that comes now is tried rarely because only a person can mend it.
+    #[must_use]
+    pub const fn is_lasting(&self, kind: CauseKind) -> bool {
+        match kind {
+            CauseKind::Unauthorized => true,
+            CauseKind::Unsupported => self.failures >= BELIEVED_AFTER,
+            _ => false,
+        }
+    }
+
     /// The wait before the next try after a failure of this kind. `jitter` is uniform in `[0, 1)`.
     pub fn next(&mut self, kind: CauseKind, jitter: f64) -> Duration {
-        let base = if is_lasting(kind) {
+        let base = if self.is_lasting(kind) {
             RARE
         } else {
             let doubled = FIRST.saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX));
@@ -77,6 +85,17 @@ mod tests {
         assert_eq!(b.failures(), 0);
     }
 
+    #[test]
+    fn a_stream_that_cannot_be_recorded_is_believed_after_some_tries() {
+        let mut b = Backoff::default();
+        let waits: Vec<u64> = (0..5)
+            .map(|_| b.next(CauseKind::Unsupported, 0.5).as_secs())
+            .collect();
+        assert_eq!(waits, [1, 2, 4, 300, 300]);
+        b.reset();
+        assert!(!b.is_lasting(CauseKind::Unsupported));
+    }
+
     proptest! {
         #[test]
         fn always_within_bounds(kinds in proptest::collection::vec(0usize..4, 1..100), jitter in 0.0f64..1.0) {
@@ -85,7 +104,7 @@ mod tests {
                 let kind = [CauseKind::Unreachable, CauseKind::Unauthorized, CauseKind::DiskFull, CauseKind::NoFrames][k];
                 let w = b.next(kind, jitter);
                 prop_assert!(w >= FIRST.mul_f64(0.75) && w <= RARE.mul_f64(1.25));
-                if !is_lasting(kind) {
+                if !b.is_lasting(kind) {
                     prop_assert!(w <= LONGEST.mul_f64(1.25));
                 }
             }

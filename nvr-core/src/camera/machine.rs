@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::backoff::{Backoff, GOOD_AFTER, is_lasting};
+use super::backoff::{Backoff, GOOD_AFTER};
 use crate::event::{CameraPhase, Cause, CauseKind};
 use crate::time::duration_ns;
 
@@ -267,9 +267,10 @@ impl Machine {
             return;
         }
         self.restarts += 1;
+        let lasting = self.backoff.is_lasting(cause.kind);
         let wait = self.backoff.next(cause.kind, jitter);
         self.retry_at_ns = Some(now_ns + duration_ns(wait));
-        let phase = if is_lasting(cause.kind) {
+        let phase = if lasting {
             CameraPhase::Failed
         } else {
             CameraPhase::BackingOff

@@ -20,7 +20,7 @@ pub const SYNTHETIC_SEGMENT_NS: i64 = 900 * NS_PER_S;
 const BATCH: usize = 1000;
 
 /// Enters `segments` rows for each camera into an index, the last of them ending at `end`: 15 minutes each, a
-/// new run and a noted gap of a minute every 100 segments. The files do not exist.
+/// new run and a noted gap of a minute every 100 segments. The files do not exist. Blocking.
 ///
 /// # Errors
 /// `Storage` when the index cannot be written.
