@@ -153,6 +153,8 @@ impl Session {
                     };
                     self.teardown = None;
                 }
+                // Only now: until its connection is closed, it takes the place of another.
+                self.permit = None;
                 if let Some(cause) = self.ended.take() {
                     let cause = self.stop_with.take().unwrap_or(cause);
                     return Output::Event(Box::new(RunEvent::Ended(cause)));
@@ -187,7 +189,6 @@ impl Session {
     fn end(&mut self, cause: Cause) {
         self.starting = None;
         self.events = None;
-        self.permit = None;
         self.bring_down(ENDED);
         self.ended = Some(cause);
     }

@@ -161,7 +161,7 @@ fn nothing_is_missing_before_the_first_footage_nor_after_now() {
         (span(5_000, 10_000), CauseKind::Unreachable)
     );
     // Never recorded at all: nothing to say.
-    (m.segments, m.first) = (&[], None);
+    (m.segments, m.first, m.gaps) = (&[], None, &[]);
     let t = build(m.clone());
     assert!(t.ranges.is_empty() && t.gaps.is_empty());
     // The range lies in the future.

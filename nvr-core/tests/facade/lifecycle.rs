@@ -196,8 +196,14 @@ async fn mute(open: Arc<AtomicUsize>, most: Arc<AtomicUsize>) -> u16 {
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let now = open.fetch_add(1, Ordering::SeqCst) + 1;
-            most.fetch_max(now, Ordering::SeqCst);
+            open.fetch_add(1, Ordering::SeqCst);
+            // The end of another that was closed just before may not have been seen yet.
+            for _ in 0..30 {
+                if open.load(Ordering::SeqCst) > 1 {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+            most.fetch_max(open.load(Ordering::SeqCst), Ordering::SeqCst);
             let mut buffer = [0; 1024];
             while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
             open.fetch_sub(1, Ordering::SeqCst);
