@@ -337,6 +337,13 @@ mod tests {
         session.stop(Cause::new(CauseKind::Requested, "test"), deadline);
         while !matches!(session.next(deadline).await, Output::Event(e) if matches!(*e, RunEvent::Ended(_))) {}
         assert!(session.was_clean());
-        assert!(pipelines.iter().all(|p| p.upgrade().is_none()));
+        assert!(session.run.is_none() && session.teardown.is_none());
+        // GStreamer's own threads may hold a stopped one for a moment longer.
+        let gone = async {
+            while pipelines.iter().any(|p| p.upgrade().is_some()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), gone).await.unwrap();
     }
 }
