@@ -4,6 +4,8 @@ CARGO ?= cargo
 # Where the demo keeps its recordings and configuration.
 DEMO_DIR ?= nvr-demo
 DEMO_ARGS ?=
+# For the benchmarks: --quick, --json FILE, or what to measure.
+BENCH_ARGS ?=
 # Tests start pipelines and encoders: as many at once as there are cores, but not more than four.
 TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
@@ -31,8 +33,8 @@ test-v4l2: ## Record from a real V4L2 device in a virtual machine
 	@if [ -x tests/v4l2/run ]; then tests/v4l2/run; else echo "tests/v4l2/run is not there yet" >&2; exit 1; fi
 
 bench: ## Measure, beside ffmpeg on the same input; prints one table
-	@tools/install-deps.sh build run test
-	$(CARGO) run --quiet --release -p nvr-benches
+	@tools/install-deps.sh build run test bench
+	$(CARGO) run --quiet --release -p nvr-benches -- $(BENCH_ARGS)
 
 lint: ## Format, clippy, documentation, licences, rules of the rooms
 	@tools/install-deps.sh build test lint

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs what a set of tasks needs, on Debian and its relatives. Instant when all is there.
 #
-#   tools/install-deps.sh [build|run|test|lint|v4l2 ...]      (default: build run)
+#   tools/install-deps.sh [build|run|test|bench|lint|v4l2 ...]      (default: build run)
 set -euo pipefail
 
 build=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
 run=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
      gstreamer1.0-plugins-ugly gstreamer1.0-libav tzdata)
-test=(libgstrtspserver-1.0-dev ffmpeg chromium jq)
+test=(libgstrtspserver-1.0-dev ffmpeg chromium chromium-driver jq)
+bench=(wrk)
 v4l2=(qemu-system-x86 cpio)
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
@@ -21,9 +22,10 @@ for set in "${@:-build run}"; do
         build) packages+=("${build[@]}") ;;
         run) packages+=("${run[@]}") ;;
         test) packages+=("${test[@]}"); tools+=(cargo-nextest) ;;
+        bench) packages+=("${bench[@]}") ;;
         lint) tools+=(cargo-deny) ;;
         v4l2) packages+=("${v4l2[@]}") ;;
-        *) say "unknown set '$name' (build, run, test, lint, v4l2)"; exit 2 ;;
+        *) say "unknown set '$name' (build, run, test, bench, lint, v4l2)"; exit 2 ;;
         esac
     done
 done

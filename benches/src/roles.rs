@@ -41,7 +41,18 @@ pub(crate) enum Role {
 
 /// Starts this binary in a role.
 pub(crate) fn start(args: &[&str]) -> anyhow::Result<Proc> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let own = std::env::current_exe()?;
+    // To try the recorder under another scheduling policy, an allocator or a profiler: `chrt -b 0`.
+    let wrap = std::env::var("NVR_BENCH_WRAP").unwrap_or_default();
+    let mut wrap = wrap.split_whitespace();
+    let mut command = match wrap.next().filter(|_| args.first() == Some(&"recorder")) {
+        Some(program) => {
+            let mut command = Command::new(program);
+            command.args(wrap).arg(own);
+            command
+        }
+        None => Command::new(own),
+    };
     command.args(args);
     Proc::spawn(command)
 }

@@ -103,15 +103,16 @@ pub fn report(failure: &Failure) -> ExitCode {
         Failure::Closed => ExitCode::SUCCESS,
         Failure::Told(kind) => code(*kind).into(),
         Failure::Error(e) => {
-            let hint = e.hint().or_else(|| {
-                let row = TABLE.iter().find(|(k, ..)| *k == e.kind());
-                row.map(|(_, _, hint)| *hint)
-            });
             let mut err = std::io::stderr().lock();
             // Mistakes in a configuration are drawn one by one, each with its own `error:`.
             let source = std::error::Error::source(e);
             let is_drawn = source.is_some_and(<dyn std::error::Error>::is::<nvr_core::config::ConfigErrors>);
             let head = if is_drawn { "" } else { "error: " };
+            let hint = e.hint().or_else(|| {
+                // All of them were shown just now.
+                let row = TABLE.iter().find(|(k, ..)| *k == e.kind() && !is_drawn);
+                row.map(|(_, _, hint)| *hint)
+            });
             let _ = writeln!(err, "{head}{e}");
             if let Some(hint) = hint {
                 let _ = writeln!(err, "hint: {hint}");

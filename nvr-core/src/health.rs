@@ -2,7 +2,7 @@
 
 use crate::camera::Camera;
 use crate::config::RecordMode;
-use crate::event::{CameraPhase, Cause};
+use crate::event::{CameraPhase, Cause, CauseKind};
 use crate::ids::CameraId;
 use crate::time::Timestamp;
 
@@ -51,8 +51,12 @@ pub(crate) fn assess(cameras: &[Camera], storage: Option<(Timestamp, Cause)>, at
         };
         if wanted && !good {
             ready = false;
-            // A camera that is just being connected is no problem yet.
-            if state.phase != CameraPhase::Connecting {
+            // A camera that is just being connected is no problem yet; one that failed and is tried again is.
+            let fresh = matches!(
+                state.cause.kind,
+                CauseKind::Startup | CauseKind::Requested | CauseKind::ConfigChanged
+            );
+            if state.phase != CameraPhase::Connecting || !fresh {
                 problems.push(Problem {
                     camera: Some(camera.id()),
                     since: state.since,

@@ -1,7 +1,8 @@
 //! The recorder: it wires the rooms together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -20,11 +21,18 @@ use crate::events::{EventBus, EventStream};
 use crate::files::{self, Create, Recovered, Root, RootOptions, SyncPolicy, Tree};
 use crate::health::{self, Health};
 use crate::ids::CameraId;
-use crate::store::{OpenMode, Store};
+use crate::store::{OpenMode, SegmentState, Store};
 use crate::time::{TimeRange, Timestamp};
+
+#[cfg(test)]
+mod tests;
 
 /// How often a disk at fault is looked at, and one that seems well is made sure of.
 const STORAGE_LOOK: Duration = Duration::from_secs(2);
+/// Events of the recorder (not of its cameras) that wait for the index at most.
+const MOST_UNSAVED: usize = 1000;
+/// How long closing the index may take beyond the deadline of a stop.
+const INDEX_CLOSE: Duration = Duration::from_secs(3);
 /// How often old events are cleared from the index.
 const EVENTS_PRUNE: Duration = Duration::from_hours(1);
 
@@ -71,8 +79,19 @@ struct Inner {
     /// Held while cameras are added, removed or configured, so that two such calls do not interleave.
     changes: AsyncMutex<()>,
     storage_fault: Mutex<Option<(Timestamp, Cause)>>,
+    /// Events that the index could not take yet.
+    unsaved: Mutex<VecDeque<Event>>,
     started: Timestamp,
+    /// Ends the tasks of the recorder.
     stop: CancellationToken,
+    ended: AtomicBool,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Also without a shutdown no task stays behind: the cameras end when their handles are gone.
+        self.stop.cancel();
+    }
 }
 
 impl Deref for Nvr {
@@ -118,7 +137,8 @@ impl Nvr {
             store: store.clone(),
             tree: tree.clone(),
             events: events.clone(),
-            turns: Arc::new(Semaphore::new(config.recorder.max_starting)),
+            // None at all would be a recorder that never starts a camera.
+            turns: Arc::new(Semaphore::new(config.recorder.max_starting.max(1))),
             manual: Arc::new(Semaphore::new(config.recorder.max_manual)),
             storage: storage_tx,
         };
@@ -130,8 +150,10 @@ impl Nvr {
             cameras: RwLock::default(),
             changes: AsyncMutex::new(()),
             storage_fault: Mutex::new(None),
+            unsaved: Mutex::default(),
             started: clock.now(),
             stop: CancellationToken::new(),
+            ended: AtomicBool::new(false),
             config: RwLock::new(Arc::new(config.clone())),
         }));
         for event in recovered {
@@ -144,7 +166,11 @@ impl Nvr {
         ));
         tokio::spawn(housekeeping(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for camera in config.cameras {
-            nvr.begin(camera).await?;
+            if let Err(e) = nvr.begin(camera).await {
+                // Those that were started end in order, and the root is free again.
+                nvr.shutdown(config.recorder.shutdown_deadline).await;
+                return Err(e);
+            }
         }
         Ok(nvr)
     }
@@ -199,27 +225,30 @@ impl Nvr {
     /// `NotFound` when there is none of that id.
     pub async fn remove_camera(&self, id: &CameraId) -> Result<()> {
         let _one_at_a_time = self.0.changes.lock().await;
-        self.end(id, CauseKind::ConfigChanged, "the camera was removed")
-            .await?;
+        self.camera(id)?;
         self.0.change_config(|c| c.cameras.retain(|k| &k.id != id));
-        Ok(())
+        self.end(id, CauseKind::ConfigChanged, "the camera was removed")
+            .await
     }
 
     /// Puts a new configuration in force; only cameras that changed are touched.
     ///
     /// # Errors
-    /// An error of the index; cameras that were not reached yet keep running as before.
+    /// An error of the index. What was changed before it stays changed and the rest as it was: the same call
+    /// again does what is left.
     pub async fn reload(&self, new: Config) -> Result<ConfigDiff> {
         let _one_at_a_time = self.0.changes.lock().await;
         let old = self.config();
         let diff = ConfigDiff::between(&old, &new);
         for id in &diff.removed {
+            self.0.change_config(|c| c.cameras.retain(|k| &k.id != id));
             self.end(id, CauseKind::ConfigChanged, "the camera was removed")
                 .await?;
         }
         for camera in &new.cameras {
             if diff.added.contains(&camera.id) {
                 self.begin(camera.clone()).await?;
+                self.0.change_config(|c| c.cameras.push(camera.clone()));
             } else if diff.changed.contains(&camera.id) {
                 let handle = self.camera(&camera.id)?;
                 self.0
@@ -229,6 +258,11 @@ impl Nvr {
                     .await?;
                 handle.config.store(Arc::new(camera.clone()));
                 handle.send(Command::Configure(Box::new(camera.clone())))?;
+                self.0.change_config(|c| {
+                    if let Some(old) = c.cameras.iter_mut().find(|k| k.id == camera.id) {
+                        old.clone_from(camera);
+                    }
+                });
             }
         }
         let mut in_force = new;
@@ -250,6 +284,9 @@ impl Nvr {
 
     async fn begin(&self, config: CameraConfig) -> Result<Camera> {
         let id = config.id.clone();
+        if self.0.stop.is_cancelled() {
+            return Err(Error::new(ErrorKind::Unavailable, "the recorder has stopped"));
+        }
         if self.camera(&id).is_ok() {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,
@@ -279,11 +316,12 @@ impl Nvr {
         };
         let (reply, ended) = oneshot::channel();
         let deadline = self.config().recorder.shutdown_deadline;
-        camera.send(Command::Shutdown {
+        // One that is gone already has nothing to end.
+        let _ = camera.send(Command::Shutdown {
             cause: Cause::new(kind, words),
             deadline,
             reply,
-        })?;
+        });
         let _ = tokio::time::timeout(deadline + Duration::from_secs(1), ended).await;
         self.0
             .context
@@ -336,10 +374,15 @@ impl Nvr {
     }
 
     /// Closes and indexes every open segment and ends. Cameras that do not make it by the deadline are cut;
-    /// their last segment is mended at the next start.
+    /// their last segment is mended at the next start. Called again it does nothing.
+    ///
+    /// The recordings root stays locked until the last clone of this and of its [`Archive`] is dropped.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        self.0.stop.cancel();
         let mut report = ShutdownReport::default();
+        if self.0.ended.swap(true, Ordering::SeqCst) {
+            return report;
+        }
+        self.0.stop.cancel();
         let mut waiting = Vec::new();
         for camera in self.cameras() {
             let (reply, ended) = oneshot::channel();
@@ -369,8 +412,12 @@ impl Nvr {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
-        if let Err(e) = self.0.context.store.shutdown().await {
-            tracing::error!(error = %e, "the index was not closed in order");
+        // Committed is what was answered; a disk that hangs must not hold up the end.
+        let closed = tokio::time::timeout(INDEX_CLOSE, self.0.context.store.shutdown()).await;
+        match closed {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::error!(error = %e, "the index was not closed in order"),
+            Err(_) => tracing::error!("the index was not closed in time"),
         }
         report
     }
@@ -397,8 +444,32 @@ impl Inner {
 
     async fn publish(&self, event: Event) {
         self.context.events.publish(event.clone());
-        if let Err(e) = self.context.store.add_event(event).await {
-            tracing::warn!(error = %e, "an event is not in the index");
+        self.lock_unsaved().push_back(event);
+        self.save_events().await;
+    }
+
+    fn lock_unsaved(&self) -> std::sync::MutexGuard<'_, VecDeque<Event>> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes events to the index that it could not take before: that the disk was full is told there, too.
+    async fn save_events(&self) {
+        let waiting = std::mem::take(&mut *self.lock_unsaved());
+        let mut waiting = waiting.into_iter();
+        while let Some(event) = waiting.next() {
+            let Err(e) = self.context.store.add_event(event.clone()).await else {
+                continue;
+            };
+            if e.kind() != ErrorKind::Storage {
+                tracing::warn!(error = %e, "an event is not in the index");
+                continue;
+            }
+            let mut unsaved = self.lock_unsaved();
+            for event in waiting.rev().chain(std::iter::once(event)) {
+                unsaved.push_front(event);
+            }
+            unsaved.truncate(MOST_UNSAVED);
+            return;
         }
     }
 }
@@ -497,15 +568,24 @@ fn tell_reconciled(found: check::ReconcileReport, clock: &SharedClock) -> Vec<Ev
 /// that footage is missing since.
 fn note_crash(store: &Store) -> Result<()> {
     let cause = Cause::new(CauseKind::Crash, "the recorder did not stop in order");
-    for totals in store.totals()? {
-        let Some(newest) = totals.newest else { continue };
-        for run in store.runs(&totals.camera, TimeRange::ALL)? {
+    let totals = store.totals()?;
+    // Runs that reach to the end of time: those without an end, however many there were.
+    let open = TimeRange::new(Timestamp::MAX.add_ns(-1), Timestamp::MAX)?;
+    for camera in store.cameras()? {
+        let newest = totals
+            .iter()
+            .find(|t| t.camera == camera.id)
+            .and_then(|t| t.newest);
+        for run in store.runs(&camera.id, open)? {
             if run.ended.is_none() {
-                store.end_run_blocking(run.run, &totals.camera, newest.max(run.started_at), &cause)?;
+                let end = newest.map_or(run.started_at, |newest| newest.max(run.started_at));
+                store.end_run_blocking(run.run, &camera.id, end, &cause)?;
             }
         }
-        // Does nothing where a gap is open already: then the stop was noted.
-        store.open_gap_blocking(&totals.camera, newest, &cause)?;
+        if let Some(newest) = newest {
+            // Does nothing where a gap is open already: then the stop was noted.
+            store.open_gap_blocking(&camera.id, newest, &cause)?;
+        }
     }
     Ok(())
 }
@@ -537,6 +617,10 @@ async fn watch_storage(
             .unwrap_or_else(PoisonError::into_inner)
             .is_some();
         let found = match reported {
+            // One file that cannot be written is that camera's affair if others can.
+            Some(cause) if cause.kind == CauseKind::StorageError && !at_fault => {
+                blocking(move || tree.healthy()).await.err().map(|_| cause)
+            }
             Some(cause) => Some(cause),
             // A disk at fault has to prove itself by a write; one that works is only looked at.
             None => blocking(move || {
@@ -554,6 +638,7 @@ async fn watch_storage(
         };
         recorder.storage(found).await;
         recorder.mend_abandoned().await;
+        recorder.save_events().await;
     }
 }
 
@@ -573,21 +658,39 @@ impl Inner {
         let Ok(mended) = tokio::task::spawn_blocking(move || tree.recover_abandoned()).await else {
             return;
         };
-        for recovered in mended {
-            let Recovered::Closed { segment, cut_bytes } = recovered else {
-                continue;
+        for (camera, path, recovered) in mended {
+            let segment = match recovered {
+                Some(Recovered::Closed { segment, cut_bytes }) => Some((segment, cut_bytes)),
+                Some(Recovered::Empty { .. }) | None => None,
             };
-            if let Err(e) = self.context.store.close_segment(&segment.path, &segment).await {
-                tracing::warn!(error = %e, path = %segment.path.display(), "a mended segment is not in the index");
+            // The camera's own journal knows what it has not written of this segment yet.
+            let handle = {
+                let cameras = self.cameras.read().unwrap_or_else(PoisonError::into_inner);
+                cameras.get(&camera).cloned()
+            };
+            match (handle, segment) {
+                (Some(handle), segment) => {
+                    let _ = handle.send(Command::Mended { path, segment });
+                }
+                (None, Some((segment, _))) => {
+                    if let Err(e) = self.context.store.close_segment(&path, &segment).await {
+                        tracing::warn!(error = %e, path = %path.display(), "a mended segment is not in the index");
+                    }
+                }
+                (None, None) => self.forget_empty(path).await,
             }
-            let camera = segment.start.camera.clone();
-            self.tree.indexed(&camera, &segment.path);
-            let kind = EventKind::SegmentRecovered {
-                path: segment.path.display().to_string(),
-                cut_bytes,
-            };
-            self.publish(Event::new(self.context.clock.now(), Some(camera), kind))
-                .await;
+        }
+    }
+
+    /// A file without footage has no place in the index; an open row would be looked for at each start.
+    async fn forget_empty(&self, path: std::path::PathBuf) {
+        let store = self.context.store.clone();
+        let forgotten = blocking(move || match store.segment_by_path(&path)? {
+            Some(row) if row.state == SegmentState::Open => store.delete_segment_blocking(row.id).map(drop),
+            _ => Ok(()),
+        });
+        if let Err(e) = forgotten.await {
+            tracing::warn!(error = %e, "the row of an empty file is still in the index");
         }
     }
 

@@ -54,7 +54,10 @@ fn is_foreign(headers: &HeaderMap, host: Option<&str>) -> bool {
     let foreign_site = matches!(text("sec-fetch-site"), Some("cross-site" | "same-site"));
     let foreign_origin = text("origin").is_some_and(|origin| {
         let authority = origin.parse::<Uri>().ok();
-        let authority = authority.as_ref().and_then(|u| u.authority()).map(|a| a.as_str());
+        let authority = authority
+            .as_ref()
+            .and_then(|u| u.authority())
+            .map(axum::http::uri::Authority::as_str);
         authority.is_none() || authority != host
     });
     foreign_site || foreign_origin

@@ -6,7 +6,7 @@ use axum::routing::get;
 
 use crate::server::AppState;
 
-const FILES: [(&str, &str, &str); 3] = [
+const FILES: [(&str, &str, &str); 7] = [
     (
         "/",
         "text/html; charset=utf-8",
@@ -18,9 +18,29 @@ const FILES: [(&str, &str, &str); 3] = [
         include_str!("../page/app.js"),
     ),
     (
+        "/page/common.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../page/common.js"),
+    ),
+    (
+        "/page/live.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../page/live.js"),
+    ),
+    (
+        "/page/viewer.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../page/viewer.js"),
+    ),
+    (
         "/page/style.css",
         "text/css; charset=utf-8",
         include_str!("../page/style.css"),
+    ),
+    (
+        "/page/icon.svg",
+        "image/svg+xml",
+        include_str!("../page/icon.svg"),
     ),
 ];
 

@@ -134,7 +134,12 @@ impl Query {
     }
 }
 
-async fn id_of<T: FromStr, S: Send + Sync>(parts: &mut Parts, state: &S, what: &str) -> Answer<T> {
+async fn id_of<T: FromStr, S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    what: &str,
+    suffix: &str,
+) -> Answer<T> {
     let params = RawPathParams::from_request_parts(parts, state)
         .await
         .map_err(|e| Failure::invalid(format!("the path cannot be read: {e}")))?;
@@ -143,7 +148,8 @@ async fn id_of<T: FromStr, S: Send + Sync>(parts: &mut Parts, state: &S, what: &
         .find(|(k, _)| *k == "id")
         .map(|(_, v)| v)
         .unwrap_or_default();
-    text.parse()
+    let id = text.strip_suffix(suffix).unwrap_or(text);
+    id.parse()
         .map_err(|_| Failure::not_found(format!("there is no {what} {text:?}")))
 }
 
@@ -154,18 +160,20 @@ pub(crate) struct CameraPath(pub(crate) CameraId);
 impl<S: Send + Sync> FromRequestParts<S> for CameraPath {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
-        id_of(parts, state, "camera").await.map(Self)
+        id_of(parts, state, "camera", "").await.map(Self)
     }
 }
 
-/// `{id}` of a segment.
+/// `{id}` of a segment, also written as a file name (`7.mp4`): there are players that go by it.
 #[derive(Debug)]
 pub(crate) struct SegmentPath(pub(crate) SegmentId);
 
 impl<S: Send + Sync> FromRequestParts<S> for SegmentPath {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
-        id_of(parts, state, "segment").await.map(|n| Self(SegmentId(n)))
+        id_of(parts, state, "segment", ".mp4")
+            .await
+            .map(|n| Self(SegmentId(n)))
     }
 }
 

@@ -4,6 +4,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use nvr_core::{Error, ErrorKind};
 
+/// Media type of errors.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
 /// The body of every error.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Problem {
@@ -94,5 +97,5 @@ pub(crate) fn problem(status: StatusCode, kind: &str, detail: String, hint: Opti
         hint,
     };
     let json = serde_json::to_vec(&body).unwrap_or_default();
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], json).into_response()
+    (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], json).into_response()
 }

@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 use crate::api::{cameras, footage, media, system};
 use crate::conn::Patient;
 use crate::guard::guard;
-use crate::problem::problem;
+use crate::problem::{PROBLEM_JSON, problem};
 
 /// Pictures decoded and sources probed at once.
 const DECODES: usize = 4;
@@ -104,13 +104,46 @@ fn api_router() -> OpenApiRouter<AppState> {
 /// The description of the API, as served at `/api/openapi.json`.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api_router().into_openapi()
+    let mut description = api_router().into_openapi();
+    describe_problems(&mut description);
+    description
+}
+
+/// Says of each operation that its errors are problems, those that any of them may have included.
+fn describe_problems(description: &mut utoipa::openapi::OpenApi) {
+    use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+    let problem = || Content::new(Some(Ref::from_schema_name("Problem")));
+    let operations = description
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(|item| [item.get.as_mut(), item.post.as_mut()])
+        .flatten();
+    for operation in operations {
+        let responses = &mut operation.responses.responses;
+        for (status, response) in responses.iter_mut() {
+            let RefOr::T(response) = response else { continue };
+            let is_problem = response.content.values().any(|c| {
+                serde_json::to_value(c).is_ok_and(|c| c["schema"]["$ref"] == "#/components/schemas/Problem")
+            });
+            if is_problem && !status.starts_with('2') {
+                response.content.clear();
+                response
+                    .content
+                    .insert(PROBLEM_JSON.to_owned(), RefOr::T(problem()));
+            }
+        }
+        let any = ResponseBuilder::new()
+            .description("A mistake in the request, too many requests at once, or a fault")
+            .content(PROBLEM_JSON, problem());
+        responses.insert("default".to_owned(), RefOr::T(any.build()));
+    }
 }
 
 /// Everything: API, page, health, metrics. `config` gives the limits.
 pub fn router(state: AppState, config: &HttpConfig) -> Router {
-    let (api, description) = api_router().split_for_parts();
-    let description = serde_json::to_string_pretty(&description).unwrap_or_default();
+    let (api, _) = api_router().split_for_parts();
+    let description = serde_json::to_string_pretty(&openapi()).unwrap_or_default();
     let description = axum::routing::get(move || {
         let text = description.clone();
         async move { ([(header::CONTENT_TYPE, "application/json")], text) }

@@ -7,7 +7,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use nvr_core::config::SyncMode;
 use nvr_core::event::{CameraPhase, CauseKind};
 use nvr_core::{ErrorKind, EventKind};
 use nvr_tests::rig::{CAM, Rig, judge_timeline, numbers_of, small, storage_fault, whole};
@@ -253,6 +255,8 @@ async fn a_disk_that_turns_read_only_is_told_and_recording_resumes_when_it_is_ba
     let cam = TestCam::start(TestCamOptions { gop: 5, ..small() }).unwrap();
     let mut rig = Rig::at(&root);
     rig.config.recorder.database = dir.path().join("index.db");
+    // Without it the file system would have nothing of the file yet.
+    rig.config.recording.sync = SyncMode::Every(Duration::from_secs(1));
     recording(&mut rig, &cam).await;
     // What the kernel does by itself after an error of the disk.
     assert!(run("mount", &["-o", "remount,abort", text(&root)]));

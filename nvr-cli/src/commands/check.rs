@@ -71,23 +71,9 @@ fn compare(config: &Config, repair: bool, hash: bool, output: Output) -> nvr_cor
         hash,
         ..CheckOptions::default()
     };
-    let mut report = with_bar(output, "check", |progress| {
+    with_bar(output, "check", |progress| {
         check::check(&store, &root, &options, progress)
-    })?;
-    leave_out_index(config, &mut report);
-    Ok(report)
-}
-
-/// The index and its companions may lie in the root; they are not strangers there.
-fn leave_out_index(config: &Config, report: &mut CheckReport) {
-    let database = config.recorder.database.strip_prefix(&config.recorder.root).ok();
-    if let Some(name) = database.and_then(|d| d.to_str()) {
-        let before = report.foreign.len();
-        report
-            .foreign
-            .retain(|path| !path.to_str().is_some_and(|p| p.starts_with(name)));
-        report.foreign_count -= (before - report.foreign.len()) as u64;
-    }
+    })
 }
 
 fn rebuild(config: &Config, output: Output) -> nvr_core::Result<RebuildReport> {

@@ -50,7 +50,12 @@ pub async fn run(global: &Global, args: &ProbeArgs, output: Output) -> Result<()
     let spinner = output.spinner(format!("opening {source}"));
     let result = nvr_core::detect::probe(source.clone(), options).await;
     spinner.finish_and_clear();
-    let report = result?;
+    let report = result.map_err(|e| match e.kind() {
+        ErrorKind::NotFound if e.hint().is_none() => {
+            e.with_hint("the path of the stream differs from maker to maker: see the camera's manual")
+        }
+        _ => e,
+    })?;
     let shown = Report {
         source: source.to_string(),
         report: &report,
@@ -66,7 +71,9 @@ fn source(global: &Global, args: &ProbeArgs) -> Result<SourceSpec, Failure> {
         let found = config.cameras.iter().find(|c| c.id.as_str() == args.source);
         let found = found.ok_or_else(|| {
             let message = format!("{:?} is neither a source nor a configured camera", args.source);
-            Error::new(ErrorKind::NotFound, message)
+            Error::new(ErrorKind::NotFound, message).with_hint(
+                "a source is rtsp://…, http://…, v4l2:/dev/video0, test:, …; `nvr cameras` lists the cameras",
+            )
         })?;
         found.source.clone()
     };
@@ -96,9 +103,11 @@ fn text(shown: &Report<'_>) -> String {
             rate(report.measured_frame_rate)
         ),
     ));
-    if let Some(gop) = report.gop_frames {
-        rows.push(("keyframes", format!("every {gop} frames")));
-    }
+    let keyframes = match report.gop_frames {
+        Some(gop) => format!("every {gop} frames"),
+        None => format!("one in {} frames; see --frames", report.frames),
+    };
+    rows.push(("keyframes", keyframes));
     if let Some(bps) = report.bitrate_bps {
         rows.push(("bit rate", format!("{:.2} Mbit/s", bps as f64 / 1e6)));
     }
@@ -109,7 +118,8 @@ fn text(shown: &Report<'_>) -> String {
             |a| {
                 let codec = serde_json::to_value(a.codec).unwrap_or_default();
                 let codec = codec.as_str().unwrap_or("?");
-                format!("{codec}, {} Hz, {} channel(s)", a.sample_rate, a.channels)
+                let s = if a.channels == 1 { "" } else { "s" };
+                format!("{codec}, {} Hz, {} channel{s}", a.sample_rate, a.channels)
             },
         ),
     ));

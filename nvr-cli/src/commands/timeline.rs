@@ -106,19 +106,24 @@ fn text(timeline: &Timeline, zone: &TimeZone) -> String {
         );
     }
     rows.sort_by_key(|(start, _)| *start);
-    let table = output::table(
-        &["FROM", "TO", "LENGTH", ""],
-        &[2],
-        rows.into_iter().map(|(_, row)| row),
-    );
+    let mut table = String::new();
+    if !rows.is_empty() {
+        table.push('\n');
+        table += &output::table(
+            &["FROM", "TO", "LENGTH", ""],
+            &[2],
+            rows.into_iter().map(|(_, row)| row),
+        );
+    }
     format!(
-        "{}  [{}]\n{} recorded, {} missing, {} in {} segments\n{table}",
+        "{}  [{}]\n{} recorded, {} missing, {} in {} segment{}{table}",
         timeline.camera,
         bar(timeline),
         output::duration(totals.recorded_ns),
         output::duration(totals.missing_ns),
         output::bytes(totals.bytes),
         totals.segments,
+        if totals.segments == 1 { "" } else { "s" },
     )
 }
 

@@ -43,7 +43,11 @@ pub fn run(global: &Global, output: Output) -> Result<(), Failure> {
         Ok(_) if output.json() => Ok(()),
         Ok(_) => {
             let s = if cameras == 1 { "" } else { "s" };
-            output.text(&format!("{} is valid: {cameras} camera{s}", file.display()))
+            output.text(&format!("{} is valid: {cameras} camera{s}", file.display()))?;
+            if cameras == 0 {
+                output.note("nothing is recorded without a camera: add one as a [[cameras]] section");
+            }
+            Ok(())
         }
         Err(errors) => {
             output.note(&errors.summary());

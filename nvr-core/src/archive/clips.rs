@@ -140,7 +140,7 @@ impl Archive {
         }
         let footage = self.footage(camera, range)?;
         if footage.is_empty() {
-            return Err(self.nothing_at(camera, Some(range.start())));
+            return Err(self.nothing_in(camera, range));
         }
         Ok(footage)
     }

@@ -22,10 +22,10 @@ use crate::media::FragmentIndex;
 use crate::nvr::blocking;
 use crate::segment::Container;
 use crate::store::{
-    CameraRow, CameraTotals, EventQuery, EventRow, OpenMode, Page, SegmentQuery, SegmentRow, SegmentState,
-    Store,
+    CameraRow, CameraTotals, EventQuery, EventRow, GapRow, OpenMode, Order, Page, SegmentQuery, SegmentRow,
+    SegmentState, Store,
 };
-use crate::time::{TimeRange, Timestamp};
+use crate::time::{NS_PER_S, TimeRange, Timestamp};
 use crate::timeline::{self, Day, Growing, Material, Timeline};
 
 /// Recorded footage and its index, for reading.
@@ -99,10 +99,10 @@ pub struct ArchiveStats {
     pub disk_available_bytes: u64,
 }
 
-/// Younger than this, a missing end of a growing segment is just not written yet.
-const ON_ITS_WAY_NS: i64 = 3 * crate::time::NS_PER_S;
 /// Events that come with a timeline; more are asked for as events.
 const MOST_EVENTS: u32 = 1000;
+/// So far the readable part of a growing segment may be behind: chunk, jitter buffer and a busy machine.
+const TAIL_NS: i64 = 5 * NS_PER_S;
 /// Longest index cache; each entry is some kilobytes.
 const CACHED_INDICES: usize = 256;
 
@@ -211,15 +211,9 @@ impl Archive {
         let totals = self.known(camera)?;
         let mut query = SegmentQuery::new([camera.clone()], range);
         query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
-        let segments = store.all_segments(&query)?;
-        let growing = self.growing_of(&segments);
+        let mut segments = store.all_segments(&query)?;
+        let growing = self.measure(&mut segments);
         let gaps = store.gaps(camera, range)?;
-        // What arrived since the last whole fragment is on its way: no gap.
-        let now = self.0.clock.now();
-        let now = match &growing {
-            Some(g) if g.end < now && now.since(g.end) < ON_ITS_WAY_NS => g.end,
-            _ => now,
-        };
         let mut events = EventQuery::new(range);
         events.camera = Some(camera.clone());
         events.limit = MOST_EVENTS;
@@ -229,10 +223,11 @@ impl Archive {
             .into_iter()
             .map(|row| row.event)
             .collect();
+        let now = self.0.clock.now();
         Ok(timeline::build(Material {
             camera: camera.clone(),
             range,
-            now,
+            now: growing.as_ref().map_or(now, |g| known_until(g, &gaps, now)),
             first: totals
                 .and_then(|t| t.oldest)
                 .or_else(|| growing.as_ref().map(|g| g.start)),
@@ -268,8 +263,8 @@ impl Archive {
             archive.known(&camera)?;
             let mut query = SegmentQuery::new([camera.clone()], range);
             query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
-            let segments = archive.0.store.all_segments(&query)?;
-            let growing = archive.growing_of(&segments);
+            let mut segments = archive.0.store.all_segments(&query)?;
+            let growing = archive.measure(&mut segments);
             Ok(timeline::days(&zone, &segments, growing.as_ref(), range))
         })
         .await
@@ -306,14 +301,16 @@ impl Archive {
         blocking(move || {
             let file =
                 File::open(archive.absolute(&row.path)).map_err(|e| Error::io(row.path.display(), e))?;
-            let len = if row.state == SegmentState::Open {
-                archive
-                    .growing_index(&row.path)?
-                    .map_or(0, |index| index.tail_offset())
-            } else {
-                file.metadata()
+            let growing = match row.state {
+                SegmentState::Open => archive.growing_index(&row.path)?,
+                _ => None,
+            };
+            let len = match growing {
+                Some(index) => index.tail_offset(),
+                None => file
+                    .metadata()
                     .map_err(|e| Error::io(row.path.display(), e))?
-                    .len()
+                    .len(),
             };
             Ok((row, file, len))
         })
@@ -379,18 +376,32 @@ impl Archive {
         Ok(totals)
     }
 
-    /// The segment among these rows that is being written, as far as it can be read now.
-    fn growing_of(&self, rows: &[SegmentRow]) -> Option<Growing> {
+    /// Enters in open rows what can be read of them now, and gives the segment that is being written. At a
+    /// split there are two open rows for a moment.
+    fn measure(&self, rows: &mut [SegmentRow]) -> Option<Growing> {
+        for row in rows.iter_mut().filter(|r| r.state == SegmentState::Open) {
+            match self.growing_index(&row.path) {
+                Ok(Some(index)) if row.container == Container::Fmp4 => {
+                    row.duration_ns = index.duration_ns();
+                    row.size_bytes = index.tail_offset();
+                }
+                // Closed since the rows were read?
+                _ => {
+                    if let Ok(Some(now)) = self.0.store.segment(row.id) {
+                        *row = now;
+                    }
+                }
+            }
+        }
         let row = rows
             .iter()
             .rev()
             .find(|r| r.state == SegmentState::Open && r.container == Container::Fmp4)?;
-        let index = self.growing_index(&row.path).ok().flatten()?;
         Some(Growing {
             run: row.run,
             start: row.start,
-            end: row.start.add_ns(index.duration_ns()),
-            size_bytes: index.tail_offset(),
+            end: row.end(),
+            size_bytes: row.size_bytes,
             codec: row.tracks.video.codec,
         })
     }
@@ -449,20 +460,30 @@ impl Archive {
         Ok(out)
     }
 
-    /// `None` for a growing segment that was closed in between and has no footage yet.
+    /// `None` for a growing segment of which nothing can be read yet, or ever.
     fn footage_of(&self, row: &SegmentRow) -> Result<Option<Footage>> {
-        let growing = row.state == SegmentState::Open;
-        let index = if growing {
-            match self.growing_index(&row.path) {
-                Ok(Some(index)) => index,
-                Ok(None) => return Ok(None),
-                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-                Err(e) => return Err(e),
+        if row.state != SegmentState::Open {
+            return Ok(Some(self.footage_with(row, self.index_of(row.id)?)));
+        }
+        match self.growing_index(&row.path) {
+            Ok(Some(index)) => return Ok(Some(self.footage_with(row, index))),
+            Ok(None) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        // It may have been closed since the row was read.
+        match self.0.store.segment(row.id)? {
+            Some(now) if SegmentState::PLAYABLE.contains(&now.state) => {
+                let index = self.index_of(now.id)?;
+                Ok(Some(self.footage_with(&now, index)))
             }
-        } else {
-            self.index_of(row.id)?
-        };
-        Ok(Some(Footage {
+            _ => Ok(None),
+        }
+    }
+
+    fn footage_with(&self, row: &SegmentRow, index: Arc<FragmentIndex>) -> Footage {
+        let growing = row.state == SegmentState::Open;
+        Footage {
             id: row.id,
             run_order: row.id.0,
             absolute: self.absolute(&row.path),
@@ -481,7 +502,7 @@ impl Archive {
             hash: row.hash,
             growing,
             index,
-        }))
+        }
     }
 
     fn index_of(&self, id: SegmentId) -> Result<Arc<FragmentIndex>> {
@@ -510,23 +531,47 @@ impl Archive {
 
     /// The segment in which a moment lies, or the newest one.
     pub(crate) fn footage_at(&self, camera: &CameraId, at: Option<Timestamp>) -> Result<Footage> {
-        let moment = at.unwrap_or(Timestamp::MAX);
         let around = match at {
             Some(t) => TimeRange::new(t, t.add_ns(1))?,
-            None => {
-                let newest = self.0.store.nearest(camera, moment)?;
-                let newest = newest
-                    .at
-                    .or(newest.before)
-                    .map_or(Timestamp::MIN, |row| row.start);
-                TimeRange::new(newest, Timestamp::MAX)?
-            }
+            None => return self.newest_footage(camera),
         };
         // After a step back of the clock two segments can hold the moment: the later run is the one meant.
         let mut found = self.footage(camera, around)?;
         match found.pop() {
             Some(footage) => Ok(footage),
             None => Err(self.nothing_at(camera, at)),
+        }
+    }
+
+    /// The newest segment of which something can be read: the one that grows may be empty yet.
+    fn newest_footage(&self, camera: &CameraId) -> Result<Footage> {
+        let mut query = SegmentQuery::new([camera.clone()], TimeRange::ALL);
+        query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+        (query.order, query.limit) = (Order::Desc, 4);
+        for row in self.0.store.segments(&query)?.items {
+            if row.container == Container::Fmp4
+                && let Some(footage) = self.footage_of(&row)?
+                && footage.duration_ns > 0
+            {
+                return Ok(footage);
+            }
+        }
+        Err(self.nothing_at(camera, None))
+    }
+
+    /// As [`nothing_at`](Self::nothing_at), for a range.
+    pub(crate) fn nothing_in(&self, camera: &CameraId, range: TimeRange) -> Error {
+        let error = Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "camera {camera}: nothing is recorded from {} to {}",
+                range.start(),
+                range.end()
+            ),
+        );
+        match self.nothing_at(camera, Some(range.start())).hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
         }
     }
 
@@ -552,6 +597,19 @@ impl Archive {
             (None, Some(a)) => error.with_hint(format!("the nearest footage begins at {a}")),
             (None, None) => error,
         }
+    }
+}
+
+/// The present as far as it is known: what the growing segment does not hold yet is not missing, unless a gap
+/// says so.
+fn known_until(growing: &Growing, gaps: &[GapRow], now: Timestamp) -> Timestamp {
+    let over = gaps
+        .iter()
+        .any(|gap| gap.start >= growing.start && gap.end.is_none_or(|end| end > growing.end));
+    if over || now.since(growing.end) > TAIL_NS {
+        now
+    } else {
+        growing.end.min(now)
     }
 }
 

@@ -13,8 +13,6 @@ pub const LONGEST: Duration = Duration::from_secs(30);
 pub const RARE: Duration = Duration::from_mins(5);
 /// A connection that held this long was good: the next failure starts from [`FIRST`] again.
 pub const GOOD_AFTER: Duration = Duration::from_secs(30);
-/// While the disk is at fault, how often to look whether it is back.
-pub const STORAGE_POLL: Duration = Duration::from_secs(2);
 
 /// Whether a failure is tried rarely because only a person can mend it.
 #[must_use]
@@ -33,8 +31,6 @@ impl Backoff {
     pub fn next(&mut self, kind: CauseKind, jitter: f64) -> Duration {
         let base = if is_lasting(kind) {
             RARE
-        } else if kind.is_storage() {
-            STORAGE_POLL
         } else {
             let doubled = FIRST.saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX));
             self.failures = self.failures.saturating_add(1).min(16);

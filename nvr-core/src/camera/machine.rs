@@ -48,8 +48,8 @@ pub enum Input {
     Tick {
         /// Steady clock of the newest frame, nanoseconds.
         last_frame_ns: Option<i64>,
-        /// Longest pause between two frames seen in this run, nanoseconds.
-        longest_pause_ns: i64,
+        /// Usual pause between two frames in this run, nanoseconds.
+        usual_pause_ns: i64,
     },
     /// The disk that was at fault can be written again.
     StorageBack,
@@ -142,6 +142,12 @@ impl Machine {
         self.retry_at_ns
     }
 
+    /// Whether it is to be connected.
+    #[must_use]
+    pub const fn wanted(&self) -> bool {
+        self.want.is_some()
+    }
+
     /// Whether a run exists (starting, running or being stopped).
     #[must_use]
     pub const fn running(&self) -> bool {
@@ -160,6 +166,8 @@ impl Machine {
             Input::Want { record, cause } => {
                 let before = self.want.replace(record);
                 if !self.running {
+                    // Somebody asks: what failed before counts no more.
+                    self.backoff.reset();
                     self.start(now_ns, cause, &mut out);
                 } else if before.is_some_and(|b| b != record) || self.stopping {
                     self.stop_for(cause, &mut out);
@@ -193,9 +201,9 @@ impl Machine {
             Input::Ended(cause) => self.ended(cause, now_ns, jitter, &mut out),
             Input::Tick {
                 last_frame_ns,
-                longest_pause_ns,
+                usual_pause_ns,
             } => {
-                self.tick(last_frame_ns, longest_pause_ns, now_ns, &mut out);
+                self.tick(last_frame_ns, usual_pause_ns, now_ns, &mut out);
             }
             Input::StorageBack => {
                 if !self.running && self.want.is_some() && self.cause.kind.is_storage() {
@@ -275,13 +283,7 @@ impl Machine {
         self.go(phase, cause, now_ns, out);
     }
 
-    fn tick(
-        &mut self,
-        last_frame_ns: Option<i64>,
-        longest_pause_ns: i64,
-        now_ns: i64,
-        out: &mut Vec<Action>,
-    ) {
+    fn tick(&mut self, last_frame_ns: Option<i64>, usual_pause_ns: i64, now_ns: i64, out: &mut Vec<Action>) {
         if let Some(at) = self.retry_at_ns {
             if now_ns >= at && !self.running && self.want.is_some() {
                 let again = Cause::new(
@@ -305,7 +307,7 @@ impl Machine {
         };
         let idle = now_ns - last_frame_ns.unwrap_or(first).max(first);
         // A camera that is slow by nature (a frame every few seconds) is given three of its own pauses.
-        let limit = duration_ns(self.patience.watchdog).max(longest_pause_ns.saturating_mul(3));
+        let limit = duration_ns(self.patience.watchdog).max(usual_pause_ns.saturating_mul(3));
         if idle > limit {
             let words = format!("no frame for {} s", idle / 1_000_000_000);
             self.stop_failed(Cause::new(CauseKind::NoFrames, words), now_ns, out);
@@ -368,7 +370,7 @@ mod tests {
     fn tick(last: i64) -> Input {
         Input::Tick {
             last_frame_ns: Some(last),
-            longest_pause_ns: S / 25,
+            usual_pause_ns: S / 25,
         }
     }
 
@@ -435,7 +437,7 @@ mod tests {
         let mut m = recording(0);
         let slow = Input::Tick {
             last_frame_ns: Some(S),
-            longest_pause_ns: 8 * S,
+            usual_pause_ns: 8 * S,
         };
         assert!(m.on(slow, 12 * S, 0.5).is_empty());
     }
@@ -446,7 +448,7 @@ mod tests {
         m.on(want(), 0, 0.5);
         let none = Input::Tick {
             last_frame_ns: None,
-            longest_pause_ns: 0,
+            usual_pause_ns: 0,
         };
         assert!(
             m.on(none.clone(), 1000 * S, 0.5).is_empty(),
@@ -455,7 +457,7 @@ mod tests {
         m.on(Input::Opening, 0, 0.5);
         let none = Input::Tick {
             last_frame_ns: None,
-            longest_pause_ns: 0,
+            usual_pause_ns: 0,
         };
         assert!(m.on(none.clone(), 30 * S, 0.5).is_empty());
         assert!(
@@ -515,7 +517,7 @@ mod tests {
             kind.prop_map(|k| Input::Ended(cause(k))),
             (proptest::option::of(0i64..100), 0i64..10).prop_map(|(l, p)| Input::Tick {
                 last_frame_ns: l.map(|l| l * S),
-                longest_pause_ns: p * S
+                usual_pause_ns: p * S
             }),
             Just(Input::StorageBack),
             Just(Input::Opening),

@@ -1,19 +1,29 @@
-//! One run as the actor holds it: being started, running, being stopped.
+//! One run as the actor holds it: waiting for its turn, being started, running, being brought down.
 
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::Error;
-use crate::event::Cause;
+use crate::event::{Cause, CauseKind};
 use crate::gst::{Run, RunEvent, RunInput, RunSpec, RunStats, Tap};
 use crate::ids::RunId;
 use crate::run::Anchor;
 use crate::source::SourceSpec;
 
+/// How long the end of a run waits for its pipeline to be gone, beyond the deadline of the stop. A device can
+/// be opened again only then; but a source that hangs for good must not hold the camera up for good.
+const GONE: Duration = Duration::from_secs(5);
+/// For a run that said it ended and is about to say how.
+const ENDED: Duration = Duration::from_secs(1);
+
 /// What became of a start.
 #[derive(Debug)]
-pub(crate) enum Started {
+enum Started {
     /// Its turn came; the source is being opened.
     Opening,
     /// The pipeline runs.
@@ -22,7 +32,7 @@ pub(crate) enum Started {
         mpsc::UnboundedReceiver<RunEvent>,
         Option<OwnedSemaphorePermit>,
     ),
-    /// It could not be built.
+    /// It could not be built, or was not wanted any more.
     Failed(Cause),
 }
 
@@ -31,24 +41,40 @@ fn cause_of(e: &Error, source: Option<&SourceSpec>) -> Cause {
     match (crate::fault::cause_of(e), source) {
         (Some(storage), _) => storage,
         (None, Some(source)) => crate::gst::cause_of_build(e, source),
-        (None, None) => Cause::new(crate::event::CauseKind::Internal, e.to_string()),
+        (None, None) => Cause::new(CauseKind::Internal, e.to_string()),
     }
+}
+
+/// A pipeline on its way out.
+#[derive(Debug)]
+struct Teardown {
+    /// Gives whether the last segment was closed in order.
+    done: JoinHandle<bool>,
+    limit: Pin<Box<tokio::time::Sleep>>,
 }
 
 /// A run from the wish to have it to its end.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Given up when it is stopped, or dropped, before its turn comes.
+    turn: Option<DropGuard>,
     starting: Option<mpsc::UnboundedReceiver<Started>>,
     run: Option<Box<Run>>,
     events: Option<mpsc::UnboundedReceiver<RunEvent>>,
     permit: Option<OwnedSemaphorePermit>,
     stop_with: Option<Cause>,
+    teardown: Option<Teardown>,
+    /// The run said why it ended; its pipeline is not gone yet.
+    ended: Option<Cause>,
+    clean: bool,
+    /// Whether it was started to write segments.
+    pub(crate) records: bool,
+    /// Whether a segment was opened.
+    pub(crate) recording: bool,
     /// The present run and its anchor, once there is one.
     pub(crate) anchored: Option<(RunId, Anchor)>,
     last_stats: RunStats,
-    frames_seen: u64,
-    last_frame_seen: Option<i64>,
-    longest_pause_ns: i64,
+    pauses: Pauses,
 }
 
 /// What comes out of a session.
@@ -60,17 +86,29 @@ pub(crate) enum Output {
 
 impl Session {
     /// Begins to start a run, in its turn among all that start.
-    pub(crate) fn start(spec: RunSpec, turns: Option<std::sync::Arc<tokio::sync::Semaphore>>) -> Self {
+    pub(crate) fn start(spec: RunSpec, turns: Option<Arc<Semaphore>>) -> Self {
         let (tx, rx) = mpsc::unbounded_channel();
         let source = match &spec.input {
             RunInput::Source(source) => Some(source.clone()),
             RunInput::Tap { .. } => None,
         };
+        let given_up = CancellationToken::new();
+        let turn = given_up.clone().drop_guard();
+        let records = spec.record.is_some();
         tokio::spawn(async move {
             let permit = match turns {
-                Some(turns) => turns.acquire_owned().await.ok(),
+                Some(turns) => tokio::select! {
+                    biased;
+                    () = given_up.cancelled() => None,
+                    permit = turns.acquire_owned() => permit.ok(),
+                },
                 None => None,
             };
+            if given_up.is_cancelled() {
+                let cause = Cause::new(CauseKind::Requested, "stopped before its turn came");
+                let _ = tx.send(Started::Failed(cause));
+                return;
+            }
             if tx.send(Started::Opening).is_err() {
                 return;
             }
@@ -78,7 +116,7 @@ impl Session {
             let message = match started {
                 Ok(Ok((run, events))) => Started::Running(Box::new(run), events, permit),
                 Ok(Err(e)) => Started::Failed(cause_of(&e, source.as_ref())),
-                Err(e) => Started::Failed(Cause::new(crate::event::CauseKind::Internal, e.to_string())),
+                Err(e) => Started::Failed(Cause::new(CauseKind::Internal, e.to_string())),
             };
             if let Err(mpsc::error::SendError(Started::Running(run, ..))) = tx.send(message) {
                 // Nobody wants it any more.
@@ -86,23 +124,40 @@ impl Session {
             }
         });
         Self {
+            turn: Some(turn),
             starting: Some(rx),
             run: None,
             events: None,
             permit: None,
             stop_with: None,
+            teardown: None,
+            ended: None,
+            clean: true,
+            records,
+            recording: false,
             anchored: None,
             last_stats: RunStats::default(),
-            frames_seen: 0,
-            last_frame_seen: None,
-            longest_pause_ns: 0,
+            pauses: Pauses::default(),
         }
     }
 
-    /// The next thing that happens; always ends with `Ended`, then never resolves.
+    /// The next thing that happens; always ends with `Ended`, when the pipeline is gone, and then never
+    /// resolves. Cancel-safe.
     pub(crate) async fn next(&mut self, stop_deadline: Duration) -> Output {
         loop {
-            if let Some(starting) = &mut self.starting {
+            if self.ended.is_some() {
+                if let Some(teardown) = &mut self.teardown {
+                    self.clean = tokio::select! {
+                        clean = &mut teardown.done => clean.unwrap_or(false),
+                        () = &mut teardown.limit => false,
+                    };
+                    self.teardown = None;
+                }
+                if let Some(cause) = self.ended.take() {
+                    let cause = self.stop_with.take().unwrap_or(cause);
+                    return Output::Event(Box::new(RunEvent::Ended(cause)));
+                }
+            } else if let Some(starting) = &mut self.starting {
                 match starting.recv().await {
                     Some(Started::Opening) => return Output::Opening,
                     Some(Started::Running(run, events, permit)) => {
@@ -111,25 +166,17 @@ impl Session {
                         self.events = Some(events);
                         self.permit = permit;
                         if self.stop_with.is_some() {
-                            self.stop_now(stop_deadline);
+                            self.bring_down(stop_deadline);
                         }
                     }
-                    Some(Started::Failed(cause)) => return self.end(cause),
-                    None => {
-                        let cause =
-                            Cause::new(crate::event::CauseKind::Internal, "the start of the run was lost");
-                        return self.end(cause);
-                    }
+                    Some(Started::Failed(cause)) => self.end(cause),
+                    None => self.end(Cause::new(CauseKind::Internal, "the start of the run was lost")),
                 }
             } else if let Some(events) = &mut self.events {
                 match events.recv().await {
-                    Some(RunEvent::Ended(cause)) => return self.end(cause),
+                    Some(RunEvent::Ended(cause)) => self.end(cause),
                     Some(event) => return Output::Event(Box::new(event)),
-                    None => {
-                        let cause =
-                            Cause::new(crate::event::CauseKind::Internal, "the run ended without a word");
-                        return self.end(cause);
-                    }
+                    None => self.end(Cause::new(CauseKind::Internal, "the run ended without a word")),
                 }
             } else {
                 std::future::pending::<()>().await;
@@ -137,29 +184,35 @@ impl Session {
         }
     }
 
-    fn end(&mut self, cause: Cause) -> Output {
+    fn end(&mut self, cause: Cause) {
         self.starting = None;
         self.events = None;
         self.permit = None;
-        if let Some(run) = self.run.take() {
-            self.last_stats = run.stats();
-            // The pipeline is brought down off the actor: a hung camera takes its time.
-            tokio::task::spawn_blocking(move || run.stop(Duration::ZERO));
-        }
-        Output::Event(Box::new(RunEvent::Ended(self.stop_with.take().unwrap_or(cause))))
+        self.bring_down(ENDED);
+        self.ended = Some(cause);
     }
 
     /// Stops in order; `Ended` with this cause follows.
     pub(crate) fn stop(&mut self, cause: Cause, deadline: Duration) {
         self.stop_with.get_or_insert(cause);
-        self.stop_now(deadline);
+        self.turn = None;
+        self.bring_down(deadline);
     }
 
-    fn stop_now(&mut self, deadline: Duration) {
+    /// Ends the pipeline off the actor: a hung camera takes its time.
+    fn bring_down(&mut self, deadline: Duration) {
         if let Some(run) = self.run.take() {
             self.last_stats = run.stats();
-            tokio::task::spawn_blocking(move || run.stop(deadline));
+            self.teardown = Some(Teardown {
+                done: tokio::task::spawn_blocking(move || run.stop(deadline).clean),
+                limit: Box::pin(tokio::time::sleep(deadline.saturating_add(GONE))),
+            });
         }
+    }
+
+    /// After its end: whether the last segment was closed in order.
+    pub(crate) const fn was_clean(&self) -> bool {
+        self.clean
     }
 
     /// The turn is over: the first frame is there.
@@ -177,17 +230,112 @@ impl Session {
         }
     }
 
-    /// Figures now, and the longest pause between two frames seen so far.
+    /// Figures now, and how long the pauses between its frames are.
     pub(crate) fn stats(&mut self) -> (RunStats, i64) {
         let stats = self.run.as_ref().map_or(self.last_stats, |r| r.stats());
-        if let (Some(before), Some(now)) = (self.last_frame_seen, stats.last_frame_steady_ns)
-            && stats.frames > self.frames_seen
-        {
-            let frames = i64::try_from(stats.frames - self.frames_seen).unwrap_or(i64::MAX);
-            self.longest_pause_ns = self.longest_pause_ns.max((now - before) / frames);
+        if let Some(at) = stats.last_frame_steady_ns {
+            self.pauses.seen(stats.frames, at);
         }
-        self.frames_seen = stats.frames;
-        self.last_frame_seen = stats.last_frame_steady_ns;
-        (stats, self.longest_pause_ns)
+        (stats, self.pauses.usual_ns)
+    }
+}
+
+/// How far apart a camera's frames are, from its counter looked at now and then.
+#[derive(Debug, Default)]
+struct Pauses {
+    frames: u64,
+    last_ns: Option<i64>,
+    usual_ns: i64,
+}
+
+impl Pauses {
+    /// A longer pause counts at once. It is forgotten again in about eight looks that saw frames: one stall
+    /// must not make the watchdog patient for good.
+    fn seen(&mut self, frames: u64, last_ns: i64) {
+        if let Some(before) = self.last_ns
+            && frames > self.frames
+        {
+            let new = i64::try_from(frames - self.frames).unwrap_or(i64::MAX);
+            let pause = last_ns.saturating_sub(before) / new;
+            self.usual_ns = pause.max(self.usual_ns - self.usual_ns / 4);
+        }
+        self.frames = frames;
+        self.last_ns = Some(last_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::gst::RunInput;
+    use crate::ids::CameraId;
+    use crate::source::SourceSpec;
+
+    const S: i64 = 1_000_000_000;
+
+    #[test]
+    fn a_slow_camera_stays_slow_and_one_stall_is_forgotten() {
+        let mut slow = Pauses::default();
+        for n in 0..10u64 {
+            // Looked at more often than frames come.
+            slow.seen(n, n as i64 * 8 * S);
+            slow.seen(n, n as i64 * 8 * S);
+        }
+        assert_eq!(slow.usual_ns, 8 * S);
+
+        let mut fast = Pauses::default();
+        fast.seen(0, 0);
+        fast.seen(1, 9 * S);
+        assert_eq!(fast.usual_ns, 9 * S);
+        for n in 1..=20u64 {
+            fast.seen(1 + n * 12, 9 * S + n as i64 * S / 2);
+        }
+        assert!(fast.usual_ns < S / 10, "{}", fast.usual_ns);
+    }
+
+    fn spec() -> RunSpec {
+        RunSpec {
+            camera: CameraId::new("cam").unwrap(),
+            input: RunInput::Source(SourceSpec::parse("test:?size=160x120&fps=10&audio=0").unwrap()),
+            record: None,
+            audio: true,
+            clock: SystemClock::shared(),
+            keep: Duration::ZERO,
+            cause: Cause::new(CauseKind::Startup, "test"),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_waits_for_its_turn_ends_at_once_when_it_is_stopped() {
+        let turns = Arc::new(Semaphore::new(1));
+        let taken = turns.clone().acquire_owned().await.unwrap();
+        let mut session = Session::start(spec(), Some(turns.clone()));
+        let cause = Cause::new(CauseKind::ConfigChanged, "removed");
+        session.stop(cause.clone(), Duration::from_secs(1));
+        let Output::Event(event) = session.next(Duration::from_secs(1)).await else {
+            panic!("it was opened");
+        };
+        assert_eq!(*event, RunEvent::Ended(cause));
+        drop(taken);
+        assert_eq!(turns.available_permits(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_end_is_told_when_the_pipeline_is_gone() {
+        let mut session = Session::start(spec(), None);
+        let deadline = Duration::from_secs(5);
+        loop {
+            if let Output::Event(event) = session.next(deadline).await
+                && *event == RunEvent::FirstFrame
+            {
+                break;
+            }
+        }
+        let pipelines = session.run.as_ref().unwrap().weak_pipelines();
+        session.stop(Cause::new(CauseKind::Requested, "test"), deadline);
+        while !matches!(session.next(deadline).await, Output::Event(e) if matches!(*e, RunEvent::Ended(_))) {}
+        assert!(session.was_clean());
+        assert!(pipelines.iter().all(|p| p.upgrade().is_none()));
     }
 }

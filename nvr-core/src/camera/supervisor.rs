@@ -1,5 +1,6 @@
 //! The actor of one camera: it feeds the machine and does what the machine says.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +17,19 @@ use crate::event::{CameraPhase, Cause, CauseKind, EventKind};
 use crate::events::EventBus;
 use crate::files::Tree;
 use crate::gst::{RecordSpec, RunEvent, RunInput, RunSpec};
+use crate::segment::ClosedSegment;
 use crate::store::Store;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, duration_ns};
 
 /// How often the watchdog looks.
 const TICK: Duration = Duration::from_millis(500);
 /// How long an orderly stop of one run may take outside a shutdown.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long after its end a recording by hand is begun again, while its camera sends.
+const MANUAL_RETRY: Duration = Duration::from_secs(1);
+/// The same when the disk is at fault; it also begins when that is over.
+const MANUAL_STORAGE_RETRY: Duration = Duration::from_secs(10);
 
 /// What all cameras of a recorder share.
 #[derive(Debug, Clone)]
@@ -54,6 +61,12 @@ pub(crate) enum Command {
     },
     StorageFault(Cause),
     StorageBack,
+    /// What became of a segment that a fault of the storage had cut off: footage, with the number of bytes cut
+    /// off, or nothing.
+    Mended {
+        path: PathBuf,
+        segment: Option<(Box<ClosedSegment>, u64)>,
+    },
     /// End; the reply tells whether the last segment was closed in order.
     Shutdown {
         cause: Cause,
@@ -116,6 +129,8 @@ struct Manual {
     info: ManualRecording,
     until_steady_ns: Option<i64>,
     session: Option<Session>,
+    /// When its session is started again after it ended by itself, by the steady clock.
+    retry_at_ns: i64,
     ending: bool,
     _permit: OwnedSemaphorePermit,
 }
@@ -144,15 +159,20 @@ enum Whose {
 
 impl Actor {
     async fn work(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
-        self.idle_gap().await;
+        let now = self.context.clock.now();
+        let idle = self
+            .idle_cause()
+            .unwrap_or_else(|| Cause::new(CauseKind::Startup, "connecting"));
+        self.journal.open_gap(now, idle).await;
         self.want(Cause::new(CauseKind::Startup, "the recorder started"))
             .await;
+        let mut dropped = false;
         let clock = self.context.clock.clone();
         let mut tick = clock.sleep(TICK);
         loop {
             let deadline = self.stop_deadline;
             let step = tokio::select! {
-                command = commands.recv() => Step::Command(command),
+                command = commands.recv(), if !dropped => Step::Command(command),
                 output = next(self.run.as_mut(), deadline) => Step::Output(Whose::Camera, output),
                 output = next(self.manual.as_mut().and_then(|m| m.session.as_mut()), deadline) =>
                     Step::Output(Whose::Manual, output),
@@ -162,6 +182,7 @@ impl Actor {
                 Step::Command(Some(command)) => self.command(command).await,
                 // The handle is gone without a shutdown: the same, with nobody to tell.
                 Step::Command(None) => {
+                    dropped = true;
                     if self.shutdown.is_none() {
                         let (reply, _) = oneshot::channel();
                         self.begin_shutdown(Cause::new(CauseKind::Shutdown, "the camera was dropped"), reply)
@@ -180,7 +201,7 @@ impl Actor {
         }
         self.journal.flush().await;
         if let Some(reply) = self.shutdown.take() {
-            let _ = reply.send(self.clean);
+            let _ = reply.send(self.clean && self.journal.is_written());
         }
     }
 
@@ -215,7 +236,7 @@ impl Actor {
     }
 
     /// Shows where the camera stands. To the machine a recording by hand is standby: it only reads along.
-    async fn publish_state(&self) {
+    async fn publish_state(&mut self) {
         let (now, steady) = (self.context.clock.now(), self.now_ns());
         let utc = |ns: i64| now.add_ns(ns - steady);
         let before = self.status.state();
@@ -228,14 +249,8 @@ impl Actor {
         } else {
             (self.machine.phase(), self.machine.cause().clone())
         };
-        let ended_by_hand = phase == CameraPhase::Standby && before.cause.kind == CauseKind::Requested;
-        if before.phase != phase && (by_hand || ended_by_hand) {
-            let kind = EventKind::CameraState {
-                from: before.phase,
-                to: phase,
-                cause: cause.clone(),
-            };
-            self.journal.event(now, kind).await;
+        if before.phase != phase {
+            self.tell_phase(before.phase, phase, cause.clone(), now).await;
         }
         // `since` is computed once per phase: derived again it would tremble with the clocks.
         let since = if before.phase == phase {
@@ -267,25 +282,25 @@ impl Actor {
                     run.stop(cause, deadline);
                 }
             }
-            Action::Phase { from, to, cause } => {
-                let level_is_loss = matches!(
-                    to,
-                    CameraPhase::BackingOff | CameraPhase::Failed | CameraPhase::Stalled
-                );
-                if level_is_loss {
-                    tracing::warn!(camera = %self.config.id, phase = to.as_str(), cause = cause.kind.as_str(), "{}", cause.message);
-                } else {
-                    tracing::info!(camera = %self.config.id, phase = to.as_str(), cause = cause.kind.as_str(), "{}", cause.message);
-                }
-                if matches!(to, CameraPhase::BackingOff | CameraPhase::Failed) {
-                    self.status.restarted();
-                }
-                let at = self.context.clock.now();
-                self.journal
-                    .event(at, EventKind::CameraState { from, to, cause })
-                    .await;
-            }
+            // Told when the state is published, in which a recording by hand has its part.
+            Action::Phase { .. } => {}
         }
+    }
+
+    async fn tell_phase(&mut self, from: CameraPhase, to: CameraPhase, cause: Cause, at: Timestamp) {
+        let (id, kind) = (&self.config.id, cause.kind.as_str());
+        match to {
+            CameraPhase::BackingOff | CameraPhase::Failed | CameraPhase::Stalled => {
+                tracing::warn!(camera = %id, phase = to.as_str(), cause = kind, "{}", cause.message);
+            }
+            _ => tracing::info!(camera = %id, phase = to.as_str(), cause = kind, "{}", cause.message),
+        }
+        if matches!(to, CameraPhase::BackingOff | CameraPhase::Failed) {
+            self.status.restarted();
+        }
+        self.journal
+            .event(at, EventKind::CameraState { from, to, cause })
+            .await;
     }
 
     fn record_spec(&self) -> RecordSpec {
@@ -307,6 +322,7 @@ impl Actor {
             camera: self.config.id.clone(),
             input: RunInput::Source(source),
             record: continuous.then(|| self.record_spec()),
+            audio: self.config.audio,
             clock: self.context.clock.clone(),
             keep: if continuous {
                 Duration::ZERO
@@ -325,14 +341,13 @@ impl Actor {
             }
             Command::Stop(cause) => {
                 self.stopped_by_hand = Some(cause.clone());
-                self.end_manual();
+                self.end_manual().await;
                 self.outage_ends(&cause).await;
                 self.want(cause).await;
             }
             Command::Restart(cause) => {
                 self.stopped_by_hand = None;
-                self.want(cause.clone()).await;
-                self.tell(Input::Restart(cause)).await;
+                self.begin_anew(cause).await;
             }
             Command::Split => {
                 if let Some(run) = &self.run {
@@ -349,7 +364,7 @@ impl Actor {
             }
             Command::StopRecording { reply } => {
                 let result = if self.manual.is_some() {
-                    self.end_manual();
+                    self.end_manual().await;
                     Ok(())
                 } else {
                     Err(Error::new(
@@ -361,22 +376,29 @@ impl Actor {
             }
             Command::StorageFault(cause) => {
                 // Frames that go into a file that nobody can reach are lost as well: stop until it is back.
-                if self.status.recording() {
-                    let deadline = Duration::from_secs(1);
-                    if let Some(session) = self.manual.as_mut().and_then(|m| m.session.as_mut()) {
+                let deadline = Duration::from_secs(1);
+                let by_hand = self.manual.as_mut().and_then(|m| m.session.as_mut());
+                for session in [by_hand, self.run.as_mut()].into_iter().flatten() {
+                    if session.recording {
                         session.stop(cause.clone(), deadline);
-                    }
-                    if self.config.record == RecordMode::Continuous
-                        && let Some(run) = &mut self.run
-                    {
-                        run.stop(cause, deadline);
                     }
                 }
             }
             Command::StorageBack => {
                 self.journal.flush().await;
                 self.tell(Input::StorageBack).await;
+                if let Some(manual) = &mut self.manual {
+                    manual.retry_at_ns = 0;
+                }
+                self.resume_manual();
             }
+            Command::Mended { path, segment } => match segment {
+                Some((segment, cut_bytes)) => {
+                    let at = self.context.clock.now();
+                    self.journal.segment_mended(at, *segment, cut_bytes).await;
+                }
+                None => self.journal.segment_lost(path).await,
+            },
             Command::Shutdown {
                 cause,
                 deadline,
@@ -391,7 +413,7 @@ impl Actor {
     async fn begin_shutdown(&mut self, cause: Cause, reply: oneshot::Sender<bool>) {
         self.shutdown = Some(reply);
         let stopped_before = self.stopped_by_hand.replace(cause.clone()).is_some();
-        self.end_manual();
+        self.end_manual().await;
         if !stopped_before {
             self.outage_ends(&cause).await;
         }
@@ -416,17 +438,26 @@ impl Actor {
         if same_stream {
             return;
         }
-        if self.config.record == RecordMode::Continuous {
-            self.end_manual();
+        if self.config.record != RecordMode::Manual || !self.config.enabled {
+            self.end_manual().await;
         }
         let cause = Cause::new(
             CauseKind::ConfigChanged,
             "the configuration of the camera changed",
         );
-        self.want(cause.clone()).await;
-        self.tell(Input::Restart(cause)).await;
+        self.begin_anew(cause).await;
         if self.run.is_none() {
-            self.idle_gap().await;
+            let now = self.context.clock.now();
+            self.idle_gap(now).await;
+        }
+    }
+
+    /// Starts by what is wanted now: at once where nothing runs, else after the present run.
+    async fn begin_anew(&mut self, cause: Cause) {
+        let ran = self.machine.running();
+        self.want(cause.clone()).await;
+        if ran {
+            self.tell(Input::Restart(cause)).await;
         }
     }
 
@@ -444,7 +475,7 @@ impl Actor {
             );
         }
         let (now, steady) = (self.context.clock.now(), self.now_ns());
-        let length = duration.map(crate::time::duration_ns);
+        let length = duration.map(duration_ns);
         if let Some(manual) = &mut self.manual {
             if manual.ending {
                 return Err(Error::new(
@@ -482,6 +513,7 @@ impl Actor {
             info: info.clone(),
             until_steady_ns: length.map(|l| steady.saturating_add(l)),
             session: None,
+            retry_at_ns: 0,
             ending: false,
             _permit: permit,
         });
@@ -499,6 +531,7 @@ impl Actor {
             camera: self.config.id.clone(),
             input: RunInput::Tap { tap, pre_roll },
             record: Some(self.record_spec()),
+            audio: self.config.audio,
             clock: self.context.clock.clone(),
             keep: Duration::ZERO,
             cause: Cause::new(CauseKind::Requested, "recorded by hand"),
@@ -511,20 +544,28 @@ impl Actor {
         }
     }
 
+    /// A recording by hand goes on as soon as its camera sends again and its disk takes it.
+    fn resume_manual(&mut self) {
+        let now = self.now_ns();
+        let due = self.manual.as_ref().is_some_and(|m| now >= m.retry_at_ns);
+        if due && self.machine.phase() == CameraPhase::Standby {
+            self.start_manual(Duration::ZERO);
+        }
+    }
+
     /// Ends the recording by hand; its last segment is closed in order.
-    fn end_manual(&mut self) {
+    async fn end_manual(&mut self) {
         let deadline = self.stop_deadline;
         let Some(manual) = &mut self.manual else { return };
         manual.ending = true;
-        match &mut manual.session {
-            Some(session) => session.stop(
-                Cause::new(CauseKind::Requested, "the recording by hand ended"),
-                deadline,
-            ),
-            None => {
-                self.manual = None;
-                self.status.set_manual(None);
-            }
+        if let Some(session) = &mut manual.session {
+            let cause = Cause::new(CauseKind::Requested, "the recording by hand ended");
+            session.stop(cause, deadline);
+        } else {
+            self.manual = None;
+            self.status.set_manual(None);
+            let now = self.context.clock.now();
+            self.idle_gap(now).await;
         }
     }
 
@@ -548,7 +589,7 @@ impl Actor {
                 let before = self
                     .session(whose)
                     .and_then(|session| session.anchored.replace((run, anchor)));
-                if self.records(whose) {
+                if self.session(whose).is_some_and(|s| s.records) {
                     if let Some((old, old_anchor)) = before {
                         // Where the clock would stand without its step.
                         let until = old_anchor
@@ -573,12 +614,19 @@ impl Actor {
                         self.status.set_tap(tap);
                     }
                     self.tell(Input::FirstFrame).await;
-                    self.start_manual(Duration::ZERO);
+                    if let Some(manual) = &mut self.manual {
+                        manual.retry_at_ns = 0;
+                    }
+                    self.resume_manual();
                 }
             }
             RunEvent::SegmentOpened { start, path } => {
+                if let Some(session) = self.session(whose) {
+                    session.recording = true;
+                }
                 self.status.set_recording(true);
                 self.journal.segment_opened(start, &path).await;
+                self.publish_state().await;
             }
             RunEvent::SegmentClosed(segment) => {
                 self.status.segment_done(segment.size_bytes);
@@ -609,55 +657,87 @@ impl Actor {
         }
     }
 
-    /// Whether the segments come from this run.
-    fn records(&self, whose: Whose) -> bool {
-        whose == Whose::Manual || self.config.record == RecordMode::Continuous
-    }
-
     async fn ended(&mut self, whose: Whose, cause: Cause) {
+        if whose == Whose::Camera {
+            self.sample_stats();
+        }
+        let session = match whose {
+            Whose::Camera => self.run.take(),
+            Whose::Manual => self.manual.as_mut().and_then(|m| m.session.take()),
+        };
+        let Some(session) = session else { return };
         let now = self.context.clock.now();
-        if let Some((run, _)) = self.session(whose).and_then(|s| s.anchored)
-            && self.records(whose)
-        {
-            self.journal.run_ended(run, now, cause.clone()).await;
+        if session.records {
+            self.clean &= session.was_clean() || self.shutdown.is_none();
+            if let Some((run, _)) = session.anchored {
+                self.journal.run_ended(run, now, cause.clone()).await;
+            }
         }
         if cause.kind.is_storage() {
             let _ = self.context.storage.send(cause.clone());
         }
-        let was_recording = self.records(whose) && self.status.recording();
-        if self.records(whose) {
-            self.status.set_recording(false);
-        }
-        match whose {
-            Whose::Camera => {
-                self.sample_stats();
-                self.run = None;
-                self.status.set_tap(None);
-                self.status.run_over();
-            }
-            Whose::Manual => {
-                let over = self.manual.as_mut().is_none_or(|m| {
-                    m.session = None;
-                    m.ending
-                });
-                if over {
-                    self.manual = None;
-                    self.status.set_manual(None);
-                }
-            }
-        }
-        if was_recording {
+        let at = if session.recording {
             let at = self.last_footage().unwrap_or(now).min(now);
             self.footage_end = None;
+            at
+        } else {
+            now
+        };
+        match whose {
+            Whose::Camera => self.camera_ended(session.records, at, cause).await,
+            Whose::Manual => self.manual_ended(at, cause).await,
+        }
+    }
+
+    /// Whether a segment grows now.
+    fn is_recording(&self) -> bool {
+        let by_hand = self.manual.as_ref().and_then(|m| m.session.as_ref());
+        [by_hand, self.run.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|session| session.recording)
+    }
+
+    async fn camera_ended(&mut self, recorded: bool, at: Timestamp, cause: Cause) {
+        self.status.run_over();
+        // The end of a recording by hand that only read along comes by itself, but not its reason.
+        let by_hand = self.manual.as_ref().is_some_and(|m| !m.ending);
+        if recorded && !self.is_recording() {
+            let stopping = self.stopped_by_hand.is_some();
+            let gap = self.idle_cause().filter(|_| !stopping);
+            self.journal
+                .open_gap(at, gap.unwrap_or_else(|| cause.clone()))
+                .await;
+        } else if by_hand {
+            let at = self.last_footage().unwrap_or(at).min(at);
             self.journal.open_gap(at, cause.clone()).await;
-        } else if self.config.record == RecordMode::Continuous {
-            self.journal.open_gap(now, cause.clone()).await;
         }
-        if whose == Whose::Camera {
-            self.tell(Input::Ended(cause)).await;
-        } else if self.manual.is_none() {
-            self.idle_gap().await;
+        self.status.set_recording(self.is_recording());
+        self.tell(Input::Ended(cause)).await;
+    }
+
+    async fn manual_ended(&mut self, at: Timestamp, cause: Cause) {
+        let wait = if cause.kind.is_storage() {
+            MANUAL_STORAGE_RETRY
+        } else {
+            MANUAL_RETRY
+        };
+        let retry_at_ns = self.now_ns().saturating_add(duration_ns(wait));
+        self.status.set_recording(self.is_recording());
+        let over = self.manual.as_mut().is_none_or(|m| {
+            m.retry_at_ns = retry_at_ns;
+            m.ending
+        });
+        if over {
+            self.manual = None;
+            self.status.set_manual(None);
+            if !self.is_recording() {
+                self.idle_gap(at).await;
+            }
+        } else if cause.kind != CauseKind::StreamEnded {
+            self.journal.open_gap(at, cause).await;
         }
+        self.publish_state().await;
     }
 
     /// UTC up to which footage reaches: the end of the last closed segment, or of the frames seen.
@@ -665,36 +745,41 @@ impl Actor {
         self.footage_end.max(self.status.status().last_frame)
     }
 
-    /// When nothing is to be recorded, that is why nothing is.
-    async fn idle_gap(&mut self) {
-        let now = self.context.clock.now();
-        let cause = match self.config.record {
-            _ if !self.config.enabled => Cause::new(CauseKind::NotScheduled, "the camera is disabled"),
-            RecordMode::Off => Cause::new(CauseKind::NotScheduled, "the camera is not recorded"),
-            RecordMode::Manual => Cause::new(CauseKind::NotScheduled, "recorded by hand only"),
-            RecordMode::Continuous => Cause::new(CauseKind::Startup, "connecting"),
+    /// Why nothing is to be recorded by the configuration; `None` when it is to be.
+    fn idle_cause(&self) -> Option<Cause> {
+        let words = match self.config.record {
+            _ if !self.config.enabled => "the camera is disabled",
+            RecordMode::Off => "the camera is not recorded",
+            RecordMode::Manual => "recorded by hand only",
+            RecordMode::Continuous => return None,
         };
-        self.journal.open_gap(now, cause).await;
+        Some(Cause::new(CauseKind::NotScheduled, words))
+    }
+
+    async fn idle_gap(&mut self, at: Timestamp) {
+        if let Some(cause) = self.idle_cause() {
+            self.journal.open_gap(at, cause).await;
+        }
     }
 
     fn sample_stats(&mut self) -> Option<Input> {
         let clock = self.context.clock.clone();
         let run = self.run.as_mut()?;
-        let (stats, longest_pause_ns) = run.stats();
+        let (stats, usual_pause_ns) = run.stats();
         let last_frame = stats
             .last_frame_steady_ns
             .map(|ns| clock.now().add_ns(ns - clock.steady_ns()));
         self.status.set_stats(stats, last_frame);
         Some(Input::Tick {
             last_frame_ns: stats.last_frame_steady_ns,
-            longest_pause_ns,
+            usual_pause_ns,
         })
     }
 
     async fn tick(&mut self) {
         let input = self.sample_stats().unwrap_or(Input::Tick {
             last_frame_ns: None,
-            longest_pause_ns: 0,
+            usual_pause_ns: 0,
         });
         self.tell(input).await;
         self.journal.flush().await;
@@ -704,8 +789,9 @@ impl Actor {
             .as_ref()
             .is_some_and(|m| !m.ending && m.until_steady_ns.is_some_and(|t| now >= t))
         {
-            self.end_manual();
+            self.end_manual().await;
         }
+        self.resume_manual();
     }
 }
 

@@ -56,6 +56,7 @@ pub fn check(
     let mut rows = store.all_paths().peekable();
     for entry in Walk::new(root)? {
         match entry? {
+            Entry::Foreign(path) if is_index(store, &root.path().join(&path)) => {}
             Entry::Foreign(path) => check.report.add_foreign(path),
             Entry::Segment { name, size_bytes } => {
                 check.segment(&mut rows, &name, size_bytes)?;
@@ -74,6 +75,35 @@ pub fn check(
         overlap::find(store, &camera.id, &mut report)?;
     }
     Ok(report)
+}
+
+/// Whether a file is the index itself or one of its companions, which may lie in the root.
+fn is_index(store: &Store, path: &Path) -> bool {
+    let (Some(name), Some(index)) = (path.file_name(), store.path().file_name()) else {
+        return false;
+    };
+    let Some(rest) = name.as_encoded_bytes().strip_prefix(index.as_encoded_bytes()) else {
+        return false;
+    };
+    // What SQLite adds, and before that what a rebuild does.
+    let rest = [&b"-wal"[..], b"-shm", b"-journal"]
+        .iter()
+        .find_map(|end| rest.strip_suffix(*end))
+        .unwrap_or(rest);
+    let companion = [&b""[..], b".bak", b".rebuild"].contains(&rest);
+    // By whatever way the root was named, it is the same folder.
+    companion && same_folder(path.parent(), store.path().parent())
+}
+
+fn same_folder(a: Option<&Path>, b: Option<&Path>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => {
+            a == b
+                || a.canonicalize()
+                    .is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+        }
+        _ => false,
+    }
 }
 
 struct Check<'a> {

@@ -135,6 +135,9 @@ fn a_sound_house_has_no_problems() {
         house.record_indexed("cam-2", 2, i, i64::from(i) * 4);
     }
     fs::write(house.tree.root().path().join("cam/readme"), b"x").unwrap();
+    // Where the index lies by default.
+    let index = house.store.path().file_name().unwrap().to_str().unwrap();
+    fs::write(house.tree.root().path().join(format!("{index}-wal")), b"").unwrap();
     let mut seen = 0;
     let options = CheckOptions {
         hash: true,
@@ -144,6 +147,29 @@ fn a_sound_house_has_no_problems() {
     assert!(report.is_clean() && report.problems.is_empty(), "{report:?}");
     assert_eq!((report.files, report.rows, report.hashed, seen), (10, 10, 10, 10));
     assert_eq!(report.foreign, [PathBuf::from("cam/readme")]);
+}
+
+#[test]
+fn the_index_in_the_root_is_no_stranger() {
+    let house = House::new();
+    house.record_indexed("cam", 1, 0, 0);
+    let root = house.tree.root().path();
+    let store = Store::open(root.join("nvr.db"), OpenMode::ReadWrite).unwrap();
+    for name in [
+        "nvr.db-journal",
+        "nvr.db.bak",
+        "nvr.db.bak-wal",
+        "nvr.db.txt",
+        "other.db",
+    ] {
+        fs::write(root.join(name), b"x").unwrap();
+    }
+    let report = check(&store, house.tree.root(), &CheckOptions::default(), &mut |_| {}).unwrap();
+    let foreign: Vec<_> = report.foreign.iter().filter_map(|p| p.to_str()).collect();
+    assert_eq!(
+        (foreign, report.foreign_count),
+        (vec!["nvr.db.txt", "other.db"], 2)
+    );
 }
 
 #[test]

@@ -40,8 +40,8 @@ pub fn template_text(root: &Path, listen: SocketAddr, cameras: &[TemplateCamera]
             if cameras.is_empty() {
                 write_camera(&mut out, &example());
             }
-            out.push_str("\n# All keys of a camera:\n");
-            write_keys(&mut out, section, "# ", &[]);
+            out.push_str("\n# What else a camera can have; it goes below the camera's other lines:\n");
+            write_keys(&mut out, section, "", &[]);
             continue;
         }
         let _ = write!(
@@ -130,17 +130,20 @@ fn write_camera(out: &mut String, camera: &TemplateCamera) {
 /// All keys of a section with their documentation; those with a given value are set, the others shown.
 fn write_keys(out: &mut String, section: &Value, lead: &str, given: &[(&str, &str)]) {
     for (key, property) in section["properties"].as_object().into_iter().flatten() {
+        let value = given.iter().find(|(name, _)| name == key);
+        if value.is_none() && is_required(section, key) {
+            // The example has it.
+            continue;
+        }
         wrap(out, lead, property["description"].as_str().unwrap_or_default());
         for word in property["oneOf"].as_array().into_iter().flatten() {
             let about = word["description"].as_str().unwrap_or_default();
             wrap(out, lead, &format!("  {}: {about}", word["const"]));
         }
-        let value = given.iter().find(|(name, _)| name == key);
         match (value, &property["default"]) {
             (Some((_, value)), _) => {
                 let _ = writeln!(out, "{key} = {value}");
             }
-            (None, Value::Null) if is_required(section, key) => {}
             (None, Value::Null) => {
                 let _ = writeln!(out, "{lead}#{key} =");
             }

@@ -116,15 +116,16 @@ impl Tree {
     }
 
     /// Mends the files that storage faults of this process's life left behind, once the storage is back.
-    /// What cannot be mended yet stays for the next call. May take some seconds.
+    /// What cannot be mended yet stays for the next call. A file that is gone (the file system had not
+    /// written it) comes without a result. May take some seconds.
     #[must_use]
-    pub fn recover_abandoned(&self) -> Vec<Recovered> {
+    pub fn recover_abandoned(&self) -> Vec<(CameraId, PathBuf, Option<Recovered>)> {
         let waiting = std::mem::take(&mut *self.0.lock_abandoned());
         let mut done = Vec::new();
         for (name, start) in waiting {
             match recover(&self.0.root, &name.path(), Some(&start)) {
-                Ok(recovered) => done.push(recovered),
-                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Ok(recovered) => done.push((start.camera, name.path(), Some(recovered))),
+                Err(e) if e.kind() == ErrorKind::NotFound => done.push((start.camera, name.path(), None)),
                 Err(e) => {
                     tracing::warn!(path = %name, error = %e, "cannot mend a segment yet");
                     self.0.lock_abandoned().push((name, start));

@@ -136,7 +136,8 @@ impl Intake {
     }
 
     pub(crate) fn expect_audio(&self, has_audio: bool) {
-        self.has_audio.store(has_audio, Ordering::SeqCst);
+        self.has_audio
+            .store(has_audio && self.spec.audio, Ordering::SeqCst);
     }
 
     pub(crate) fn split(&self) {
@@ -159,10 +160,13 @@ impl Intake {
 
     /// Links the ghost pads of a source.
     pub(crate) fn connect(&self, bin: &gst::Bin, has_audio: bool) -> Result<(), String> {
-        self.has_audio.store(has_audio, Ordering::SeqCst);
+        self.expect_audio(has_audio);
         let mut pads = vec![self.sink_pad("video", Self::on_video, Self::on_video_event)];
-        if has_audio {
+        if has_audio && self.spec.audio {
             pads.push(self.sink_pad("audio", Self::on_audio, Self::on_audio_event));
+        } else if has_audio {
+            // Nobody wants it; but a source whose pad is not linked would stop.
+            pads.push(self.sink_pad("audio", |_, _, _| {}, |_, _| {}));
         }
         for pad in &pads {
             let name = pad.name();
@@ -290,6 +294,7 @@ impl Intake {
                     }
                     self.video_unit(&mut v, unit.clone(), Some((unit.utc, unit.pts_ns)));
                 }
+                UnitTrack::Audio if !self.spec.audio => {}
                 UnitTrack::Audio => {
                     let mut a = lock(&self.audio);
                     if a.info.as_ref().is_none_or(|i| !Arc::ptr_eq(i, &unit.info)) {

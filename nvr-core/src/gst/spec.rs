@@ -49,6 +49,8 @@ pub struct RunSpec {
     pub input: RunInput,
     /// Record how; `None` to only watch (standby, live).
     pub record: Option<RecordSpec>,
+    /// Whether the audio track is taken, where there is one.
+    pub audio: bool,
     /// Wall and steady time.
     pub clock: SharedClock,
     /// How much the tap keeps in memory; zero for the present group of pictures' keyframe only.

@@ -38,12 +38,15 @@ use super::sink::SegmentSink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
 use crate::segment::{ClosedSegment, Container, SegmentFiles, SegmentStart};
-pub(crate) use disguise::{OFFSET, Unit};
 use cuts::Cuts;
+pub(crate) use disguise::{OFFSET, Unit};
 use disguise::{at, on_grid, restore_times};
 
 mod cuts;
 mod disguise;
+
+/// Length of a frame of which nothing is known.
+const ONE_FRAME_NS: i64 = 40_000_000;
 
 /// What a writer tells; from streaming threads, without locks of the writer held.
 #[derive(Debug)]
@@ -315,7 +318,9 @@ impl Writer {
         /// Before any audio that belongs to a file's first frame.
         const EARLY_NS: i64 = 1_000_000_000;
         let last = audio.last().map(|a| a.pts_ns).or(self.last_audio_ns);
-        let pts = last.unwrap_or(video_ns.saturating_sub(EARLY_NS)).saturating_add(1);
+        let pts = last
+            .unwrap_or(video_ns.saturating_sub(EARLY_NS))
+            .saturating_add(1);
         let mut gap = disguise::gap(&self.filler, pts, pts, true);
         if cut {
             disguise::cut_before(&mut gap);
@@ -386,7 +391,11 @@ impl Writer {
             self.shared.set_done(true);
             return;
         }
-        let guess = self.last.map(|(pts, dts, delta)| (pts + delta, dts + delta));
+        let guess = self.last.map(|(pts, dts, delta)| {
+            // A single frame that does not say how long it is.
+            let delta = if delta > 0 { delta } else { ONE_FRAME_NS };
+            (pts.saturating_add(delta), dts.saturating_add(delta))
+        });
         let (pts, dts) = next.or(guess).unwrap_or_default();
         let _ = self.tail(pts, dts, audio);
         if let Some(pad) = &self.audio {

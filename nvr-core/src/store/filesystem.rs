@@ -40,8 +40,14 @@ pub(super) fn check(database: &Path) -> Result<()> {
     };
     // The file may be a symbolic link to another file system, so it is asked first.
     let target = if database.exists() { database } else { folder };
-    let stat = rustix::fs::statfs(target)
-        .map_err(|e| Error::io(format_args!("index folder {}", folder.display()), e.into()))?;
+    let stat = rustix::fs::statfs(target).map_err(|e| {
+        let error = Error::io(format_args!("index folder {}", folder.display()), e.into());
+        if e == rustix::io::Errno::NOENT {
+            error.with_hint("nothing was recorded there yet, or the disk is not mounted")
+        } else {
+            error
+        }
+    })?;
     // Magic numbers have 32 bits; the C type that holds them differs between targets.
     let magic = stat.f_type as u32;
     match unfit(magic) {

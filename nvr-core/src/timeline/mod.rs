@@ -85,8 +85,8 @@ pub struct Timeline {
     pub range: TimeRange,
     /// Footage: sorted, disjoint.
     pub ranges: Vec<Recorded>,
-    /// What is missing between the camera's first footage and now: sorted, disjoint, and together with
-    /// the ranges without a hole.
+    /// What is missing between the camera's first footage (without any: its first outage) and now: sorted,
+    /// disjoint, and together with the ranges without a hole.
     pub gaps: Vec<Gap>,
     /// Events as given.
     pub events: Vec<Event>,
@@ -142,7 +142,12 @@ pub fn build(material: Material<'_>) -> Timeline {
     let first = first
         .into_iter()
         .chain(recorded.first().map(|r| r.range.start()))
-        .min();
+        .min()
+        // A camera that never recorded though it should have: it is missing since then.
+        .or_else(|| {
+            let unwanted = |g: &&GapRow| g.cause.kind != CauseKind::NotScheduled;
+            gaps.iter().filter(unwanted).map(|g| g.start).min()
+        });
     ranges::clip(&mut recorded, range);
     let span = first.and_then(|first| {
         TimeRange::new(first, now)
@@ -191,7 +196,7 @@ fn explain(hole: TimeRange, rows: &[(TimeRange, &Cause)], resolution_ns: i64, ou
     }
     push(&mut pieces, at, hole.end(), None);
     reach(&mut pieces);
-    let unknown = Cause::new(CauseKind::Unknown, "");
+    let unknown = Cause::new(CauseKind::Unknown, "nothing was noted");
     let first = out.len();
     for (range, cause) in pieces {
         let cause = cause.unwrap_or(&unknown);

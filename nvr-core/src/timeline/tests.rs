@@ -430,3 +430,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_camera_that_never_recorded_is_missing_since_its_first_outage() {
+    let rows = [
+        gap(0, Some(1_000), CauseKind::NotScheduled),
+        gap(1_000, None, CauseKind::Unreachable),
+    ];
+    let t = build(material(&[], &rows, 5_000));
+    assert_eq!(gaps(&t), [(span(1_000, 5_000), CauseKind::Unreachable)]);
+    let idle = build(material(&[], &rows[..1], 5_000));
+    assert_eq!(gaps(&idle), []);
+}

@@ -109,14 +109,15 @@ pub(crate) async fn days(
         ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "A page", body = SegmentsDto),
-        (status = 400, description = "A parameter cannot be read", body = Problem)))]
+        (status = 400, description = "A parameter cannot be read", body = Problem),
+        (status = 404, description = "There is no such camera", body = Problem)))]
 pub(crate) async fn segments(
     State(app): State<AppState>,
     CameraPath(id): CameraPath,
     mut query: Query,
 ) -> Answer<Json<SegmentsDto>> {
     let range = query.range(Timestamp::MIN, Timestamp::MAX)?;
-    let mut wanted = SegmentQuery::new([id], range);
+    let mut wanted = SegmentQuery::new([id.clone()], range);
     wanted.limit = query.parsed("limit", "1 to 1000")?.unwrap_or(100);
     if !(1..=1000).contains(&wanted.limit) {
         return Err(Failure::invalid("parameter limit: want 1 to 1000"));
@@ -133,6 +134,13 @@ pub(crate) async fn segments(
     wanted.cursor = query.parsed("cursor", "the cursor of the page before")?;
     query.end()?;
     let page = app.nvr.segments(wanted).await?;
+    if page.items.is_empty() && app.nvr.camera(&id).is_err() {
+        // It may have been removed, and its footage too.
+        let known = app.nvr.recorded_cameras().await?;
+        if !known.iter().any(|c| c.id == id) {
+            return Err(Failure::not_found(format!("there is no camera {id}")));
+        }
+    }
     Ok(Json(SegmentsDto {
         segments: page.items.iter().map(Into::into).collect(),
         next: page.next.map(|c| c.to_string()),

@@ -39,9 +39,9 @@ impl Content for Exported {
     }
 }
 
-/// The file of a segment.
+/// The file of a segment. The id may end in `.mp4`.
 #[utoipa::path(get, path = "/api/v1/segments/{id}", tag = "footage",
-    params(("id" = i64, Path, description = "Segment id")),
+    params(("id" = String, Path, description = "Segment id")),
     responses((status = 200, description = "The file; `Range` is answered with 206", content_type = "video/mp4"),
         (status = 404, description = "There is none of that id, or its file is gone", body = Problem)))]
 pub(crate) async fn segment(
@@ -177,7 +177,7 @@ pub(crate) async fn media(
     };
     Ok(playlist(
         app.nvr
-            .vod(request, |segment| format!("../../segments/{segment}"))
+            .vod(request, |segment| format!("../../segments/{segment}.mp4"))
             .await?,
     ))
 }

@@ -74,7 +74,8 @@ pub(crate) async fn storage(State(app): State<AppState>) -> Answer<Json<StorageD
         ("order" = Option<String>, Query, description = "desc (default) or asc"),
         ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before")),
-    responses((status = 200, description = "A page of events, or a stream of them", body = EventsDto),
+    responses((status = 200, description = "A page of events, or a stream of them",
+            content((EventsDto = "application/json"), (String = "text/event-stream"))),
         (status = 400, description = "A parameter cannot be read", body = Problem)))]
 pub(crate) async fn events(
     State(app): State<AppState>,

@@ -284,7 +284,7 @@ fn a_fault_in_mid_segment_is_mended_when_the_storage_is_back() {
     disk.remount("rw");
     tree.healthy().unwrap();
     let done = tree.recover_abandoned();
-    let [Recovered::Closed { segment, cut_bytes }] = &done[..] else {
+    let [(_, _, Some(Recovered::Closed { segment, cut_bytes }))] = &done[..] else {
         panic!("{done:?}");
     };
     assert_eq!((segment.path.as_path(), &segment.start), (path.as_path(), &s));

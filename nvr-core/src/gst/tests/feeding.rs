@@ -121,7 +121,11 @@ impl Feeding {
 
     fn frame(&mut self, pts_ms: i64, dts_ms: i64, key: bool) {
         // The first is the keyframe; nobody decodes.
-        let i = if key { 0 } else { 1 + self.fed.len() % (self.pictures.len() - 1) };
+        let i = if key {
+            0
+        } else {
+            1 + self.fed.len() % (self.pictures.len() - 1)
+        };
         let buffer = self.pictures[i].clone();
         self.fed.push((pts_ms * MS, key, buffer.size()));
         let unit = AccessUnit {
@@ -165,7 +169,9 @@ impl Feeding {
             if hole && (self.sound.is_none() || next - dts > 2500) {
                 self.sound_until(next, &mut packet);
                 let dir = self.dir.path().to_owned();
-                until(&format!("{i} frames on disk, {:?}", self.sound.as_ref().map(|s| s.2)), || (frames_in(&dir) >= i).then_some(()));
+                until("the frames before are on disk", || {
+                    (frames_in(&dir) >= i).then_some(())
+                });
             }
         }
         self.sound_until(ends_ms, &mut packet);

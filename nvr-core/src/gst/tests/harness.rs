@@ -238,6 +238,7 @@ impl Bench {
                 container: options.container,
                 files: folder.clone(),
             }),
+            audio: true,
             clock,
             keep: options.keep,
             cause: Cause::new(CauseKind::Startup, "test"),

@@ -94,8 +94,14 @@ mod tests {
 
     #[test]
     fn each_frame_of_a_slow_stream_is_a_chunk() {
-        assert_eq!(cuts(200, (0..4).map(|i| (i * 5000, i * 5000, true))), [5000, 10_000, 15_000]);
-        assert_eq!(cuts(200, (0..4).map(|i| (i * 5000, i * 5000, i == 0))), [5000, 10_000, 15_000]);
+        assert_eq!(
+            cuts(200, (0..4).map(|i| (i * 5000, i * 5000, true))),
+            [5000, 10_000, 15_000]
+        );
+        assert_eq!(
+            cuts(200, (0..4).map(|i| (i * 5000, i * 5000, i == 0))),
+            [5000, 10_000, 15_000]
+        );
     }
 
     #[test]

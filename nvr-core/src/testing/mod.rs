@@ -1,4 +1,6 @@
-//! Material for tests and benches (feature `test-util`).
+//! Material for tests and benches (feature `test-util`): a clock to turn, an index with many rows.
+
+mod clock;
 
 use std::path::PathBuf;
 
@@ -9,6 +11,8 @@ use crate::segment::{ClosedSegment, Container, SegmentStart};
 use crate::store::Store;
 use crate::time::{NS_PER_S, TimeRange, Timestamp};
 use crate::track::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
+
+pub use clock::ManualClock;
 
 /// Segments of this length are entered by [`synthetic_index`].
 pub const SYNTHETIC_SEGMENT_NS: i64 = 900 * NS_PER_S;

@@ -1,13 +1,15 @@
-//! A recorder as a process of its own (`src/bin/recorder.rs`), to be killed and told to end.
+//! A recorder as a process of its own ([`program`]), to be killed and told to end.
+
+pub mod program;
 
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context as _, ensure};
 use nvr_core::Event;
 use serde_json::Value;
 
-use crate::proc::{Proc, Signal};
+use crate::proc::{Proc, Signal, binary};
 use crate::rig::LIMIT;
 use crate::wait;
 
@@ -23,12 +25,27 @@ impl Recorder {
     /// # Errors
     /// When it does not start; the message holds its log.
     pub fn start(root: &Path, cameras: &[String], more: &[&str]) -> anyhow::Result<Self> {
-        let mut args = vec!["--root".to_owned(), root.to_string_lossy().into_owned()];
+        Self::start_by(Command::new(binary("recorder")?), root, cameras, more)
+    }
+
+    /// The same by a command of the caller's that takes the program's arguments.
+    ///
+    /// # Errors
+    /// As of [`Self::start`].
+    pub fn start_by(
+        mut command: Command,
+        root: &Path,
+        cameras: &[String],
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
+        command.arg("--root").arg(root);
         for camera in cameras {
-            args.extend(["--camera".to_owned(), camera.clone()]);
+            command.args(["--camera", camera]);
         }
-        args.extend(more.iter().map(|&s| s.to_owned()));
-        let mut proc = Proc::workspace("recorder", args)?;
+        let mut proc = Proc::spawn({
+            command.args(more);
+            command
+        })?;
         proc.wait_for_line("\"started\"", LIMIT)?;
         Ok(Self { proc })
     }

@@ -1,0 +1,189 @@
+//! What grows and what is closed, asked inside and outside the recorder.
+
+use std::collections::HashSet;
+
+use nvr_core::event::CameraPhase;
+use nvr_core::media::clip::Format;
+use nvr_core::store::{SegmentQuery, SegmentState};
+use nvr_core::{
+    Archive, ErrorKind, ExportRequest, SegmentId, SnapshotRequest, TimeRange, Timestamp, VodRequest,
+};
+
+use crate::house::*;
+
+const MS: i64 = 1_000_000;
+
+fn is_jpeg(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xff, 0xd8, 0xff]) && bytes.ends_with(&[0xff, 0xd9])
+}
+
+/// Everything that can be asked, over a closed and a growing segment.
+async fn ask(archive: &Archive, from: Timestamp) {
+    let cam = id("cam");
+    let timeline = archive.timeline(&cam, TimeRange::ALL).await.unwrap();
+    assert_eq!(timeline.ranges.len(), 1, "{timeline:#?}");
+    assert!(
+        timeline.ranges[0].growing && timeline.gaps.is_empty(),
+        "{timeline:#?}"
+    );
+    let recorded = timeline.ranges[0].range;
+    assert_eq!(recorded.start(), from);
+    assert_eq!(timeline.totals.segments, 2);
+
+    let days = archive
+        .days(&cam, Some("Europe/Berlin"), TimeRange::ALL)
+        .await
+        .unwrap();
+    let sum: i64 = days.iter().map(|d| d.recorded_ns).sum();
+    assert!(sum >= recorded.len_ns() - 200 * MS, "{days:?} {recorded:?}");
+    let unknown = archive
+        .days(&cam, Some("Mars/Olympus"), TimeRange::ALL)
+        .await
+        .unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::InvalidArgument);
+
+    let rows = archive
+        .segments(SegmentQuery::new([cam.clone()], TimeRange::ALL))
+        .await
+        .unwrap()
+        .items;
+    let states: Vec<_> = rows.iter().map(|r| r.state).collect();
+    assert_eq!(states, [SegmentState::Closed, SegmentState::Open]);
+    for row in &rows {
+        let (_, file, len) = archive.open_segment(row.id).await.unwrap();
+        assert!(len > 0 && len <= file.metadata().unwrap().len());
+    }
+    let stats = archive.stats().await.unwrap();
+    assert!(stats.cameras[0].duration_ns >= recorded.len_ns() - 200 * MS && stats.disk_total_bytes > 0);
+
+    // A second before and after the boundary.
+    let middle = rows[1].start;
+    let range = TimeRange::new(middle.add_ns(-1500 * MS), middle.add_ns(1500 * MS)).unwrap();
+    for format in [Format::Fmp4, Format::Mp4] {
+        let clip = archive
+            .export(ExportRequest::new(cam.clone(), range, format))
+            .await
+            .unwrap();
+        let mut bytes = Vec::new();
+        clip.write_to(&mut bytes, |_| true).unwrap();
+        assert_eq!(bytes.len() as u64, clip.len());
+        let seconds = clip.duration_ns() as f64 / S as f64;
+        assert!((2.8..4.3).contains(&seconds), "{format:?}: {seconds} s");
+    }
+    let request = VodRequest {
+        camera: cam.clone(),
+        range,
+        event: false,
+    };
+    let playlist = archive
+        .vod(request, |SegmentId(n)| format!("/segments/{n}"))
+        .await
+        .unwrap();
+    let files: HashSet<&str> = playlist.lines().filter(|l| l.starts_with("/segments/")).collect();
+    assert_eq!(files.len(), 2, "{playlist}");
+    let master = archive
+        .vod_master(cam.clone(), range, "media.m3u8".into())
+        .await
+        .unwrap();
+    assert!(
+        master.contains("avc1") && master.contains("RESOLUTION=320x240"),
+        "{master}"
+    );
+
+    for at in [middle.add_ns(-750 * MS), middle.add_ns(750 * MS)] {
+        let mut request = SnapshotRequest::new(cam.clone(), Some(at));
+        let keyframe = archive.snapshot(request.clone()).await.unwrap();
+        assert!(is_jpeg(&keyframe.jpeg) && keyframe.at <= at && at.since(keyframe.at) < 1100 * MS);
+        request.exact = true;
+        let exact = archive.snapshot(request).await.unwrap();
+        assert!(is_jpeg(&exact.jpeg) && exact.at <= at, "{} {at}", exact.at);
+        assert!(at.since(exact.at) < 110 * MS, "{} {at}", exact.at);
+    }
+    let newest = archive
+        .snapshot(SnapshotRequest::new(cam.clone(), None))
+        .await
+        .unwrap();
+    assert!(newest.at >= middle, "{} {middle}", newest.at);
+    let early = SnapshotRequest::new(cam.clone(), Some(from.add_ns(-3600 * S)));
+    let nothing = archive.snapshot(early).await.unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::NotFound);
+    assert!(
+        nothing.hint().is_some_and(|h| h.contains(&from.to_string())),
+        "{nothing:?}"
+    );
+    let unknown = archive.timeline(&id("nobody"), TimeRange::ALL).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closed_and_growing_from_inside_and_outside() {
+    let house = House::new([camera("cam", SMALL)]);
+    let nvr = house.start().await;
+    let log = Log::of(&nvr);
+    let cam = nvr.camera(&id("cam")).unwrap();
+    phase(&cam, CameraPhase::Recording).await;
+    frames(&cam, 25).await;
+    cam.split().unwrap();
+    until("the second segment", || {
+        let all = log.all();
+        let count = |name| all.iter().filter(|e| e.kind.name() == name).count();
+        (count("segment_opened") == 2 && count("segment_closed") == 1).then_some(())
+    })
+    .await;
+    frames(&cam, 25).await;
+    let from = segments(&nvr, "cam").await[0].start;
+    ask(&nvr, from).await;
+    ask(&house.archive().await, from).await;
+
+    let now = nvr.clock().now();
+    let mut request = SnapshotRequest::new(id("cam"), None);
+    request.width = Some(160);
+    let picture = nvr.picture(request).await.unwrap();
+    assert!(
+        is_jpeg(&picture.jpeg) && now.since(picture.at) < 3 * S,
+        "{}",
+        now.since(picture.at)
+    );
+    stop(nvr).await;
+
+    // Closed now, and nothing of it differs.
+    let archive = house.archive().await;
+    let timeline = archive.timeline(&id("cam"), TimeRange::ALL).await.unwrap();
+    assert_eq!(timeline.ranges.len(), 1, "{timeline:#?}");
+    assert!(!timeline.ranges[0].growing);
+}
+
+/// At each split there is a moment with one segment finished and not indexed and the next one empty: no question
+/// asked then may find a hole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_split_is_never_seen() {
+    let house = House::new([camera("cam", "test:?size=160x120&fps=20&gop=4&audio=0")]);
+    let nvr = house.start().await;
+    let log = Log::of(&nvr);
+    let cam = nvr.camera(&id("cam")).unwrap();
+    frames(&cam, 40).await;
+    let (mut seen, mut asked) = (Timestamp::MIN, 0);
+    loop {
+        let closed = log
+            .all()
+            .iter()
+            .filter(|e| e.kind.name() == "segment_closed")
+            .count();
+        if closed >= 8 {
+            break;
+        }
+        cam.split().unwrap();
+        for _ in 0..20 {
+            let timeline = nvr.timeline(&id("cam"), TimeRange::ALL).await.unwrap();
+            assert_eq!(timeline.ranges.len(), 1, "{closed}: {timeline:#?}");
+            let end = timeline.ranges[0].range.end();
+            assert!(end >= seen, "footage shrank from {seen} to {end}");
+            seen = end;
+            let newest = nvr.snapshot(SnapshotRequest::new(id("cam"), None)).await.unwrap();
+            assert!(seen.since(newest.at) < 5 * S);
+            asked += 1;
+        }
+    }
+    assert!(asked > 20);
+    stop(nvr).await;
+}

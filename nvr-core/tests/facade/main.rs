@@ -1,0 +1,8 @@
+//! The recorder as an embedder sees it, on synthetic cameras: real pipelines, real files, a real index.
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
+
+mod asking;
+mod house;
+mod lifecycle;
+mod modes;
+mod reload;

@@ -1,0 +1,130 @@
+//! The program `recorder`: a recorder that prints what happens as lines of JSON.
+//!
+//! `{"started":…}` once, `{"event":{…}}` for each event, `{"arrived":UTC_NS,"key":…}` for each video frame that
+//! reached the recorder, `{"stopping":…}` and `{"stopped":{…}}` at the end. SIGTERM and SIGINT end it in order; a second
+//! signal cuts.
+#![allow(clippy::print_stdout, reason = "that is how it is watched")]
+
+use std::future::poll_fn;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use futures_core::Stream as _;
+use nvr_core::config::{CameraConfig, Config};
+use nvr_core::{Camera, CameraId, Nvr, SourceSpec};
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Frames that may wait to be printed.
+const CAPACITY: usize = 10_000;
+
+/// What it is told.
+#[derive(Debug, Parser)]
+#[command(about = "A recorder for tests: runs until a signal and prints events as lines of JSON")]
+pub struct Args {
+    /// Recordings root.
+    #[arg(long)]
+    root: PathBuf,
+    /// Index; in the root by default.
+    #[arg(long)]
+    database: Option<PathBuf>,
+    /// A camera as ID=SOURCE, several times for several.
+    #[arg(long = "camera", value_parser = parse_camera)]
+    cameras: Vec<(CameraId, SourceSpec)>,
+    /// Length of a segment in seconds.
+    #[arg(long, default_value_t = 900.0)]
+    segment: f64,
+    /// Seconds without a frame until a camera is restarted.
+    #[arg(long, default_value_t = 10.0)]
+    watchdog: f64,
+    /// Seconds that an orderly end may take.
+    #[arg(long, default_value_t = 10.0)]
+    deadline: f64,
+}
+
+fn parse_camera(text: &str) -> anyhow::Result<(CameraId, SourceSpec)> {
+    let (id, source) = text.split_once('=').context("write ID=SOURCE")?;
+    Ok((CameraId::new(id)?, SourceSpec::parse(source)?))
+}
+
+fn say(value: &Value) {
+    let mut out = std::io::stdout().lock();
+    // A reader that is gone is a test that failed already.
+    let _ = writeln!(out, "{value}");
+    let _ = out.flush();
+}
+
+/// Runs until a signal.
+///
+/// # Errors
+/// When the recorder does not start.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .init();
+    let mut config = Config::new(&args.root);
+    config.recorder.time_zone = "UTC".into();
+    config.recorder.shutdown_deadline = Duration::from_secs_f64(args.deadline);
+    if let Some(database) = args.database {
+        config.recorder.database = database;
+    }
+    for (id, source) in args.cameras {
+        let mut camera = CameraConfig::new(id, source);
+        camera.segment = Duration::from_secs_f64(args.segment);
+        camera.watchdog = Duration::from_secs_f64(args.watchdog);
+        config.cameras.push(camera);
+    }
+    let deadline = config.recorder.shutdown_deadline;
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+
+    let nvr = Nvr::builder(config).start().await?;
+    say(&json!({ "started": nvr.started() }));
+    let mut events = nvr.events();
+    tokio::spawn(async move {
+        while let Some(event) = poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await {
+            say(&json!({ "event": event }));
+        }
+    });
+    for camera in nvr.cameras() {
+        tokio::spawn(watch(camera, nvr.clock()));
+    }
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    say(&json!({ "stopping": nvr.clock().now() }));
+    tokio::select! {
+        report = nvr.shutdown(deadline) => {
+            let clean = report.cut.is_empty();
+            say(&json!({ "stopped": report }));
+            return Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(3) });
+        }
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(ExitCode::from(130))
+}
+
+/// Prints the frames of a camera as they arrive.
+async fn watch(camera: Camera, clock: nvr_core::clock::SharedClock) {
+    loop {
+        clock.sleep(Duration::from_millis(20)).await;
+        let Some(mut frames) = camera.live(CAPACITY) else {
+            continue;
+        };
+        while let Some(unit) = frames.recv().await {
+            if unit.track() == nvr_core::gst::UnitTrack::Video {
+                say(&json!({
+                    "arrived": unit.utc().as_ns(), "key": unit.keyframe(), "dropped": frames.dropped(),
+                }));
+            }
+        }
+    }
+}
