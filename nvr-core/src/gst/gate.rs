@@ -51,7 +51,10 @@ impl Gate {
     pub(crate) fn push(&mut self, mut unit: Unit) {
         let packet = u64::try_from(self.packet_ns).map(gst::ClockTime::from_nseconds);
         unit.duration = unit.duration.or(packet.ok());
-        if self.from_ns.is_some_and(|from| unit.pts_ns.saturating_add(self.packet_ns) <= from) {
+        if self
+            .from_ns
+            .is_some_and(|from| unit.pts_ns.saturating_add(self.packet_ns) <= from)
+        {
             return;
         }
         if self.queue.len() >= MOST {

@@ -235,9 +235,7 @@ fn frames_of(data: &[u8]) -> usize {
         let end = at + number(at);
         match &data[at + 4..at + 8] {
             b"moof" => {
-                let find = |what: &[u8], from: usize| {
-                    (from..end - 8).find(|&i| &data[i..i + 4] == what)
-                };
+                let find = |what: &[u8], from: usize| (from..end - 8).find(|&i| &data[i..i + 4] == what);
                 in_chunk = match find(b"tfhd", at) {
                     // The first track is video; its count follows version and flags.
                     Some(i) if number(i + 8) == 1 => find(b"trun", i).map_or(0, |i| number(i + 8)),
