@@ -19,6 +19,8 @@ use crate::track::{AudioTrack, Tracks};
 
 /// How long the first frames wait for an audio track that was announced.
 const AUDIO_WAIT_NS: i64 = 700_000_000;
+/// The same when it is there and being converted, which a busy machine may take its time for.
+const CONVERTER_WAIT_NS: i64 = 5_000_000_000;
 /// What may wait for a slow disk; more is dropped, in whole groups of pictures.
 const WAITING_MAX_BYTES: u64 = 64 << 20;
 /// While no video comes for this long, audio is written without it: the last frames wait for it to pass them.
@@ -45,6 +47,7 @@ pub(crate) struct Recorder {
     retired: Vec<JoinHandle<bool>>,
     video_caps: Option<gst::Caps>,
     audio_expected: bool,
+    audio_came: bool,
     audio: Option<(gst::Caps, AudioTrack, Gate)>,
     held: Vec<AccessUnit>,
     held_since_ns: i64,
@@ -101,6 +104,7 @@ impl Recorder {
             retired: Vec::new(),
             video_caps: None,
             audio_expected,
+            audio_came: false,
             audio: None,
             held: Vec::new(),
             held_since_ns: 0,
@@ -120,6 +124,11 @@ impl Recorder {
     /// A new segment at the next keyframe.
     pub(crate) fn split(&mut self) {
         self.split = true;
+    }
+
+    /// The camera sent audio; what comes of it follows.
+    pub(crate) fn audio_came(&mut self) {
+        self.audio_came = true;
     }
 
     /// One packet of AAC, ready for the file.
@@ -168,13 +177,18 @@ impl Recorder {
         }
         self.held.push(unit.clone());
         let waits = self.audio_expected && self.audio.is_none();
-        if waits && steady_ns - self.held_since_ns < AUDIO_WAIT_NS {
+        let wait_ns = if self.audio_came {
+            CONVERTER_WAIT_NS
+        } else {
+            AUDIO_WAIT_NS
+        };
+        if waits && steady_ns - self.held_since_ns < wait_ns {
             return;
         }
         if waits {
             (self.on_news)(RecordNews::AudioTrouble(Cause::new(
                 CauseKind::NoFrames,
-                "the camera announced audio and sends none; recording without",
+                "the camera announced audio and sends none; recording without until it comes",
             )));
         }
         self.release();

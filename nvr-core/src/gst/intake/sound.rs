@@ -76,6 +76,9 @@ impl Intake {
             self.to_recorder(&unit.info.caps, unit.buffer.clone(), unit.pts_ns);
             return;
         }
+        if let Some(r) = lock(&self.recorder).as_mut() {
+            r.audio_came();
+        }
         if a.converter.is_none() {
             let weak = self.me.clone();
             let mut segment = TimeSegment::new();

@@ -29,7 +29,8 @@ use crate::source::SourceSpec;
 /// Builds the bin of a source. Nothing is opened before the bin leaves the NULL state, except that a local file
 /// or device is looked at.
 ///
-/// The ghost pads have caps and hold their first buffer when `on_tracks` is called.
+/// The ghost pads have caps and hold their first buffer when `on_tracks` is called; that of audio may have
+/// neither, when it was promised and is late.
 ///
 /// # Errors
 /// `Unsupported` when a GStreamer element is missing or the file is of the wrong kind; `NotFound`, `Busy` or

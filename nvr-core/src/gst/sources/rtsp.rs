@@ -283,7 +283,8 @@ mod tests {
             None,
         );
         let (has_audio, units) = run(&source(&camera.url())).collect(60);
-        assert!(!has_audio);
+        // It may still come.
+        assert!(has_audio && units.iter().all(|u| u.video));
         check_video(&units);
     }
 

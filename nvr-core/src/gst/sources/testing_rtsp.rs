@@ -24,6 +24,20 @@ impl RtspCamera {
         login: Option<(&str, &str)>,
         protocols: gst_rtsp::RTSPLowerTrans,
     ) -> Self {
+        Self::start(launch, login, protocols, None)
+    }
+
+    /// Over TLS, with a certificate and its key in PEM.
+    pub(crate) fn serve_tls(launch: &str, pem: &str) -> Self {
+        Self::start(launch, None, gst_rtsp::RTSPLowerTrans::TCP, Some(pem.to_owned()))
+    }
+
+    fn start(
+        launch: &str,
+        login: Option<(&str, &str)>,
+        protocols: gst_rtsp::RTSPLowerTrans,
+        pem: Option<String>,
+    ) -> Self {
         crate::gst::init().unwrap();
         let context = glib::MainContext::new();
         let main = glib::MainLoop::new(Some(&context), false);
@@ -54,6 +68,22 @@ impl RtspCamera {
                         server.set_auth(Some(&auth));
                         factory.add_role_from_structure(
                             &gst::Structure::builder(role)
+                                .field(gst_rtsp_server::RTSP_PERM_MEDIA_FACTORY_ACCESS, true)
+                                .field(gst_rtsp_server::RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, true)
+                                .build(),
+                        );
+                    }
+                    if let Some(pem) = &pem {
+                        let auth = gst_rtsp_server::RTSPAuth::new();
+                        let certificate = gst_rtsp_server::gio::TlsCertificate::from_pem(pem).unwrap();
+                        auth.set_tls_certificate(Some(&certificate));
+                        let mut token = gst_rtsp_server::RTSPToken::builder()
+                            .field(gst_rtsp_server::RTSP_TOKEN_MEDIA_FACTORY_ROLE, "anyone")
+                            .build();
+                        auth.set_default_token(Some(&mut token));
+                        server.set_auth(Some(&auth));
+                        factory.add_role_from_structure(
+                            &gst::Structure::builder("anyone")
                                 .field(gst_rtsp_server::RTSP_PERM_MEDIA_FACTORY_ACCESS, true)
                                 .field(gst_rtsp_server::RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, true)
                                 .build(),

@@ -14,7 +14,8 @@ use crate::gst::guard::guarded;
 use crate::gst::source_bin::OnTracks;
 use crate::track::VideoCodec;
 
-/// How long the first picture waits for an audio track that was promised.
+/// How long the first picture waits for an audio track that was promised. It may come later, too: its pad is
+/// told then without caps.
 const AUDIO_GRACE: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
 /// Which track.
@@ -44,6 +45,8 @@ struct State {
     on_tracks: Option<OnTracks>,
     video: Option<Track>,
     audio: Option<Track>,
+    /// The tracks were told with an audio pad, behind which there is nothing yet.
+    late_audio: Option<gst::glib::WeakRef<gst::GhostPad>>,
     expects_audio: bool,
     grace_over: bool,
     timer: Option<gst::SingleShotClockId>,
@@ -74,6 +77,7 @@ impl Gate {
                 on_tracks: Some(on_tracks),
                 video: None,
                 audio: None,
+                late_audio: None,
                 expects_audio,
                 grace_over: false,
                 timer: None,
@@ -132,8 +136,8 @@ impl Gate {
     }
 
     /// Adds `elements` behind `from` and makes their end the ghost pad of `kind`; those of video end with
-    /// [`video_chain`], and decoding times are added. A second track of a kind and
-    /// any that comes after the tracks were told is thrown away.
+    /// [`video_chain`], and decoding times are added. A second track of a kind and any that comes after the
+    /// tracks were told is thrown away, except audio that was promised.
     ///
     /// # Errors
     /// `Internal` when the elements do not link.
@@ -144,14 +148,20 @@ impl Gate {
         elements: &[gst::Element],
     ) -> Result<()> {
         let Some(bin) = self.bin() else { return Ok(()) };
-        {
+        let late = {
             let mut s = self.state();
-            if s.on_tracks.is_none() || s.track(kind).is_some() {
+            let late = if kind == Kind::Audio {
+                s.late_audio.take()
+            } else {
+                None
+            };
+            if late.is_none() && (s.on_tracks.is_none() || s.track(kind).is_some()) {
                 drop(s);
                 discard(from);
                 return Ok(());
             }
-        }
+            late
+        };
         let fault = |what: &str| Error::new(ErrorKind::Internal, format!("{} track: {what}", kind.name()));
         for e in elements {
             bin.add(e)
@@ -160,6 +170,28 @@ impl Gate {
         gst::Element::link_many(elements).map_err(|e| fault("elements do not link").with_source(e))?;
         let last = elements.last().and_then(|e| e.static_pad("src"));
         let end = last.as_ref().unwrap_or(from);
+        let start = || {
+            for e in elements.iter().rev() {
+                e.sync_state_with_parent()
+                    .map_err(|e| fault("an element does not start").with_source(e))?;
+            }
+            match elements.first().and_then(|e| e.static_pad("sink")) {
+                Some(sink) => from
+                    .link(&sink)
+                    .map(|_| ())
+                    .map_err(|e| fault("the stream does not link").with_source(e)),
+                None => Ok(()),
+            }
+        };
+        if let Some(late) = late {
+            let Some(ghost) = late.upgrade() else {
+                return Ok(());
+            };
+            ghost
+                .set_target(Some(end))
+                .map_err(|e| fault("no ghost pad").with_source(e))?;
+            return start();
+        }
         let ghost = gst::GhostPad::builder_with_target(end)
             .map_err(|e| fault("no ghost pad").with_source(e))?
             .name(kind.name())
@@ -195,15 +227,7 @@ impl Gate {
             .set_active(true)
             .and_then(|()| bin.add_pad(&ghost))
             .map_err(|e| fault("no ghost pad on the bin").with_source(e))?;
-        for e in elements.iter().rev() {
-            e.sync_state_with_parent()
-                .map_err(|e| fault("an element does not start").with_source(e))?;
-        }
-        if let Some(sink) = elements.first().and_then(|e| e.static_pad("sink")) {
-            from.link(&sink)
-                .map_err(|e| fault("the stream does not link").with_source(e))?;
-        }
-        Ok(())
+        start()
     }
 
     /// An event before the tracks are told: an end of the video then is an error, of the audio means none.
@@ -233,6 +257,17 @@ impl Gate {
             }
         }
         self.settle();
+    }
+
+    /// A pad for audio of which there is nothing yet.
+    fn empty_pad(&self) -> Option<gst::glib::WeakRef<gst::GhostPad>> {
+        let bin = self.bin()?;
+        let ghost = gst::GhostPad::builder(gst::PadDirection::Src)
+            .name(Kind::Audio.name())
+            .build();
+        ghost.set_active(true).ok()?;
+        bin.add_pad(&ghost).ok()?;
+        Some(ghost.downgrade())
     }
 
     fn start_timer(self: &Arc<Self>) -> Option<gst::SingleShotClockId> {
@@ -268,9 +303,14 @@ impl Gate {
             let Some(on_tracks) = s.on_tracks.take() else {
                 return;
             };
+            // Promised and slow: it is taken when it comes.
+            let has_audio = audio_ready || s.expects_audio;
+            if has_audio && s.audio.is_none() {
+                s.late_audio = self.empty_pad();
+            }
             (
                 on_tracks,
-                audio_ready,
+                has_audio,
                 s.video.take(),
                 s.audio.take(),
                 s.timer.take(),
@@ -280,7 +320,6 @@ impl Gate {
             timer.unschedule();
         }
         if !has_audio && let Some(ghost) = audio.as_ref().and_then(|a| a.ghost.upgrade()) {
-            tracing::warn!("audio is declared but silent: recording video only");
             if let Some(target) = ghost.target() {
                 let _ = ghost.set_target(gst::Pad::NONE);
                 discard(&target);
@@ -349,7 +388,7 @@ pub(super) fn audio_chain(caps: &gst::CapsRef) -> Result<Option<Vec<gst::Element
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{run, run_bin};
+    use super::super::testing::{Told, run, run_bin};
     use super::*;
     use crate::source::SourceSpec;
 
@@ -406,6 +445,54 @@ mod tests {
                     "{text} is still alive"
                 );
                 std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Audio that begins when the tracks have long been told: on a pad that was there, or on one that comes.
+    #[test]
+    fn late_audio_is_taken() {
+        for pad_is_late in [false, true] {
+            crate::gst::init().unwrap();
+            let spec = SourceSpec::parse("test:").unwrap();
+            let inner = gst::parse::bin_from_description(
+                "videotestsrc is-live=true ! video/x-raw,format=I420,width=160,height=120,framerate=25/1 \
+                 ! x264enc tune=zerolatency ! video/x-h264,stream-format=byte-stream ! identity name=v \
+                 audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc ! valve name=a drop=true",
+                false,
+            )
+            .unwrap();
+            for name in ["v", "a"] {
+                let pad = inner.by_name(name).unwrap().static_pad("src").unwrap();
+                let ghost = gst::GhostPad::builder_with_target(&pad)
+                    .unwrap()
+                    .name(name)
+                    .build();
+                inner.add_pad(&ghost).unwrap();
+            }
+            let mut gate = None;
+            let running = run_bin(&spec, |on_tracks| {
+                let bin = gst::Bin::new();
+                bin.add(&inner).unwrap();
+                let g = Gate::new(&bin, on_tracks, true);
+                let chain = video_chain(VideoCodec::H264).unwrap();
+                g.add(Kind::Video, &inner.static_pad("v").unwrap(), &chain)
+                    .unwrap();
+                if !pad_is_late {
+                    g.add(Kind::Audio, &inner.static_pad("a").unwrap(), &[]).unwrap();
+                }
+                gate = Some(g);
+                bin
+            });
+            let (has_audio, units) = running.collect(10);
+            assert!(has_audio && units.iter().all(|u| u.video));
+            if pad_is_late {
+                let pad = inner.static_pad("a").unwrap();
+                gate.unwrap().add(Kind::Audio, &pad, &[]).unwrap();
+            }
+            inner.by_name("a").unwrap().set_property("drop", false);
+            while !matches!(running.next(), Told::Unit(u) if !u.video && u.caps.to_string().starts_with("audio/x-alaw"))
+            {
             }
         }
     }

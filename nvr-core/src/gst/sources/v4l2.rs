@@ -309,6 +309,7 @@ mod tests {
 
     #[test]
     fn a_device_that_is_not_there_says_so() {
+        crate::gst::init().unwrap();
         let e = build(&device("v4l2:/dev/video-none"), Box::new(|_| {})).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unavailable);
         assert!(e.to_string().contains("/dev/video-none"), "{e}");

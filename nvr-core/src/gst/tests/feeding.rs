@@ -169,10 +169,9 @@ impl Feeding {
             if hole && (self.sound.is_none() || next - dts > 2500) {
                 self.sound_until(next, &mut packet);
                 let dir = self.dir.path().to_owned();
-                until(
-                    &format!("{i} frames on disk, {:?}", self.sound.as_ref().map(|s| s.2)),
-                    || (frames_in(&dir) >= i).then_some(()),
-                );
+                until("the frames before are on disk", || {
+                    (frames_in(&dir) >= i).then_some(())
+                });
             }
         }
         self.sound_until(ends_ms, &mut packet);

@@ -103,6 +103,7 @@ pub struct Folder {
     pub root: PathBuf,
     pub fault: Arc<Mutex<Option<std::io::ErrorKind>>>,
     pub stall: Arc<AtomicBool>,
+    pub stall_create: AtomicBool,
     pub panic: AtomicBool,
 }
 
@@ -128,6 +129,9 @@ impl Folder {
 impl SegmentFiles for Folder {
     fn create(&self, start: &SegmentStart) -> Result<Box<dyn SegmentFile>> {
         self.check()?;
+        until("the folder", || {
+            (!self.stall_create.load(Ordering::SeqCst)).then_some(())
+        });
         assert!(!self.panic.load(Ordering::SeqCst), "a panic in a callback");
         let path = PathBuf::from(format!(
             "{}-{:03}.{}",
@@ -225,6 +229,20 @@ impl Bench {
         );
         let (run, events) =
             Run::start_with(spec, &source_spec, |on| source(video, audio, options.hook, on)).unwrap();
+        Self::with(dir, folder, clock, run, events)
+    }
+
+    /// A recording of a real source.
+    pub fn of(source: SourceSpec, options: &Options) -> Self {
+        crate::gst::init().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder {
+            root: dir.path().to_owned(),
+            ..Folder::default()
+        });
+        let clock = Arc::new(SystemClock::new());
+        let spec = Self::spec(&folder, clock.clone(), options, RunInput::Source(source));
+        let (run, events) = Run::start(spec).unwrap();
         Self::with(dir, folder, clock, run, events)
     }
 

@@ -1,5 +1,6 @@
 //! Recording with real elements, judged by ffprobe.
 
+mod cameras;
 mod faults;
 mod feeding;
 mod harness;
