@@ -135,9 +135,6 @@ fn a_sound_house_has_no_problems() {
         house.record_indexed("cam-2", 2, i, i64::from(i) * 4);
     }
     fs::write(house.tree.root().path().join("cam/readme"), b"x").unwrap();
-    // Where the index lies by default.
-    let index = house.store.path().file_name().unwrap().to_str().unwrap();
-    fs::write(house.tree.root().path().join(format!("{index}-wal")), b"").unwrap();
     let mut seen = 0;
     let options = CheckOptions {
         hash: true,
