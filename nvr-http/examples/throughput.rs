@@ -18,7 +18,11 @@ async fn main() -> std::io::Result<()> {
     let nvr = Nvr::builder(config).start().await.unwrap();
     if nvr.store().count().unwrap() == 0 {
         let store = nvr.store().clone();
-        tokio::task::spawn_blocking(move || nvr_core::testing::synthetic_index(&store, &cameras, 100_000, end).unwrap()).await.unwrap();
+        tokio::task::spawn_blocking(move || {
+            nvr_core::testing::synthetic_index(&store, &cameras, 100_000, end).unwrap();
+        })
+        .await
+        .unwrap();
     }
     println!("{} segments", nvr.store().count().unwrap());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8099").await?;

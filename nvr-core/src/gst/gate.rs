@@ -30,6 +30,8 @@ pub(crate) struct Gate {
     silence: Option<gst::Buffer>,
     /// Duration of a packet.
     packet_ns: i64,
+    /// Nothing that ends before is wanted.
+    from_ns: Option<i64>,
     last_ns: Option<i64>,
     last_real_ns: Option<i64>,
     lag_ns: i64,
@@ -49,6 +51,12 @@ impl Gate {
     pub(crate) fn push(&mut self, mut unit: Unit) {
         let packet = u64::try_from(self.packet_ns).map(gst::ClockTime::from_nseconds);
         unit.duration = unit.duration.or(packet.ok());
+        if self
+            .from_ns
+            .is_some_and(|from| unit.pts_ns.saturating_add(self.packet_ns) <= from)
+        {
+            return;
+        }
         if self.queue.len() >= MOST {
             self.queue.pop_front();
         }
@@ -57,6 +65,7 @@ impl Gate {
 
     /// Begins a recording: nothing that ends before `video_ns` is wanted, and audio is owed from there on.
     pub(crate) fn begin(&mut self, video_ns: i64) {
+        self.from_ns = Some(video_ns);
         while self
             .queue
             .front()

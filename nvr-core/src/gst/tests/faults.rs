@@ -114,7 +114,7 @@ fn frames_on_disk(b: &Bench) -> usize {
 }
 
 /// Whole fragments only, as recovery leaves them.
-pub fn frames_of_cut_file(path: &std::path::Path) -> usize {
+fn frames_of_cut_file(path: &std::path::Path) -> usize {
     let data = std::fs::read(path).unwrap();
     let (mut at, mut whole) = (0usize, 0usize);
     while at + 8 <= data.len() {

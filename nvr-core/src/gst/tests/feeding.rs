@@ -169,9 +169,10 @@ impl Feeding {
             if hole && (self.sound.is_none() || next - dts > 2500) {
                 self.sound_until(next, &mut packet);
                 let dir = self.dir.path().to_owned();
-                until("the frames before are on disk", || {
-                    (frames_in(&dir) >= i).then_some(())
-                });
+                until(
+                    &format!("{i} frames on disk, {:?}", self.sound.as_ref().map(|s| s.2)),
+                    || (frames_in(&dir) >= i).then_some(()),
+                );
             }
         }
         self.sound_until(ends_ms, &mut packet);
@@ -208,9 +209,12 @@ impl Feeding {
                 let step = pair[1].pts - pair[0].pts;
                 assert!((0.0212..0.0215).contains(&step), "audio steps by {step}");
             }
-            if self.sound.is_some() {
+            if let Some((_, _, late)) = self.sound {
+                // Late packets of the time before are at the beginning of a file. ffprobe shows reordered
+                // video later by the reordering that the times in a file leave to the reader.
                 let a = p.audio[0].pts - p.video[0].pts;
-                assert!(a.abs() < 0.025, "audio begins {a} s after video");
+                let earliest = -0.065 - late as f64 / 1e9;
+                assert!(a > earliest && a < 0.025, "audio begins {a} s after video");
             }
             probes.push(p);
         }
@@ -219,17 +223,30 @@ impl Feeding {
     }
 }
 
-/// Whole frames in all files of a folder.
+/// Video frames of the whole chunks in all files of a folder.
 fn frames_in(dir: &std::path::Path) -> usize {
-    let copy = dir.join("copy.tmp");
-    let mut frames = 0;
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path != copy && std::fs::metadata(&path).unwrap().len() > 0 {
-            std::fs::copy(&path, &copy).unwrap();
-            frames += super::faults::frames_of_cut_file(&copy);
+    let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+    files.map(|f| frames_of(&std::fs::read(f).unwrap())).sum()
+}
+
+fn frames_of(data: &[u8]) -> usize {
+    let number = |at: usize| u32::from_be_bytes(data[at..at + 4].try_into().unwrap()) as usize;
+    let (mut at, mut frames, mut in_chunk) = (0, 0, 0);
+    while at + 8 <= data.len() && at + number(at) <= data.len() {
+        let end = at + number(at);
+        match &data[at + 4..at + 8] {
+            b"moof" => {
+                let find = |what: &[u8], from: usize| (from..end - 8).find(|&i| &data[i..i + 4] == what);
+                in_chunk = match find(b"tfhd", at) {
+                    // The first track is video; its count follows version and flags.
+                    Some(i) if number(i + 8) == 1 => find(b"trun", i).map_or(0, |i| number(i + 8)),
+                    _ => 0,
+                };
+            }
+            b"mdat" => frames += in_chunk,
+            _ => {}
         }
+        at = end;
     }
-    let _ = std::fs::remove_file(&copy);
     frames
 }
