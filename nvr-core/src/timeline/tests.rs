@@ -160,10 +160,11 @@ fn nothing_is_missing_before_the_first_footage_nor_after_now() {
         gaps(&build(m.clone()))[0],
         (span(5_000, 10_000), CauseKind::Unreachable)
     );
-    // Never recorded at all: nothing to say.
-    (m.segments, m.first, m.gaps) = (&[], None, &[]);
+    // Never recorded at all: missing since the first outage.
+    (m.segments, m.first) = (&[], None);
     let t = build(m.clone());
-    assert!(t.ranges.is_empty() && t.gaps.is_empty());
+    assert!(t.ranges.is_empty());
+    assert_eq!(t.gaps[0].range.start(), ms(0));
     // The range lies in the future.
     (m.segments, m.range) = (&rows, span(30_000, 60_000));
     let t = build(m);

@@ -58,13 +58,25 @@ pub(super) fn build(spec: &RtspSource, on_tracks: OnTracks) -> Result<gst::Bin> 
 
     src.connect_no_more_pads(move |_| {
         gate.guarded("no-more-pads", (), || {
-            let s = selection.lock().unwrap_or_else(PoisonError::into_inner);
-            let refused = s.refused.join(", ");
-            drop(s);
-            gate.no_more_pads(&refused);
+            let hopeless = selection
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .hopeless();
+            if let Some(refused) = hopeless {
+                gate.no_more_pads(&refused);
+            }
         });
     });
     Ok(bin)
+}
+
+impl Selection {
+    /// What the camera has instead, if no video was set up. If one was, "no more pads" says nothing: each
+    /// stream has a thread of its own, rtspsrc counts a pad before it adds it, and so the signal can come
+    /// from one thread before the other's pad.
+    fn hopeless(&self) -> Option<String> {
+        self.video.is_none().then(|| self.refused.join(", "))
+    }
 }
 
 fn configure(src: &gst::Element, spec: &RtspSource) {
@@ -202,6 +214,19 @@ mod tests {
 
     fn source(url: &str) -> SourceSpec {
         SourceSpec::parse(url).unwrap()
+    }
+
+    #[test]
+    fn no_more_pads_before_the_video_pad_is_no_fault() {
+        let mut selection = super::Selection::default();
+        selection.refused.push("application/VND.ONVIF.METADATA".into());
+        assert_eq!(
+            selection.hopeless().as_deref(),
+            Some("application/VND.ONVIF.METADATA")
+        );
+        // The audio's thread may be first to end; the video's pad is on its way.
+        selection.video = Some(0);
+        assert_eq!(selection.hopeless(), None);
     }
 
     fn media(units: &[super::super::testing::Unit], video: bool) -> String {
