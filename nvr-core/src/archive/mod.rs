@@ -23,7 +23,7 @@ use crate::nvr::blocking;
 use crate::segment::Container;
 use crate::store::{
     CameraRow, CameraTotals, EventQuery, EventRow, GapRow, OpenMode, Order, Page, SegmentQuery, SegmentRow,
-    SegmentState, Store,
+    SegmentState, Store, TimelineRows,
 };
 use crate::time::{NS_PER_S, TimeRange, Timestamp};
 use crate::timeline::{self, Day, Growing, Material, Timeline};
@@ -207,30 +207,21 @@ impl Archive {
         range: TimeRange,
         resolution_ns: i64,
     ) -> Result<Timeline> {
-        let store = &self.0.store;
-        let totals = self.known(camera)?;
-        let mut query = SegmentQuery::new([camera.clone()], range);
-        query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
-        let mut segments = store.all_segments(&query)?;
+        let rows = self.0.store.timeline_rows(camera, range, MOST_EVENTS)?;
+        let TimelineRows {
+            totals,
+            mut segments,
+            gaps,
+            events,
+        } = rows.ok_or_else(|| no_camera(camera))?;
         let growing = self.measure(&mut segments);
-        let gaps = store.gaps(camera, range)?;
-        let mut events = EventQuery::new(range);
-        events.camera = Some(camera.clone());
-        events.limit = MOST_EVENTS;
-        let events = store
-            .events(&events)?
-            .items
-            .into_iter()
-            .map(|row| row.event)
-            .collect();
+        let events = events.into_iter().map(|row| row.event).collect();
         let now = self.0.clock.now();
         Ok(timeline::build(Material {
             camera: camera.clone(),
             range,
             now: growing.as_ref().map_or(now, |g| known_until(g, &gaps, now)),
-            first: totals
-                .and_then(|t| t.oldest)
-                .or_else(|| growing.as_ref().map(|g| g.start)),
+            first: totals.oldest.or_else(|| growing.as_ref().map(|g| g.start)),
             segments: &segments,
             growing: growing.as_ref(),
             gaps: &gaps,
@@ -364,16 +355,12 @@ impl Archive {
         .await
     }
 
-    /// Totals of a camera; `None` when nothing of it is closed yet.
-    fn known(&self, camera: &CameraId) -> Result<Option<CameraTotals>> {
-        let totals = self.0.store.totals()?.into_iter().find(|t| &t.camera == camera);
-        if totals.is_none() && !self.0.store.cameras()?.iter().any(|c| &c.id == camera) {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!("there is no camera {camera}"),
-            ));
+    /// Makes sure that the index knows a camera.
+    fn known(&self, camera: &CameraId) -> Result<()> {
+        match self.0.store.totals_of(camera)? {
+            Some(_) => Ok(()),
+            None => Err(no_camera(camera)),
         }
-        Ok(totals)
     }
 
     /// Enters in open rows what can be read of them now, and gives the segment that is being written. At a
@@ -611,6 +598,10 @@ fn known_until(growing: &Growing, gaps: &[GapRow], now: Timestamp) -> Timestamp 
     } else {
         growing.end.min(now)
     }
+}
+
+fn no_camera(camera: &CameraId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no camera {camera}"))
 }
 
 impl From<CameraTotals> for CameraStats {

@@ -97,73 +97,75 @@ impl Store {
     /// # Errors
     /// `Storage` or `Corrupt` when the index cannot be read.
     pub fn events(&self, query: &EventQuery) -> Result<Page<EventRow>> {
-        let limit = query.limit.clamp(1, MAX_PAGE) as usize;
-        let (mut from, mut to) = (query.range.start().as_ns(), query.range.end().as_ns());
-        let ascending = query.order == Order::Asc;
-        if let Some(c) = query.cursor {
-            if ascending {
-                from = from.max(c.at_ns);
-            } else {
-                to = to.min(c.at_ns.saturating_add(1));
-            }
-        }
-        // What is compared with the bound of the cursor: the row itself lies just outside the page.
-        let (compare, direction) = if ascending { (">", "ASC") } else { ("<", "DESC") };
-        let camera = if query.camera.is_some() {
-            "AND camera = :camera"
-        } else {
-            "AND :camera IS NULL"
-        };
-        let sql = format!(
-            "SELECT id, at_ns, camera, detail FROM events
-             WHERE at_ns >= :from AND at_ns < :to {camera}
-               AND (:kinds IS NULL OR instr(:kinds, ',' || kind || ',') > 0)
-               AND (:cursor_at IS NULL OR at_ns <> :cursor_at OR id {compare} :cursor_id)
-             ORDER BY at_ns {direction}, id {direction}"
-        );
-        let kinds = (!query.kinds.is_empty()).then(|| format!(",{},", query.kinds.join(",")));
-        self.read(|conn| {
-            let mut statement = conn.prepare_cached(&sql).sql()?;
-            let mut rows = statement
-                .query(named_params! {
-                    ":from": from,
-                    ":to": to,
-                    ":camera": query.camera.as_ref().map(CameraId::as_str),
-                    ":kinds": kinds,
-                    ":cursor_at": query.cursor.map(|c| c.at_ns),
-                    ":cursor_id": query.cursor.map(|c| c.id),
-                })
-                .sql()?;
-            let mut items: Vec<EventRow> = Vec::new();
-            while let Some(row) = rows.next().sql()? {
-                if items.len() == limit {
-                    let next = items.last().map(|last| Cursor {
-                        at_ns: last.event.at.as_ns(),
-                        id: last.id,
-                    });
-                    return Ok(Page { items, next });
-                }
-                let detail = row.get_ref("detail").and_then(|v| Ok(v.as_str()?)).sql()?;
-                let kind: EventKind = match serde_json::from_str(detail) {
-                    Ok(kind) => kind,
-                    Err(e) => {
-                        tracing::debug!(error = %e, "an event in the index is of an unknown kind");
-                        continue;
-                    }
-                };
-                let camera: Option<String> = row.get("camera").sql()?;
-                let camera = camera
-                    .map(|c| CameraId::new(&c))
-                    .transpose()
-                    .map_err(invalid)
-                    .sql()?;
-                let at = Timestamp::from_ns(row.get("at_ns").sql()?);
-                items.push(EventRow {
-                    id: row.get("id").sql()?,
-                    event: Event::new(at, camera, kind),
-                });
-            }
-            Ok(Page { items, next: None })
-        })
+        self.read(|conn| events(conn, query))
     }
+}
+
+pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Page<EventRow>> {
+    let limit = query.limit.clamp(1, MAX_PAGE) as usize;
+    let (mut from, mut to) = (query.range.start().as_ns(), query.range.end().as_ns());
+    let ascending = query.order == Order::Asc;
+    if let Some(c) = query.cursor {
+        if ascending {
+            from = from.max(c.at_ns);
+        } else {
+            to = to.min(c.at_ns.saturating_add(1));
+        }
+    }
+    // What is compared with the bound of the cursor: the row itself lies just outside the page.
+    let (compare, direction) = if ascending { (">", "ASC") } else { ("<", "DESC") };
+    let camera = if query.camera.is_some() {
+        "AND camera = :camera"
+    } else {
+        "AND :camera IS NULL"
+    };
+    let sql = format!(
+        "SELECT id, at_ns, camera, detail FROM events
+         WHERE at_ns >= :from AND at_ns < :to {camera}
+           AND (:kinds IS NULL OR instr(:kinds, ',' || kind || ',') > 0)
+           AND (:cursor_at IS NULL OR at_ns <> :cursor_at OR id {compare} :cursor_id)
+         ORDER BY at_ns {direction}, id {direction}"
+    );
+    let kinds = (!query.kinds.is_empty()).then(|| format!(",{},", query.kinds.join(",")));
+    let mut statement = conn.prepare_cached(&sql).sql()?;
+    let mut rows = statement
+        .query(named_params! {
+            ":from": from,
+            ":to": to,
+            ":camera": query.camera.as_ref().map(CameraId::as_str),
+            ":kinds": kinds,
+            ":cursor_at": query.cursor.map(|c| c.at_ns),
+            ":cursor_id": query.cursor.map(|c| c.id),
+        })
+        .sql()?;
+    let mut items: Vec<EventRow> = Vec::new();
+    while let Some(row) = rows.next().sql()? {
+        if items.len() == limit {
+            let next = items.last().map(|last| Cursor {
+                at_ns: last.event.at.as_ns(),
+                id: last.id,
+            });
+            return Ok(Page { items, next });
+        }
+        let detail = row.get_ref("detail").and_then(|v| Ok(v.as_str()?)).sql()?;
+        let kind: EventKind = match serde_json::from_str(detail) {
+            Ok(kind) => kind,
+            Err(e) => {
+                tracing::debug!(error = %e, "an event in the index is of an unknown kind");
+                continue;
+            }
+        };
+        let camera: Option<String> = row.get("camera").sql()?;
+        let camera = camera
+            .map(|c| CameraId::new(&c))
+            .transpose()
+            .map_err(invalid)
+            .sql()?;
+        let at = Timestamp::from_ns(row.get("at_ns").sql()?);
+        items.push(EventRow {
+            id: row.get("id").sql()?,
+            event: Event::new(at, camera, kind),
+        });
+    }
+    Ok(Page { items, next: None })
 }

@@ -116,37 +116,39 @@ impl Store {
     /// # Errors
     /// `Storage` or `Corrupt` when the index cannot be read.
     pub fn gaps(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<GapRow>> {
-        self.read(|conn| {
-            let longest: i64 = conn
-                .prepare_cached("SELECT longest_gap_ns FROM totals WHERE camera = ?1")
-                .and_then(|mut s| s.query_row([camera.as_str()], |r| r.get(0)).optional())
-                .sql()?
-                .unwrap_or(0);
-            // Ended ones by the time index, looking back by the longest; the open one by its own index.
-            let mut statement = conn
-                .prepare_cached(
-                    "SELECT camera, start_ns, end_ns, cause, message FROM gaps
-                     WHERE camera = :camera AND start_ns >= :since AND start_ns < :to AND end_ns > :from
-                     UNION ALL
-                     SELECT camera, start_ns, end_ns, cause, message FROM gaps
-                     WHERE camera = :camera AND end_ns IS NULL AND start_ns < :to
-                     ORDER BY start_ns",
-                )
-                .sql()?;
-            let rows = statement
-                .query_map(
-                    named_params! {
-                        ":camera": camera.as_str(),
-                        ":since": range.start().add_ns(longest.saturating_neg()).as_ns(),
-                        ":from": range.start().as_ns(),
-                        ":to": range.end().as_ns(),
-                    },
-                    read,
-                )
-                .sql()?;
-            rows.collect::<rusqlite::Result<_>>().sql()
-        })
+        self.read(|conn| gaps(conn, camera, range))
     }
+}
+
+pub(super) fn gaps(conn: &Connection, camera: &CameraId, range: TimeRange) -> Result<Vec<GapRow>> {
+    let longest: i64 = conn
+        .prepare_cached("SELECT longest_gap_ns FROM totals WHERE camera = ?1")
+        .and_then(|mut s| s.query_row([camera.as_str()], |r| r.get(0)).optional())
+        .sql()?
+        .unwrap_or(0);
+    // Ended ones by the time index, looking back by the longest; the open one by its own index.
+    let mut statement = conn
+        .prepare_cached(
+            "SELECT camera, start_ns, end_ns, cause, message FROM gaps
+             WHERE camera = :camera AND start_ns >= :since AND start_ns < :to AND end_ns > :from
+             UNION ALL
+             SELECT camera, start_ns, end_ns, cause, message FROM gaps
+             WHERE camera = :camera AND end_ns IS NULL AND start_ns < :to
+             ORDER BY start_ns",
+        )
+        .sql()?;
+    let rows = statement
+        .query_map(
+            named_params! {
+                ":camera": camera.as_str(),
+                ":since": range.start().add_ns(longest.saturating_neg()).as_ns(),
+                ":from": range.start().as_ns(),
+                ":to": range.end().as_ns(),
+            },
+            read,
+        )
+        .sql()?;
+    rows.collect::<rusqlite::Result<_>>().sql()
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<GapRow> {

@@ -38,7 +38,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub use query::SegmentsByPath;
 pub use rows::{
     CameraRow, CameraTotals, Cursor, EventQuery, EventRow, GapRow, MAX_PAGE, Nearest, Order, Page, RunRow,
-    SegmentQuery, SegmentRow, SegmentState,
+    SegmentQuery, SegmentRow, SegmentState, TimelineRows,
 };
 
 /// How to open the index.

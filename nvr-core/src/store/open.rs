@@ -186,6 +186,10 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
         .sql()?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
         .sql()?;
+    // Plans do not depend on the values: else SQLite prepares statements anew whenever one is bound that a
+    // partial index might go with, which took a fifth of the time of a timeline.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .sql()?;
     conn.execute_batch("PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY;")
         .sql()?;
     Ok(conn)

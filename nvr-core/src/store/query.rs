@@ -12,8 +12,11 @@ use rusqlite::{Connection, OptionalExtension, Rows, named_params};
 use super::Store;
 use super::cameras::{camera_id, invalid};
 use super::error::SqlResult;
-use super::rows::{Cursor, MAX_PAGE, Nearest, Order, Page, SegmentQuery, SegmentRow, SegmentState};
+use super::rows::{
+    Cursor, EventQuery, MAX_PAGE, Nearest, Order, Page, SegmentQuery, SegmentRow, SegmentState, TimelineRows,
+};
 use super::segments::{COLUMNS, path_text, read, read_of};
+use super::{events, gaps, totals};
 use crate::error::Result;
 use crate::ids::{CameraId, SegmentId};
 use crate::time::{TimeRange, Timestamp};
@@ -130,6 +133,20 @@ fn segments(conn: &Connection, query: &SegmentQuery) -> Result<Page<SegmentRow>>
     }
 }
 
+fn all_segments(conn: &Connection, query: &SegmentQuery) -> Result<Vec<SegmentRow>> {
+    let mut query = query.clone();
+    (query.cursor, query.limit) = (None, MAX_PAGE);
+    let mut all = Vec::new();
+    loop {
+        let page = segments(conn, &query)?;
+        all.extend(page.items);
+        query.cursor = page.next;
+        if query.cursor.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
 fn one(conn: &Connection, condition: &str, params: impl rusqlite::Params) -> Result<Option<SegmentRow>> {
     conn.prepare_cached(&format!("SELECT {COLUMNS} FROM segments WHERE {condition}"))
         .and_then(|mut s| s.query_row(params, read).optional())
@@ -177,18 +194,34 @@ impl Store {
     /// # Errors
     /// `Storage` or `Corrupt` when the index cannot be read.
     pub fn all_segments(&self, query: &SegmentQuery) -> Result<Vec<SegmentRow>> {
-        let mut query = query.clone();
-        (query.cursor, query.limit) = (None, MAX_PAGE);
+        self.read(|conn| all_segments(conn, query))
+    }
+
+    /// All that a timeline of a camera is made from, of one moment; `None` when the camera was never seen.
+    ///
+    /// # Errors
+    /// `Storage` or `Corrupt` when the index cannot be read.
+    pub fn timeline_rows(
+        &self,
+        camera: &CameraId,
+        range: TimeRange,
+        most_events: u32,
+    ) -> Result<Option<TimelineRows>> {
+        let mut wanted = SegmentQuery::new([camera.clone()], range);
+        wanted.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+        let mut happened = EventQuery::new(range);
+        happened.camera = Some(camera.clone());
+        happened.limit = most_events;
         self.read(|conn| {
-            let mut all = Vec::new();
-            loop {
-                let page = segments(conn, &query)?;
-                all.extend(page.items);
-                query.cursor = page.next;
-                if query.cursor.is_none() {
-                    return Ok(all);
-                }
-            }
+            let Some(totals) = totals::totals_of(conn, camera)? else {
+                return Ok(None);
+            };
+            Ok(Some(TimelineRows {
+                totals,
+                segments: all_segments(conn, &wanted)?,
+                gaps: gaps::gaps(conn, camera, range)?,
+                events: events::events(conn, &happened)?.items,
+            }))
         })
     }
 

@@ -166,6 +166,19 @@ pub struct CameraTotals {
     pub newest: Option<Timestamp>,
 }
 
+/// Rows of one camera that overlap a range, see [`Store::timeline_rows`](super::Store::timeline_rows).
+#[derive(Clone, PartialEq, Debug)]
+pub struct TimelineRows {
+    /// Sums over all of the camera's footage.
+    pub totals: CameraTotals,
+    /// Segments, missing ones left out, by start.
+    pub segments: Vec<SegmentRow>,
+    /// Gaps by start.
+    pub gaps: Vec<GapRow>,
+    /// The newest events first, as many as were asked for.
+    pub events: Vec<EventRow>,
+}
+
 /// Footage around a moment; missing files do not count, open segments do.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Nearest {

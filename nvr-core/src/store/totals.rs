@@ -1,6 +1,6 @@
 //! Sums per camera, kept by triggers, and their check.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::Store;
 use super::cameras::camera_id;
@@ -8,6 +8,7 @@ use super::error::SqlResult;
 use super::rows::CameraTotals;
 use super::writes;
 use crate::error::Result;
+use crate::ids::CameraId;
 use crate::time::Timestamp;
 
 /// Sums as they are and as they should be.
@@ -58,6 +59,33 @@ writes! {
     recount_totals, recount_totals_blocking() -> () { recount }
 }
 
+const TOTALS: &str = "
+    SELECT t.camera, t.segments, t.size_bytes, t.duration_ns,
+           (SELECT start_ns FROM segments
+            WHERE camera = t.camera AND state <> 'missing'
+            ORDER BY start_ns LIMIT 1) AS oldest_ns,
+           (SELECT start_ns + duration_ns FROM segments
+            WHERE camera = t.camera AND state <> 'missing'
+            ORDER BY start_ns DESC LIMIT 1) AS newest_ns
+    FROM totals t";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<CameraTotals> {
+    Ok(CameraTotals {
+        camera: camera_id(row, "camera")?,
+        segments: row.get::<_, i64>("segments")?.max(0).cast_unsigned(),
+        size_bytes: row.get::<_, i64>("size_bytes")?.max(0).cast_unsigned(),
+        duration_ns: row.get("duration_ns")?,
+        oldest: row.get::<_, Option<i64>>("oldest_ns")?.map(Timestamp::from_ns),
+        newest: row.get::<_, Option<i64>>("newest_ns")?.map(Timestamp::from_ns),
+    })
+}
+
+pub(super) fn totals_of(conn: &Connection, camera: &CameraId) -> Result<Option<CameraTotals>> {
+    conn.prepare_cached(&format!("{TOTALS} WHERE t.camera = ?1"))
+        .and_then(|mut s| s.query_row([camera.as_str()], read).optional())
+        .sql()
+}
+
 impl Store {
     /// Sums of every camera that was ever seen, by id. Cheap.
     ///
@@ -66,31 +94,19 @@ impl Store {
     pub fn totals(&self) -> Result<Vec<CameraTotals>> {
         self.read(|conn| {
             let mut statement = conn
-                .prepare_cached(
-                    "SELECT t.camera, t.segments, t.size_bytes, t.duration_ns,
-                            (SELECT start_ns FROM segments
-                             WHERE camera = t.camera AND state <> 'missing'
-                             ORDER BY start_ns LIMIT 1) AS oldest_ns,
-                            (SELECT start_ns + duration_ns FROM segments
-                             WHERE camera = t.camera AND state <> 'missing'
-                             ORDER BY start_ns DESC LIMIT 1) AS newest_ns
-                     FROM totals t ORDER BY t.camera",
-                )
+                .prepare_cached(&format!("{TOTALS} ORDER BY t.camera"))
                 .sql()?;
-            let rows = statement
-                .query_map([], |row| {
-                    Ok(CameraTotals {
-                        camera: camera_id(row, "camera")?,
-                        segments: row.get::<_, i64>("segments")?.max(0).cast_unsigned(),
-                        size_bytes: row.get::<_, i64>("size_bytes")?.max(0).cast_unsigned(),
-                        duration_ns: row.get("duration_ns")?,
-                        oldest: row.get::<_, Option<i64>>("oldest_ns")?.map(Timestamp::from_ns),
-                        newest: row.get::<_, Option<i64>>("newest_ns")?.map(Timestamp::from_ns),
-                    })
-                })
-                .sql()?;
+            let rows = statement.query_map([], read).sql()?;
             rows.collect::<rusqlite::Result<_>>().sql()
         })
+    }
+
+    /// Sums of one camera; `None` when it was never seen. Cheap.
+    ///
+    /// # Errors
+    /// As [`totals`](Self::totals).
+    pub fn totals_of(&self, camera: &CameraId) -> Result<Option<CameraTotals>> {
+        self.read(|conn| totals_of(conn, camera))
     }
 
     /// Number of segments, missing ones left out. Cheap.

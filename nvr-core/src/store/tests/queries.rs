@@ -33,6 +33,34 @@ fn overlap_is_a_range_of_the_index() {
 }
 
 #[test]
+fn statements_are_prepared_once_whatever_is_asked() {
+    use rusqlite::StatementStatus;
+    let f = Fixture::new();
+    f.store
+        .insert_segments_blocking((0..20).map(|i| closed("a", i, i64::from(i) * 10, 10)).collect())
+        .unwrap();
+    // One reader after the other is the same connection.
+    for from in 0..10 {
+        let rows = f
+            .store
+            .timeline_rows(&cam("a"), range(from, from + 50), 10)
+            .unwrap()
+            .unwrap();
+        assert!(rows.segments.len() >= 5);
+    }
+    f.store
+        .read(|c| {
+            let statement = c
+                .prepare_cached(&overlap_sql(Order::Asc))
+                .map_err(error::from_sqlite)?;
+            assert!(statement.get_status(StatementStatus::Run) >= 10);
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
 fn long_segments_and_growing_ones_are_found_from_their_middle() {
     let f = Fixture::new();
     let mut all = vec![closed("a", 0, 0, 5000)];
