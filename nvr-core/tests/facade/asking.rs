@@ -22,18 +22,31 @@ async fn ask(archive: &Archive, from: Timestamp) {
     let cam = id("cam");
     let timeline = archive.timeline(&cam, TimeRange::ALL).await.unwrap();
     assert_eq!(timeline.ranges.len(), 1, "{timeline:#?}");
-    assert!(timeline.ranges[0].growing && timeline.gaps.is_empty(), "{timeline:#?}");
+    assert!(
+        timeline.ranges[0].growing && timeline.gaps.is_empty(),
+        "{timeline:#?}"
+    );
     let recorded = timeline.ranges[0].range;
     assert_eq!(recorded.start(), from);
     assert_eq!(timeline.totals.segments, 2);
 
-    let days = archive.days(&cam, Some("Europe/Berlin"), TimeRange::ALL).await.unwrap();
+    let days = archive
+        .days(&cam, Some("Europe/Berlin"), TimeRange::ALL)
+        .await
+        .unwrap();
     let sum: i64 = days.iter().map(|d| d.recorded_ns).sum();
     assert!(sum >= recorded.len_ns(), "{days:?} {recorded:?}");
-    let unknown = archive.days(&cam, Some("Mars/Olympus"), TimeRange::ALL).await.unwrap_err();
+    let unknown = archive
+        .days(&cam, Some("Mars/Olympus"), TimeRange::ALL)
+        .await
+        .unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::InvalidArgument);
 
-    let rows = archive.segments(SegmentQuery::new([cam.clone()], TimeRange::ALL)).await.unwrap().items;
+    let rows = archive
+        .segments(SegmentQuery::new([cam.clone()], TimeRange::ALL))
+        .await
+        .unwrap()
+        .items;
     let states: Vec<_> = rows.iter().map(|r| r.state).collect();
     assert_eq!(states, [SegmentState::Closed, SegmentState::Open]);
     for row in &rows {
@@ -47,7 +60,10 @@ async fn ask(archive: &Archive, from: Timestamp) {
     let middle = rows[1].start;
     let range = TimeRange::new(middle.add_ns(-1500 * MS), middle.add_ns(1500 * MS)).unwrap();
     for format in [Format::Fmp4, Format::Mp4] {
-        let clip = archive.export(ExportRequest::new(cam.clone(), range, format)).await.unwrap();
+        let clip = archive
+            .export(ExportRequest::new(cam.clone(), range, format))
+            .await
+            .unwrap();
         let mut bytes = Vec::new();
         clip.write_to(&mut bytes, |_| true).unwrap();
         assert_eq!(bytes.len() as u64, clip.len());
@@ -59,11 +75,20 @@ async fn ask(archive: &Archive, from: Timestamp) {
         range,
         event: false,
     };
-    let playlist = archive.vod(request, |SegmentId(n)| format!("/segments/{n}")).await.unwrap();
+    let playlist = archive
+        .vod(request, |SegmentId(n)| format!("/segments/{n}"))
+        .await
+        .unwrap();
     let files: HashSet<&str> = playlist.lines().filter(|l| l.starts_with("/segments/")).collect();
     assert_eq!(files.len(), 2, "{playlist}");
-    let master = archive.vod_master(cam.clone(), range, "media.m3u8".into()).await.unwrap();
-    assert!(master.contains("avc1") && master.contains("RESOLUTION=320x240"), "{master}");
+    let master = archive
+        .vod_master(cam.clone(), range, "media.m3u8".into())
+        .await
+        .unwrap();
+    assert!(
+        master.contains("avc1") && master.contains("RESOLUTION=320x240"),
+        "{master}"
+    );
 
     for at in [middle.add_ns(-750 * MS), middle.add_ns(750 * MS)] {
         let mut request = SnapshotRequest::new(cam.clone(), Some(at));
@@ -74,12 +99,18 @@ async fn ask(archive: &Archive, from: Timestamp) {
         assert!(is_jpeg(&exact.jpeg) && exact.at <= at, "{} {at}", exact.at);
         assert!(at.since(exact.at) < 110 * MS, "{} {at}", exact.at);
     }
-    let newest = archive.snapshot(SnapshotRequest::new(cam.clone(), None)).await.unwrap();
+    let newest = archive
+        .snapshot(SnapshotRequest::new(cam.clone(), None))
+        .await
+        .unwrap();
     assert!(newest.at >= middle, "{} {middle}", newest.at);
     let early = SnapshotRequest::new(cam.clone(), Some(from.add_ns(-3600 * S)));
     let nothing = archive.snapshot(early).await.unwrap_err();
     assert_eq!(nothing.kind(), ErrorKind::NotFound);
-    assert!(nothing.hint().is_some_and(|h| h.contains(&from.to_string())), "{nothing:?}");
+    assert!(
+        nothing.hint().is_some_and(|h| h.contains(&from.to_string())),
+        "{nothing:?}"
+    );
     let unknown = archive.timeline(&id("nobody"), TimeRange::ALL).await.unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::NotFound);
 }
@@ -108,7 +139,11 @@ async fn closed_and_growing_from_inside_and_outside() {
     let mut request = SnapshotRequest::new(id("cam"), None);
     request.width = Some(160);
     let picture = nvr.picture(request).await.unwrap();
-    assert!(is_jpeg(&picture.jpeg) && now.since(picture.at) < 3 * S, "{}", now.since(picture.at));
+    assert!(
+        is_jpeg(&picture.jpeg) && now.since(picture.at) < 3 * S,
+        "{}",
+        now.since(picture.at)
+    );
     stop(nvr).await;
 
     // Closed now, and nothing of it differs.
@@ -129,7 +164,11 @@ async fn a_split_is_never_seen() {
     frames(&cam, 40).await;
     let (mut seen, mut asked) = (Timestamp::MIN, 0);
     loop {
-        let closed = log.all().iter().filter(|e| e.kind.name() == "segment_closed").count();
+        let closed = log
+            .all()
+            .iter()
+            .filter(|e| e.kind.name() == "segment_closed")
+            .count();
         if closed >= 8 {
             break;
         }

@@ -57,7 +57,12 @@ pub async fn phase(camera: &Camera, wanted: CameraPhase) {
     let reached = state.wait_for(|s| s.phase == wanted);
     match tokio::time::timeout(LIMIT, reached).await {
         Ok(reached) => drop(reached.unwrap()),
-        Err(_) => panic!("{} is not {}: {:?}", camera.id(), wanted.as_str(), camera.status()),
+        Err(_) => panic!(
+            "{} is not {}: {:?}",
+            camera.id(),
+            wanted.as_str(),
+            camera.status()
+        ),
     }
 }
 

@@ -38,7 +38,10 @@ async fn stopped_in_order_and_started_again() {
     let missing = gaps(&archive, "cam").await;
     let last = missing.last().unwrap();
     assert_eq!((last.cause.kind, last.end), (CauseKind::Shutdown, None));
-    assert!(last.start.since(rows[0].end()).abs() < 2 * S, "{missing:#?} {rows:#?}");
+    assert!(
+        last.start.since(rows[0].end()).abs() < 2 * S,
+        "{missing:#?} {rows:#?}"
+    );
     let lives = runs(&archive, "cam").await;
     let (_, why) = lives[0].ended.clone().unwrap();
     assert_eq!((lives.len(), why.kind), (1, CauseKind::Shutdown));
@@ -48,7 +51,10 @@ async fn stopped_in_order_and_started_again() {
     let cam = nvr.camera(&id("cam")).unwrap();
     frames(&cam, 10).await;
     let missing = gaps(&nvr, "cam").await;
-    let ended = missing.iter().find(|g| g.cause.kind == CauseKind::Shutdown).unwrap();
+    let ended = missing
+        .iter()
+        .find(|g| g.cause.kind == CauseKind::Shutdown)
+        .unwrap();
     let rows = segments(&nvr, "cam").await;
     assert_eq!(ended.end, Some(rows[1].start), "{missing:#?}");
     let timeline = nvr.timeline(&id("cam"), TimeRange::ALL).await.unwrap();
@@ -128,7 +134,10 @@ async fn cameras_come_and_go() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_recorders_in_one_process_but_not_on_one_root() {
-    let (a, b) = (House::new([camera("cam", SMALL)]), House::new([camera("cam", SMALL)]));
+    let (a, b) = (
+        House::new([camera("cam", SMALL)]),
+        House::new([camera("cam", SMALL)]),
+    );
     let (first, second) = (a.start().await, b.start().await);
     let refused = Nvr::builder(a.config.clone()).start().await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");

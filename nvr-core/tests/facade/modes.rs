@@ -25,7 +25,10 @@ async fn by_hand_with_what_went_before_until_its_time_is_over() {
     let cam = nvr.camera(&id("cam")).unwrap();
     phase(&cam, CameraPhase::Standby).await;
     assert!(nvr.health().ready);
-    until("five seconds of frames", || (cam.status().counters.frames >= 50).then_some(())).await;
+    until("five seconds of frames", || {
+        (cam.status().counters.frames >= 50).then_some(())
+    })
+    .await;
     assert!(segments(&nvr, "cam").await.is_empty());
 
     let asked = nvr.clock().now();
@@ -40,17 +43,35 @@ async fn by_hand_with_what_went_before_until_its_time_is_over() {
     assert_eq!(rows.len(), 1);
     let row = &rows[0];
     assert_eq!(row.state, SegmentState::Closed);
-    assert!(asked.since(row.start) >= 2 * S, "begins {} ns before", asked.since(row.start));
+    assert!(
+        asked.since(row.start) >= 2 * S,
+        "begins {} ns before",
+        asked.since(row.start)
+    );
     assert!(asked.since(row.start) <= 5 * S);
-    assert!(row.end().since(asked) >= S, "ends {} ns after", row.end().since(asked));
+    assert!(
+        row.end().since(asked) >= S,
+        "ends {} ns after",
+        row.end().since(asked)
+    );
     let missing = gaps(&nvr, "cam").await;
-    assert_eq!(kinds(&missing), [CauseKind::NotScheduled, CauseKind::NotScheduled]);
+    assert_eq!(
+        kinds(&missing),
+        [CauseKind::NotScheduled, CauseKind::NotScheduled]
+    );
     assert_eq!(missing[0].end, Some(row.start));
     assert!(missing[1].start.since(row.end()).abs() < S && missing[1].end.is_none());
     log.judge_phases("cam");
     let to: Vec<_> = log.phases("cam").iter().map(|p| p.1).collect();
-    assert!(to.ends_with(&[CameraPhase::Recording, CameraPhase::Standby]), "{to:?}");
-    assert_eq!(to.iter().filter(|p| **p == CameraPhase::Recording).count(), 1, "{to:?}");
+    assert!(
+        to.ends_with(&[CameraPhase::Recording, CameraPhase::Standby]),
+        "{to:?}"
+    );
+    assert_eq!(
+        to.iter().filter(|p| **p == CameraPhase::Recording).count(),
+        1,
+        "{to:?}"
+    );
     let told = |name| log.all().iter().filter(|e| e.kind.name() == name).count();
     assert_eq!((told("gap_opened"), told("gap_closed")), (0, 0));
     stop(nvr).await;
@@ -95,7 +116,10 @@ async fn by_hand_until_stopped_asked_twice_and_no_more_than_allowed() {
     assert_eq!((second.since, second.until), (first.since, None));
     recording(&one, true).await;
     let goal = one.status().counters.frames + 25;
-    until("more than its first second", || (one.status().counters.frames >= goal).then_some(())).await;
+    until("more than its first second", || {
+        (one.status().counters.frames >= goal).then_some(())
+    })
+    .await;
     assert!(one.status().recording);
     one.stop_recording().await.unwrap();
     recording(&one, false).await;
@@ -107,7 +131,10 @@ async fn by_hand_until_stopped_asked_twice_and_no_more_than_allowed() {
     two.record(None).await.unwrap();
     recording(&two, true).await;
     let status = cam("off").status();
-    assert_eq!((status.state.phase, status.counters.frames), (CameraPhase::Stopped, 0));
+    assert_eq!(
+        (status.state.phase, status.counters.frames),
+        (CameraPhase::Stopped, 0)
+    );
     assert_eq!(kinds(&gaps(&nvr, "off").await), [CauseKind::NotScheduled]);
     stop(nvr).await;
     let rows = segments(&house.archive().await, "two").await;
@@ -125,7 +152,11 @@ async fn by_hand_over_a_restart_of_the_camera_and_a_change_of_its_mode() {
     recording(&cam, true).await;
     cam.restart().unwrap();
     until("a second segment", || {
-        let opened = log.all().iter().filter(|e| e.kind.name() == "segment_opened").count();
+        let opened = log
+            .all()
+            .iter()
+            .filter(|e| e.kind.name() == "segment_opened")
+            .count();
         (opened == 2).then_some(())
     })
     .await;
@@ -140,7 +171,11 @@ async fn by_hand_over_a_restart_of_the_camera_and_a_change_of_its_mode() {
     phase(&cam, CameraPhase::Stopped).await;
     let missing = gaps(&nvr, "cam").await;
     let last = missing.last().unwrap();
-    assert_eq!((last.cause.kind, last.end), (CauseKind::NotScheduled, None), "{missing:#?}");
+    assert_eq!(
+        (last.cause.kind, last.end),
+        (CauseKind::NotScheduled, None),
+        "{missing:#?}"
+    );
 
     house.config.cameras[0].record = RecordMode::Continuous;
     nvr.reload(house.config.clone()).await.unwrap();
@@ -153,16 +188,30 @@ async fn by_hand_over_a_restart_of_the_camera_and_a_change_of_its_mode() {
     recording(&cam, true).await;
     house.config.cameras[0].record = RecordMode::Continuous;
     nvr.reload(house.config.clone()).await.unwrap();
-    until("no recording by hand", || cam.status().manual.is_none().then_some(())).await;
+    until("no recording by hand", || {
+        cam.status().manual.is_none().then_some(())
+    })
+    .await;
     phase(&cam, CameraPhase::Recording).await;
     frames(&cam, 10).await;
     log.judge_phases("cam");
     stop(nvr).await;
     let archive = house.archive().await;
-    assert!(segments(&archive, "cam").await.iter().all(|r| r.state == SegmentState::Closed));
+    assert!(
+        segments(&archive, "cam")
+            .await
+            .iter()
+            .all(|r| r.state == SegmentState::Closed)
+    );
     let lives = runs(&archive, "cam").await;
     assert!(lives.iter().all(|r| r.ended.is_some()), "{lives:#?}");
-    assert!(gaps(&archive, "cam").await[..].iter().rev().skip(1).all(|g| g.end.is_some()));
+    assert!(
+        gaps(&archive, "cam").await[..]
+            .iter()
+            .rev()
+            .skip(1)
+            .all(|g| g.end.is_some())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

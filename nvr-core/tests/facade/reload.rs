@@ -9,7 +9,8 @@ use crate::house::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_changed_is_touched() {
-    let mut house = House::new(["same", "renamed", "patient", "changed", "removed"].map(|n| camera(n, SMALL)));
+    let mut house =
+        House::new(["same", "renamed", "patient", "changed", "removed"].map(|n| camera(n, SMALL)));
     let nvr = house.start().await;
     let log = Log::of(&nvr);
     let cam = |name: &str| nvr.camera(&id(name)).unwrap();
@@ -52,7 +53,10 @@ async fn only_what_changed_is_touched() {
         _ => None,
     });
     assert_eq!(changed.unwrap().len(), 4);
-    let timeline = nvr.timeline(&id("changed"), nvr_core::TimeRange::ALL).await.unwrap();
+    let timeline = nvr
+        .timeline(&id("changed"), nvr_core::TimeRange::ALL)
+        .await
+        .unwrap();
     let causes: Vec<_> = timeline.gaps.iter().map(|g| g.cause.kind).collect();
     assert_eq!(causes, [CauseKind::ConfigChanged], "{timeline:#?}");
 
@@ -74,7 +78,10 @@ async fn a_camera_that_waits_is_started_once_and_at_once() {
     let log = Log::of(&nvr);
     let cam = nvr.camera(&id("cam")).unwrap();
     // Long enough away for a long wait.
-    until("some tries", || (cam.status().counters.restarts >= 3).then_some(())).await;
+    until("some tries", || {
+        (cam.status().counters.restarts >= 3).then_some(())
+    })
+    .await;
     phase(&cam, CameraPhase::BackingOff).await;
     house.config.cameras[0] = camera("cam", SMALL);
     nvr.reload(house.config.clone()).await.unwrap();
