@@ -4,8 +4,9 @@
 const JUMP_NS: i64 = 10_000_000_000;
 /// A step back smaller than this is jitter; a larger one is a new beginning.
 const BACK_NS: i64 = 200_000_000;
-/// One tick of the file's 90 kHz scale, rounded up.
-const TICK_NS: i64 = 11_112;
+/// Least distance of two decoding times: well above the rounding of the file's 90 kHz scale at the borders of
+/// chunks, for players discard a unit whose decoding time does not advance.
+const STEP_NS: i64 = 1_000_000;
 /// A leap forward that is a fault even when nobody knows the time of arrival.
 const DAY_NS: i64 = 86_400_000_000_000;
 /// Where a stream is put that jumped: it came through a jitter buffer.
@@ -29,7 +30,7 @@ impl Retimer {
         let (pts_ns, dts_ns) = (pts_ns.clamp(-MOST, MOST), dts_ns.clamp(-MOST, MOST));
         let reorder = pts_ns.saturating_sub(dts_ns).clamp(0, JUMP_NS);
         let mut dts = dts_ns.saturating_add(self.shift_ns);
-        let floor = self.last_dts_ns.map_or(i64::MIN, |l| l.saturating_add(TICK_NS));
+        let floor = self.last_dts_ns.map_or(i64::MIN, |l| l.saturating_add(STEP_NS));
         let far = match (arrival_ns, self.last_dts_ns) {
             (Some(a), _) => dts.abs_diff(a) > JUMP_NS as u64,
             (None, Some(last)) => dts.saturating_sub(last) > DAY_NS,
@@ -94,11 +95,11 @@ mod tests {
     }
 
     #[test]
-    fn fm06_duplicates_and_small_steps_back_advance_by_a_tick() {
+    fn fm06_duplicates_and_small_steps_back_advance_by_a_little() {
         let mut r = Retimer::default();
         assert_eq!(r.fix(0, 0, None), (0, 0));
-        assert_eq!(r.fix(0, 0, None), (TICK_NS, TICK_NS));
-        assert_eq!(r.fix(0, -1000, None).1, 2 * TICK_NS);
+        assert_eq!(r.fix(0, 0, None), (STEP_NS, STEP_NS));
+        assert_eq!(r.fix(0, -1000, None).1, 2 * STEP_NS);
         assert_eq!(r.fix(S, S, None), (S, S));
     }
 
