@@ -315,7 +315,7 @@ fn a_second_signal_cuts() {
     let mut recorder = Recorder::demo(dir.path());
     // A request whose body never comes holds up an orderly stop for a while.
     let mut held = std::net::TcpStream::connect(&recorder.address).unwrap();
-    let head = "POST /api/v1/cameras/probe HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+    let head = "POST /api/v1/cameras/probe HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
     held.write_all(head.as_bytes()).unwrap();
     // Answered after it on another connection: by now the server has seen it.
     eventually(

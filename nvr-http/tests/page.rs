@@ -1,4 +1,8 @@
 //! The page in a real browser (headless Chromium, driven through chromedriver by WebDriver's plain HTTP).
+#![expect(
+    clippy::disallowed_methods,
+    reason = "how patient a test is, is no matter of the recorder's clock"
+)]
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 #[path = "api/support.rs"]

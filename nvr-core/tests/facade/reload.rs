@@ -81,7 +81,14 @@ async fn a_camera_that_waits_is_started_once_and_at_once() {
     phase(&cam, CameraPhase::BackingOff).await;
     house.config.cameras[0] = camera("cam", SMALL);
     nvr.reload(house.config.clone()).await.unwrap();
-    phase(&cam, CameraPhase::Recording).await;
+    // The state is shown a moment before the event is.
+    until("the event of the recording", || {
+        log.phases("cam")
+            .last()
+            .is_some_and(|p| p.1 == CameraPhase::Recording)
+            .then_some(())
+    })
+    .await;
     let phases = log.phases("cam");
     let last: Vec<_> = phases.iter().rev().take(2).map(|p| (p.0, p.1)).collect();
     assert_eq!(

@@ -1,4 +1,8 @@
 //! The API of a recorder that really records, over a real connection.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "how patient a test is, is no matter of the recorder's clock"
+)]
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 mod cameras;

@@ -140,7 +140,7 @@ async fn so_many_at_once_and_so_long() {
 #[tokio::test(flavor = "multi_thread")]
 async fn other_sites_are_kept_out() {
     let server = Server::of([camera("front", PICTURE)], |c| {
-        c.http.host_names = vec!["nvr.lan".into()]
+        c.http.host_names = vec!["nvr.lan".into()];
     })
     .await;
     let split = "/api/v1/cameras/front/split";

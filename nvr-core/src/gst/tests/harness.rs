@@ -103,7 +103,6 @@ pub struct Folder {
     pub root: PathBuf,
     pub fault: Arc<Mutex<Option<std::io::ErrorKind>>>,
     pub stall: Arc<AtomicBool>,
-    pub stall_create: AtomicBool,
     pub panic: AtomicBool,
 }
 
@@ -129,9 +128,6 @@ impl Folder {
 impl SegmentFiles for Folder {
     fn create(&self, start: &SegmentStart) -> Result<Box<dyn SegmentFile>> {
         self.check()?;
-        until("the folder", || {
-            (!self.stall_create.load(Ordering::SeqCst)).then_some(())
-        });
         assert!(!self.panic.load(Ordering::SeqCst), "a panic in a callback");
         let path = PathBuf::from(format!(
             "{}-{:03}.{}",
