@@ -77,6 +77,8 @@ pub fn spans(segments: &[SpanInput<'_>], wanted: TimeRange, slack_ns: i64) -> Ve
         let end = if piece.end() >= ranges[segment].end() {
             index.fragments.len()
         } else {
+            // Where a stronger run cuts in, the rest of this one may be shown behind it: nothing is taken in advance.
+            let slack_ns = if piece.end() >= wanted.end() { slack_ns } else { 0 };
             index
                 .fragments
                 .partition_point(|f| f.start_ns < to_ns.saturating_add(slack_ns))
@@ -85,6 +87,13 @@ pub fn spans(segments: &[SpanInput<'_>], wanted: TimeRange, slack_ns: i64) -> Ve
             continue;
         }
         used[segment] = end;
+        // What waited for a keyframe until the next segment began has nothing left to show of its own.
+        while spans
+            .last()
+            .is_some_and(|last| last.shown.start() >= begins && last.shown.end() <= piece.end())
+        {
+            spans.pop();
+        }
         if let Ok(shown) = TimeRange::new(begins, piece.end()) {
             spans.push(Span {
                 segment,
@@ -115,7 +124,10 @@ fn visible(segments: &[SpanInput<'_>], ranges: &[TimeRange], wanted: TimeRange) 
             };
             let same_run = segments[i].run_order == segments[j].run_order;
             let follows = ranges[j].end() > ranges[i].end();
-            if same_run && follows && common.len_ns() <= SAME_RUN_OVERLAP_NS.min(ranges[i].len_ns() / 2) {
+            let short = common.len_ns() <= SAME_RUN_OVERLAP_NS.min(ranges[i].len_ns() / 2);
+            // A range that begins inside the overlap is shown from the later segment alone: as the first it
+            // may begin with its own keyframe, as the second it would have to wait for the next one.
+            if same_run && follows && short && ranges[j].start() > wanted.start() {
                 continue;
             }
             let weaker = if segments[i].run_order > segments[j].run_order {
