@@ -246,7 +246,7 @@ async fn a_stalled_index_holds_up_no_camera() {
     let nvr = house.start().await;
     let log = Log::of(&nvr);
     let cam = nvr.camera(&id("cam")).unwrap();
-    phase(&cam, CameraPhase::Recording).await;
+    frames(&cam, 3).await;
     let other = rusqlite::Connection::open(&house.config.recorder.database).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     // Each of these some ten entries, each of which would wait for seconds.
