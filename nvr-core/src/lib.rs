@@ -155,6 +155,26 @@
 //! # Ok(()) }
 //! ```
 //!
+//! What takes long is better left to the [queue of jobs](jobs): [`Nvr::jobs`] enters, follows and calls off long exports,
+//! verification and whatever else an embedder adds.
+//!
+//! ```no_run
+//! # async fn f(nvr: nvr_core::Nvr, range: nvr_core::TimeRange) -> nvr_core::Result<()> {
+//! use nvr_core::jobs::export::{ExportParams, Packing};
+//!
+//! let params = ExportParams {
+//!     camera: "front".parse()?,
+//!     from: range.start(),
+//!     to: range.end(),
+//!     format: Packing::Mp4,
+//!     path: Some("/srv/clips/day.mp4".into()),
+//! };
+//! let job = nvr.jobs().enqueue(params.job()?).await?.job;
+//! let done = nvr.jobs().wait(job.id).await?;
+//! println!("{}: {}", done.state.as_str(), done.message);
+//! # Ok(()) }
+//! ```
+//!
 //! There are also [`Archive::days`], [`Archive::segments`], [`Archive::vod`] (HLS by byte range of the segments) and
 //! [`Nvr::picture`] (of now, from the stream). The crate `nvr-http` serves all of it as an axum router.
 //!
@@ -238,6 +258,7 @@ pub mod segment;
 pub mod source;
 pub mod time;
 pub mod track;
+pub mod window;
 
 pub mod archive;
 pub mod camera;
@@ -246,6 +267,7 @@ pub mod config;
 pub mod detect;
 pub mod files;
 pub mod gst;
+pub mod jobs;
 pub mod media;
 pub mod nvr;
 pub mod onvif;
@@ -261,7 +283,8 @@ pub use camera::Camera;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventKind};
 pub use events::EventStream;
-pub use ids::{CameraId, RunId, SegmentId};
+pub use ids::{CameraId, JobId, RunId, SegmentId};
+pub use jobs::Jobs;
 pub use media::clip::Format as ExportFormat;
 pub use nvr::{Nvr, NvrBuilder};
 pub use source::SourceSpec;

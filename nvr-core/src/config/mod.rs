@@ -7,6 +7,7 @@
 mod camera;
 mod diff;
 mod http;
+mod jobs;
 mod log;
 mod recorder;
 mod recording;
@@ -26,6 +27,7 @@ use toml::de::{DeTable, DeValue};
 pub use self::camera::{CameraConfig, RecordMode};
 pub use self::diff::ConfigDiff;
 pub use self::http::HttpConfig;
+pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
@@ -41,9 +43,10 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 5] = [
+const SECTIONS: [(&str, &str); 6] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
+    ("jobs", "[jobs]"),
     ("http", "[http]"),
     ("log", "[log]"),
     ("cameras", "[[cameras]]"),
@@ -59,6 +62,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// How cameras are recorded unless they say otherwise.
     pub recording: RecordingConfig,
+    /// The queue of slow work.
+    pub jobs: JobsConfig,
     /// The log.
     pub log: LogConfig,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
@@ -77,6 +82,7 @@ impl Config {
             recorder: RecorderConfig::new(root),
             http: HttpConfig::default(),
             recording: RecordingConfig::default(),
+            jobs: JobsConfig::default(),
             log: LogConfig::default(),
             cameras: Vec::new(),
             path: None,
@@ -163,6 +169,8 @@ impl Config {
         let http = HttpConfig::read(&mut reader, &section);
         let section = reader.section(root, "recording");
         let recording = RecordingConfig::read(&mut reader, &section);
+        let section = reader.section(root, "jobs");
+        let jobs = JobsConfig::read(&mut reader, &section, base, &recorder.time_zone);
         let section = reader.section(root, "log");
         let log = LogConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording);
@@ -170,6 +178,7 @@ impl Config {
             recorder,
             http,
             recording,
+            jobs,
             log,
             cameras,
             path: path.map(Path::to_owned),
