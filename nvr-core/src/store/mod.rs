@@ -18,6 +18,7 @@ mod meta;
 mod open;
 mod query;
 mod readers;
+mod retention;
 mod rows;
 mod runs;
 mod segments;
@@ -37,8 +38,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub use query::SegmentsByPath;
 pub use rows::{
-    CameraRow, CameraTotals, Cursor, EventQuery, EventRow, GapRow, MAX_PAGE, Nearest, Order, Page, RunRow,
-    SegmentQuery, SegmentRow, SegmentState, TimelineRows,
+    CameraRow, CameraTotals, CondemnedRow, Cursor, DeletableRow, Deletables, EventQuery, EventRow, GapRow, MAX_PAGE,
+    Marks, Nearest, Order, Page, RunRow, SegmentQuery, SegmentRow, SegmentState, StockRow, TimelineRows,
 };
 
 /// How to open the index.
