@@ -11,6 +11,7 @@ mod space;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use keeper::finish_cut_off;
 pub use keeper::{Deleted, Keeper, Pass};
 pub use plan::{Candidate, Class, Deletion, Disk, List, Plan, Situation, Stock, plan};
 pub use policy::{Policy, Rules};
