@@ -24,6 +24,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Schema versions in order; the version of a file is the number of those applied to it.
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
 ];
 
