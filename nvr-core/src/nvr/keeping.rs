@@ -11,7 +11,7 @@ use crate::config::RecordMode;
 use crate::error::{ErrorKind, Result};
 use crate::event::{Cause, CauseKind, DeletionReason, Event, EventKind};
 use crate::ids::{CameraId, SegmentId};
-use crate::retention::{Change, Deleted, Pass, Steps, Watch};
+use crate::retention::{Change, Deleted, DeletedSoFar, Pass, Steps, Watch};
 use crate::time::duration_ns;
 
 /// How often the free space is looked at.
@@ -36,6 +36,12 @@ impl Nvr {
         let pass = blocking(move || keeper.pass(&policy, Some(now))).await?;
         self.0.tell_deleted(&pass.deleted).await;
         Ok(pass)
+    }
+
+    /// What was deleted since this recorder started, by camera and reason.
+    #[must_use]
+    pub fn deleted(&self) -> Vec<DeletedSoFar> {
+        self.0.keeper.so_far()
     }
 
     /// Deletes one segment.

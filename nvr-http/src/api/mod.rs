@@ -3,6 +3,7 @@
 pub(crate) mod cameras;
 pub(crate) mod footage;
 pub(crate) mod media;
+pub(crate) mod storage;
 pub(crate) mod system;
 
 use axum::Json;
