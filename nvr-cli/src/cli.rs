@@ -75,6 +75,10 @@ pub enum Command {
     Cleanup(commands::cleanup::CleanupArgs),
     /// Keep footage from being deleted.
     Protect(commands::protect::ProtectArgs),
+    /// Read segments whole and say which are damaged.
+    Verify(commands::verify::VerifyArgs),
+    /// List slow work: what waits, runs and is over; call it off, try it again, watch it.
+    Jobs(commands::jobs::JobsArgs),
     /// Show how much is recorded, how full the disk is, and how long it will do.
     Stats,
     /// Print completions for a shell.

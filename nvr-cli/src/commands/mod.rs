@@ -8,6 +8,7 @@ pub mod demo;
 pub mod detect;
 pub mod export;
 pub mod init;
+pub mod jobs;
 pub mod probe;
 pub mod protect;
 pub mod run;
@@ -17,6 +18,7 @@ pub mod stats;
 pub mod status;
 pub mod timeline;
 pub mod validate;
+pub mod verify;
 
 use std::future::Future;
 
@@ -46,6 +48,8 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Check(args) => block_on(check::run(&global, &args, *output)),
         Command::Cleanup(args) => block_on(cleanup::run(&global, &args, *output)),
         Command::Protect(args) => block_on(protect::run(&global, &args, *output)),
+        Command::Verify(args) => block_on(verify::run(&global, &args, *output)),
+        Command::Jobs(args) => block_on(jobs::run(&global, args, *output)),
         Command::Stats => block_on(stats::run(&global, *output)),
     }
 }
