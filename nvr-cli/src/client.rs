@@ -118,7 +118,11 @@ pub fn required_address(config: &Config) -> Result<SocketAddr, Failure> {
 /// # Errors
 /// `Storage` when the root is not there.
 pub async fn answering(config: &Config) -> Result<Option<SocketAddr>, Failure> {
-    Ok(if recorder_runs(config).await? { address(config) } else { None })
+    Ok(if recorder_runs(config).await? {
+        address(config)
+    } else {
+        None
+    })
 }
 
 /// Runs something that blocks where it may.

@@ -210,9 +210,13 @@ impl Collector for Scrape {
             stored(e, stats, "camera_stored_bytes", "Bytes of footage on disk", |c| {
                 Some(c.size_bytes as f64)
             })?;
-            stored(e, stats, "camera_stored_seconds", "Length of footage on disk", |c| {
-                Some(c.duration_ns as f64 / 1e9)
-            })?;
+            stored(
+                e,
+                stats,
+                "camera_stored_seconds",
+                "Length of footage on disk",
+                |c| Some(c.duration_ns as f64 / 1e9),
+            )?;
             stored(
                 e,
                 stats,
@@ -247,7 +251,9 @@ impl Collector for Scrape {
             )?;
         }
         self.deletions(e, "camera_segments_deleted", "Segments deleted", |d| d.segments)?;
-        self.deletions(e, "camera_deleted_bytes", "Bytes of deleted segments", |d| d.size_bytes)?;
+        self.deletions(e, "camera_deleted_bytes", "Bytes of deleted segments", |d| {
+            d.size_bytes
+        })?;
         let low = |p: &nvr_core::health::Problem| p.camera.is_none() && p.cause.kind == CauseKind::LowSpace;
         one(
             e,

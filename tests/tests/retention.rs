@@ -45,7 +45,11 @@ fn deleted(kind: &EventKind) -> Option<(u64, u64, DeletionReason)> {
 }
 
 fn is_gone(rig: &Rig) -> u64 {
-    rig.events().iter().filter_map(|e| deleted(&e.kind)).map(|d| d.0).sum()
+    rig.events()
+        .iter()
+        .filter_map(|e| deleted(&e.kind))
+        .map(|d| d.0)
+        .sum()
 }
 
 /// The disk is as large as some seconds of footage: the oldest goes, and recording never notices.
@@ -53,7 +57,9 @@ fn is_gone(rig: &Rig) -> u64 {
 async fn a_small_disk_is_never_full() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("disk");
-    let Some(_mount) = Mount::memory(&root, 32) else { return };
+    let Some(_mount) = Mount::memory(&root, 32) else {
+        return;
+    };
     let cam = TestCam::start(heavy()).unwrap();
     let mut rig = Rig::at(&root);
     rig.config.retention.min_free = Room::Bytes(22 * MIB);
@@ -82,9 +88,16 @@ async fn a_small_disk_is_never_full() {
     assert!(rig.nvr().health().ok);
     let timeline = rig.timeline(CAM).await.unwrap();
     judge_timeline(&timeline).unwrap();
-    assert_eq!((timeline.ranges.len(), timeline.gaps.len()), (1, 0), "{timeline:#?}");
+    assert_eq!(
+        (timeline.ranges.len(), timeline.gaps.len()),
+        (1, 0),
+        "{timeline:#?}"
+    );
     let stats = rig.nvr().stats().await.unwrap();
-    assert!(stats.bytes_per_hour > 0.0 && stats.days_left.is_some_and(|d| d < 1.0), "{stats:#?}");
+    assert!(
+        stats.bytes_per_hour > 0.0 && stats.days_left.is_some_and(|d| d < 1.0),
+        "{stats:#?}"
+    );
     rig.stop_clean().await.unwrap();
     rig.judge().await.unwrap();
     whole(&rig.numbers(CAM).await.unwrap()).unwrap();
@@ -95,7 +108,9 @@ async fn a_small_disk_is_never_full() {
 async fn fm16_a_disk_filled_by_others_costs_exactly_enough() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("disk");
-    let Some(_mount) = Mount::memory(&root, 64) else { return };
+    let Some(_mount) = Mount::memory(&root, 64) else {
+        return;
+    };
     let cam = TestCam::start(heavy()).unwrap();
     let mut rig = Rig::at(&root);
     rig.config.recorder.database = dir.path().join("index.db");
@@ -103,9 +118,11 @@ async fn fm16_a_disk_filled_by_others_costs_exactly_enough() {
     rig.config.retention.min_free = Room::Bytes(wanted);
     rig.add(CAM, &cam.url()).unwrap().segment = Duration::from_secs(1);
     rig.start().await.unwrap();
-    rig.wait_for("ten segments", 11, |k| matches!(k, EventKind::SegmentOpened { .. }))
-        .await
-        .unwrap();
+    rig.wait_for("ten segments", 11, |k| {
+        matches!(k, EventKind::SegmentOpened { .. })
+    })
+    .await
+    .unwrap();
     // What a lost index leaves: files of segments without a row. And somebody's own file.
     let before = rig.rows().await.unwrap();
     let mut others: Vec<PathBuf> = (0..3)
@@ -135,12 +152,19 @@ async fn fm16_a_disk_filled_by_others_costs_exactly_enough() {
     let gone: Vec<&SegmentRow> = before.iter().filter(|r| !left.contains(&r.id)).collect();
     eprintln!("{} of {} segments went", gone.len(), before.len());
     assert!(!gone.is_empty() && gone.len() < before.len());
-    assert!(gone.iter().all(|g| after.iter().all(|a| a.start > g.start)), "not the oldest: {gone:#?}");
+    assert!(
+        gone.iter().all(|g| after.iter().all(|a| a.start > g.start)),
+        "not the oldest: {gone:#?}"
+    );
     // One fewer would not have been enough.
     let last = gone.iter().map(|g| g.size_bytes).next_back().unwrap();
     assert!(available(&root) - last < wanted, "{} are free", available(&root));
     assert_eq!(rig.count(|k| storage_fault(k).is_some()), 0);
-    assert!(rig.gap_causes().iter().all(|c| *c == CauseKind::Shutdown), "{:?}", rig.gap_causes());
+    assert!(
+        rig.gap_causes().iter().all(|c| *c == CauseKind::Shutdown),
+        "{:?}",
+        rig.gap_causes()
+    );
 }
 
 /// Below the critical mark everything unprotected goes and is told; then cameras pause, the important one last, stay
@@ -149,7 +173,9 @@ async fn fm16_a_disk_filled_by_others_costs_exactly_enough() {
 async fn fm16_with_nothing_left_to_delete_cameras_pause_by_priority_and_resume() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("disk");
-    let Some(_mount) = Mount::memory(&root, 64) else { return };
+    let Some(_mount) = Mount::memory(&root, 64) else {
+        return;
+    };
     let cam = TestCam::start(TestCamOptions {
         paths: vec!["/gate".into(), "/yard".into()],
         ..small()
@@ -170,7 +196,10 @@ async fn fm16_with_nothing_left_to_delete_cameras_pause_by_priority_and_resume()
         rig.phase(name, CameraPhase::Recording).await.unwrap();
     }
     rig.until("frames", || {
-        rig.nvr().cameras().iter().all(|c| c.status().counters.frames > 15)
+        rig.nvr()
+            .cameras()
+            .iter()
+            .all(|c| c.status().counters.frames > 15)
     })
     .await
     .unwrap();
@@ -180,40 +209,68 @@ async fn fm16_with_nothing_left_to_delete_cameras_pause_by_priority_and_resume()
     rig.wait_for("the split", 2, |k| matches!(k, EventKind::SegmentClosed { .. }))
         .await
         .unwrap();
-    rig.wait_for("what follows it", 4, |k| matches!(k, EventKind::SegmentOpened { .. }))
+    rig.wait_for("what follows it", 4, |k| {
+        matches!(k, EventKind::SegmentOpened { .. })
+    })
+    .await
+    .unwrap();
+    let closed = rig.rows().await.unwrap();
+    let first = closed
+        .iter()
+        .find(|r| r.camera.as_str() == "yard" && r.duration_ns > 0)
+        .unwrap();
+    rig.nvr()
+        .mark_event(&first.camera, first.range(), true)
         .await
         .unwrap();
-    let closed = rig.rows().await.unwrap();
-    let first = closed.iter().find(|r| r.camera.as_str() == "yard" && r.duration_ns > 0).unwrap();
-    rig.nvr().mark_event(&first.camera, first.range(), true).await.unwrap();
     // What grows is to be kept.
     let now = rig.nvr().clock().now();
     let growing = TimeRange::new(now, now.add_ns(NS_PER_S)).unwrap();
     for name in ["gate", "yard"] {
-        assert_eq!(rig.nvr().protect_range(&id(name), growing, true).await.unwrap(), 1);
+        assert_eq!(
+            rig.nvr().protect_range(&id(name), growing, true).await.unwrap(),
+            1
+        );
     }
 
     let filler = root.join("filler");
     leave(&filler, critical * 3 / 4);
-    rig.wait_for("word of it", 1, |k| matches!(k, EventKind::SpaceLow { .. })).await.unwrap();
-    rig.until("all that may go to be gone", || is_gone(&rig) == 2).await.unwrap();
+    rig.wait_for("word of it", 1, |k| matches!(k, EventKind::SpaceLow { .. }))
+        .await
+        .unwrap();
+    rig.until("all that may go to be gone", || is_gone(&rig) == 2)
+        .await
+        .unwrap();
     rig.phase("yard", CameraPhase::Standby).await.unwrap();
     let state = rig.nvr().camera(&id("yard")).unwrap().status();
     assert_eq!(state.state.cause.kind, CauseKind::LowSpace);
     let gate = rig.nvr().camera(&id("gate")).unwrap();
-    assert_eq!(gate.status().state.phase, CameraPhase::Recording, "the important one goes on");
+    assert_eq!(
+        gate.status().state.phase,
+        CameraPhase::Recording,
+        "the important one goes on"
+    );
     let health = rig.nvr().health();
     assert!(!health.ok && !health.ready, "{health:#?}");
     assert_eq!(
-        health.problems.iter().map(|p| (p.camera.clone(), p.cause.kind)).collect::<Vec<_>>(),
-        [(None, CauseKind::LowSpace), (Some(id("yard")), CauseKind::LowSpace)]
+        health
+            .problems
+            .iter()
+            .map(|p| (p.camera.clone(), p.cause.kind))
+            .collect::<Vec<_>>(),
+        [
+            (None, CauseKind::LowSpace),
+            (Some(id("yard")), CauseKind::LowSpace)
+        ]
     );
     let mut told = EventQuery::new(TimeRange::ALL);
     told.kinds = vec!["footage_deleted".into(), "space_low".into()];
     let told = rig.nvr().events_of(told).await.unwrap().items;
     assert!(told.len() >= 2, "kept for who looks later: {told:#?}");
     assert!(
-        told.iter().filter_map(|e| deleted(&e.event.kind)).all(|d| d.2 == DeletionReason::Emergency),
+        told.iter()
+            .filter_map(|e| deleted(&e.event.kind))
+            .all(|d| d.2 == DeletionReason::Emergency),
         "{told:#?}"
     );
 
@@ -221,14 +278,22 @@ async fn fm16_with_nothing_left_to_delete_cameras_pause_by_priority_and_resume()
     rig.phase("gate", CameraPhase::Standby).await.unwrap();
     assert_eq!(gate.status().state.cause.kind, CauseKind::LowSpace);
     // They are still there for who looks.
-    rig.until("a picture of now", || gate.latest_keyframe().is_some()).await.unwrap();
+    rig.until("a picture of now", || gate.latest_keyframe().is_some())
+        .await
+        .unwrap();
 
     std::fs::remove_file(&filler).unwrap();
     for name in ["gate", "yard"] {
         rig.phase(name, CameraPhase::Recording).await.unwrap();
     }
-    rig.wait_for("word of the end", 1, |k| matches!(k, EventKind::SpaceRecovered { .. })).await.unwrap();
-    rig.until("all to be well", || rig.nvr().health().ok).await.unwrap();
+    rig.wait_for("word of the end", 1, |k| {
+        matches!(k, EventKind::SpaceRecovered { .. })
+    })
+    .await
+    .unwrap();
+    rig.until("all to be well", || rig.nvr().health().ok)
+        .await
+        .unwrap();
     assert_eq!(rig.count(|k| storage_fault(k).is_some()), 0);
     assert_eq!(rig.count(|k| to_phase(k, CameraPhase::Failed)), 0);
     for name in ["gate", "yard"] {
@@ -294,7 +359,9 @@ async fn killed_in_the_middle_of_a_deletion_nothing_is_lost_or_left() {
     rig.stop_clean().await.unwrap();
     let row = rig.rows().await.unwrap().remove(0);
     let config = rig.config.clone();
-    let gone = tokio::task::spawn_blocking(move || history(&config, &row, 3000)).await.unwrap();
+    let gone = tokio::task::spawn_blocking(move || history(&config, &row, 3000))
+        .await
+        .unwrap();
 
     let camera = [format!("{CAM}={}", cam.url())];
     let more = ["--max-age", "3600"];
@@ -312,14 +379,20 @@ async fn killed_in_the_middle_of_a_deletion_nothing_is_lost_or_left() {
         recorder.kill().unwrap();
         kills += 1;
         let report = checked(&rig.config).await.unwrap();
-        let problems: Vec<_> = report.problems.iter().filter(|p| p.path.starts_with("gone")).collect();
+        let problems: Vec<_> = report
+            .problems
+            .iter()
+            .filter(|p| p.path.starts_with("gone"))
+            .collect();
         assert!(problems.is_empty(), "{problems:#?}");
         left = count(&rows(&rig.config).await.unwrap());
         eprintln!("kill {kills}: {left} rows are left");
     }
     assert!(kills > 1, "it was never killed while it deleted");
     let mut recorder = Recorder::start(rig.root(), &camera, &more).unwrap();
-    recorder.until("all to be gone", |_| walk(&rig.root().join("gone")) == 0).unwrap();
+    recorder
+        .until("all to be gone", |_| walk(&rig.root().join("gone")) == 0)
+        .unwrap();
     recorder.wait_for_frames(10).unwrap();
     recorder.signal(nvr_tests::proc::Signal::Term).unwrap();
     assert!(recorder.wait_for_end().unwrap().success(), "{}", recorder.log());
@@ -333,7 +406,9 @@ async fn killed_in_the_middle_of_a_deletion_nothing_is_lost_or_left() {
 /// Files below a folder of a camera.
 fn walk(camera: &std::path::Path) -> usize {
     let days = std::fs::read_dir(camera).into_iter().flatten().flatten();
-    days.filter_map(|day| std::fs::read_dir(day.path()).ok()).map(Iterator::count).sum()
+    days.filter_map(|day| std::fs::read_dir(day.path()).ok())
+        .map(Iterator::count)
+        .sum()
 }
 
 /// With everything switched off a full disk is a fault, as it always was, and nothing is deleted.
@@ -341,20 +416,32 @@ fn walk(camera: &std::path::Path) -> usize {
 async fn switched_off_it_deletes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("disk");
-    let Some(_mount) = Mount::memory(&root, 48) else { return };
+    let Some(_mount) = Mount::memory(&root, 48) else {
+        return;
+    };
     let cam = TestCam::start(small()).unwrap();
     let mut rig = Rig::at(&root);
     rig.config.recorder.database = dir.path().join("index.db");
     rig.config.retention = RetentionConfig::off();
     rig.add(CAM, &cam.url()).unwrap().segment = Duration::from_secs(1);
     rig.start().await.unwrap();
-    rig.wait_for("three segments", 4, |k| matches!(k, EventKind::SegmentOpened { .. })).await.unwrap();
+    rig.wait_for("three segments", 4, |k| {
+        matches!(k, EventKind::SegmentOpened { .. })
+    })
+    .await
+    .unwrap();
     let before = rig.rows().await.unwrap();
     leave(&root.join("filler"), 0);
-    rig.wait_for("the disk to be noticed as full", 1, |k| storage_fault(k).is_some()).await.unwrap();
+    rig.wait_for("the disk to be noticed as full", 1, |k| {
+        storage_fault(k).is_some()
+    })
+    .await
+    .unwrap();
     assert_eq!(is_gone(&rig), 0);
     std::fs::remove_file(root.join("filler")).unwrap();
-    rig.wait_for("the recovery", 1, |k| matches!(k, EventKind::StorageRecovered)).await.unwrap();
+    rig.wait_for("the recovery", 1, |k| matches!(k, EventKind::StorageRecovered))
+        .await
+        .unwrap();
     rig.stop_clean().await.unwrap();
     let after: HashSet<_> = rig.rows().await.unwrap().iter().map(|r| r.id).collect();
     assert!(before.iter().all(|r| after.contains(&r.id)));

@@ -11,7 +11,15 @@ pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
     let stats = asked.archive.stats().await?;
     output.result(&stats, || {
         let header = [
-            "CAMERA", "SEGMENTS", "RECORDED", "SIZE", "PER HOUR", "BIT RATE", "DAYS LEFT", "OLDEST", "NEWEST",
+            "CAMERA",
+            "SEGMENTS",
+            "RECORDED",
+            "SIZE",
+            "PER HOUR",
+            "BIT RATE",
+            "DAYS LEFT",
+            "OLDEST",
+            "NEWEST",
         ];
         let time =
             |t: Option<nvr_core::Timestamp>| t.map_or_else(String::new, |t| times::show(t, &asked.zone));

@@ -11,7 +11,7 @@ use crate::time::{NS_PER_S, TimeRange, Timestamp};
 /// Footage of so long tells the present rate.
 const RATE_NS: i64 = 24 * 3600 * NS_PER_S;
 /// A shorter time tells nothing of a rate.
-const LEAST_RATE_NS: i64 = 10 * NS_PER_S;
+const LEAST_RATE_NS: i64 = NS_PER_S;
 
 /// Figures of one camera's footage.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -105,7 +105,10 @@ fn rates(
     let range = TimeRange::new(since, now.add_ns(1).max(since))?;
     let begun = store.bytes_begun(range)?;
     for stats in cameras {
-        let noted = begun.iter().find(|(c, _)| *c == stats.camera).map_or(0, |(_, n)| *n);
+        let noted = begun
+            .iter()
+            .find(|(c, _)| *c == stats.camera)
+            .map_or(0, |(_, n)| *n);
         let grown: u64 = growth
             .iter()
             .filter(|(c, start, _)| *c == stats.camera && range.contains(*start))
@@ -124,8 +127,12 @@ fn forecast(stats: &mut ArchiveStats, policy: &Policy) {
     let days = |left: u64, rate: f64| (rate > 0.0).then(|| left as f64 / rate / 24.0);
     stats.bytes_per_hour = stats.cameras.iter().map(|c| c.bytes_per_hour).sum();
     let all: u64 = stats.cameras.iter().map(|c| c.size_bytes).sum();
-    let free = stats.disk_available_bytes.saturating_sub(stats.disk_min_free_bytes);
-    let left = policy.max_bytes.map_or(free, |most| free.min(most.saturating_sub(all)));
+    let free = stats
+        .disk_available_bytes
+        .saturating_sub(stats.disk_min_free_bytes);
+    let left = policy
+        .max_bytes
+        .map_or(free, |most| free.min(most.saturating_sub(all)));
     stats.days_left = days(left, stats.bytes_per_hour);
     for camera in &mut stats.cameras {
         if camera.bytes_per_hour <= 0.0 {
@@ -180,11 +187,17 @@ mod tests {
         config.retention = RetentionConfig::off();
         config.retention.min_free = Room::Bytes(400);
         let source = SourceSpec::parse("test:").unwrap();
-        config.cameras.push(CameraConfig::new(CameraId::new("a").unwrap(), source));
+        config
+            .cameras
+            .push(CameraConfig::new(CameraId::new("a").unwrap(), source));
         let of = |config: &Config| {
             let policy = Policy::of(config);
             let mut stats = ArchiveStats {
-                cameras: vec![camera("a", 100, 3.0), camera("b", 50, 7.0), camera("gone", 1000, 0.0)],
+                cameras: vec![
+                    camera("a", 100, 3.0),
+                    camera("b", 50, 7.0),
+                    camera("gone", 1000, 0.0),
+                ],
                 disk_total_bytes: 10_000,
                 disk_available_bytes: 5200,
                 disk_min_free_bytes: policy.min_free_bytes(10_000),

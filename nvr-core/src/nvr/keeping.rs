@@ -131,8 +131,11 @@ impl Inner {
         let cameras = self.cameras();
         let writers: Vec<_> = cameras.iter().filter_map(writer).collect();
         let critical = policy.critical_bytes(disk.total_bytes);
-        let changes = looks.watch.look(disk.available_bytes, critical, exhausted, &writers);
-        self.apply(changes, disk.available_bytes, critical, &cameras).await;
+        let changes = looks
+            .watch
+            .look(disk.available_bytes, critical, exhausted, &writers);
+        self.apply(changes, disk.available_bytes, critical, &cameras)
+            .await;
         // Said again and again: a camera may have been removed and added since.
         for camera in cameras.iter().filter(|c| looks.watch.is_paused(&c.id())) {
             let _ = camera.send(Command::Pause(paused()));
@@ -140,7 +143,13 @@ impl Inner {
         Ok(())
     }
 
-    async fn apply(&self, changes: Vec<Change>, available_bytes: u64, critical_bytes: u64, cameras: &[Camera]) {
+    async fn apply(
+        &self,
+        changes: Vec<Change>,
+        available_bytes: u64,
+        critical_bytes: u64,
+        cameras: &[Camera],
+    ) {
         let now = self.context.clock.now();
         let find = |id: &CameraId| cameras.iter().find(|c| c.id() == *id);
         for change in changes {
@@ -161,8 +170,12 @@ impl Inner {
                 Change::Recovered => {
                     tracing::info!(available_bytes, "the disk has room again");
                     *self.space_low.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                    self.publish(Event::new(now, None, EventKind::SpaceRecovered { available_bytes }))
-                        .await;
+                    self.publish(Event::new(
+                        now,
+                        None,
+                        EventKind::SpaceRecovered { available_bytes },
+                    ))
+                    .await;
                 }
                 Change::Pause(id) => {
                     tracing::error!(camera = %id, available_bytes, "recording pauses: {}", paused().message);

@@ -237,12 +237,18 @@ impl<'a> Planner<'a> {
             }
         }
         if let Some(most) = policy.max_bytes {
-            let all = stocks.iter().fold(0u64, |sum, s| sum.saturating_add(s.size_bytes));
+            let all = stocks
+                .iter()
+                .fold(0u64, |sum, s| sum.saturating_add(s.size_bytes));
             let left = all.saturating_sub(self.chosen_bytes(None));
             self.take(left.saturating_sub(most), None, DeletionReason::TotalBytes)?;
         }
         let wanted = policy.min_free_bytes(disk.total_bytes);
-        self.take(wanted.saturating_sub(self.available()), None, DeletionReason::FreeSpace)
+        self.take(
+            wanted.saturating_sub(self.available()),
+            None,
+            DeletionReason::FreeSpace,
+        )
     }
 
     /// What will be free when all that was chosen is gone.
@@ -265,10 +271,11 @@ impl<'a> Planner<'a> {
             return Some(());
         };
         let Situation { stocks, policy, .. } = self.situation;
-        let expired = |stock: &Stock, class: Class, end: Timestamp| match policy.rules(&stock.camera).age(class) {
-            Age::Forever => false,
-            Age::For(age) => now.since(end) > duration_ns(age),
-        };
+        let expired =
+            |stock: &Stock, class: Class, end: Timestamp| match policy.rules(&stock.camera).age(class) {
+                Age::Forever => false,
+                Age::For(age) => now.since(end) > duration_ns(age),
+            };
         for item in &mut self.items {
             if expired(&stocks[item.stock], item.class, item.segment.end) {
                 item.reason = Some(DeletionReason::Age);
@@ -276,7 +283,10 @@ impl<'a> Planner<'a> {
         }
         for stock in stocks {
             for list in stock.lists.iter().filter(|l| l.more) {
-                self.more |= list.items.last().is_some_and(|last| expired(stock, list.class, last.end));
+                self.more |= list
+                    .items
+                    .last()
+                    .is_some_and(|last| expired(stock, list.class, last.end));
             }
         }
         (!self.more).then_some(())
@@ -291,7 +301,8 @@ impl<'a> Planner<'a> {
             &[Some(false), Some(true)]
         };
         for &spared in tiers {
-            let fits = |n: usize, s: bool| stock.is_none_or(|only| only == n) && spared.is_none_or(|t| t == s);
+            let fits =
+                |n: usize, s: bool| stock.is_none_or(|only| only == n) && spared.is_none_or(|t| t == s);
             // Beyond the end of a list that is cut off nobody knows which is the oldest.
             let horizon = self.horizon(fits);
             for item in &mut self.items {

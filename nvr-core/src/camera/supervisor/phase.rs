@@ -22,7 +22,10 @@ impl Actor {
             let phase = self.machine.phase();
             // Standing by is all that a camera does whose recording pauses.
             let continuous = self.config.record == RecordMode::Continuous;
-            let paused = self.paused.clone().filter(|_| continuous && phase == CameraPhase::Standby);
+            let paused = self
+                .paused
+                .clone()
+                .filter(|_| continuous && phase == CameraPhase::Standby);
             (phase, paused.unwrap_or_else(|| self.machine.cause().clone()))
         };
         if before.phase != phase {

@@ -105,7 +105,9 @@ impl House {
     }
 
     fn rows(&self) -> Vec<SegmentRow> {
-        self.store.all_segments(&SegmentQuery::new([], TimeRange::ALL)).unwrap()
+        self.store
+            .all_segments(&SegmentQuery::new([], TimeRange::ALL))
+            .unwrap()
     }
 
     fn starts(&self) -> Vec<i64> {
@@ -147,7 +149,11 @@ fn files_go_with_their_rows_and_protected_ones_stay() {
     house.store.set_protected_blocking(rows[1].id, true).unwrap();
     let policy = max_age(60);
     let expected = house.keeper.preview(&policy, at(105)).unwrap();
-    assert_eq!(house.starts(), [0, 10, 20, 30, 40, 50], "a preview deletes nothing");
+    assert_eq!(
+        house.starts(),
+        [0, 10, 20, 30, 40, 50],
+        "a preview deletes nothing"
+    );
     let pass = house.keeper.pass(&policy, Some(at(105))).unwrap();
     assert_eq!(pass, expected);
     assert_eq!((pass.segments(), pass.size_bytes(), pass.more), (3, 300, false));
@@ -203,7 +209,10 @@ fn fm14_without_its_disk_nothing_is_deleted_from_the_index() {
     let e = house.keeper.pass(&max_age(60), Some(at(10_000))).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Storage);
     let row = house.rows().pop().unwrap();
-    assert_eq!(house.keeper.delete(row.id).unwrap_err().kind(), ErrorKind::Storage);
+    assert_eq!(
+        house.keeper.delete(row.id).unwrap_err().kind(),
+        ErrorKind::Storage
+    );
     assert!(house.exists(&row));
     assert_eq!(house.store.condemned().unwrap(), []);
 }
@@ -222,7 +231,13 @@ fn a_deletion_that_is_cut_off_is_finished() {
         // From here on nobody can protect it any more.
         let e = house.store.set_protected_blocking(old.id, true).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::NotFound);
-        assert_eq!(house.store.protect_range_blocking(&cam(0), TimeRange::ALL, true).unwrap(), 1);
+        assert_eq!(
+            house
+                .store
+                .protect_range_blocking(&cam(0), TimeRange::ALL, true)
+                .unwrap(),
+            1
+        );
         if step != "noted" {
             files::delete(house.tree.root(), &old.path).unwrap();
         }
@@ -291,14 +306,19 @@ fn fm20_removed_and_renamed_cameras_are_covered() {
     config.retention.max_age = age(60);
     config.cameras[0].retention.max_age = Some(Age::Forever);
     house.keeper.clean(&Policy::of(&config), at(1000)).unwrap();
-    assert_eq!(house.rows().iter().map(|r| r.camera.clone()).collect::<Vec<_>>(), [cam(0)]);
+    assert_eq!(
+        house.rows().iter().map(|r| r.camera.clone()).collect::<Vec<_>>(),
+        [cam(0)]
+    );
 }
 
 /// 25 cameras record while everything that is old expires at once: nobody is told that the index is locked.
 #[test]
 fn fm18_a_mass_expiry_beside_25_cameras() {
     let house = House::new();
-    tokio::runtime::Runtime::new().unwrap().block_on(mass_expiry(house));
+    tokio::runtime::Runtime::new()
+        .unwrap()
+        .block_on(mass_expiry(house));
 }
 
 async fn mass_expiry(house: House) {
@@ -338,14 +358,19 @@ async fn mass_expiry(house: House) {
     });
     let keeper = Arc::new(house.keeper);
     let policy = max_age(1000);
-    let pass = crate::nvr::blocking(move || keeper.clean(&policy, at(50_000))).await.unwrap();
+    let pass = crate::nvr::blocking(move || keeper.clean(&policy, at(50_000)))
+        .await
+        .unwrap();
     assert_eq!(pass.segments(), 25 * OLD as u64);
     assert_eq!(pass.failed, [""; 0]);
     for writer in writers {
         writer.await.unwrap().unwrap();
     }
     protects.await.unwrap().unwrap();
-    let left = house.store.all_segments(&SegmentQuery::new([], TimeRange::ALL)).unwrap();
+    let left = house
+        .store
+        .all_segments(&SegmentQuery::new([], TimeRange::ALL))
+        .unwrap();
     assert_eq!(left.len(), 25 * 20);
     assert!(left.iter().all(|r| r.start >= at(100_000)));
 }
@@ -437,12 +462,28 @@ fn stocks_are_cut_off_and_say_so() {
     assert_eq!(house.store.mark_event_blocking(&cam(0), range, true).unwrap(), 1);
     let stock = house.store.stocks(3).unwrap().pop().unwrap();
     assert_eq!(stock.size_bytes, 10);
-    let lists: Vec<_> = stock.lists.iter().map(|l| (l.marks, l.rows.len(), l.more)).collect();
+    let lists: Vec<_> = stock
+        .lists
+        .iter()
+        .map(|l| (l.marks, l.rows.len(), l.more))
+        .collect();
     assert_eq!(
-        lists.iter().map(|(m, n, more)| (m.is_event(), m.is_transcoded(), *n, *more)).collect::<Vec<_>>(),
-        [(false, false, 3, true), (false, true, 1, false), (true, false, 1, false), (true, true, 0, false)]
+        lists
+            .iter()
+            .map(|(m, n, more)| (m.is_event(), m.is_transcoded(), *n, *more))
+            .collect::<Vec<_>>(),
+        [
+            (false, false, 3, true),
+            (false, true, 1, false),
+            (true, false, 1, false),
+            (true, true, 0, false)
+        ]
     );
     assert_eq!(house.store.mark_event_blocking(&cam(0), range, false).unwrap(), 1);
     house.store.mark_transcoded_blocking(rows[9].id, false).unwrap();
-    assert!(house.store.stocks(99).unwrap()[0].lists[1..].iter().all(|l| l.rows.is_empty()));
+    assert!(
+        house.store.stocks(99).unwrap()[0].lists[1..]
+            .iter()
+            .all(|l| l.rows.is_empty())
+    );
 }

@@ -304,8 +304,15 @@ fn spared(case: &Case, stock: &Stock, class: Class) -> bool {
 /// In which order segments go for space.
 fn rank(case: &Case, all: &[Stock], d: &Deletion) -> (bool, Timestamp, SegmentId) {
     let stock = all.iter().find(|s| s.camera == d.camera).unwrap();
-    let list = stock.lists.iter().find(|l| l.items.iter().any(|i| i.id == d.segment.id));
-    (spared(case, stock, list.unwrap().class), d.segment.start, d.segment.id)
+    let list = stock
+        .lists
+        .iter()
+        .find(|l| l.items.iter().any(|i| i.id == d.segment.id));
+    (
+        spared(case, stock, list.unwrap().class),
+        d.segment.start,
+        d.segment.id,
+    )
 }
 
 fn last_of<'a>(
@@ -314,12 +321,19 @@ fn last_of<'a>(
     plan: &'a Plan,
     of: impl Fn(&Deletion) -> bool,
 ) -> Option<&'a Deletion> {
-    plan.deletions.iter().filter(|d| of(d)).max_by_key(|d| rank(case, all, d))
+    plan.deletions
+        .iter()
+        .filter(|d| of(d))
+        .max_by_key(|d| rank(case, all, d))
 }
 
 /// One camera, a segment of 100 bytes every 10 s from 0 on, of these classes.
 fn simple(classes: &[Class]) -> Vec<Stock> {
-    let rows = classes.iter().zip(0i64..).map(|(&class, n)| (class, n * 10, 10, 100)).collect();
+    let rows = classes
+        .iter()
+        .zip(0i64..)
+        .map(|(&class, n)| (class, n * 10, 10, 100))
+        .collect();
     stocks(&[rows], &[], None)
 }
 
@@ -344,7 +358,10 @@ fn each_class_has_its_age() {
     let mut config = config(1);
     config.retention.max_age = age(100);
     let of = |config: &Config, now| -> Vec<i64> {
-        planned(&all, &Policy::of(config), DISK, now).iter().map(|(s, _)| *s).collect()
+        planned(&all, &Policy::of(config), DISK, now)
+            .iter()
+            .map(|(s, _)| *s)
+            .collect()
     };
     // Where they have none of their own they are as any other. An age is that of a segment's end.
     assert_eq!(of(&config, 110), [0i64; 0]);
@@ -369,9 +386,15 @@ fn footage_of_events_is_spared_while_there_is_other() {
     assert_eq!(with(&config, 150), [(0, FreeSpace), (10, FreeSpace)]);
     config.retention.event_age = Some(Age::Forever);
     assert_eq!(with(&config, 150), [(10, FreeSpace), (30, FreeSpace)]);
-    assert_eq!(with(&config, 50), [(0, FreeSpace), (10, FreeSpace), (30, FreeSpace)]);
+    assert_eq!(
+        with(&config, 50),
+        [(0, FreeSpace), (10, FreeSpace), (30, FreeSpace)]
+    );
     config.retention.critical_free = Room::Bytes(100);
-    assert_eq!(with(&config, 50), [(0, Emergency), (10, FreeSpace), (30, FreeSpace)]);
+    assert_eq!(
+        with(&config, 50),
+        [(0, Emergency), (10, FreeSpace), (30, FreeSpace)]
+    );
 }
 
 /// What grows and what is protected counts, and does not go.
@@ -384,7 +407,10 @@ fn what_grows_counts_against_the_limit() {
     all[0].size_bytes += 101;
     assert_eq!(
         planned(&all, &Policy::of(&config), DISK, 50),
-        [(0, DeletionReason::CameraBytes), (10, DeletionReason::CameraBytes)]
+        [
+            (0, DeletionReason::CameraBytes),
+            (10, DeletionReason::CameraBytes)
+        ]
     );
 }
 
@@ -393,7 +419,9 @@ fn what_grows_counts_against_the_limit() {
 fn fm01_an_hour_that_comes_twice_is_kept_as_long_as_any_other() {
     // 25 October 2026 in Berlin: 02:00 to 03:00 comes twice, from 00:00 UTC to 02:00 UTC.
     let midnight = "2026-10-25T00:00:00Z".parse::<Timestamp>().unwrap().as_ns() / 1_000_000_000;
-    let rows: Rows = (0..12).map(|n| (Class::Plain, midnight + n * 600, 600, 100)).collect();
+    let rows: Rows = (0..12)
+        .map(|n| (Class::Plain, midnight + n * 600, 600, 100))
+        .collect();
     let all = stocks(&[rows], &[], None);
     let mut config = config(1);
     config.recorder.time_zone = "Europe/Berlin".into();

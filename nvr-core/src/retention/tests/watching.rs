@@ -20,7 +20,11 @@ fn cameras_pause_by_priority_and_resume() {
         watch.look(999, 1000, true, &cameras),
         [Change::Pause(cam(0)), Change::Pause(cam(2))]
     );
-    assert_eq!(watch.look(500, 1000, true, &cameras), [], "the important one has its half");
+    assert_eq!(
+        watch.look(500, 1000, true, &cameras),
+        [],
+        "the important one has its half"
+    );
     assert_eq!(watch.look(499, 1000, true, &cameras), [Change::Pause(cam(1))]);
     assert!(watch.is_paused(&cam(1)));
     // At a quarter more than where they paused.
@@ -92,7 +96,11 @@ fn fm02_a_clock_that_jumps_ahead_deletes_nothing() {
     let wrong = 1060 + 10 * 365 * 86_400;
     assert_eq!(steps.trusted(at(wrong), 60 * S), None);
     assert_eq!(steps.trusted(at(wrong + 30), 90 * S), None);
-    assert_eq!(steps.trusted(at(1660), 660 * S), None, "the way back is a step, too");
+    assert_eq!(
+        steps.trusted(at(1660), 660 * S),
+        None,
+        "the way back is a step, too"
+    );
     assert_eq!(steps.trusted(at(1660 + 3599), 4259 * S), None);
     assert_eq!(steps.trusted(at(1660 + 3600), 4260 * S), Some(at(5260)));
     // A small correction is none.
