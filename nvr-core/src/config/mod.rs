@@ -11,6 +11,7 @@ mod jobs;
 mod log;
 mod recorder;
 mod recording;
+mod retention;
 
 mod expand;
 mod problem;
@@ -32,6 +33,7 @@ pub use self::log::{LogConfig, LogFormat};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
 pub use self::recording::{RecordingConfig, SyncMode};
+pub use self::retention::{Age, CameraRetention, RetentionConfig, Room};
 pub use self::template::{TemplateCamera, demo_text, template_text};
 pub use self::values::parse_duration;
 
@@ -43,9 +45,10 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 6] = [
+const SECTIONS: [(&str, &str); 7] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
+    ("retention", "[retention]"),
     ("jobs", "[jobs]"),
     ("http", "[http]"),
     ("log", "[log]"),
@@ -62,6 +65,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// How cameras are recorded unless they say otherwise.
     pub recording: RecordingConfig,
+    /// What is kept for how long, over all cameras.
+    pub retention: RetentionConfig,
     /// The queue of slow work.
     pub jobs: JobsConfig,
     /// The log.
@@ -82,6 +87,7 @@ impl Config {
             recorder: RecorderConfig::new(root),
             http: HttpConfig::default(),
             recording: RecordingConfig::default(),
+            retention: RetentionConfig::default(),
             jobs: JobsConfig::default(),
             log: LogConfig::default(),
             cameras: Vec::new(),
@@ -169,6 +175,8 @@ impl Config {
         let http = HttpConfig::read(&mut reader, &section);
         let section = reader.section(root, "recording");
         let recording = RecordingConfig::read(&mut reader, &section);
+        let section = reader.section(root, "retention");
+        let retention = RetentionConfig::read(&mut reader, &section);
         let section = reader.section(root, "jobs");
         let jobs = JobsConfig::read(&mut reader, &section, base, &recorder.time_zone);
         let section = reader.section(root, "log");
@@ -178,6 +186,7 @@ impl Config {
             recorder,
             http,
             recording,
+            retention,
             jobs,
             log,
             cameras,

@@ -11,6 +11,7 @@ use super::jobs::RawJobs;
 use super::log::RawLog;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
+use super::retention::RawRetention;
 use super::{Config, SECTIONS};
 
 /// The whole file.
@@ -27,6 +28,7 @@ impl JsonSchema for RawConfig {
             "properties": {
                 "recorder": generator.subschema_for::<RawRecorder>(),
                 "recording": generator.subschema_for::<RawRecording>(),
+                "retention": generator.subschema_for::<RawRetention>(),
                 "jobs": generator.subschema_for::<RawJobs>(),
                 "http": generator.subschema_for::<RawHttp>(),
                 "log": generator.subschema_for::<RawLog>(),

@@ -10,5 +10,6 @@ mod footage;
 mod jobs;
 mod media;
 mod mistakes;
+mod storage;
 mod support;
 mod system;
