@@ -232,6 +232,7 @@ mod events;
 mod fault;
 pub mod health;
 pub mod ids;
+pub mod priority;
 pub mod run;
 pub mod secret;
 pub mod segment;

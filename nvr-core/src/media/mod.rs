@@ -24,6 +24,7 @@ pub mod index;
 pub mod init;
 pub mod mfra;
 pub mod playlist;
+pub mod recode;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 mod tlv;
