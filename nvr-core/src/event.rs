@@ -1,6 +1,6 @@
 //! What happened, as a stream and as rows.
 
-use crate::ids::{CameraId, RunId};
+use crate::ids::{CameraId, JobId, RunId};
 use crate::time::Timestamp;
 
 /// Why something changed, ended or is missing.
@@ -156,6 +156,57 @@ impl CameraPhase {
     }
 }
 
+/// Where a job stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// It waits for its turn, its time or its window.
+    Queued,
+    /// It is being done.
+    Running,
+    /// It was done.
+    Done,
+    /// It could not be done and is not tried again by itself.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+}
+
+impl JobState {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Queued,
+        Self::Running,
+        Self::Done,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// Stable snake-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state of a stable name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == name)
+    }
+
+    /// Whether it is over: nothing more happens to it by itself.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
 /// Something that happened.
 #[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
@@ -255,6 +306,27 @@ pub enum EventKind {
         /// Cameras that were restarted, added or removed.
         changed: Vec<CameraId>,
     },
+    /// A job changed its state, or got further. Told to listeners; only a failure is kept in the index, for
+    /// the rest stands in the queue.
+    JobChanged {
+        /// Its id.
+        job: JobId,
+        /// Its kind.
+        job_kind: String,
+        /// Where it stands.
+        state: JobState,
+        /// 0 to 1.
+        progress: f64,
+        /// What it does or waits for, or why it failed.
+        message: String,
+    },
+    /// A segment's file does not hold what it should.
+    SegmentDamaged {
+        /// Path relative to the root.
+        path: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// The reader of the stream was too slow and so many events are missing here.
     Lagged {
         /// How many.
@@ -279,6 +351,8 @@ impl EventKind {
             Self::FramesDropped { .. } => "frames_dropped",
             Self::AudioTrouble { .. } => "audio_trouble",
             Self::ConfigReloaded { .. } => "config_reloaded",
+            Self::JobChanged { .. } => "job_changed",
+            Self::SegmentDamaged { .. } => "segment_damaged",
             Self::Lagged { .. } => "lagged",
         }
     }

@@ -14,6 +14,8 @@ mod error;
 mod events;
 mod filesystem;
 mod gaps;
+mod job_rows;
+mod jobs;
 mod meta;
 mod open;
 mod query;
@@ -35,6 +37,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
 
+pub use job_rows::{Candidate, JobCount, JobQuery, JobRow, NewJob, PRIORITIES, PRIORITY_POINT, rank};
+pub use jobs::{Added, JobBounds, Settled};
 pub use query::SegmentsByPath;
 pub use rows::{
     CameraRow, CameraTotals, Cursor, EventQuery, EventRow, GapRow, MAX_PAGE, Nearest, Order, Page, RunRow,
