@@ -257,6 +257,7 @@ pub mod store;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod timeline;
+pub mod transcode;
 
 pub use archive::{Archive, ExportRequest, Snapshot, SnapshotRequest, VodRequest};
 pub use camera::Camera;

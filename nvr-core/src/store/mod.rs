@@ -27,6 +27,7 @@ mod segments;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod transcodes;
 mod writer;
 
 use std::fmt;
@@ -45,6 +46,7 @@ pub use rows::{
     CameraRow, CameraTotals, CondemnedRow, Cursor, DeletableRow, Deletables, EventQuery, EventRow, GapRow, MAX_PAGE,
     Marks, Nearest, Order, Page, RunRow, SegmentQuery, SegmentRow, SegmentState, StockRow, TimelineRows,
 };
+pub use transcodes::{TranscodeQuery, TranscodeRecord, TranscodeTotals};
 
 /// How to open the index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
