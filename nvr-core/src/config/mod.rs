@@ -7,6 +7,7 @@
 mod camera;
 mod diff;
 mod http;
+mod jobs;
 mod log;
 mod recorder;
 mod recording;
@@ -17,6 +18,7 @@ mod problem;
 mod reader;
 mod schema;
 mod template;
+mod transcode;
 mod values;
 
 use std::collections::HashMap;
@@ -27,12 +29,14 @@ use toml::de::{DeTable, DeValue};
 pub use self::camera::{CameraConfig, RecordMode};
 pub use self::diff::ConfigDiff;
 pub use self::http::HttpConfig;
+pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
 pub use self::recording::{RecordingConfig, SyncMode};
 pub use self::retention::{Age, CameraRetention, RetentionConfig, Room};
 pub use self::template::{TemplateCamera, demo_text, template_text};
+pub use self::transcode::TranscodeConfig;
 
 use self::problem::Problems;
 use self::reader::{Reader, Section};
@@ -42,10 +46,12 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 6] = [
+const SECTIONS: [(&str, &str); 8] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
+    ("jobs", "[jobs]"),
+    ("transcode", "[transcode]"),
     ("http", "[http]"),
     ("log", "[log]"),
     ("cameras", "[[cameras]]"),
@@ -63,6 +69,10 @@ pub struct Config {
     pub recording: RecordingConfig,
     /// What is kept for how long, over all cameras.
     pub retention: RetentionConfig,
+    /// The queue of slow work.
+    pub jobs: JobsConfig,
+    /// Encoding footage again, to save space.
+    pub transcode: TranscodeConfig,
     /// The log.
     pub log: LogConfig,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
@@ -82,6 +92,8 @@ impl Config {
             http: HttpConfig::default(),
             recording: RecordingConfig::default(),
             retention: RetentionConfig::default(),
+            jobs: JobsConfig::default(),
+            transcode: TranscodeConfig::default(),
             log: LogConfig::default(),
             cameras: Vec::new(),
             path: None,
@@ -170,6 +182,10 @@ impl Config {
         let recording = RecordingConfig::read(&mut reader, &section);
         let section = reader.section(root, "retention");
         let retention = RetentionConfig::read(&mut reader, &section);
+        let section = reader.section(root, "jobs");
+        let jobs = JobsConfig::read(&mut reader, &section, base, &recorder.time_zone);
+        let section = reader.section(root, "transcode");
+        let transcode = TranscodeConfig::read(&mut reader, &section, &recorder.time_zone);
         let section = reader.section(root, "log");
         let log = LogConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording);
@@ -178,6 +194,8 @@ impl Config {
             http,
             recording,
             retention,
+            jobs,
+            transcode,
             log,
             cameras,
             path: path.map(Path::to_owned),

@@ -11,6 +11,7 @@ mod calm;
 mod catalogue;
 mod codec_trial;
 mod compare;
+pub mod decode;
 mod devices;
 mod encoders;
 mod gate;

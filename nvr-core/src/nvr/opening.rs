@@ -53,6 +53,13 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         SyncMode::Every(every) => SyncPolicy::Every(every),
     };
     let tree = Tree::new(root, policy)?;
+    tell_settled(crate::transcode::settle(
+        &store,
+        &tree,
+        clock,
+        config.transcode.keep_original,
+        true,
+    )?);
     let found = check::reconcile(&store, &tree)?;
     note_crash(&store)?;
     let recovered = tell_reconciled(found, clock);
@@ -61,6 +68,19 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         tree,
         recovered,
     })
+}
+
+/// What a crash left of files that were being exchanged.
+fn tell_settled(settled: crate::transcode::Settled) {
+    for path in &settled.rows {
+        tracing::warn!(path = %path.display(), "the index did not know yet that this segment was encoded again");
+    }
+    for path in &settled.restored {
+        tracing::warn!(path = %path.display(), "a segment's file was gone; its original is back in its place");
+    }
+    for (path, why) in &settled.failed {
+        tracing::error!(path = %path.display(), "what an exchange left could not be settled: {why}");
+    }
 }
 
 /// What was found at the start, for the log and as events.

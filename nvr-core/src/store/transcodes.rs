@@ -218,6 +218,21 @@ impl Store {
         })
     }
 
+    /// Whether a segment is being deleted, or a job that names it in its key (`upload:17`, `move:17`) runs.
+    ///
+    /// # Errors
+    /// As [`transcodable`](Self::transcodable).
+    pub fn is_in_use(&self, id: SegmentId) -> Result<bool> {
+        let busy = self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT 1 FROM jobs WHERE state = 'running' AND dedupe IN ('upload:' || ?1, 'move:' || ?1)",
+            )
+            .and_then(|mut s| s.exists([id.0]))
+            .sql()
+        })?;
+        Ok(busy || self.is_being_deleted(id)?)
+    }
+
     /// Whether a segment is being deleted.
     ///
     /// # Errors

@@ -170,12 +170,21 @@ impl Transcoding {
     async fn work(&self, ctx: JobContext, params: Params) -> Result<JobOutcome, JobError> {
         let id = SegmentId(params.segment);
         let config = self.0.config.load_full();
+        if !params.on_demand && !self.is_enabled() {
+            let reason = "transcoding is switched off";
+            return Ok(JobOutcome::new(json!({ "skipped": reason }), reason));
+        }
         let rules = if params.on_demand {
             Rules::on_demand()
         } else {
             Rules::of(&config)
         };
-        let (worker, mut control) = (self.0.worker.clone(), Job { ctx: ctx.clone() });
+        let worker = self.0.worker.clone();
+        let mut control = Job {
+            ctx: ctx.clone(),
+            transcoding: self.clone(),
+            on_demand: params.on_demand,
+        };
         let (tell, told) = tokio::sync::oneshot::channel();
         // A thread of its own, for it is lowered and never raised again.
         std::thread::Builder::new()
@@ -205,6 +214,10 @@ impl Transcoding {
                 format!("the original stays: {reason}"),
             )),
             Ok(Outcome::Skipped { reason }) => Ok(JobOutcome::new(json!({ "skipped": reason }), reason)),
+            Ok(Outcome::Stopped) if !ctx.stopped() => {
+                let reason = "transcoding was switched off";
+                Ok(JobOutcome::new(json!({ "skipped": reason }), reason))
+            }
             Ok(Outcome::Stopped) => Err(JobError::stopped()),
             Err(e) if e.kind() == ErrorKind::Unavailable => Err(JobError::passing(e).after(NO_ENCODER)),
             Err(e) => Err(e.into()),
@@ -247,6 +260,8 @@ fn job(row: &SegmentRow, on_demand: bool) -> NewJob {
 
 struct Job {
     ctx: JobContext,
+    transcoding: Transcoding,
+    on_demand: bool,
 }
 
 impl Control for Job {
@@ -255,15 +270,11 @@ impl Control for Job {
     }
 
     fn stopped(&self) -> bool {
-        self.ctx.stopped()
+        self.ctx.stopped() || !(self.on_demand || self.transcoding.is_enabled())
     }
 
     fn commit(&mut self) -> bool {
         self.ctx.commit().is_ok()
-    }
-
-    fn in_use(&self, _id: SegmentId) -> bool {
-        false
     }
 }
 

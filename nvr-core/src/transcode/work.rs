@@ -28,8 +28,6 @@ pub trait Control {
     fn stopped(&self) -> bool;
     /// It is about to exchange the files: from here on it cannot be stopped. False: it is to stop instead.
     fn commit(&mut self) -> bool;
-    /// Whether another job reads or moves the segment.
-    fn in_use(&self, id: SegmentId) -> bool;
     /// A step of the exchange is done.
     fn step(&mut self, _step: Step) {}
 }
@@ -142,7 +140,7 @@ impl Worker {
         settle::settle_one(&self.store, &self.tree, &row.path)?;
         // It may have been another version's row until then.
         let row = self.row(id)?;
-        if let Err(why) = self.judge(&row, rules, control)? {
+        if let Err(why) = self.judge(&row, rules)? {
             return Ok(Outcome::Skipped { reason: format!("the segment {}", why.words()) });
         }
         let file = self.tree.open_file(&row.path)?;
@@ -201,8 +199,8 @@ impl Worker {
             .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no segment {id}")))
     }
 
-    fn judge(&self, row: &SegmentRow, rules: &Rules, control: &dyn Control) -> Result<Result<(), policy::Why>> {
-        let in_use = control.in_use(row.id) || self.store.is_being_deleted(row.id)?;
+    fn judge(&self, row: &SegmentRow, rules: &Rules) -> Result<Result<(), policy::Why>> {
+        let in_use = self.store.is_in_use(row.id)?;
         let tried = self.store.transcode_of(row.id)?.is_some();
         Ok(policy::judge(&Facts::of(row, in_use, tried), rules, self.clock.now()))
     }
@@ -268,7 +266,7 @@ impl Worker {
         }
         // Much may have happened since: it may be protected now, or on its way out.
         let now = self.row(row.id)?;
-        if let Err(why) = self.judge(&now, rules, control)? {
+        if let Err(why) = self.judge(&now, rules)? {
             return Ok(Outcome::Skipped { reason: format!("the segment {}", why.words()) });
         }
         if (now.size_bytes, now.hash, &now.path) != (row.size_bytes, row.hash, &row.path) {
