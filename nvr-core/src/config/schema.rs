@@ -11,8 +11,8 @@ use super::jobs::RawJobs;
 use super::log::RawLog;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
-use super::transcode::RawTranscode;
 use super::retention::RawRetention;
+use super::transcode::RawTranscode;
 use super::{Config, SECTIONS};
 
 /// The whole file.
@@ -124,7 +124,7 @@ fn kind(property: &Value) -> &str {
         .unwrap_or(match property["type"].as_str() {
             Some("string") => "text",
             Some("boolean") => "true or false",
-            Some("integer") => "number",
+            Some("integer" | "number") => "number",
             Some(other) => other,
             None => "one of",
         })

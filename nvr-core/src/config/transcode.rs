@@ -166,7 +166,12 @@ impl TranscodeConfig {
             if text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
                 out.preset = (!text.is_empty()).then(|| text.to_owned());
             } else {
-                refuse(reader, raw.preset.as_ref(), "`preset`: not the name of a preset", None);
+                refuse(
+                    reader,
+                    raw.preset.as_ref(),
+                    "`preset`: not the name of a preset",
+                    None,
+                );
             }
         }
         if let Some(windows) = super::jobs::windows(reader, raw.window.as_ref(), zone) {

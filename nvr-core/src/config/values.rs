@@ -108,7 +108,11 @@ impl FromValue for Ratio {
         match value {
             Value::Float(n) if n.is_finite() => Ok(Self(*n)),
             Value::Integer(Some(n)) => Ok(Self(*n as f64)),
-            _ => Err(Wrong::new(value, "a number", "write a number such as 0.95, without quotes")),
+            _ => Err(Wrong::new(
+                value,
+                "a number",
+                "write a number such as 0.95, without quotes",
+            )),
         }
     }
 }

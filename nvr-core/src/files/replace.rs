@@ -133,7 +133,13 @@ impl Drop for Draft {
 
 /// The name of a version in the folder. `+` stands in no camera's id.
 fn flat(name: &SegmentName, kind: LeftoverKind) -> String {
-    format!("{}+{}+{}.{}", name.camera, name.day(), name.file_name(), kind.extension())
+    format!(
+        "{}+{}+{}.{}",
+        name.camera,
+        name.day(),
+        name.file_name(),
+        kind.extension()
+    )
 }
 
 fn parse(file: &str) -> Option<(SegmentName, LeftoverKind)> {
@@ -203,7 +209,10 @@ pub fn exchange(root: &Root, mut draft: Draft, at: &mut dyn FnMut(Step)) -> Resu
     at(Step::Synced);
     let day = dirs::open_day(root.dir_for_writing()?, &name)
         .map_err(|e| crate::error::Error::io(&name, e.into()))?;
-    let (part, original) = (flat(&name, LeftoverKind::Part), flat(&name, LeftoverKind::Original));
+    let (part, original) = (
+        flat(&name, LeftoverKind::Part),
+        flat(&name, LeftoverKind::Original),
+    );
     link(&day, &name, &draft.folder, &original).map_err(|e| match e {
         Errno::NOENT => crate::error::Error::io(&name, e.into()),
         e => failed("link", e),
@@ -283,7 +292,13 @@ pub fn restore_original(root: &Root, path: &Path) -> Result<()> {
     dirs::open_day(&root_dir, &name)
         .and_then(|day| {
             // Never over something: a plain rename would.
-            rustix::fs::linkat(&*folder(root).map_err(|_| Errno::NOENT)?, &*from, &day, name.file_name(), AtFlags::empty())?;
+            rustix::fs::linkat(
+                &*folder(root).map_err(|_| Errno::NOENT)?,
+                &*from,
+                &day,
+                name.file_name(),
+                AtFlags::empty(),
+            )?;
             rustix::fs::fsync(&day)
         })
         .map_err(|e| failed(root, "restore", &name, e))?;
@@ -341,7 +356,11 @@ mod tests {
     fn a_version_takes_the_place_of_another() {
         let dir = tempfile::tempdir().unwrap();
         let tree = tree_at(dir.path());
-        let segment = record(&tree, &start("yard", 1, 0, t("2026-05-04T03:02:01Z")), &media().bytes);
+        let segment = record(
+            &tree,
+            &start("yard", 1, 0, t("2026-05-04T03:02:01Z")),
+            &media().bytes,
+        );
         let file = dir.path().join(&segment.path);
         let before = std::fs::read(&file).unwrap();
         let reader = File::open(&file).unwrap();
@@ -355,7 +374,10 @@ mod tests {
         new.file.write_all(b"another version").unwrap();
         let mut steps = Vec::new();
         exchange(tree.root(), new, &mut |s| steps.push(s)).unwrap();
-        assert_eq!(steps, [Step::Synced, Step::Linked, Step::Renamed, Step::FoldersSynced]);
+        assert_eq!(
+            steps,
+            [Step::Synced, Step::Linked, Step::Renamed, Step::FoldersSynced]
+        );
         assert_eq!(std::fs::read(&file).unwrap(), b"another version");
         // A reader in the middle of it goes on with what it had.
         let mut old = vec![0; before.len()];
@@ -364,18 +386,28 @@ mod tests {
 
         let found = leftovers(tree.root()).unwrap();
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].kind, &found[0].path), (LeftoverKind::Original, &segment.path));
+        assert_eq!(
+            (found[0].kind, &found[0].path),
+            (LeftoverKind::Original, &segment.path)
+        );
         assert_eq!(found[0].size_bytes, before.len() as u64);
         keep_original(tree.root(), &segment.path).unwrap();
         assert_eq!(leftovers(tree.root()).unwrap()[0].kind, LeftoverKind::Kept);
-        assert_eq!(std::fs::read(dir.path().join(FOLDER).join(&names(dir.path())[0])).unwrap(), before);
+        assert_eq!(
+            std::fs::read(dir.path().join(FOLDER).join(&names(dir.path())[0])).unwrap(),
+            before
+        );
     }
 
     #[test]
     fn an_original_comes_back_only_where_nothing_lies() {
         let dir = tempfile::tempdir().unwrap();
         let tree = tree_at(dir.path());
-        let segment = record(&tree, &start("yard", 1, 0, t("2026-05-04T03:02:01Z")), &media().bytes);
+        let segment = record(
+            &tree,
+            &start("yard", 1, 0, t("2026-05-04T03:02:01Z")),
+            &media().bytes,
+        );
         let file = dir.path().join(&segment.path);
         let before = std::fs::read(&file).unwrap();
         let new = draft(tree.root(), &segment.path).unwrap();
@@ -392,7 +424,11 @@ mod tests {
     fn nothing_comes_in_the_place_of_a_segment_that_is_gone() {
         let dir = tempfile::tempdir().unwrap();
         let tree = tree_at(dir.path());
-        let segment = record(&tree, &start("yard", 1, 0, t("2026-05-04T03:02:01Z")), &media().bytes);
+        let segment = record(
+            &tree,
+            &start("yard", 1, 0, t("2026-05-04T03:02:01Z")),
+            &media().bytes,
+        );
         let new = draft(tree.root(), &segment.path).unwrap();
         std::fs::remove_file(dir.path().join(&segment.path)).unwrap();
         let e = exchange(tree.root(), new, &mut |_| {}).unwrap_err();

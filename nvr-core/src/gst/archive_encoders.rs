@@ -242,6 +242,11 @@ impl ArchiveEncoder {
         settings: &ArchiveSettings,
         patience: std::time::Duration,
     ) -> Outcome {
+        if let Err(e) = super::init() {
+            return Outcome::Broken {
+                reason: e.to_string(),
+            };
+        }
         if !has(self.name) {
             return Outcome::Absent;
         }

@@ -30,6 +30,8 @@ pub(crate) mod sources;
 mod spec;
 mod ssim;
 mod tap;
+#[cfg(test)]
+pub(crate) mod test_encoders;
 mod writer;
 
 pub use archive_encoders::{ARCHIVE_H265, ArchiveEncoder, ArchiveSettings};

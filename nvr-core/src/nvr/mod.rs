@@ -7,9 +7,9 @@ mod opening;
 mod reload;
 mod shutdown;
 mod storage_watch;
-mod transcoding;
 #[cfg(test)]
 mod tests;
+mod transcoding;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
@@ -33,8 +33,8 @@ use crate::files::Tree;
 use crate::health::{self, Health};
 use crate::ids::CameraId;
 use crate::jobs::{JobKind, Jobs};
-use crate::transcode::Transcoding;
 use crate::time::Timestamp;
+use crate::transcode::Transcoding;
 
 /// Prepares a recorder.
 #[derive(Debug)]

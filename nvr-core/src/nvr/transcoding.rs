@@ -107,9 +107,13 @@ impl Nvr {
         if jobs.is_empty() {
             return Err(Error::new(
                 ErrorKind::NotFound,
-                format!("camera {camera} has no H.264 segment wholly inside the range that may be encoded again"),
+                format!(
+                    "camera {camera} has no H.264 segment wholly inside the range that may be encoded again"
+                ),
             )
-            .with_hint("segments that are protected, growing, in a plain container or H.265 already are left alone"));
+            .with_hint(
+                "segments that are protected, growing, in a plain container or H.265 already are left alone",
+            ));
         }
         let mut ids = Vec::with_capacity(jobs.len());
         for job in jobs {

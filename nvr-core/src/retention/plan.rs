@@ -208,7 +208,9 @@ pub fn plan(situation: Situation<'_>) -> Plan {
         }
     }
     if let Some(most) = policy.max_bytes {
-        let all = stocks.iter().fold(0u64, |sum, s| sum.saturating_add(s.size_bytes));
+        let all = stocks
+            .iter()
+            .fold(0u64, |sum, s| sum.saturating_add(s.size_bytes));
         let left = all.saturating_sub(planner.chosen_bytes(None));
         planner.take(left.saturating_sub(most), None, DeletionReason::TotalBytes);
     }
@@ -252,10 +254,11 @@ impl<'a> Planner<'a> {
     fn expire(&mut self) {
         let Some(now) = self.situation.now else { return };
         let Situation { stocks, policy, .. } = self.situation;
-        let expired = |stock: &Stock, class: Class, end: Timestamp| match policy.rules(&stock.camera).age(class) {
-            Age::Forever => false,
-            Age::For(age) => now.since(end) > duration_ns(age),
-        };
+        let expired =
+            |stock: &Stock, class: Class, end: Timestamp| match policy.rules(&stock.camera).age(class) {
+                Age::Forever => false,
+                Age::For(age) => now.since(end) > duration_ns(age),
+            };
         for item in &mut self.items {
             if expired(&stocks[item.stock], item.class, item.segment.end) {
                 item.reason = Some(DeletionReason::Age);
@@ -263,7 +266,10 @@ impl<'a> Planner<'a> {
         }
         for stock in stocks {
             for list in stock.lists.iter().filter(|l| l.more) {
-                self.more |= list.items.last().is_some_and(|last| expired(stock, list.class, last.end));
+                self.more |= list
+                    .items
+                    .last()
+                    .is_some_and(|last| expired(stock, list.class, last.end));
             }
         }
     }
@@ -277,7 +283,8 @@ impl<'a> Planner<'a> {
             &[Some(false), Some(true)]
         };
         for &spared in tiers {
-            let fits = |n: usize, s: bool| stock.is_none_or(|only| only == n) && spared.is_none_or(|t| t == s);
+            let fits =
+                |n: usize, s: bool| stock.is_none_or(|only| only == n) && spared.is_none_or(|t| t == s);
             // Beyond the end of a list that is cut off nobody knows which is the oldest.
             let horizon = self.horizon(fits);
             for item in &mut self.items {

@@ -96,7 +96,11 @@ fn note(conn: &Connection, id: SegmentId, camera: &str, footage_ns: i64, r: &Tra
     .sql()?;
     let done = r.kept.is_none();
     let of_done = |n: u64| if done { bytes(n) } else { 0 };
-    let length = if done && r.ssim.is_some() { footage_ns.max(0) } else { 0 };
+    let length = if done && r.ssim.is_some() {
+        footage_ns.max(0)
+    } else {
+        0
+    };
     conn.prepare_cached(
         "INSERT INTO transcode_totals (camera) VALUES (:camera) ON CONFLICT (camera) DO NOTHING",
     )
@@ -183,7 +187,7 @@ writes! {
 
 impl Store {
     /// Footage that may be encoded again, oldest first: H.264 in fragmented MP4, complete, neither protected nor
-    /// being deleted, and not tried before.
+    /// being deleted; and unless it is wanted again, neither tried before nor called off.
     ///
     /// # Errors
     /// `Storage` or `Corrupt` when the index cannot be read.
@@ -196,8 +200,10 @@ impl Store {
                      WHERE camera = :camera AND start_ns >= :from AND start_ns + duration_ns <= :to
                          AND start_ns < :to AND video_codec = 'h264' AND protected = 0
                          AND state IN ('closed', 'recovered') AND container = 'fmp4' AND size_bytes >= :min
-                         AND NOT EXISTS (SELECT 1 FROM deletions WHERE segment = id)
-                         AND (:again OR NOT EXISTS (SELECT 1 FROM transcodes WHERE segment = id))
+                         AND NOT EXISTS (SELECT 1 FROM deletions WHERE segment = segments.id)
+                         AND (:again OR NOT EXISTS (SELECT 1 FROM transcodes WHERE segment = segments.id)
+                             AND NOT EXISTS (SELECT 1 FROM jobs WHERE dedupe = 'transcode:' || segments.id
+                                 AND kind = 'transcode' AND state IN ('failed', 'cancelled')))
                      ORDER BY start_ns LIMIT :limit"
                 ))
                 .sql()?;

@@ -57,7 +57,9 @@ impl Original {
             );
             if let (Some(from), Some(to)) = (from, to) {
                 if from <= last_pts {
-                    return Ok(Err("frames are shown before those of the chunk before them".into()));
+                    return Ok(Err(
+                        "frames are shown before those of the chunk before them".into()
+                    ));
                 }
                 first_pts = first_pts.min(from);
                 last_pts = to;
@@ -147,7 +149,9 @@ pub(super) fn encode(
     progress: &mut dyn FnMut(f64),
     gate: &mut dyn FnMut() -> Gate,
 ) -> Result<ClosedSegment, Failure> {
-    let video = original.video().ok_or_else(|| Failure::Keep("its video is not H.264".into()))?;
+    let video = original
+        .video()
+        .ok_or_else(|| Failure::Keep("its video is not H.264".into()))?;
     let state = RefCell::new(State {
         original,
         out: Output::new(&draft.file),
@@ -325,9 +329,19 @@ impl State<'_> {
         let total: i64 = w.chunk.frames.iter().map(|f| i64::from(f.duration)).sum();
         let first = w.order.first().map_or(0, |f| f.0);
         let mut ends: Vec<i64> = w.order.iter().skip(1).map(|f| f.0).collect();
-        let next = self.waiting.get(1).and_then(|next| next.order.first()).map(|f| f.0);
+        let next = self
+            .waiting
+            .get(1)
+            .and_then(|next| next.order.first())
+            .map(|f| f.0);
         let last = w.order.last().map_or(0, |f| f.0);
-        let spare = w.chunk.frames.iter().map(|f| i64::from(f.duration)).min().unwrap_or(0);
+        let spare = w
+            .chunk
+            .frames
+            .iter()
+            .map(|f| i64::from(f.duration))
+            .min()
+            .unwrap_or(0);
         ends.push(next.unwrap_or_else(|| (first + total).max(last + spare)));
         w.order
             .iter()

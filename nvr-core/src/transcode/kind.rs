@@ -1,8 +1,8 @@
 //! The kind of job `transcode`, the planner that enters jobs, and switching it on and off.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -73,7 +73,13 @@ pub struct TranscodingStatus {
 impl Transcoding {
     /// Of a recorder's footage.
     #[must_use]
-    pub fn new(worker: Worker, store: Store, tree: Tree, clock: crate::clock::SharedClock, config: TranscodeConfig) -> Self {
+    pub fn new(
+        worker: Worker,
+        store: Store,
+        tree: Tree,
+        clock: crate::clock::SharedClock,
+        config: TranscodeConfig,
+    ) -> Self {
         Self(Arc::new(Inner {
             worker,
             store,
@@ -134,7 +140,10 @@ impl Transcoding {
                 limit: MOST_ON_DEMAND,
             };
             let rows = store.transcodable(&query)?;
-            Ok(rows.iter().map(|row| job(row, true).anytime().priority(1)).collect())
+            Ok(rows
+                .iter()
+                .map(|row| job(row, true).anytime().priority(1))
+                .collect())
         })
         .await
     }
@@ -207,7 +216,10 @@ impl Transcoding {
                 for f in &report.failed {
                     message.push_str(&format!("; {} failed: {}", f.encoder, f.reason));
                 }
-                Ok(JobOutcome::new(serde_json::to_value(&*report).unwrap_or(Value::Null), message))
+                Ok(JobOutcome::new(
+                    serde_json::to_value(&*report).unwrap_or(Value::Null),
+                    message,
+                ))
             }
             Ok(Outcome::Kept { reason }) => Ok(JobOutcome::new(
                 json!({ "kept": reason }),

@@ -200,27 +200,44 @@ mod tests {
             (0usize..4, any::<bool>(), any::<bool>(), any::<bool>()),
             (0u64..5_000_000, 0i64..1_000_000),
         )
-            .prop_map(|((id, camera, h265, plain), (state, protected, in_use, tried), (size_bytes, end))| Facts {
-                id: SegmentId(id),
-                camera: CameraId::new(["a", "b", "c"][camera]).unwrap(),
-                codec: if h265 { VideoCodec::H265 } else { VideoCodec::H264 },
-                container: if plain { Container::Matroska } else { Container::Fmp4 },
-                state: [SegmentState::Open, SegmentState::Closed, SegmentState::Recovered, SegmentState::Missing][state],
-                protected,
-                in_use,
-                tried,
-                size_bytes,
-                end: Timestamp::from_secs(end),
-            })
+            .prop_map(
+                |((id, camera, h265, plain), (state, protected, in_use, tried), (size_bytes, end))| Facts {
+                    id: SegmentId(id),
+                    camera: CameraId::new(["a", "b", "c"][camera]).unwrap(),
+                    codec: if h265 { VideoCodec::H265 } else { VideoCodec::H264 },
+                    container: if plain {
+                        Container::Matroska
+                    } else {
+                        Container::Fmp4
+                    },
+                    state: [
+                        SegmentState::Open,
+                        SegmentState::Closed,
+                        SegmentState::Recovered,
+                        SegmentState::Missing,
+                    ][state],
+                    protected,
+                    in_use,
+                    tried,
+                    size_bytes,
+                    end: Timestamp::from_secs(end),
+                },
+            )
     }
 
     fn any_rules() -> impl Strategy<Value = Rules> {
-        (any::<bool>(), 0u64..1_000_000, 0u64..5_000_000, any::<bool>()).prop_map(|(one, after, min_bytes, again)| Rules {
-            cameras: if one { vec![CameraId::new("a").unwrap()] } else { Vec::new() },
-            after: Duration::from_secs(after),
-            min_bytes,
-            again,
-        })
+        (any::<bool>(), 0u64..1_000_000, 0u64..5_000_000, any::<bool>()).prop_map(
+            |(one, after, min_bytes, again)| Rules {
+                cameras: if one {
+                    vec![CameraId::new("a").unwrap()]
+                } else {
+                    Vec::new()
+                },
+                after: Duration::from_secs(after),
+                min_bytes,
+                again,
+            },
+        )
     }
 
     proptest! {

@@ -36,7 +36,13 @@ pub struct Settled {
 /// # Errors
 /// `Storage` when the root is not there or the folder cannot be read. What is wrong with single files is in the
 /// answer.
-pub fn settle(store: &Store, tree: &Tree, clock: &SharedClock, keep: Duration, drafts: bool) -> Result<Settled> {
+pub fn settle(
+    store: &Store,
+    tree: &Tree,
+    clock: &SharedClock,
+    keep: Duration,
+    drafts: bool,
+) -> Result<Settled> {
     let mut settled = Settled::default();
     for leftover in replace::leftovers(tree.root())? {
         let result = match leftover.kind {
@@ -86,7 +92,10 @@ fn original(store: &Store, tree: &Tree, leftover: &Leftover, settled: &mut Settl
         }
         Ok(other) => Err(crate::error::Error::new(
             ErrorKind::Corrupt,
-            format!("{} is not whole ({other:?}); both versions were left", leftover.path.display()),
+            format!(
+                "{} is not whole ({other:?}); both versions were left",
+                leftover.path.display()
+            ),
         )
         .with_hint("run `nvr check`")),
         Err(e) if e.kind() == ErrorKind::NotFound => {

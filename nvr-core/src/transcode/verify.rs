@@ -38,7 +38,11 @@ pub(super) fn verify(
         Ok(found) => found,
         Err(RecodeFault::Stopped) => return Err(Failure::Stopped),
         Err(RecodeFault::Other(e)) => return Err(Failure::Other(e)),
-        Err(e) => return Err(Failure::Encoder(format!("what it made is not the same footage: {e}"))),
+        Err(e) => {
+            return Err(Failure::Encoder(format!(
+                "what it made is not the same footage: {e}"
+            )));
+        }
     };
     if found.frames != original.frames {
         return Err(Failure::Encoder(format!(
@@ -59,7 +63,10 @@ fn looks(found: &Comparison, config: &TranscodeConfig) -> Result<(), String> {
         return Err(format!("a frame has an SSIM of {:.4}", found.worst_ssim));
     }
     if found.psnr_db < config.min_psnr_db as f64 {
-        return Err(format!("PSNR {:.1} dB is below {} dB", found.psnr_db, config.min_psnr_db));
+        return Err(format!(
+            "PSNR {:.1} dB is below {} dB",
+            found.psnr_db, config.min_psnr_db
+        ));
     }
     Ok(())
 }
@@ -75,7 +82,11 @@ fn tables(original: &Original, file: &File, made: &ClosedSegment) -> Result<(), 
     }
     let (old, new) = (&original.info.index, &info.index);
     if old.fragments.len() != new.fragments.len() || old.media_start != new.media_start {
-        return Err(wrong(format!("{} chunks of {}", new.fragments.len(), old.fragments.len())));
+        return Err(wrong(format!(
+            "{} chunks of {}",
+            new.fragments.len(),
+            old.fragments.len()
+        )));
     }
     if !original.reorders && info.duration_ns != original.info.duration_ns {
         return Err(wrong(format!(
@@ -123,8 +134,20 @@ mod tests {
         };
         assert!(looks(&found, &config).is_ok());
         assert!(looks(&Comparison { ssim: 0.949, ..found }, &config).is_err());
-        assert!(looks(&Comparison { worst_ssim: 0.79, ..found }, &config).is_err());
-        let strict = TranscodeConfig { min_psnr_db: 40, ..config };
+        assert!(
+            looks(
+                &Comparison {
+                    worst_ssim: 0.79,
+                    ..found
+                },
+                &config
+            )
+            .is_err()
+        );
+        let strict = TranscodeConfig {
+            min_psnr_db: 40,
+            ..config
+        };
         assert!(looks(&found, &strict).is_err());
     }
 }

@@ -141,10 +141,17 @@ impl Worker {
         // It may have been another version's row until then.
         let row = self.row(id)?;
         if let Err(why) = self.judge(&row, rules)? {
-            return Ok(Outcome::Skipped { reason: format!("the segment {}", why.words()) });
+            return Ok(Outcome::Skipped {
+                reason: format!("the segment {}", why.words()),
+            });
         }
         let file = self.tree.open_file(&row.path)?;
-        if file.metadata().map_err(|e| Error::io(row.path.display(), e))?.len() != row.size_bytes {
+        if file
+            .metadata()
+            .map_err(|e| Error::io(row.path.display(), e))?
+            .len()
+            != row.size_bytes
+        {
             return Ok(Outcome::Skipped {
                 reason: "its file has another size than the index says; run `nvr check`".into(),
             });
@@ -173,24 +180,33 @@ impl Worker {
             let encoder = candidate.encoder;
             let name = named(encoder, &settings);
             match self.attempt(&row, &original, encoder, &settings, config, &failed, control) {
-                Ok(made) => return self.put_in_place(&row, made, name, failed, begun, config, rules, control),
+                Ok(made) => {
+                    return self.put_in_place(&row, made, name, failed, begun, config, rules, control);
+                }
                 Err(Failure::Stopped) => return Ok(Outcome::Stopped),
                 Err(Failure::Other(e)) => return Err(e),
                 Err(Failure::Keep(reason)) => return self.keep(&row, begun, name, reason),
                 Err(Failure::Encoder(reason)) => {
                     tracing::warn!(segment = %id, encoder = name, reason, "an encoder failed; the next one tries");
                     self.catalogue.failed(encoder, size, &settings, &reason);
-                    failed.push(FailedEncoder { encoder: name, reason });
+                    failed.push(FailedEncoder {
+                        encoder: name,
+                        reason,
+                    });
                 }
             }
         }
         let why = if failed.is_empty() {
             self.catalogue.why_none(size, &settings)
         } else {
-            let each: Vec<String> = failed.iter().map(|f| format!("{}: {}", f.encoder, f.reason)).collect();
+            let each: Vec<String> = failed
+                .iter()
+                .map(|f| format!("{}: {}", f.encoder, f.reason))
+                .collect();
             format!("no encoder could do it ({})", each.join("; "))
         };
-        Err(Error::new(ErrorKind::Unavailable, why).with_hint("see `nvr detect` for what works on this machine"))
+        Err(Error::new(ErrorKind::Unavailable, why)
+            .with_hint("see `nvr detect` for what works on this machine"))
     }
 
     fn row(&self, id: SegmentId) -> Result<SegmentRow> {
@@ -202,10 +218,17 @@ impl Worker {
     fn judge(&self, row: &SegmentRow, rules: &Rules) -> Result<Result<(), policy::Why>> {
         let in_use = self.store.is_in_use(row.id)?;
         let tried = self.store.transcode_of(row.id)?.is_some();
-        Ok(policy::judge(&Facts::of(row, in_use, tried), rules, self.clock.now()))
+        Ok(policy::judge(
+            &Facts::of(row, in_use, tried),
+            rules,
+            self.clock.now(),
+        ))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of `run`, split off to be read")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of `run`, split off to be read"
+    )]
     fn attempt(
         &self,
         row: &SegmentRow,
@@ -224,12 +247,19 @@ impl Worker {
             most_bytes: policy::most_bytes(row.size_bytes, config.smaller_by_percent),
         };
         let doing = match failed.last() {
-            Some(f) => format!("encoding with {} ({} failed: {})", encoder.name, f.encoder, f.reason),
+            Some(f) => format!(
+                "encoding with {} ({} failed: {})",
+                encoder.name, f.encoder, f.reason
+            ),
             None => format!("encoding with {}", encoder.name),
         };
         let control = std::cell::RefCell::new(control);
         let mut gate = || {
-            if control.borrow().stopped() { Gate::Stop } else { Gate::Go }
+            if control.borrow().stopped() {
+                Gate::Stop
+            } else {
+                Gate::Go
+            }
         };
         let mut progress = |share: f64| control.borrow_mut().progress(share * ENCODING, &doing);
         let segment = encode(original, &draft, &how, &mut progress, &mut gate)?;
@@ -239,7 +269,9 @@ impl Worker {
                 segment.size_bytes, row.size_bytes
             )));
         }
-        control.borrow_mut().progress(ENCODING, "comparing with the original");
+        control
+            .borrow_mut()
+            .progress(ENCODING, "comparing with the original");
         let path = self.tree.root().path().join(&row.path);
         let comparison = verify(original, &path, &draft, &segment, config, &mut gate)?;
         Ok(Made {
@@ -249,7 +281,10 @@ impl Worker {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the last step of `run`, split off to be read")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the last step of `run`, split off to be read"
+    )]
     fn put_in_place(
         &self,
         row: &SegmentRow,
@@ -267,10 +302,14 @@ impl Worker {
         // Much may have happened since: it may be protected now, or on its way out.
         let now = self.row(row.id)?;
         if let Err(why) = self.judge(&now, rules)? {
-            return Ok(Outcome::Skipped { reason: format!("the segment {}", why.words()) });
+            return Ok(Outcome::Skipped {
+                reason: format!("the segment {}", why.words()),
+            });
         }
         if (now.size_bytes, now.hash, &now.path) != (row.size_bytes, row.hash, &row.path) {
-            return Ok(Outcome::Skipped { reason: "the segment changed meanwhile".into() });
+            return Ok(Outcome::Skipped {
+                reason: "the segment changed meanwhile".into(),
+            });
         }
         let Made {
             draft,
@@ -304,7 +343,9 @@ impl Worker {
                 // Deleted between the last look and the exchange: then this version goes, too.
                 files::delete(self.tree.root(), &row.path)?;
                 replace::forget_original(self.tree.root(), &row.path)?;
-                return Ok(Outcome::Skipped { reason: "the segment was deleted meanwhile".into() });
+                return Ok(Outcome::Skipped {
+                    reason: "the segment was deleted meanwhile".into(),
+                });
             }
             Err(e) => return Err(e),
         }
@@ -321,13 +362,7 @@ impl Worker {
         Ok(Outcome::Done(Box::new(report)))
     }
 
-    fn keep(
-        &self,
-        row: &SegmentRow,
-        begun: i64,
-        encoder: String,
-        reason: String,
-    ) -> Result<Outcome> {
+    fn keep(&self, row: &SegmentRow, begun: i64, encoder: String, reason: String) -> Result<Outcome> {
         tracing::info!(segment = %row.id, camera = %row.camera, reason, "the original stays");
         let record = TranscodeRecord {
             at: self.clock.now(),

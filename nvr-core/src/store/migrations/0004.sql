@@ -32,3 +32,6 @@ CREATE TABLE transcode_totals (
 -- What may be encoded again.
 CREATE INDEX segments_h264 ON segments (camera, start_ns)
     WHERE video_codec = 'h264' AND protected = 0 AND state IN ('closed', 'recovered');
+
+-- Segments whose job was called off or failed for good; they are not entered again by themselves.
+CREATE INDEX jobs_transcode_over ON jobs (dedupe) WHERE kind = 'transcode' AND state IN ('failed', 'cancelled');
