@@ -242,6 +242,7 @@ pub mod track;
 pub mod window;
 
 pub mod archive;
+pub mod bench;
 pub mod camera;
 pub mod check;
 pub mod config;

@@ -85,6 +85,24 @@ fn set_io(class: IoClass) -> std::io::Result<()> {
     }
 }
 
+/// Processor time of all threads of this process so far, nanoseconds; 0 where it cannot be told.
+#[must_use]
+pub fn process_cpu_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the call writes one timespec, which is ours.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    if result != 0 {
+        return 0;
+    }
+    u64::try_from(time.tv_sec)
+        .unwrap_or(0)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// Nice value of the calling thread.
 #[cfg(test)]
 pub(crate) fn nice_of_this_thread() -> Option<i32> {

@@ -40,7 +40,7 @@ struct Inner {
     /// In the recorder's process: who knows the growing segments.
     tree: Option<Tree>,
     /// Indices of closed segments that were just used: a player asks for the same ones again and again.
-    indices: Mutex<HashMap<SegmentId, Arc<FragmentIndex>>>,
+    indices: Mutex<HashMap<(SegmentId, u64), Arc<FragmentIndex>>>,
 }
 
 impl Archive {
