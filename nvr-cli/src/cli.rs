@@ -71,6 +71,10 @@ pub enum Command {
     Snapshot(commands::snapshot::SnapshotArgs),
     /// Compare the index with the files, and mend it.
     Check(commands::check::CheckArgs),
+    /// Read segments whole and say which are damaged.
+    Verify(commands::verify::VerifyArgs),
+    /// List slow work: what waits, runs and is over; call it off, try it again, watch it.
+    Jobs(commands::jobs::JobsArgs),
     /// Show how much is recorded and how full the disk is.
     Stats,
     /// Print completions for a shell.

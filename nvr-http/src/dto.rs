@@ -1,5 +1,7 @@
 //! What goes over the wire. Times are RFC 3339 UTC, lengths seconds, sizes bytes.
 
+mod jobs;
+
 use nvr_core::archive::CameraStats;
 use nvr_core::camera::{CameraStatus, ManualRecording};
 use nvr_core::config::{CameraConfig, RecordMode};
@@ -10,6 +12,8 @@ use nvr_core::timeline::{Day, Timeline};
 use nvr_core::track::{AudioCodec, Tracks, VideoCodec};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+pub(crate) use self::jobs::{ForgottenDto, JobDto, JobKindDto, JobsDto};
 
 const NS: f64 = 1e9;
 

@@ -6,8 +6,9 @@ use nvr_core::archive::ArchiveStats;
 use nvr_core::camera::CameraStatus;
 use nvr_core::event::CameraPhase;
 use nvr_core::health::Health;
+use nvr_core::jobs::{CLASSES_S, Durations, JobCount, JobState};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -20,6 +21,8 @@ struct Scrape {
     cameras: Vec<CameraStatus>,
     health: Health,
     stats: Option<ArchiveStats>,
+    jobs: Vec<JobCount>,
+    durations: Vec<Durations>,
     now_s: f64,
     started_s: f64,
 }
@@ -31,6 +34,8 @@ pub(crate) async fn render(app: &AppState) -> String {
         cameras: nvr.cameras().iter().map(nvr_core::Camera::status).collect(),
         health: nvr.health(),
         stats: nvr.stats().await.ok(),
+        jobs: nvr.jobs().counts().await.unwrap_or_default(),
+        durations: nvr.jobs().durations(),
         now_s: nvr.clock().now().as_secs_f64(),
         started_s: nvr.started().as_secs_f64(),
     };
@@ -70,6 +75,42 @@ impl Scrape {
                 let labels = [("camera_id", camera.id.as_str())];
                 ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
             }
+        }
+        Ok(())
+    }
+}
+
+impl Scrape {
+    fn jobs(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family =
+            encoder.encode_descriptor("nvr_jobs", "Jobs in the queue", None, MetricType::Gauge)?;
+        for count in &self.jobs {
+            let labels = [("kind", count.kind.as_str()), ("state", count.state.as_str())];
+            ConstGauge::new(count.jobs as f64).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "nvr_jobs_queued_bytes",
+            "What queued jobs have to read, as far as it is known",
+            None,
+            MetricType::Gauge,
+        )?;
+        for count in self.jobs.iter().filter(|c| c.state == JobState::Queued) {
+            let labels = [("kind", count.kind.as_str())];
+            ConstGauge::new(count.input_bytes as f64).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "nvr_job_duration_seconds",
+            "Length of attempts at jobs since the start; state queued: to be tried again",
+            None,
+            MetricType::Histogram,
+        )?;
+        for d in &self.durations {
+            let labels = [("kind", d.kind.as_str()), ("state", d.state.as_str())];
+            let bounds = CLASSES_S.iter().copied().chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(d.classes).collect();
+            family
+                .encode_family(&labels)?
+                .encode_histogram::<NoLabelSet>(d.sum_s, d.count, &buckets, None)?;
         }
         Ok(())
     }
@@ -151,6 +192,10 @@ impl Collector for Scrape {
                 stats.disk_available_bytes as f64,
             )?;
         }
+        self.gauges(e, "camera_waiting_bytes", "Bytes that wait for the disk", |c| {
+            Some(c.waiting_bytes as f64)
+        })?;
+        self.jobs(e)?;
         one(e, "nvr_healthy", "Whether nothing is wrong", yes(self.health.ok))?;
         one(
             e,

@@ -20,7 +20,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{cameras, footage, media, system};
+use crate::api::{cameras, footage, jobs, media, system};
 use crate::conn::Patient;
 use crate::guard::guard;
 use crate::problem::{PROBLEM_JSON, problem};
@@ -67,6 +67,7 @@ impl AppState {
     tags(
         (name = "cameras", description = "What is recorded, and how it is going"),
         (name = "footage", description = "What was recorded"),
+        (name = "jobs", description = "Slow work: what waits, runs and is over"),
         (name = "system", description = "The recorder itself"),
     )
 )]
@@ -94,6 +95,13 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(media::vod))
         .routes(routes!(media::media))
         .routes(routes!(media::snapshot))
+        .routes(routes!(jobs::list, jobs::enqueue))
+        .routes(routes!(jobs::kinds))
+        .routes(routes!(jobs::clean))
+        .routes(routes!(jobs::one))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(jobs::file))
         .routes(routes!(system::events))
         .routes(routes!(system::storage))
         .routes(routes!(system::health))

@@ -2,6 +2,7 @@
 
 pub(crate) mod cameras;
 pub(crate) mod footage;
+pub(crate) mod jobs;
 pub(crate) mod media;
 pub(crate) mod system;
 

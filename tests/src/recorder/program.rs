@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,6 +20,8 @@ use nvr_core::config::{CameraConfig, Config};
 use nvr_core::{Camera, CameraId, Nvr, SourceSpec};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+
+use super::steps::StepsKind;
 
 /// Frames that may wait to be printed.
 const CAPACITY: usize = 10_000;
@@ -84,7 +87,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
 
-    let nvr = Nvr::builder(config).start().await?;
+    let nvr = Nvr::builder(config).job_kind(Arc::new(StepsKind)).start().await?;
     say(&json!({ "started": nvr.started() }));
     let mut events = nvr.events();
     tokio::spawn(async move {
