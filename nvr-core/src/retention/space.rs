@@ -38,6 +38,12 @@ impl Watch {
         self.low
     }
 
+    /// Whether a camera pauses.
+    #[must_use]
+    pub fn is_paused(&self, camera: &CameraId) -> bool {
+        self.paused.contains_key(camera)
+    }
+
     /// Takes a look. `exhausted`: nothing is left that may be deleted. `cameras` are those that are configured, with
     /// their priority; the highest pauses last.
     pub fn look(
