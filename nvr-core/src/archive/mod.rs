@@ -9,6 +9,7 @@ mod picture;
 mod segments;
 mod stats;
 mod timelines;
+mod transcoded;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

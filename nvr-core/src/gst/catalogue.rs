@@ -103,6 +103,7 @@ impl Catalogue {
             Outcome::Broken { reason } => {
                 tracing::info!(encoder = encoder.name, reason, "H.265 encoder does not work");
             }
+            Outcome::Slow { .. } => tracing::info!(encoder = encoder.name, "H.265 encoder is too slow"),
             Outcome::Absent => {}
         }
         found.insert(key, (outcome.clone(), self.clock.steady_ns()));

@@ -237,6 +237,22 @@ impl Transcoding {
     }
 }
 
+/// See [`Transcoding::on_demand`].
+pub(crate) fn on_demand(store: &Store, camera: CameraId, range: TimeRange) -> Result<Vec<NewJob>> {
+    let query = TranscodeQuery {
+        camera,
+        range,
+        min_bytes: 0,
+        again: true,
+        limit: MOST_ON_DEMAND,
+    };
+    let rows = store.transcodable(&query)?;
+    Ok(rows
+        .iter()
+        .map(|row| job(row, true).anytime().priority(1))
+        .collect())
+}
+
 fn due(store: &Store, config: &TranscodeConfig, now: Timestamp, room: usize) -> Result<Vec<NewJob>> {
     let rules = Rules::of(config);
     let until = now - config.after;

@@ -23,6 +23,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use kind::on_demand;
 pub use kind::{KIND, Transcoding, TranscodingStatus};
 pub use settle::{Settled, settle};
 pub use work::{Control, Outcome, Report, Worker};

@@ -290,7 +290,11 @@ fn footage_becomes_h265_and_stays_the_same_footage() {
             "testsrc2=size=320x240:rate=25,setpts=PTS+0.01*sin(N)/TB",
             &["-g", "25", "-bf", "0"],
         ),
-        ("full range", MOVING, &["-g", "25", "-bf", "0", "-x264-params", "fullrange=on"]),
+        (
+            "full range",
+            MOVING,
+            &["-g", "25", "-bf", "0", "-x264-params", "fullrange=on"],
+        ),
         (
             "odd size",
             "testsrc2=size=326x242:rate=25",
