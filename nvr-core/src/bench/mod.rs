@@ -6,6 +6,7 @@
 mod page;
 mod run;
 
+pub use crate::gst::CLIP_FPS;
 pub use page::html;
 pub use run::{BenchOptions, BenchSize, Clip, Measured, Row, clips, measure, rows};
 

@@ -5,7 +5,7 @@
 use gst::prelude::*;
 
 use super::codec_trial::{Outcome, trial};
-use super::sources::{caps_filter, has, make, on_pad};
+use super::sources::{caps_filter, has, make};
 use crate::error::Result;
 
 /// A property and its value; `{preset}`, `{quality}`, `{kbps}`, `{bps}` and `{threads}` stand for what is wanted.
@@ -153,6 +153,8 @@ pub struct ArchiveSettings {
     pub preset: Option<String>,
     /// Threads of an encoder on the processor; 0 lets it take them all.
     pub threads: u32,
+    /// The pictures use all values from 0 to 255, and players must be told.
+    pub full_range: bool,
     /// Bits per second for an encoder that knows no constant quality.
     pub bitrate_bps: u64,
 }
@@ -163,12 +165,19 @@ impl Default for ArchiveSettings {
             quality: 26,
             preset: None,
             threads: 1,
+            full_range: false,
             bitrate_bps: 1_000_000,
         }
     }
 }
 
 impl ArchiveEncoder {
+    /// Whether it can tell players that the full range of values is used.
+    #[must_use]
+    pub const fn tells_full_range(&self) -> bool {
+        !self.hardware
+    }
+
     /// The preset that it takes where `wanted` is asked for.
     #[must_use]
     pub fn preset<'a>(&self, wanted: Option<&'a str>) -> &'a str
@@ -181,7 +190,9 @@ impl ArchiveEncoder {
         }
     }
 
-    fn apply(&self, e: &gst::Element, s: &ArchiveSettings, colour: &str) {
+    fn apply(&self, e: &gst::Element, s: &ArchiveSettings) {
+        // Decoders of this GStreamer tell the range of no stream, so the element cannot pass it on.
+        let colour = if s.full_range { ":range=full" } else { "" };
         let threads = match s.threads {
             0 => String::new(),
             // One frame at a time, and one worker: x265 else takes a thread for each processor.
@@ -217,20 +228,7 @@ impl ArchiveEncoder {
             .build();
         let raw = caps_filter(&formats)?;
         let encoder = make(self.name)?;
-        self.apply(&encoder, settings, "");
-        if let Some(sink) = encoder.static_pad("sink") {
-            let (this, settings) = (*self, settings.clone());
-            on_pad(&sink, gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
-                if let Some(event) = info.event()
-                    && let gst::EventView::Caps(caps) = event.view()
-                    && let Ok(video) = gst_video::VideoInfo::from_caps(caps.caps())
-                    && let Some(encoder) = pad.parent_element()
-                {
-                    this.apply(&encoder, &settings, colour_options(&video));
-                }
-                gst::PadProbeReturn::Ok
-            });
-        }
+        self.apply(&encoder, settings);
         Ok(vec![convert, raw, encoder])
     }
 
@@ -268,11 +266,3 @@ impl ArchiveEncoder {
 
 /// Frames of a trial: enough to tell fast from slow, few enough for a start.
 const TRIAL_FRAMES: u32 = 16;
-
-/// x265 is not told by its element that the full range of values is used, and players would stretch it again.
-fn colour_options(video: &gst_video::VideoInfo) -> &'static str {
-    match video.colorimetry().range() {
-        gst_video::VideoColorRange::Range0_255 => ":range=full",
-        _ => "",
-    }
-}

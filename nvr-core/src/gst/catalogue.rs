@@ -12,6 +12,9 @@ use crate::time::duration_ns;
 /// How long one trial may take: 4K on a slow processor that records at the same time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long is believed that one is too slow.
+const SLOW_KEEP: Duration = Duration::from_mins(10);
+
 /// An encoder that works at a size.
 #[derive(Clone, Copy, Debug)]
 pub struct Ranked {
@@ -93,7 +96,7 @@ impl Catalogue {
         let key = key(encoder, size, settings);
         let now = self.clock.steady_ns();
         if let Some((outcome, at)) = found.get(&key)
-            && now - at < duration_ns(self.keep)
+            && now - at < duration_ns(self.kept_for(outcome))
         {
             return outcome.clone();
         }
@@ -108,6 +111,14 @@ impl Catalogue {
         }
         found.insert(key, (outcome.clone(), self.clock.steady_ns()));
         outcome
+    }
+
+    /// That one was not done in time may have been the hour.
+    fn kept_for(&self, outcome: &Outcome) -> Duration {
+        match outcome {
+            Outcome::Slow { .. } => self.keep.min(SLOW_KEEP),
+            _ => self.keep,
+        }
     }
 
     /// An encoder failed in the middle of its work: it does not count as working until it is tried again.
@@ -132,7 +143,9 @@ impl Catalogue {
             .encoders
             .iter()
             .filter_map(|e| match self.outcome(e, size, settings) {
-                Outcome::Broken { reason } => Some(format!("{}: {reason}", e.name)),
+                Outcome::Broken { reason } | Outcome::Slow { reason } => {
+                    Some(format!("{}: {reason}", e.name))
+                }
                 _ => None,
             })
             .collect();

@@ -54,6 +54,14 @@ pub struct CodedVideo {
     pub size: (u32, u32),
 }
 
+impl CodedVideo {
+    /// Whether luma uses all values from 0 to 255, as the stream says; only H.264 is read.
+    #[must_use]
+    pub fn is_full_range(&self) -> bool {
+        self.codec == VideoCodec::H264 && super::sources::h264_sps::is_full_range(&self.codec_data)
+    }
+}
+
 /// What comes out.
 #[derive(Debug)]
 pub enum Recoded {

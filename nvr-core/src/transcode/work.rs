@@ -173,11 +173,16 @@ impl Worker {
             Err(e) => return Err(e),
         };
         let size = original.video().map_or((0, 0), |v| v.size);
-        let settings = settings(config, &row);
+        let mut settings = settings(config, &row);
+        settings.full_range = original.video().is_some_and(|v| v.is_full_range());
         let mut failed: Vec<FailedEncoder> = Vec::new();
         let ranked = self.catalogue.ranked(size, &settings, &config.encoders);
         for candidate in ranked {
             let encoder = candidate.encoder;
+            if settings.full_range && !encoder.tells_full_range() {
+                // Players would show other colours.
+                continue;
+            }
             let name = named(encoder, &settings);
             match self.attempt(&row, &original, encoder, &settings, config, &failed, control) {
                 Ok(made) => {
@@ -393,6 +398,7 @@ fn settings(config: &TranscodeConfig, row: &SegmentRow) -> ArchiveSettings {
         quality: config.quality,
         preset: config.preset.clone(),
         threads: config.threads,
+        full_range: false,
         // H.265 needs about half of what H.264 does.
         bitrate_bps: ((row.size_bytes as f64 * 8.0 / seconds) * 0.5) as u64,
     }
