@@ -9,7 +9,7 @@ const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 64.0;
 const BOTTOM: f64 = 44.0;
 const TOP: f64 = 14.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 30.0;
 /// Told apart also by those who see fewer colours (Okabe and Ito).
 const COLOURS: [&str; 8] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#333333",
@@ -196,7 +196,7 @@ fn plot(rows: &[&Row], encoders: &[&str], title: &str, x: Axis, y: Axis, less_is
             colour(n),
             line.join(" ")
         );
-        for p in of {
+        for (i, p) in of.into_iter().enumerate() {
             let (cx, cy) = (px(p.2), py(p.3));
             // To the left where there is no room to the right.
             let (dx, anchor) = if cx > WIDTH - 110.0 {
@@ -216,7 +216,8 @@ fn plot(rows: &[&Row], encoders: &[&str], title: &str, x: Axis, y: Axis, less_is
                 ys.show(p.3),
                 y.0,
                 cx + dx,
-                cy - 5.0,
+                // In turn above and below, for neighbours are near.
+                if i % 2 == 0 { cy - 5.0 } else { cy + 14.0 },
                 escape(p.1)
             );
         }

@@ -113,8 +113,19 @@ pub struct Row {
     pub preset: String,
     /// Constant quality asked for.
     pub quality: u8,
-    /// What it brought, or why nothing.
+    /// What it brought, or why nothing (as JSON `{"error": …}`).
+    #[serde(serialize_with = "figures_or_error")]
     pub measured: Result<Measured, String>,
+}
+
+fn figures_or_error<S: serde::Serializer>(
+    measured: &Result<Measured, String>,
+    to: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    match measured {
+        Ok(m) => serde::Serialize::serialize(m, to),
+        Err(e) => serde::Serialize::serialize(&serde_json::json!({ "error": e }), to),
+    }
 }
 
 /// The clips of these options, generated into `dir` where need be.
@@ -217,6 +228,7 @@ fn run(
     let compared = gst::compare(
         (&clip.path, clip.codec),
         (out, VideoCodec::H265),
+        None,
         every,
         None,
         &mut || gst::Gate::Go,

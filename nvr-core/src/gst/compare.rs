@@ -39,7 +39,8 @@ pub struct Comparison {
     pub psnr_db: f64,
 }
 
-/// Decodes both files and compares them; every `every`-th picture is looked at, from the first on. Blocks.
+/// Decodes both files and compares them; `full_range` is what the second must say of its range of values, where that is
+/// known of the first (decoders of this GStreamer do not tell it of H.264). Every `every`-th picture is looked at, from the first on. Blocks.
 ///
 /// # Errors
 /// `Input` with what differs: number of frames, times, size, range of values or sound, or that a file cannot be
@@ -47,6 +48,7 @@ pub struct Comparison {
 pub fn compare(
     original: (&Path, VideoCodec),
     other: (&Path, VideoCodec),
+    full_range: Option<bool>,
     every: u32,
     priority: Option<Priority>,
     gate: &mut dyn FnMut() -> Gate,
@@ -83,7 +85,7 @@ pub fn compare(
             return differ(format!("frame {} is at {q} instead of {p}", found.frames));
         }
         if found.frames.is_multiple_of(u64::from(every.max(1))) {
-            let like = look(one, two)?;
+            let like = look(one, two, full_range)?;
             ssim += like.ssim;
             mse += like.mse;
             found.worst_ssim = found.worst_ssim.min(like.ssim);
@@ -113,11 +115,15 @@ fn time_of(sample: &gst::Sample) -> Result<gst::ClockTime, RecodeFault> {
         .ok_or_else(|| RecodeFault::Input("a frame without a time".into()))
 }
 
-fn look(one: &gst::Sample, two: &gst::Sample) -> Result<ssim::Likeness, RecodeFault> {
+fn look(
+    one: &gst::Sample,
+    two: &gst::Sample,
+    full_range: Option<bool>,
+) -> Result<ssim::Likeness, RecodeFault> {
     let (Some(one), Some(two)) = (Picture::of(one), Picture::of(two)) else {
         return Err(RecodeFault::Input("a picture that cannot be read".into()));
     };
-    if one.range != two.range {
+    if full_range.is_some_and(|full| full != two.full_range) {
         return Err(RecodeFault::Input(
             "the range of values differs: players would show other colours".into(),
         ));
@@ -133,18 +139,15 @@ fn look(one: &gst::Sample, two: &gst::Sample) -> Result<ssim::Likeness, RecodeFa
 
 struct Picture<'a> {
     frame: gst_video::VideoFrameRef<&'a gst::BufferRef>,
-    range: gst_video::VideoColorRange,
+    full_range: bool,
 }
 
 impl<'a> Picture<'a> {
     fn of(sample: &'a gst::Sample) -> Option<Self> {
         let info = gst_video::VideoInfo::from_caps(sample.caps()?).ok()?;
-        let range = match info.colorimetry().range() {
-            gst_video::VideoColorRange::Range0_255 => gst_video::VideoColorRange::Range0_255,
-            _ => gst_video::VideoColorRange::Range16_235,
-        };
+        let full_range = info.colorimetry().range() == gst_video::VideoColorRange::Range0_255;
         let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(sample.buffer()?, &info).ok()?;
-        Some(Self { frame, range })
+        Some(Self { frame, full_range })
     }
 
     fn size(&self) -> (usize, usize) {

@@ -30,6 +30,7 @@ pub(super) fn verify(
     let found = gst::compare(
         (original_path, VideoCodec::H264),
         (draft.absolute(), VideoCodec::H265),
+        original.video().map(|v| v.is_full_range()),
         config.compare_every,
         Some(config.priority),
         gate,

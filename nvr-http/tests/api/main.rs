@@ -12,3 +12,4 @@ mod mistakes;
 mod storage;
 mod support;
 mod system;
+mod transcoding;
