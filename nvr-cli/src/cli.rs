@@ -80,7 +80,12 @@ pub enum Command {
     /// List slow work: what waits, runs and is over; call it off, try it again, watch it.
     Jobs(commands::jobs::JobsArgs),
     /// Show how much is recorded, how full the disk is, and how long it will do.
-    Stats,
+    Stats(commands::stats::StatsArgs),
+    /// Encode a stretch of footage again as H.265, to save space.
+    Transcode(commands::transcode::TranscodeArgs),
+    /// Measure what this machine can do.
+    #[command(subcommand)]
+    Bench(commands::bench::BenchCommand),
     /// Print completions for a shell.
     Completions(commands::completions::CompletionsArgs),
 }

@@ -20,7 +20,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{cameras, footage, jobs, media, storage, system};
+use crate::api::{cameras, footage, jobs, media, storage, system, transcoding};
 use crate::conn::Patient;
 use crate::guard::guard;
 use crate::problem::{PROBLEM_JSON, problem};
@@ -104,6 +104,9 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::file))
+        .routes(routes!(transcoding::status, transcoding::transcode))
+        .routes(routes!(transcoding::enable))
+        .routes(routes!(transcoding::disable))
         .routes(routes!(system::events))
         .routes(routes!(storage::storage))
         .routes(routes!(storage::cleanup))

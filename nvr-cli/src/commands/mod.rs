@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub mod bench;
 pub mod cameras;
 pub mod check;
 pub mod cleanup;
@@ -17,6 +18,7 @@ pub mod snapshot;
 pub mod stats;
 pub mod status;
 pub mod timeline;
+pub mod transcode;
 pub mod validate;
 pub mod verify;
 
@@ -50,7 +52,9 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Protect(args) => block_on(protect::run(&global, &args, *output)),
         Command::Verify(args) => block_on(verify::run(&global, &args, *output)),
         Command::Jobs(args) => block_on(jobs::run(&global, args, *output)),
-        Command::Stats => block_on(stats::run(&global, *output)),
+        Command::Stats(args) => block_on(stats::run(&global, &args, *output)),
+        Command::Transcode(args) => block_on(transcode::run(&global, &args, *output)),
+        Command::Bench(args) => bench::run(&global, &args, *output),
     }
 }
 

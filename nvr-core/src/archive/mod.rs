@@ -9,6 +9,7 @@ mod picture;
 mod segments;
 mod stats;
 mod timelines;
+mod transcoded;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ struct Inner {
     /// In the recorder's process: who knows the growing segments.
     tree: Option<Tree>,
     /// Indices of closed segments that were just used: a player asks for the same ones again and again.
-    indices: Mutex<HashMap<SegmentId, Arc<FragmentIndex>>>,
+    indices: Mutex<HashMap<(SegmentId, u64), Arc<FragmentIndex>>>,
 }
 
 impl Archive {

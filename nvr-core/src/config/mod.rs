@@ -18,6 +18,7 @@ mod problem;
 mod reader;
 mod schema;
 mod template;
+mod transcode;
 mod values;
 
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ pub use self::recording::{RecordingConfig, SyncMode};
 pub use self::retention::{Age, CameraRetention, RetentionConfig, Room};
 pub use self::template::{TemplateCamera, demo_text, template_text};
 pub use self::values::parse_duration;
+pub use self::transcode::TranscodeConfig;
 
 use self::problem::Problems;
 use self::reader::{Reader, Section};
@@ -45,11 +47,12 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 7] = [
+const SECTIONS: [(&str, &str); 8] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
     ("jobs", "[jobs]"),
+    ("transcode", "[transcode]"),
     ("http", "[http]"),
     ("log", "[log]"),
     ("cameras", "[[cameras]]"),
@@ -69,6 +72,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// The queue of slow work.
     pub jobs: JobsConfig,
+    /// Encoding footage again, to save space.
+    pub transcode: TranscodeConfig,
     /// The log.
     pub log: LogConfig,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
@@ -89,6 +94,7 @@ impl Config {
             recording: RecordingConfig::default(),
             retention: RetentionConfig::default(),
             jobs: JobsConfig::default(),
+            transcode: TranscodeConfig::default(),
             log: LogConfig::default(),
             cameras: Vec::new(),
             path: None,
@@ -179,6 +185,8 @@ impl Config {
         let retention = RetentionConfig::read(&mut reader, &section);
         let section = reader.section(root, "jobs");
         let jobs = JobsConfig::read(&mut reader, &section, base, &recorder.time_zone);
+        let section = reader.section(root, "transcode");
+        let transcode = TranscodeConfig::read(&mut reader, &section, &recorder.time_zone);
         let section = reader.section(root, "log");
         let log = LogConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording);
@@ -188,6 +196,7 @@ impl Config {
             recording,
             retention,
             jobs,
+            transcode,
             log,
             cameras,
             path: path.map(Path::to_owned),

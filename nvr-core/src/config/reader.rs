@@ -101,6 +101,10 @@ impl Reader<'_, '_> {
             DeValue::String(text) => Value::Text(expand(text, self.env, self.base)?),
             DeValue::Integer(n) => Value::Integer(u64::from_str_radix(n.as_str(), n.radix()).ok()),
             DeValue::Boolean(b) => Value::Bool(*b),
+            DeValue::Float(n) => n
+                .as_str()
+                .parse()
+                .map_or(Value::Other("a number with decimals"), Value::Float),
             other => Value::Other(a_kind(other)),
         })
     }

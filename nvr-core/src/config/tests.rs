@@ -59,6 +59,25 @@ max_bytes = "2TB"
 min_free = "10GiB"
 critical_free = "1GiB"
 
+[transcode]
+enabled = true
+cameras = "front, yard"
+after = "2d"
+min_size = "2MiB"
+window = "01:00-05:00"
+encoders = "vah265enc,x265enc"
+preset = "fast"
+quality = 24
+threads = 2
+nice = 10
+io = "best-effort"
+max_running = 2
+min_ssim = 0.97
+min_psnr = 35
+compare_every = 10
+smaller_by = 20
+keep_original = "1d"
+probe_keep = "1h"
 [jobs]
 max_running = 2
 max_queued = 500
@@ -608,4 +627,48 @@ priority = 11
     // Switched off is switched off.
     let off = parse("[recorder]\nroot = \"/r\"\n[retention]\nmin_free = 0").unwrap();
     assert_eq!(off.retention, RetentionConfig::off());
+}
+
+#[test]
+fn transcoding_is_read_and_checked() {
+    let c = parse(FULL).unwrap().transcode;
+    assert!(c.enabled);
+    assert_eq!(
+        c.cameras.iter().map(|c| c.as_str()).collect::<Vec<_>>(),
+        ["front", "yard"]
+    );
+    assert_eq!(
+        (c.after, c.min_bytes, c.quality),
+        (Duration::from_secs(172_800), 2 << 20, 24)
+    );
+    assert_eq!(c.encoders, ["vah265enc", "x265enc"]);
+    assert_eq!(
+        (c.preset.as_deref(), c.threads, c.max_running),
+        (Some("fast"), 2, 2)
+    );
+    assert_eq!(
+        (c.priority.nice, c.priority.io),
+        (10, crate::priority::IoClass::BestEffort)
+    );
+    assert_eq!((c.min_ssim, c.min_psnr_db, c.compare_every), (0.97, 35, 10));
+    assert_eq!(
+        (c.smaller_by_percent, c.keep_original),
+        (20, Duration::from_secs(86_400))
+    );
+    assert!(!c.window.is_always());
+    let defaults = parse("[recorder]\nroot = \"/r\"\n").unwrap().transcode;
+    assert_eq!(defaults, crate::config::TranscodeConfig::default());
+    for bad in [
+        "min_ssim = 1.1",
+        "min_ssim = \"0.95\"",
+        "quality = 52",
+        "encoders = \"h265\"",
+        "cameras = \"A B\"",
+        "window = \"25:00-26:00\"",
+        "preset = \"fast; rm\"",
+        "io = \"realtime\"",
+    ] {
+        let text = format!("[recorder]\nroot = \"/r\"\n[transcode]\n{bad}\n");
+        assert!(parse(&text).is_err(), "{bad}");
+    }
 }

@@ -17,6 +17,7 @@ mod mounts;
 mod naming;
 mod plain;
 mod recover;
+pub mod replace;
 mod root;
 pub(crate) mod scan;
 mod segment_file;

@@ -10,6 +10,7 @@ mod shutdown;
 mod storage_watch;
 #[cfg(test)]
 mod tests;
+mod transcoding;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
@@ -35,6 +36,7 @@ use crate::ids::CameraId;
 use crate::jobs::{JobKind, Jobs};
 use crate::retention::{Keeper, Policy};
 use crate::time::Timestamp;
+use crate::transcode::Transcoding;
 
 /// Prepares a recorder.
 #[derive(Debug)]
@@ -81,6 +83,7 @@ pub struct Nvr(Arc<Inner>);
 struct Inner {
     archive: Archive,
     jobs: Jobs,
+    transcoding: Transcoding,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
@@ -151,11 +154,15 @@ impl Nvr {
         let archive = Archive::of_recorder(&config, store.clone(), tree.clone(), clock.clone());
         let me = Arc::new(OnceLock::new());
         let jobs_config = Arc::new(ArcSwap::from_pointee(config.jobs.clone()));
+        let transcoding = transcoding::new(&context, &config.transcode);
+        let mut kinds = kinds;
+        kinds.push(Arc::new(transcoding.clone()));
         let jobs = jobs::start(&context, &archive, &jobs_config, kinds, Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
             jobs,
             jobs_config,
+            transcoding,
             context,
             keeper: Arc::new(Keeper::new(store, tree.clone())),
             tree,
@@ -183,6 +190,7 @@ impl Nvr {
             let (recorder, stop) = (Arc::downgrade(&nvr.0), nvr.0.stop.clone());
             tokio::spawn(housekeeping::adopt_rest(recorder, stop));
         }
+        tokio::spawn(transcoding::plan(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         tokio::spawn(keeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for camera in config.cameras {
             if let Err(e) = nvr.begin(camera).await {

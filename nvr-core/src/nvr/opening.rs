@@ -70,6 +70,13 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         SyncMode::Every(every) => SyncPolicy::Every(every),
     };
     let tree = Tree::new(root, policy)?;
+    tell_settled(crate::transcode::settle(
+        &store,
+        &tree,
+        clock,
+        config.transcode.keep_original,
+        true,
+    )?);
     match retention::finish_cut_off(&store, tree.root()) {
         Ok(0) => {}
         Ok(segments) => tracing::info!(segments, "deletions that were cut off are finished"),
@@ -98,6 +105,19 @@ fn remember(root: &Path, file: &Path, before: Option<RootMemory>) {
     });
     if let Err(e) = saved {
         tracing::info!(error = %e, "the place of the recordings root is not remembered; recorder.root_mount guards it as well");
+    }
+}
+
+/// What a crash left of files that were being exchanged.
+fn tell_settled(settled: crate::transcode::Settled) {
+    for path in &settled.rows {
+        tracing::warn!(path = %path.display(), "the index did not know yet that this segment was encoded again");
+    }
+    for path in &settled.restored {
+        tracing::warn!(path = %path.display(), "a segment's file was gone; its original is back in its place");
+    }
+    for (path, why) in &settled.failed {
+        tracing::error!(path = %path.display(), "what an exchange left could not be settled: {why}");
     }
 }
 

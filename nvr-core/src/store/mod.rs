@@ -28,6 +28,7 @@ mod segments;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod transcodes;
 mod writer;
 
 use std::fmt;
@@ -47,6 +48,7 @@ pub use rows::{
     MAX_PAGE, Marks, Nearest, Order, Page, RunRow, SegmentQuery, SegmentRow, SegmentState, StockRow,
     TimelineRows,
 };
+pub use transcodes::{TranscodeQuery, TranscodeRecord, TranscodeTotals};
 
 /// How to open the index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -210,7 +210,7 @@ fn close(conn: &Connection, path: &Path, segment: &ClosedSegment) -> Result<Segm
     Ok(id)
 }
 
-fn put_fragments(conn: &Connection, id: SegmentId, data: &[u8]) -> Result<()> {
+pub(super) fn put_fragments(conn: &Connection, id: SegmentId, data: &[u8]) -> Result<()> {
     if data.is_empty() {
         conn.prepare_cached("DELETE FROM fragments WHERE segment = ?1")
             .and_then(|mut s| s.execute([id.0]))
@@ -389,7 +389,7 @@ fn fragments(conn: &Connection, id: SegmentId) -> Result<Option<Vec<u8>>> {
         .sql()
 }
 
-fn bytes(n: u64) -> i64 {
+pub(super) fn bytes(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
@@ -407,7 +407,7 @@ fn container_from(name: &str) -> Option<Container> {
         .find(|&c| container_name(c) == name)
 }
 
-const fn video_name(c: VideoCodec) -> &'static str {
+pub(super) const fn video_name(c: VideoCodec) -> &'static str {
     match c {
         VideoCodec::H264 => "h264",
         VideoCodec::H265 => "h265",

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use nvr_core::media::clip::Clip;
 use nvr_core::store::SegmentState;
+use nvr_core::{Error, ErrorKind};
 use nvr_core::{ExportFormat, ExportRequest, SnapshotRequest, TimeRange, VodRequest};
 
 use crate::bytes_body::{Content, Described, serve};
@@ -41,17 +42,29 @@ impl Content for Exported {
 
 /// The file of a segment. The id may end in `.mp4`.
 #[utoipa::path(get, path = "/api/v1/segments/{id}", tag = "footage",
-    params(("id" = String, Path, description = "Segment id")),
+    params(("id" = String, Path, description = "Segment id"),
+        ("v" = Option<String>, Query, description = "Version of the file, as playlists name it; without it the file is not cached for long")),
     responses((status = 200, description = "The file; `Range` is answered with 206", content_type = "video/mp4"),
-        (status = 404, description = "There is none of that id, or its file is gone", body = Problem)))]
+        (status = 404, description = "There is none of that id or that version, or its file is gone", body = Problem)))]
 pub(crate) async fn segment(
     State(app): State<AppState>,
     SegmentPath(id): SegmentPath,
+    mut query: Query,
     method: Method,
     headers: HeaderMap,
 ) -> Answer<Response> {
+    let version = query.text("v")?;
+    query.end()?;
     let (row, file, len) = app.nvr.open_segment(id).await?;
     let growing = row.state == SegmentState::Open;
+    if version.as_deref().is_some_and(|v| !row.is_version(v)) {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("segment {id} has another version by now: it was encoded again"),
+        )
+        .with_hint("load the playlist again")
+        .into());
+    }
     let etag = match row.hash {
         Some(hash) => {
             let hex: String = hash[..16].iter().map(|b| format!("{b:02x}")).collect();
@@ -66,7 +79,8 @@ pub(crate) async fn segment(
         },
         etag: Some(etag),
         file_name: None,
-        immutable: !growing,
+        // It may be encoded again; then it gets another version.
+        immutable: !growing && version.is_some(),
     };
     Ok(serve(&method, &headers, Arc::new(OnDisk(file, len)), about))
 }

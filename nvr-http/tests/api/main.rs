@@ -13,3 +13,4 @@ mod mistakes;
 mod storage;
 mod support;
 mod system;
+mod transcoding;

@@ -73,8 +73,7 @@ impl Actor {
             Command::Pause(cause) => self.pause(cause),
             Command::Unpause => {
                 if self.paused.take().is_some() {
-                    self.want(Cause::new(CauseKind::Startup, "the disk has room again"))
-                        .await;
+                    self.want(Cause::new(CauseKind::Startup, "the disk has room again"));
                     self.resume_manual();
                 }
             }
