@@ -6,6 +6,8 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use nvr_core::{CameraId, SegmentId, TimeRange, Timestamp};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::{KnownFormat, RefOr};
 
 use crate::problem::{Answer, Failure};
 
@@ -132,6 +134,40 @@ impl Query {
             Some((key, _)) => Err(Failure::invalid(format!("parameter {key:?} is not known here"))),
         }
     }
+}
+
+/// How a time is written; for the description of the API.
+#[derive(Debug)]
+pub(crate) struct Time;
+
+impl utoipa::PartialSchema for Time {
+    fn schema() -> RefOr<Schema> {
+        let moment = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        let seconds = ObjectBuilder::new().schema_type(Type::Number);
+        AnyOfBuilder::new().item(moment).item(seconds).into()
+    }
+}
+
+impl utoipa::ToSchema for Time {}
+
+/// Values of `order`; for the description of the API.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes what `Query` reads")]
+pub(crate) enum Direction {
+    Asc,
+    Desc,
+}
+
+/// Values of `format`; for the description of the API.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes what `Query` reads")]
+pub(crate) enum Packing {
+    Fmp4,
+    Mp4,
 }
 
 async fn id_of<T: FromStr, S: Send + Sync>(

@@ -89,13 +89,17 @@ async fn mistakes_are_problems() {
             reply.headers
         );
     }
+    let json = [("content-type", "application/json")];
+    let half = json!({"source": "rtsp://127.0.0.1:1/", "password": "x"}).to_string();
+    let probe = "/api/v1/cameras/probe";
+    let reply = server
+        .ask(Method::POST, probe, &json, Some(half.into_bytes()))
+        .await;
+    assert_problem(&reply, 400, "invalid_argument");
     let large = json!({"source": "test:", "user": "x".repeat(2000)})
         .to_string()
         .into_bytes();
-    let json = [("content-type", "application/json")];
-    let reply = server
-        .ask(Method::POST, "/api/v1/cameras/probe", &json, Some(large))
-        .await;
+    let reply = server.ask(Method::POST, probe, &json, Some(large)).await;
     assert_problem(&reply, 413, "too_large");
     server.end().await;
 }
