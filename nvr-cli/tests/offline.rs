@@ -205,3 +205,26 @@ fn looking_at_footage_needs_no_secrets_of_cameras() {
         assert!(out.stderr.contains("NVR_TEST_UNSET"), "{out:?}");
     }
 }
+
+#[test]
+fn the_demo_overwrites_no_changed_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("demo/nvr.toml");
+    let demo = |dir| {
+        nvr(
+            dir,
+            &["demo", "--dir", "demo", "--listen", "127.0.0.1:0", "--for", "1"],
+        )
+    };
+    for _ in 0..2 {
+        let out = demo(dir.path());
+        assert_eq!(out.code, 0, "{out:?}");
+    }
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    text += "\n[[cameras]]\nid = \"mine\"\nsource = \"test:\"\n";
+    std::fs::write(&file, &text).unwrap();
+    let out = demo(dir.path());
+    assert_eq!(out.code, 5, "{out:?}");
+    assert!(out.stderr.contains("nvr -c demo/nvr.toml run"), "{out:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+}
