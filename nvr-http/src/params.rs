@@ -55,7 +55,11 @@ impl Query {
         if self.pairs.iter().any(|(k, _)| k == name) {
             return Err(Failure::invalid(format!("parameter {name} is there twice")));
         }
-        Ok((!value.is_empty()).then_some(value))
+        // `from=$FROM` of a script whose variable is not set must not mean the default.
+        if value.is_empty() {
+            return Err(Failure::invalid(format!("parameter {name} is empty")));
+        }
+        Ok(Some(value))
     }
 
     pub(crate) fn parsed<T: FromStr>(&mut self, name: &str, want: &str) -> Answer<Option<T>> {

@@ -16,6 +16,11 @@ async fn mistakes_are_problems() {
         (format!("{front}/timeline?from=yesterday"), "yesterday"),
         (format!("{front}/timeline?from=2&to=1"), "ends"),
         (format!("{front}/timeline?from=1&from=2"), "twice"),
+        (format!("{front}/timeline?from="), "from is empty"),
+        (
+            format!("{front}/export.mp4?from=1&to=2&download"),
+            "download is empty",
+        ),
         (format!("{front}/timeline?resolution=-1"), "resolution"),
         (format!("{front}/timeline?resolution=nan"), "resolution"),
         (format!("{front}/timeline?from=%ff"), "UTF-8"),
