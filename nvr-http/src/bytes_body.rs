@@ -83,6 +83,13 @@ fn lists(header: Option<&HeaderValue>, etag: &str) -> bool {
     })
 }
 
+fn matches_strongly(header: &HeaderValue, etag: &str) -> bool {
+    header
+        .to_str()
+        .is_ok_and(|h| h.split(',').map(str::trim).any(|t| t == "*" || t == etag))
+        && !etag.starts_with("W/")
+}
+
 /// Answers a GET or HEAD for it.
 pub(crate) fn serve(
     method: &Method,
@@ -107,6 +114,18 @@ pub(crate) fn serve(
         && let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""))
     {
         headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    // RFC 9110, 13.2.2: first whether it is what the client means at all. A weak tag never is.
+    if let Some(wanted) = request.get(header::IF_MATCH) {
+        let met = about
+            .etag
+            .as_deref()
+            .is_some_and(|tag| matches_strongly(wanted, tag));
+        if !met {
+            headers.remove(header::CONTENT_TYPE);
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+            return (StatusCode::PRECONDITION_FAILED, headers).into_response();
+        }
     }
     if let Some(etag) = &about.etag
         && lists(request.get(header::IF_NONE_MATCH), etag)

@@ -146,6 +146,8 @@ pub(crate) struct CountersDto {
     segments: u64,
     segment_bytes: u64,
     restarts: u64,
+    /// Entries that the index never got because it stalled; files are found by a check.
+    index_lost: u64,
 }
 
 impl CameraDto {
@@ -177,6 +179,7 @@ impl CameraDto {
                 segments: c.segments,
                 segment_bytes: c.segment_bytes,
                 restarts: c.restarts,
+                index_lost: c.index_lost,
             },
         }
     }

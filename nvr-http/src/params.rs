@@ -174,6 +174,25 @@ pub(crate) enum Packing {
     Mp4,
 }
 
+/// A length of time in JSON: seconds, or a text as the configuration has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Length(pub(crate) Duration);
+
+impl<'de> serde::Deserialize<'de> for Length {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        let value = serde_json::Value::deserialize(d)?;
+        let length = match &value {
+            serde_json::Value::Number(n) => n.as_f64().and_then(|s| Duration::try_from_secs_f64(s).ok()),
+            serde_json::Value::String(text) => nvr_core::config::parse_duration(text),
+            _ => None,
+        };
+        length
+            .map(Self)
+            .ok_or_else(|| D::Error::custom(format!("{value}: want seconds, or a text such as \"30s\"")))
+    }
+}
+
 async fn id_of<T: FromStr, S: Send + Sync>(
     parts: &mut Parts,
     state: &S,

@@ -58,6 +58,18 @@ impl Archive {
         Ok(Some(Arc::new(scan.index)))
     }
 
+    /// Bytes of a growing file of a plain container; `None` when it does not grow any more.
+    pub(super) fn growing_bytes(&self, path: &Path) -> Option<u64> {
+        match &self.0.tree {
+            Some(tree) => {
+                let growing = tree.growing();
+                let found = growing.iter().find(|g| g.path() == path)?;
+                Some(found.size_bytes())
+            }
+            None => std::fs::metadata(self.absolute(path)).ok().map(|m| m.len()),
+        }
+    }
+
     /// All footage of a camera that overlaps a range, in order of start, growing included; fMP4 only.
     pub(crate) fn footage(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<Footage>> {
         let mut query = SegmentQuery::new([camera.clone()], range);

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use super::journal::Backlog;
 use crate::event::{CameraPhase, Cause};
 use crate::gst::{RunStats, Tap};
 use crate::ids::{CameraId, RunId};
@@ -47,6 +48,9 @@ pub struct Counters {
     pub segment_bytes: u64,
     /// Times that a connection was lost or could not be made.
     pub restarts: u64,
+    /// Entries that the index never got, because it stalled for longer than they are kept. No footage is lost with
+    /// them: `nvr check` finds its files.
+    pub index_lost: u64,
 }
 
 /// Everything that is known of a camera now.
@@ -66,6 +70,8 @@ pub struct CameraStatus {
     pub manual: Option<ManualRecording>,
     /// Figures.
     pub counters: Counters,
+    /// Entries that wait for the index.
+    pub index_waiting: u64,
     /// UTC of the newest video frame.
     pub last_frame: Option<Timestamp>,
 }
@@ -88,6 +94,7 @@ struct Rest {
     now: Option<RunStats>,
     last_frame: Option<Timestamp>,
     tap: Option<Tap>,
+    backlog: Backlog,
 }
 
 impl StatusCell {
@@ -161,6 +168,10 @@ impl StatusCell {
         self.rest().done.frames_dropped += frames;
     }
 
+    pub(crate) fn set_backlog(&self, backlog: Backlog) {
+        self.rest().backlog = backlog;
+    }
+
     pub(crate) fn set_stats(&self, stats: RunStats, last_frame: Option<Timestamp>) {
         let mut rest = self.rest();
         rest.now = Some(stats);
@@ -182,6 +193,7 @@ impl StatusCell {
         let state = self.state();
         let rest = self.rest().clone();
         let mut counters = rest.done;
+        counters.index_lost = rest.backlog.lost;
         if let Some(now) = rest.now {
             counters.frames += now.frames;
             counters.bytes_in += now.bytes_in;
@@ -194,6 +206,7 @@ impl StatusCell {
             tracks: rest.tracks,
             manual: rest.manual,
             counters,
+            index_waiting: rest.backlog.waiting,
             last_frame: rest.last_frame,
         }
     }

@@ -31,6 +31,7 @@ pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
 pub use self::recording::{RecordingConfig, SyncMode};
 pub use self::template::{TemplateCamera, demo_text, template_text};
+pub use self::values::parse_duration;
 
 use self::problem::Problems;
 use self::reader::{Reader, Section};

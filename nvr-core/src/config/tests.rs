@@ -430,7 +430,12 @@ fn the_template_is_valid_and_holds_every_key() {
         commented: true,
         ..nasty.clone()
     };
-    let text = template_text(Path::new("/srv/a \"b\""), listen, &[nasty.clone(), commented]);
+    let text = template_text(
+        Path::new("/srv/a \"b\""),
+        Some(Path::new("/srv")),
+        listen,
+        &[nasty.clone(), commented],
+    );
     let c = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
     assert_eq!(c.recorder.root, Path::new("/srv/a \"b\""));
     assert_eq!(c.cameras.len(), 1);
@@ -446,7 +451,7 @@ fn the_template_is_valid_and_holds_every_key() {
         }
     }
     // What stands there commented out is usable once the mark is taken away.
-    let bare = template_text(Path::new("/srv/nvr"), listen, &[]);
+    let bare = template_text(Path::new("/srv/nvr"), None, listen, &[]);
     let filled: String = bare
         .lines()
         .map(|l| {
@@ -529,5 +534,23 @@ proptest! {
         let end = (cut + len).min(FULL.len());
         let text = format!("{}{junk}{}", &FULL[..cut], &FULL[end..]);
         check_places(&text)?;
+    }
+}
+
+#[test]
+fn the_disk_of_the_root_is_above_it() {
+    let parse = |mount: &str| {
+        Config::parse(
+            &format!("[recorder]\nroot = \"/mnt/disk/rec\"\nroot_mount = \"{mount}\"\n"),
+            None,
+        )
+    };
+    assert_eq!(
+        parse("/mnt/disk").unwrap().recorder.root_mount,
+        Some("/mnt/disk".into())
+    );
+    for bad in ["/mnt/other", "/mnt/disk/rec/deeper", "", "disk"] {
+        let e = parse(bad).unwrap_err();
+        assert!(e.to_string().contains("root_mount"), "{e}");
     }
 }

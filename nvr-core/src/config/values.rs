@@ -316,8 +316,10 @@ const DURATION_UNITS: [(&str, u64); 6] = [
     ("ms", 1_000_000),
 ];
 
-/// Reads `"1h 30m"`, `"250ms"`, `"1.5s"`; a bare number of seconds is fine, too.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+/// Reads a length of time as the configuration has it: `"1h 30m"`, `"250ms"`, `"1.5s"`; a bare number of seconds
+/// is fine, too. `None` for anything else.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if let Ok(seconds) = rest.parse::<u64>() {
         return Some(Duration::from_secs(seconds));

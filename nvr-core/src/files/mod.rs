@@ -10,6 +10,7 @@
 mod delete;
 mod dirs;
 pub(crate) mod growing;
+mod home;
 mod marker;
 mod matroska;
 mod mounts;
@@ -27,6 +28,7 @@ mod tree;
 pub use crate::fault::{cause_of, classify};
 pub use delete::delete;
 pub use growing::GrowingSegment;
+pub use home::{RootMemory, disk_of, require_disk};
 pub use marker::{MARKER, TreeId};
 pub use naming::{Day, SegmentName};
 pub use recover::{Inspection, Recovered, inspect, recover};

@@ -115,6 +115,7 @@ impl Nvr {
             store,
             tree,
             recovered,
+            incomplete,
         } = opened;
         let events = Arc::new(EventBus::new(clock.clone()));
         let (storage_tx, storage_rx) = mpsc::unbounded_channel();
@@ -151,6 +152,10 @@ impl Nvr {
             nvr.0.stop.clone(),
         ));
         tokio::spawn(housekeeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        if incomplete {
+            let (recorder, stop) = (Arc::downgrade(&nvr.0), nvr.0.stop.clone());
+            tokio::spawn(housekeeping::adopt_rest(recorder, stop));
+        }
         for camera in config.cameras {
             if let Err(e) = nvr.begin(camera).await {
                 // Those that were started end in order, and the root is free again.

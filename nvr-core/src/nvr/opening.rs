@@ -1,11 +1,13 @@
 //! Root and index, opened together; what a crash left is mended and told.
 
+use std::path::Path;
+
 use crate::check;
 use crate::clock::SharedClock;
 use crate::config::{Config, SyncMode};
 use crate::error::Result;
 use crate::event::{Cause, CauseKind, Event, EventKind};
-use crate::files::{Create, Root, RootOptions, SyncPolicy, Tree};
+use crate::files::{Create, Root, RootMemory, RootOptions, SyncPolicy, Tree, require_disk};
 use crate::store::{OpenMode, Store};
 use crate::time::{TimeRange, Timestamp};
 
@@ -13,11 +15,22 @@ pub(super) struct Opened {
     pub(super) store: Store,
     pub(super) tree: Tree,
     pub(super) recovered: Vec<Event>,
+    /// There is footage that the index does not know yet.
+    pub(super) incomplete: bool,
 }
 
 pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     crate::gst::init()?;
     let recorder = &config.recorder;
+    let memory = config.path.as_deref().map(RootMemory::path_for);
+    let remembered = memory.as_deref().and_then(RootMemory::load);
+    if !recorder.adopt_root {
+        require_disk(
+            &recorder.root,
+            recorder.root_mount.as_deref(),
+            remembered.as_ref(),
+        )?;
+    }
     // An index that is there knows which tree it belongs to. One that is not there is made only after the
     // root has proved itself: by default it lies inside.
     let known = if recorder.database.exists() {
@@ -41,6 +54,9 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     };
     let root = Root::open(&recorder.root, options, clock.clone())?;
     let tree_id = root.attach()?;
+    if let Some(file) = &memory {
+        remember(&recorder.root, file, remembered);
+    }
     let store = match known {
         Some(store) => store,
         None => Store::open(&recorder.database, OpenMode::ReadWrite)?,
@@ -55,12 +71,28 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     let tree = Tree::new(root, policy)?;
     let found = check::reconcile(&store, &tree)?;
     note_crash(&store)?;
+    let incomplete = found.incomplete;
     let recovered = tell_reconciled(found, clock);
     Ok(Opened {
         store,
         tree,
         recovered,
+        incomplete,
     })
+}
+
+/// Notes where the root lies, so that a start without its disk is told from the first one. A configuration in a
+/// folder that cannot be written (as in `/etc`) has no such memory.
+fn remember(root: &Path, file: &Path, before: Option<RootMemory>) {
+    let saved = RootMemory::of(root).and_then(|now| {
+        if before.as_ref() == Some(&now) {
+            return Ok(());
+        }
+        now.save(file)
+    });
+    if let Err(e) = saved {
+        tracing::info!(error = %e, "the place of the recordings root is not remembered; recorder.root_mount guards it as well");
+    }
 }
 
 /// What was found at the start, for the log and as events.

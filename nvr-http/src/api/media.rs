@@ -133,6 +133,14 @@ fn playlist(text: String) -> Response {
         .into_response()
 }
 
+/// What both playlists are asked with.
+fn asked(mut query: Query) -> Answer<(TimeRange, bool)> {
+    let range = query.full_range()?;
+    let event = query.flag("event")?;
+    query.end()?;
+    Ok((range, event))
+}
+
 /// HLS master playlist of a range.
 #[utoipa::path(get, path = "/api/v1/cameras/{id}/vod.m3u8", tag = "footage",
     params(("id" = String, Path, description = "Camera id"),
@@ -144,11 +152,9 @@ fn playlist(text: String) -> Response {
 pub(crate) async fn vod(
     State(app): State<AppState>,
     CameraPath(id): CameraPath,
-    mut query: Query,
+    query: Query,
 ) -> Answer<Response> {
-    let range = query.full_range()?;
-    let event = query.flag("event")?;
-    query.end()?;
+    let (range, event) = asked(query)?;
     let event_part = if event { "&event=true" } else { "" };
     let media = format!("media.m3u8?from={}&to={}{event_part}", range.start(), range.end());
     Ok(playlist(app.nvr.vod_master(id, range, media).await?))
@@ -165,11 +171,9 @@ pub(crate) async fn vod(
 pub(crate) async fn media(
     State(app): State<AppState>,
     CameraPath(id): CameraPath,
-    mut query: Query,
+    query: Query,
 ) -> Answer<Response> {
-    let range = query.full_range()?;
-    let event = query.flag("event")?;
-    query.end()?;
+    let (range, event) = asked(query)?;
     let request = VodRequest {
         camera: id,
         range,

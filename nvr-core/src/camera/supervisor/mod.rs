@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::outputs::Whose;
+use super::handle::RecordRequest;
 use super::journal::Journal;
 use super::machine::{Action, Input, Machine, Patience};
 use super::manual::Manual;
@@ -54,7 +55,7 @@ pub(crate) enum Command {
     Split,
     Configure(Box<CameraConfig>),
     Record {
-        duration: Option<Duration>,
+        request: RecordRequest,
         reply: oneshot::Sender<Result<ManualRecording>>,
     },
     StopRecording {
@@ -145,9 +146,8 @@ impl Actor {
         let idle = self
             .idle_cause()
             .unwrap_or_else(|| Cause::new(CauseKind::Startup, "connecting"));
-        self.journal.open_gap(now, idle).await;
-        self.want(Cause::new(CauseKind::Startup, "the recorder started"))
-            .await;
+        self.journal.open_gap(now, idle);
+        self.want(Cause::new(CauseKind::Startup, "the recorder started"));
         let mut dropped = false;
         let clock = self.context.clock.clone();
         let mut tick = clock.sleep(TICK);
@@ -161,19 +161,18 @@ impl Actor {
                 () = &mut tick => Step::Tick,
             };
             match step {
-                Step::Command(Some(command)) => self.command(command).await,
+                Step::Command(Some(command)) => self.command(command),
                 // The handle is gone without a shutdown: the same, with nobody to tell.
                 Step::Command(None) => {
                     dropped = true;
                     if self.shutdown.is_none() {
                         let (reply, _) = oneshot::channel();
-                        self.begin_shutdown(Cause::new(CauseKind::Shutdown, "the camera was dropped"), reply)
-                            .await;
+                        self.begin_shutdown(Cause::new(CauseKind::Shutdown, "the camera was dropped"), reply);
                     }
                 }
-                Step::Output(whose, output) => self.output(whose, output).await,
+                Step::Output(whose, output) => self.output(whose, output),
                 Step::Tick => {
-                    self.tick().await;
+                    self.tick();
                     tick = clock.sleep(TICK);
                 }
             }
@@ -181,9 +180,9 @@ impl Actor {
                 break;
             }
         }
-        self.journal.flush().await;
+        let written = self.journal.close().await;
         if let Some(reply) = self.shutdown.take() {
-            let _ = reply.send(self.clean && self.journal.is_written());
+            let _ = reply.send(self.clean && written);
         }
     }
 
@@ -192,7 +191,7 @@ impl Actor {
     }
 
     /// What the configuration and the operator want, told to the machine.
-    async fn want(&mut self, cause: Cause) {
+    fn want(&mut self, cause: Cause) {
         let input = if let Some(by_hand) = &self.stopped_by_hand {
             Input::Unwant(by_hand.clone())
         } else if !self.config.enabled || self.config.record == RecordMode::Off {
@@ -206,18 +205,18 @@ impl Actor {
                 cause,
             }
         };
-        self.tell(input).await;
+        self.tell(input);
     }
 
-    async fn tell(&mut self, input: Input) {
+    fn tell(&mut self, input: Input) {
         let now = self.now_ns();
         for action in self.machine.on(input, now, rand::random()) {
-            self.act(action).await;
+            self.act(action);
         }
-        self.publish_state().await;
+        self.publish_state();
     }
 
-    async fn act(&mut self, action: Action) {
+    fn act(&mut self, action: Action) {
         match action {
             Action::Start(cause) => {
                 let spec = self.run_spec(cause);
@@ -278,14 +277,15 @@ impl Actor {
         })
     }
 
-    async fn tick(&mut self) {
+    fn tick(&mut self) {
         let input = self.sample_stats().unwrap_or(Input::Tick {
             last_frame_ns: None,
             usual_pause_ns: 0,
         });
-        self.tell(input).await;
-        self.journal.flush().await;
-        self.tick_manual().await;
+        self.tell(input);
+        self.journal.retry();
+        self.status.set_backlog(self.journal.backlog());
+        self.tick_manual();
     }
 }
 
