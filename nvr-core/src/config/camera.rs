@@ -170,7 +170,7 @@ section! {
 }
 
 impl CameraConfig {
-    /// Reads one camera; `None` when it has no usable id or source.
+    /// Reads one camera; `None` when it has no usable id, or a source that cannot be known here.
     pub(super) fn read(
         reader: &mut Reader<'_, '_>,
         section: &Section<'_>,
@@ -190,6 +190,7 @@ impl CameraConfig {
         }
         let id = raw.id.as_ref().and_then(|at| read_id(reader, at));
         let source = raw.source.as_ref().and_then(|at| read_source(reader, at));
+        let is_unknown = source.is_none() && raw.source.as_ref().is_some_and(|at| at.unknown);
         // Read everything even if it is of no use, so that all mistakes are told.
         let mut out = Self::with_defaults(
             id.clone().or_else(|| CameraId::new("unusable").ok())?,
@@ -250,11 +251,12 @@ impl CameraConfig {
             _ => {}
         }
         let at = raw.id?;
-        id.and(source).map(|_| At {
+        id.filter(|_| !is_unknown).map(|_| At {
             value: out,
             span: at.span,
             key: at.key,
             secret: at.secret,
+            unknown: false,
         })
     }
 }
@@ -276,6 +278,14 @@ fn read_source(reader: &mut Reader<'_, '_>, at: &At<Text>) -> Option<SourceSpec>
         Ok(source) => return Some(source),
         Err(error) => error,
     };
+    if at.unknown {
+        let hint = "set the variable, or make the file readable, to have this camera listed";
+        let message = "`source`: comes from a variable or file that cannot be had here";
+        reader
+            .problems
+            .warn(&at.span, &at.key, message, Some(hint.into()));
+        return None;
+    }
     let text = at.value.as_str();
     // `#`, `/` and `?` end the part of a URL that holds the password.
     let hint = if text.contains("://") && text.contains('@') {

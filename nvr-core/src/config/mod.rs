@@ -121,6 +121,18 @@ impl Config {
         Ok(Self::parse(&Self::read_text(path)?, Some(path))?)
     }
 
+    /// Reads a file in order to look at what is recorded: users, passwords and sources of cameras that come from
+    /// variables or files which this process cannot have are left open, since only recording needs them. Not for
+    /// [`Nvr`](crate::Nvr), which would knock at the cameras with the wrong passwords.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn load_without_secrets(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let env: expand::Env<'_> = &|name| std::env::var(name).ok();
+        Ok(Self::read(&Self::read_text(path)?, Some(path), env, true)?)
+    }
+
     /// The text of a configuration file, for [`parse`](Self::parse).
     ///
     /// # Errors
@@ -132,6 +144,9 @@ impl Config {
             let error = Error::io(format_args!("configuration {}", path.display()), e);
             if missing {
                 error.with_hint("write one with `nvr init`, or name another with --config or NVR_CONFIG")
+            } else if path.is_dir() {
+                let message = format!("configuration {}: this is a folder", path.display());
+                Error::new(ErrorKind::Config, message).with_hint("name the file in it, for example nvr.toml")
             } else {
                 error
             }
@@ -141,6 +156,7 @@ impl Config {
                 ErrorKind::Config,
                 format!("configuration {}: {why}", path.display()),
             )
+            .with_hint("is this the right file? It is a text in TOML")
         };
         let mut bytes = Vec::new();
         std::fs::File::open(path)
@@ -157,12 +173,22 @@ impl Config {
     }
 
     fn parse_with(text: &str, path: Option<&Path>, env: expand::Env<'_>) -> Result<Self, ConfigErrors> {
+        Self::read(text, path, env, false)
+    }
+
+    fn read(
+        text: &str,
+        path: Option<&Path>,
+        env: expand::Env<'_>,
+        spare_secrets: bool,
+    ) -> Result<Self, ConfigErrors> {
         let (root, syntax) = DeTable::parse_recoverable(text);
         let base = path.and_then(Path::parent);
         let mut reader = Reader {
             problems: Problems::new(text, path),
             env,
             base,
+            spare_secrets,
         };
         for error in syntax {
             let span = error.span().unwrap_or(0..0);
