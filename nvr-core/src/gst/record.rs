@@ -130,7 +130,7 @@ impl Recorder {
 
     #[cfg(test)]
     pub(crate) fn weak(&self) -> Option<glib::WeakRef<gst::Object>> {
-        self.writer.as_ref().map(Writer::weak)
+        self.writer.as_ref().and_then(Writer::weak)
     }
 
     /// A new segment at the next keyframe.

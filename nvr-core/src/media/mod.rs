@@ -23,6 +23,7 @@ pub mod growing;
 pub mod index;
 pub mod init;
 pub mod mfra;
+pub mod mux;
 pub mod playlist;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::disguise::Unit;
+use super::Unit;
 
 /// A keyframe this long after the beginning of the fragment begins another one.
 const FRAGMENT_NS: i64 = 1_000_000_000;
