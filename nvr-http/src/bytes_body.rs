@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use crate::problem::problem;
+
 /// Something that is served.
 pub(crate) trait Content: Send + Sync + 'static {
     /// Bytes in all.
@@ -149,7 +151,9 @@ pub(crate) fn serve(
         Wanted::Impossible => {
             headers.remove(header::CONTENT_TYPE);
             headers.insert(header::CONTENT_RANGE, text(&format!("bytes */{len}")));
-            return (StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response();
+            let detail = format!("the range lies behind the end: there are {len} bytes");
+            let status = StatusCode::RANGE_NOT_SATISFIABLE;
+            return (headers, problem(status, "range_not_satisfiable", detail, None)).into_response();
         }
     };
     if status == StatusCode::PARTIAL_CONTENT {

@@ -74,6 +74,8 @@ pub struct CameraStatus {
     pub index_waiting: u64,
     /// UTC of the newest video frame.
     pub last_frame: Option<Timestamp>,
+    /// Bytes that wait for the disk.
+    pub waiting_bytes: u64,
 }
 
 /// The actor writes, handles read.
@@ -208,6 +210,7 @@ impl StatusCell {
             counters,
             index_waiting: rest.backlog.waiting,
             last_frame: rest.last_frame,
+            waiting_bytes: rest.now.map_or(0, |now| now.waiting_bytes),
         }
     }
 }

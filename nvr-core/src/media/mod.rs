@@ -25,6 +25,7 @@ pub mod init;
 pub mod mfra;
 pub mod mux;
 pub mod playlist;
+pub mod recode;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 mod tlv;

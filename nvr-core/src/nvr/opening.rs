@@ -8,6 +8,7 @@ use crate::config::{Config, SyncMode};
 use crate::error::Result;
 use crate::event::{Cause, CauseKind, Event, EventKind};
 use crate::files::{Create, Root, RootMemory, RootOptions, SyncPolicy, Tree, require_disk};
+use crate::retention;
 use crate::store::{OpenMode, Store};
 use crate::time::{TimeRange, Timestamp};
 
@@ -69,6 +70,18 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         SyncMode::Every(every) => SyncPolicy::Every(every),
     };
     let tree = Tree::new(root, policy)?;
+    tell_settled(crate::transcode::settle(
+        &store,
+        &tree,
+        clock,
+        config.transcode.keep_original,
+        true,
+    )?);
+    match retention::finish_cut_off(&store, tree.root()) {
+        Ok(0) => {}
+        Ok(segments) => tracing::info!(segments, "deletions that were cut off are finished"),
+        Err(e) => tracing::warn!(error = %e, "deletions that were cut off are not finished yet"),
+    }
     let found = check::reconcile(&store, &tree)?;
     note_crash(&store)?;
     let incomplete = found.incomplete;
@@ -92,6 +105,19 @@ fn remember(root: &Path, file: &Path, before: Option<&RootMemory>) {
     });
     if let Err(e) = saved {
         tracing::info!(error = %e, "the place of the recordings root is not remembered; recorder.root_mount guards it as well");
+    }
+}
+
+/// What a crash left of files that were being exchanged.
+fn tell_settled(settled: crate::transcode::Settled) {
+    for path in &settled.rows {
+        tracing::warn!(path = %path.display(), "the index did not know yet that this segment was encoded again");
+    }
+    for path in &settled.restored {
+        tracing::warn!(path = %path.display(), "a segment's file was gone; its original is back in its place");
+    }
+    for (path, why) in &settled.failed {
+        tracing::error!(path = %path.display(), "what an exchange left could not be settled: {why}");
     }
 }
 

@@ -117,8 +117,8 @@ pub(crate) struct RecordRequest {
 #[utoipa::path(post, path = "/api/v1/cameras/{id}/record", tag = "cameras",
     request_body(content = Option<RecordRequest>, description = "How; what is named here must not stand in the query as well"),
     params(("id" = String, Path, description = "Camera id"),
-        ("seconds" = Option<f64>, Query, description = "Length; until it is stopped when absent"),
-        ("pre_roll" = Option<f64>, Query, description = "Seconds of what went before; as configured when absent"),
+        ("seconds" = Option<f64>, Query, minimum = 1, maximum = 86400, description = "Length; until it is stopped when absent"),
+        ("pre_roll" = Option<f64>, Query, minimum = 0, description = "Seconds of what went before; as configured when absent"),
         ("stop" = Option<bool>, Query, description = "End the recording that is going on instead")),
     responses((status = 202, description = "It records; asked again, the newest wish counts", body = ManualDto),
         (status = 204, description = "It was stopped"),
@@ -168,12 +168,14 @@ pub(crate) async fn record(
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProbeRequest {
     /// `rtsp://…`, `http://…`, `v4l2:/dev/video0`, `test:` …
+    #[schema(pattern = "^[A-Za-z0-9]+:")]
     source: String,
     /// User, if not in the address.
     user: Option<String>,
     /// Password, if not in the address.
     password: Option<String>,
     /// Frames to read (1 to 1000, default 10).
+    #[schema(minimum = 1, maximum = 1000)]
     frames: Option<u32>,
 }
 
@@ -199,8 +201,13 @@ pub(crate) async fn probe(
     Body(request): Body<ProbeRequest>,
 ) -> Answer<Json<ProbeDto>> {
     let mut source = nvr_core::SourceSpec::parse(&request.source)?;
-    if let (Some(user), Some(password)) = (request.user, request.password) {
-        source.set_credentials(user, nvr_core::secret::Secret::new(password));
+    match (request.user, request.password) {
+        (Some(user), password) => {
+            let password = nvr_core::secret::Secret::new(password.unwrap_or_default());
+            source.set_credentials(user, password);
+        }
+        (None, Some(_)) => return Err(Failure::invalid("`password` without `user`")),
+        (None, None) => {}
     }
     // A path of this machine is nothing that a page may name.
     if matches!(source, nvr_core::SourceSpec::File(_)) {

@@ -2,8 +2,11 @@
 
 pub(crate) mod cameras;
 pub(crate) mod footage;
+pub(crate) mod jobs;
 pub(crate) mod media;
+pub(crate) mod storage;
 pub(crate) mod system;
+pub(crate) mod transcoding;
 
 use axum::Json;
 use axum::extract::FromRequest;

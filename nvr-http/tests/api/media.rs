@@ -55,7 +55,7 @@ async fn ranges_and_conditions(server: &Server, path: &str) {
     let behind = server
         .get_with(path, &[("range", &format!("bytes={len}-"))])
         .await;
-    assert_eq!(behind.status, 416);
+    assert_problem(&behind, 416, "range_not_satisfiable");
     assert_eq!(
         behind.header("content-range"),
         Some(format!("bytes */{len}").as_str())

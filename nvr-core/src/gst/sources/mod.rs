@@ -5,7 +5,7 @@ pub(crate) mod cause;
 pub(crate) mod certificate;
 pub(crate) mod describe;
 mod file;
-mod h264_sps;
+pub(in crate::gst) mod h264_sps;
 mod jpeg;
 mod libcamera;
 mod mjpeg;
