@@ -277,7 +277,11 @@ pub mod jobs;
 pub mod media;
 pub mod nvr;
 pub mod onvif;
-#[expect(dead_code, unused_imports, reason = "the source that drives it is not wired yet")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the source that drives it is not wired yet"
+)]
 mod rtsp;
 pub mod retention;
 pub mod store;

@@ -56,7 +56,7 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     let root = Root::open(&recorder.root, options, clock.clone())?;
     let tree_id = root.attach()?;
     if let Some(file) = &memory {
-        remember(&recorder.root, file, remembered);
+        remember(&recorder.root, file, remembered.as_ref());
     }
     let store = match known {
         Some(store) => store,
@@ -96,9 +96,9 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
 
 /// Notes where the root lies, so that a start without its disk is told from the first one. A configuration in a
 /// folder that cannot be written (as in `/etc`) has no such memory.
-fn remember(root: &Path, file: &Path, before: Option<RootMemory>) {
+fn remember(root: &Path, file: &Path, before: Option<&RootMemory>) {
     let saved = RootMemory::of(root).and_then(|now| {
-        if before.as_ref() == Some(&now) {
+        if before == Some(&now) {
             return Ok(());
         }
         now.save(file)
