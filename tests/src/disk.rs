@@ -1,4 +1,8 @@
 //! Disks to mount, fill and take away. Mounting takes root; tests skip without it.
+#![expect(
+    clippy::print_stderr,
+    reason = "tests say that they skip, and what a program complained of"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
