@@ -187,7 +187,7 @@ impl Intake {
         on_buffer: fn(&Self, &gst::Pad, gst::Buffer),
         on_event: fn(&Self, &gst::Event),
     ) -> gst::Pad {
-        let (chain, event) = (self.me.clone(), self.me.clone());
+        let (chain, list, event) = (self.me.clone(), self.me.clone(), self.me.clone());
         super::writer::any_pad(gst::PadDirection::Sink, name)
             .chain_function(move |pad, _, buffer| {
                 let Some(me) = chain.upgrade() else {
@@ -196,6 +196,24 @@ impl Intake {
                 let panicked = |text: &str| me.end(Cause::new(CauseKind::Internal, format!("panic: {text}")));
                 guarded(name, Err(gst::FlowError::Error), panicked, || {
                     on_buffer(&me, pad, buffer);
+                    Ok(gst::FlowSuccess::Ok)
+                })
+            })
+            .chain_list_function(move |pad, _, buffers| {
+                let Some(me) = list.upgrade() else {
+                    return Err(gst::FlowError::Flushing);
+                };
+                let panicked = |text: &str| me.end(Cause::new(CauseKind::Internal, format!("panic: {text}")));
+                guarded(name, Err(gst::FlowError::Error), panicked, || {
+                    for buffer in buffers.iter_owned() {
+                        on_buffer(&me, pad, buffer);
+                    }
+                    // A source that hands out lists does so when it sleeps in between.
+                    if name == "video"
+                        && let Some(r) = lock(&me.recorder).as_mut()
+                    {
+                        r.pause();
+                    }
                     Ok(gst::FlowSuccess::Ok)
                 })
             })

@@ -156,7 +156,7 @@ impl Recorder {
             self.fed_until_ns = pts_ns;
             let due = self.due(pts_ns);
             if let Some(writer) = &mut self.writer
-                && writer.feed_audio(&due).is_err()
+                && writer.feed_audio(due).is_err()
             {
                 tracing::debug!(camera = %self.camera, "the writer takes no more");
             }
@@ -240,9 +240,18 @@ impl Recorder {
                 keyframe: unit.keyframe,
             };
             // A failure is told by the writer's own pipeline, with its reason.
-            if writer.feed(&feed, &audio, segment).is_err() {
+            if writer.feed(&feed, audio, segment).is_err() {
                 tracing::debug!(camera = %self.camera, "the writer takes no more");
             }
+        }
+    }
+
+    /// What came in one go is over, and nothing will come for a while.
+    pub(crate) fn pause(&mut self) {
+        if let Some(writer) = &mut self.writer
+            && writer.pause().is_err()
+        {
+            tracing::debug!(camera = %self.camera, "the writer takes no more");
         }
     }
 
@@ -321,7 +330,7 @@ impl Recorder {
         let Some(mut writer) = self.writer.take() else {
             return;
         };
-        writer.end(&[], Some((next.pts_ns, next.dts_ns)));
+        writer.end(Vec::new(), Some((next.pts_ns, next.dts_ns)));
         self.retired.retain(|t| !t.is_finished());
         let thread = std::thread::Builder::new()
             .name("nvr-retire".into())
@@ -378,7 +387,7 @@ impl Recorder {
         let Some(mut writer) = self.writer.take() else {
             return true;
         };
-        writer.end(&rest, None);
+        writer.end(rest, None);
         let retired = std::mem::take(&mut self.retired);
         let (done, result) = std::sync::mpsc::channel();
         // In a thread of its own: a write that hangs must not hang the caller.

@@ -1,29 +1,31 @@
 //! One splitmuxsink in a small pipeline of its own, fed by hand and without ever blocking the caller.
 //!
 //! splitmuxsink passes a group of pictures on only when it is complete, and waits for audio before it does.
-//! So it is shown a made-up time line: each access unit is a group of its own, followed at once by filler
-//! that completes it. In slot `n` (`b = 10 n` nanoseconds) it gets
+//! So it is shown a made-up time line: the units of a chunk travel as a group of their own, in one buffer (the
+//! carrier) that stands for them, followed at once by filler that completes it. In slot `n` (`b = 10 n`
+//! nanoseconds) it gets
 //!
 //! | pad | time | decoding time | |
 //! |---|---|---|---|
-//! | video | b | b-5 | the unit, shown as a sync point |
-//! | video | b | b-5 | a gap (see below), in the unit's group |
-//! | video | b+1 | b-4 | filler, sync point: the end of the unit's group |
-//! | audio | b | | the audio that is due, at the end of a chunk a gap, then filler |
-//! | video | b+2 | b | filler: completes the filler before the unit |
-//! | audio | b+1 | | filler: audio has passed the unit |
-//! | video | b+3 | b+1 | filler: completes the unit |
+//! | video | b | b-5 | the carrier, a sync point |
+//! | video | b+1 | b-4 | filler, sync point: the end of the carrier's group |
+//! | audio | b | | the carrier of the audio that is due, then filler |
+//! | video | b+2 | b | filler: completes the filler before |
+//! | audio | b+1 | | filler: audio has passed the carrier |
+//! | video | b+3 | b+1 | filler: completes the group |
 //!
-//! Audio always lags behind the newest video and is always there when it is asked for: nobody waits. True
-//! times ride in `offset` and `offset_end`, true sync points in the absence of `MARKER`; a probe on the
-//! muxer's pads puts both back and takes the filler out.
+//! Audio always lags behind the newest video and is always there when it is asked for: nobody waits. The units
+//! themselves wait in [`Batches`]; a probe on the muxer's pads puts them in the place of their carrier and takes
+//! the filler out. A slot costs the same for one unit as for ten, so the units of a chunk are kept until the
+//! first of the next one is there, which the muxer would wait for anyway.
 //!
 //! isofmp4mux decides by itself where a chunk ends only as long as frames come regularly: a hole across the end
 //! of a fragment stops it for good. So it is told (`manual-split`, see [`cuts`]): a mark on a unit becomes the
 //! event that ends the chunk before it, on the audio pad on an empty unit behind the audio that is due. Empty
-//! units (gaps) also stand in where the muxer would wait for one more: behind each frame that is shown when it
-//! is decoded, so that a keyframe's group is known without the next frame, and at the end of a file. A chunk
-//! is thus written when the frame after it is there and audio has passed that frame, whatever time lies between.
+//! units (gaps) also stand in where the muxer would wait for one more: behind the last unit of a slot, when it is
+//! shown as it is decoded, so that a keyframe's group is known without the next frame, and at the end of a file. A
+//! chunk is thus written when the frame after it is there and audio has passed that frame, whatever time lies
+//! between.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,11 +42,15 @@ use crate::event::{Cause, CauseKind};
 use crate::segment::{ClosedSegment, Container, SegmentFiles, SegmentStart};
 use cuts::Cuts;
 pub(crate) use disguise::{OFFSET, Unit};
-use disguise::{at, on_grid, restore_times};
+use disguise::{Batches, at, carrier, on_grid};
 
 mod cuts;
 mod disguise;
 
+/// Units of one slot at most: those of a chunk, unless somebody sends thousands of frames a second.
+const BATCH: usize = 256;
+/// What the muxer's pads take in before they make their caller wait, so that a slot goes in at once.
+const MUXER_TAKES_NS: u64 = 2_000_000_000;
 /// Length of a frame of which nothing is known.
 const ONE_FRAME_NS: i64 = 40_000_000;
 
@@ -76,8 +82,13 @@ pub(crate) struct Writer {
     slot: u64,
     /// Latest presentation time, last decoding time and distance to the one before.
     last: Option<(i64, i64, i64)>,
-    /// Where chunks end; only for the muxer that is told.
-    cuts: Option<Cuts>,
+    /// Where chunks end.
+    cuts: Cuts,
+    /// Whether the muxer is told.
+    tells: bool,
+    /// What the next slot will hold.
+    held: Vec<Unit>,
+    held_audio: Vec<Unit>,
     /// Time of the last audio packet in the present file.
     last_audio_ns: Option<i64>,
     filler: gst::Memory,
@@ -88,6 +99,8 @@ pub(crate) struct Writer {
 struct Shared {
     /// Bytes that were fed and have not reached the muxer.
     waiting_bytes: Arc<AtomicU64>,
+    video: Arc<Batches>,
+    audio: Arc<Batches>,
     starts: Mutex<VecDeque<SegmentStart>>,
     fault: Mutex<Option<Cause>>,
     done: Mutex<Option<bool>>,
@@ -137,6 +150,7 @@ fn muxer(spec: &WriterSpec) -> Result<gst::Element> {
             let mux = make("isofmp4mux")?;
             mux.set_property("manual-split", true);
             mux.set_property("send-force-keyunit", false);
+            mux.set_property("latency", MUXER_TAKES_NS);
             mux.set_property_from_str("header-update-mode", "caps");
             Ok(mux)
         }
@@ -186,7 +200,8 @@ impl Writer {
                     pad.set_property_from_str("trak-timescale", "90000");
                 }
             }
-            restore_times(&pad, is_video, &shared.waiting_bytes);
+            let batches = if is_video { &shared.video } else { &shared.audio };
+            disguise::unpack(&pad, is_video, batches, &shared.waiting_bytes);
         }
         if let Some(bin) = splitmux.downcast_ref::<gst::Bin>() {
             for element in bin.children() {
@@ -219,7 +234,10 @@ impl Writer {
             audio,
             slot: 0,
             last: None,
-            cuts: (spec.container == Container::Fmp4).then(|| Cuts::new(spec.chunk)),
+            cuts: Cuts::new(spec.chunk),
+            tells: spec.container == Container::Fmp4,
+            held: Vec::new(),
+            held_audio: Vec::new(),
             last_audio_ns: None,
             filler: gst::Memory::from_slice([0u8]),
             shared,
@@ -239,47 +257,16 @@ impl Writer {
     pub(crate) fn feed(
         &mut self,
         unit: &Unit,
-        audio: &[Unit],
+        audio: Vec<Unit>,
         segment: Option<SegmentStart>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let mut due = audio;
         if segment.is_some() && self.slot > 0 {
             // What sounds before the split belongs to the file before it.
-            let (before, due) = audio.split_at(audio.partition_point(|a| a.pts_ns < unit.pts_ns));
-            self.tail(unit.pts_ns, unit.dts_ns, before)?;
-            return self.feed_slot(unit, due, segment);
+            let after = due.split_off(due.partition_point(|a| a.pts_ns < unit.pts_ns));
+            self.tail(unit.pts_ns, unit.dts_ns, due)?;
+            due = after;
         }
-        self.feed_slot(unit, audio, segment)
-    }
-
-    /// Feeds audio while no video comes, so that the frames there are need not wait for it.
-    pub(crate) fn feed_audio(&mut self, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if self.slot == 0 || audio.is_empty() {
-            return Ok(gst::FlowSuccess::Ok);
-        }
-        self.slot(self.filler(false), None, audio, None)
-    }
-
-    /// Ends a file at a time, with empty units.
-    ///
-    /// The last frame's duration comes from the first. The others are what the muxer keeps back: it takes a pad
-    /// for finished that is at its end, though it still holds the unit that it looked at last.
-    fn tail(&mut self, pts_ns: i64, dts_ns: i64, audio: &[Unit]) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if self.cuts.is_none() {
-            return self.feed_audio(audio);
-        }
-        let (pts, dts) = (on_grid(pts_ns), on_grid(dts_ns));
-        let lead = disguise::gap(&self.filler, pts, dts, true);
-        let next = disguise::gap(&self.filler, pts + 1, dts + 1, false);
-        let last = self.audio_gap(audio, pts, false);
-        self.slot(lead, Some(next), audio, Some(last))
-    }
-
-    fn feed_slot(
-        &mut self,
-        unit: &Unit,
-        audio: &[Unit],
-        segment: Option<SegmentStart>,
-    ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let begins = segment.is_some();
         if let Some(start) = segment {
             lock(&self.shared.starts).push_back(start);
@@ -296,78 +283,141 @@ impl Writer {
             ..unit.clone()
         };
         self.remember(&unit);
-        let Some(cuts) = &mut self.cuts else {
-            let lead = self.disguised(&unit);
-            return self.slot(lead, None, audio, None);
-        };
-        let cut = cuts.before(&unit, begins);
-        // The next unit tells it; the nominal one would only stretch a frame that is shorter.
-        unit.duration = None;
-        let mut lead = self.disguised(&unit);
-        if cut {
-            disguise::cut_before(&mut lead);
+        let cut = self.cuts.before(&unit, begins);
+        if self.tells {
+            // The next unit tells it; the nominal one would only stretch a frame that is shorter.
+            unit.duration = None;
         }
-        let next = (unit.pts_ns == unit.dts_ns)
-            .then(|| disguise::gap(&self.filler, unit.pts_ns + 1, unit.dts_ns + 1, false));
-        let last = cut.then(|| self.audio_gap(audio, unit.pts_ns, true));
-        self.slot(lead, next, audio, last)
+        self.hold(unit);
+        self.hold_audio(due);
+        // The file of a segment is there as soon as its first frame is.
+        if cut || begins || self.held.len() >= BATCH || self.held_audio.len() >= BATCH {
+            return self.release(cut);
+        }
+        Ok(gst::FlowSuccess::Ok)
     }
 
-    /// An empty unit behind the last audio packet.
-    fn audio_gap(&self, audio: &[Unit], video_ns: i64, cut: bool) -> gst::Buffer {
+    /// Nothing will come for a while: what there is goes into a chunk of its own, all but the last frame.
+    pub(crate) fn pause(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if !self.held.is_empty() && self.cuts.at_pause() {
+            return self.release(true);
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// Feeds audio while no video comes, so that the frames there are need not wait for it.
+    pub(crate) fn feed_audio(&mut self, audio: Vec<Unit>) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.slot == 0 || audio.is_empty() {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        self.hold_audio(audio);
+        self.release(false)
+    }
+
+    fn hold(&mut self, unit: Unit) {
+        let size = unit.buffer.size() as u64;
+        self.shared.waiting_bytes.fetch_add(size, Ordering::Relaxed);
+        self.held.push(unit);
+    }
+
+    fn hold_audio(&mut self, audio: Vec<Unit>) {
+        if self.audio.is_none() {
+            return;
+        }
+        let size: usize = audio.iter().map(|u| u.buffer.size()).sum();
+        self.shared.waiting_bytes.fetch_add(size as u64, Ordering::Relaxed);
+        self.held_audio.extend(audio);
+    }
+
+    /// Sends what is held as a slot. `cut`: a chunk ends before its last video unit.
+    fn release(&mut self, cut: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let units = std::mem::take(&mut self.held);
+        let last = units.last().map(|u| (u.pts_ns, u.dts_ns));
+        let count = units.len();
+        let mut video: Vec<_> = units
+            .into_iter()
+            .enumerate()
+            .map(|(i, u)| u.for_muxer(self.tells && cut && i + 1 == count))
+            .collect();
+        let audio = self.audio_batch(last.filter(|_| cut).map(|(pts, _)| (pts, true)));
+        if let Some((pts, dts)) = last.filter(|(pts, dts)| pts == dts && self.tells) {
+            video.push(disguise::gap(pts + 1, dts + 1, false, false));
+        }
+        self.send(video, audio)
+    }
+
+    /// Ends a file at a time, with empty units.
+    ///
+    /// The last frame's duration comes from the first. The others are what the muxer keeps back: it takes a pad
+    /// for finished that is at its end, though it still holds the unit that it looked at last.
+    fn tail(
+        &mut self,
+        pts_ns: i64,
+        dts_ns: i64,
+        audio: Vec<Unit>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.hold_audio(audio);
+        if !self.held.is_empty() || !self.tells {
+            self.release(false)?;
+        }
+        if !self.tells {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        let (pts, dts) = (on_grid(pts_ns), on_grid(dts_ns));
+        let video = vec![
+            disguise::gap(pts, dts, true, false),
+            disguise::gap(pts + 1, dts + 1, false, false),
+        ];
+        let audio = self.audio_batch(Some((pts, false)));
+        self.send(video, audio)
+    }
+
+    /// The audio that is held; with `gap` (the time of the video, and whether a chunk ends there) and an empty unit
+    /// behind it.
+    fn audio_batch(&mut self, gap: Option<(i64, bool)>) -> Vec<gst::Buffer> {
         /// Before any audio that belongs to a file's first frame.
         const EARLY_NS: i64 = 1_000_000_000;
-        let last = audio.last().map(|a| a.pts_ns).or(self.last_audio_ns);
-        let pts = last
-            .unwrap_or(video_ns.saturating_sub(EARLY_NS))
-            .saturating_add(1);
-        let mut gap = disguise::gap(&self.filler, pts, pts, true);
-        if cut {
-            disguise::cut_before(&mut gap);
+        let units = std::mem::take(&mut self.held_audio);
+        self.last_audio_ns = units.last().map(|a| a.pts_ns).or(self.last_audio_ns);
+        let mut batch: Vec<_> = units.into_iter().map(|u| u.for_muxer(false)).collect();
+        if let Some((video_ns, cut)) = gap.filter(|_| self.tells && self.audio.is_some()) {
+            let last = self
+                .last_audio_ns
+                .unwrap_or(video_ns.saturating_sub(EARLY_NS));
+            let pts = last.saturating_add(1);
+            batch.push(disguise::gap(pts, pts, true, cut));
         }
-        gap
+        batch
     }
 
-    /// One slot of the table: a unit and a gap in its group, the audio that is due and a gap behind it.
-    fn slot(
+    /// One slot of the table.
+    fn send(
         &mut self,
-        lead: gst::Buffer,
-        gap: Option<gst::Buffer>,
-        audio: &[Unit],
-        last: Option<gst::Buffer>,
+        video: Vec<gst::Buffer>,
+        audio: Vec<gst::Buffer>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.slot += 1;
         let b = OFFSET.nseconds() + self.slot * 10;
+        let lead = if video.is_empty() {
+            self.filler(false)
+        } else {
+            self.shared.video.push(video);
+            carrier(&self.filler)
+        };
         let Some(audio_pad) = self.audio.clone() else {
             self.video.push(at(lead, b, b))?;
-            if let Some(gap) = gap {
-                self.video.push(at(gap, b, b))?;
-            }
             return self.video.push(at(self.filler(false), b + 1, b + 1));
         };
         self.video.push(at(lead, b, b - 5))?;
-        if let Some(gap) = gap {
-            self.video.push(at(gap, b, b - 5))?;
-        }
         self.video.push(at(self.filler(false), b + 1, b - 4))?;
-        for a in audio {
-            audio_pad.push(at(self.disguised(a), b, b))?;
-            self.last_audio_ns = Some(a.pts_ns);
-        }
-        if let Some(last) = last {
-            audio_pad.push(at(last, b, b))?;
+        if !audio.is_empty() {
+            self.shared.audio.push(audio);
+            audio_pad.push(at(carrier(&self.filler), b, b))?;
         }
         audio_pad.push(at(self.filler(false), b, b))?;
         self.video.push(at(self.filler(true), b + 2, b))?;
         audio_pad.push(at(self.filler(false), b + 1, b + 1))?;
         self.video.push(at(self.filler(true), b + 3, b + 1))
-    }
-
-    fn disguised(&self, unit: &Unit) -> gst::Buffer {
-        self.shared
-            .waiting_bytes
-            .fetch_add(unit.buffer.size() as u64, Ordering::Relaxed);
-        unit.disguised()
     }
 
     fn filler(&self, delta: bool) -> gst::Buffer {
@@ -386,7 +436,7 @@ impl Writer {
     /// Feeds what is left of the audio and ends the stream; completion comes with [`wait`](Self::wait).
     ///
     /// `next` are the times of the frame that would have come; without it they are guessed.
-    pub(crate) fn end(&mut self, audio: &[Unit], next: Option<(i64, i64)>) {
+    pub(crate) fn end(&mut self, audio: Vec<Unit>, next: Option<(i64, i64)>) {
         if self.slot == 0 {
             self.shared.set_done(true);
             return;

@@ -14,6 +14,8 @@ pub(super) struct Cuts {
     chunk_from_ns: i64,
     fragment_from_ns: i64,
     latest_pts_ns: i64,
+    /// The unit before which none ended: decoding time, whether it is a keyframe and whether one may end there.
+    last: Option<(i64, bool, bool)>,
 }
 
 impl Cuts {
@@ -23,6 +25,7 @@ impl Cuts {
             chunk_from_ns: 0,
             fragment_from_ns: 0,
             latest_pts_ns: 0,
+            last: None,
         }
     }
 
@@ -39,6 +42,7 @@ impl Cuts {
         if begins {
             self.chunk_from_ns = unit.dts_ns;
             self.fragment_from_ns = unit.dts_ns;
+            self.last = None;
             return false;
         }
         let chunk = unit.dts_ns.saturating_sub(self.chunk_from_ns);
@@ -50,13 +54,31 @@ impl Cuts {
             chunk >= self.chunk_ns
         };
         if !due || !clear {
+            self.last = Some((unit.dts_ns, unit.keyframe, clear));
             return false;
         }
-        self.chunk_from_ns = unit.dts_ns;
-        if unit.keyframe {
-            self.fragment_from_ns = unit.dts_ns;
-        }
+        self.cut(unit.dts_ns, unit.keyframe);
         true
+    }
+
+    /// Nothing will come for a while: whether a chunk ends before the last unit, though it is not due by time.
+    pub(super) fn at_pause(&mut self) -> bool {
+        let Some((dts_ns, keyframe, true)) = self.last else {
+            return false;
+        };
+        let enough = dts_ns.saturating_sub(self.chunk_from_ns) >= self.chunk_ns / 4;
+        if enough {
+            self.cut(dts_ns, keyframe);
+        }
+        enough
+    }
+
+    fn cut(&mut self, dts_ns: i64, keyframe: bool) {
+        self.chunk_from_ns = dts_ns;
+        if keyframe {
+            self.fragment_from_ns = dts_ns;
+        }
+        self.last = None;
     }
 }
 
@@ -90,6 +112,29 @@ mod tests {
         assert_eq!(cuts(200, frames(100)), [200, 400, 600, 800, 1000]);
         assert_eq!(cuts(500, frames(9)), [360, 720, 1080]);
         assert_eq!(cuts(200, frames(7)), [200, 400, 560, 760, 960, 1120]);
+    }
+
+    #[test]
+    fn at_a_pause_unless_the_chunk_is_short() {
+        crate::gst::init().unwrap();
+        let mut cuts = Cuts::new(Duration::from_millis(200));
+        let mut feed = |pts: i64, dts: i64, keyframe: bool, begins: bool| {
+            let unit = Unit {
+                buffer: gst::Buffer::new(),
+                pts_ns: pts * 1_000_000,
+                dts_ns: dts * 1_000_000,
+                duration: None,
+                keyframe,
+            };
+            (cuts.before(&unit, begins), cuts.at_pause())
+        };
+        assert_eq!(feed(0, 0, true, true), (false, false), "a file begins");
+        assert_eq!(feed(40, 40, false, false), (false, false), "too short");
+        assert_eq!(feed(80, 80, false, false), (false, true));
+        assert_eq!(feed(120, 120, false, false), (false, false), "counted from the last cut");
+        assert_eq!(feed(280, 280, false, false), (true, false), "it has ended there");
+        assert_eq!(feed(400, 350, false, false), (false, true));
+        assert_eq!(feed(380, 420, false, false), (false, false), "shown before an earlier one");
     }
 
     #[test]
