@@ -10,14 +10,14 @@ use super::journal::Journal;
 use super::machine::{Action, Input, Machine, Patience};
 use super::manual::Manual;
 use super::session::{Output, Session};
-use super::status::{CameraState, ManualRecording, StatusCell};
+use super::status::{CameraState, IngestStatus, ManualRecording, StatusCell};
 use crate::clock::SharedClock;
 use crate::config::{CameraConfig, RecordMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{CameraPhase, Cause, CauseKind, EventKind};
 use crate::events::EventBus;
 use crate::files::Tree;
-use crate::gst::{RecordSpec, RunEvent, RunInput, RunSpec};
+use crate::gst::{Reactor, RecordSpec, RunEvent, RunInput, RunSpec};
 use crate::segment::ClosedSegment;
 use crate::store::Store;
 use crate::time::Timestamp;
@@ -35,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) tree: Tree,
     pub(crate) events: Arc<EventBus>,
     pub(crate) turns: Arc<Semaphore>,
+    /// Serves the connections of lean sources.
+    pub(crate) reactor: Reactor,
     pub(crate) manual: Arc<Semaphore>,
     /// Told about storage faults; the recorder watches the disk for all.
     pub(crate) storage: mpsc::UnboundedSender<Cause>,
@@ -310,6 +312,7 @@ impl Actor {
                 self.config.pre_roll
             },
             cause,
+            reactor: self.context.reactor.clone(),
         }
     }
 
@@ -452,6 +455,12 @@ impl Actor {
             Output::Event(event) => *event,
         };
         match event {
+            RunEvent::Ingest { ingest, reason } => {
+                if let Some(reason) = &reason {
+                    tracing::warn!(camera = %self.config.id, reason, "recorded through rtspsrc, which costs more");
+                }
+                self.status.set_ingest(Some(IngestStatus { ingest, reason }));
+            }
             RunEvent::Connected { tracks } | RunEvent::TracksChanged(tracks) => {
                 if whose == Whose::Camera {
                     self.status.set_tracks(Some(tracks));

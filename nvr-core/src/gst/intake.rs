@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::audio;
 use super::guard::guarded;
+use super::lean::Demand;
 use super::record::{RecordNews, Recorder};
 use super::retime::Retimer;
 use super::spec::{RunEvent, RunSpec, RunStats};
@@ -19,6 +20,7 @@ use super::writer::{OnNews, WriterNews};
 use crate::event::{Cause, CauseKind};
 use crate::ids::RunId;
 use crate::run::{Anchor, ClockCheck, RunClock};
+use crate::source::Ingest;
 use crate::time::{NS_PER_S, Timestamp};
 use crate::track::{AudioTrack, Tracks, VideoCodec, VideoTrack};
 
@@ -120,6 +122,19 @@ impl Intake {
 
     pub(crate) fn tap(&self) -> Tap {
         Tap(self.tap.clone())
+    }
+
+    /// Who wants frames as they come.
+    pub(crate) fn demand(&self) -> Arc<Demand> {
+        self.tap.demand()
+    }
+
+    /// The source takes this way.
+    pub(crate) fn ingest(&self, ingest: Ingest, reason: Option<&str>) {
+        self.tell(RunEvent::Ingest {
+            ingest,
+            reason: reason.map(str::to_owned),
+        });
     }
 
     pub(crate) fn stats(&self) -> RunStats {

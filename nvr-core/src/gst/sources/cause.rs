@@ -16,6 +16,8 @@ pub(crate) enum SourceError {
     Ended,
     /// The stream broke its own format or a limit.
     Bad,
+    /// The server's certificate is not to be trusted.
+    Certificate,
     /// A fault in this program.
     Internal,
 }
@@ -37,9 +39,10 @@ pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &Sou
             SourceError::Unsupported => CauseKind::Unsupported,
             SourceError::Ended => CauseKind::StreamEnded,
             SourceError::Bad => CauseKind::BadStream,
+            SourceError::Certificate => CauseKind::Unreachable,
             SourceError::Internal => CauseKind::Internal,
         };
-        return Cause::new(kind, format!("{spec}: {}", error.message()));
+        return Cause::new(kind, format!("{spec}: {}", clean(error.message(), spec)));
     }
     if error.message().contains("No supported stream was found") {
         // rtspsrc, when no stream of the description was selected; what it advises is beside the point.
