@@ -17,7 +17,7 @@
 //! Audio always lags behind the newest video and is always there when it is asked for: nobody waits. The units
 //! themselves wait in [`Batches`]; a probe on the muxer's pads puts them in the place of their carrier and takes
 //! the filler out. A slot costs the same for one unit as for ten, so the units of a chunk are kept until the
-//! first of the next one is there, which the muxer would wait for anyway.
+//! first of the next one is there and audio has passed that, which the muxer would wait for anyway.
 //!
 //! isofmp4mux decides by itself where a chunk ends only as long as frames come regularly: a hole across the end
 //! of a fragment stops it for good. So it is told (`manual-split`, see [`cuts`]): a mark on a unit becomes the
@@ -40,17 +40,15 @@ use super::sink::SegmentSink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
 use crate::segment::{ClosedSegment, Container, SegmentFiles, SegmentStart};
-use cuts::Cuts;
-pub(crate) use disguise::{OFFSET, Unit};
+use cuts::{Cuts, Place};
 use disguise::{Batches, at, carrier, on_grid};
+pub(crate) use disguise::{OFFSET, Unit};
 
 mod cuts;
 mod disguise;
 
 /// Units of one slot at most: those of a chunk, unless somebody sends thousands of frames a second.
 const BATCH: usize = 256;
-/// What the muxer's pads take in before they make their caller wait, so that a slot goes in at once.
-const MUXER_TAKES_NS: u64 = 2_000_000_000;
 /// Length of a frame of which nothing is known.
 const ONE_FRAME_NS: i64 = 40_000_000;
 
@@ -87,8 +85,10 @@ pub(crate) struct Writer {
     /// Whether the muxer is told.
     tells: bool,
     /// What the next slot will hold.
-    held: Vec<Unit>,
+    held: Vec<(Unit, Place)>,
     held_audio: Vec<Unit>,
+    /// Place among those that are held before which a chunk ends.
+    cut_at: Option<usize>,
     /// Time of the last audio packet in the present file.
     last_audio_ns: Option<i64>,
     filler: gst::Memory,
@@ -150,7 +150,6 @@ fn muxer(spec: &WriterSpec) -> Result<gst::Element> {
             let mux = make("isofmp4mux")?;
             mux.set_property("manual-split", true);
             mux.set_property("send-force-keyunit", false);
-            mux.set_property("latency", MUXER_TAKES_NS);
             mux.set_property_from_str("header-update-mode", "caps");
             Ok(mux)
         }
@@ -238,6 +237,7 @@ impl Writer {
             tells: spec.container == Container::Fmp4,
             held: Vec::new(),
             held_audio: Vec::new(),
+            cut_at: None,
             last_audio_ns: None,
             filler: gst::Memory::from_slice([0u8]),
             shared,
@@ -283,26 +283,53 @@ impl Writer {
             ..unit.clone()
         };
         self.remember(&unit);
-        let cut = self.cuts.before(&unit, begins);
+        let place = self.cuts.before(&unit, begins);
         if self.tells {
             // The next unit tells it; the nominal one would only stretch a frame that is shorter.
             unit.duration = None;
         }
-        self.hold(unit);
-        self.hold_audio(due);
-        // The file of a segment is there as soon as its first frame is.
-        if cut || begins || self.held.len() >= BATCH || self.held_audio.len() >= BATCH {
-            return self.release(cut);
+        if place.cut && self.cut_at.is_some() {
+            // Audio is late; the muxer waits for it, too.
+            self.release_chunk()?;
         }
-        Ok(gst::FlowSuccess::Ok)
+        self.hold_audio(due);
+        let size = unit.buffer.size() as u64;
+        self.shared.waiting_bytes.fetch_add(size, Ordering::Relaxed);
+        self.held.push((unit, place));
+        if place.cut {
+            self.cut_at = Some(self.held.len() - 1);
+        }
+        // The file of a segment is there as soon as its first frame is.
+        if begins || self.held.len() >= BATCH || self.held_audio.len() >= BATCH {
+            return self.release(self.held.len());
+        }
+        match self.cut_at.and_then(|i| self.held.get(i)) {
+            Some((first, _)) if self.audio_until_ns() > first.pts_ns => self.release_chunk(),
+            _ => Ok(gst::FlowSuccess::Ok),
+        }
     }
 
-    /// Nothing will come for a while: what there is goes into a chunk of its own, all but the last frame.
+    /// Nothing will come for a while: what there is goes into a chunk of its own, as far as audio has come, and all
+    /// but the last frame.
     pub(crate) fn pause(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if !self.held.is_empty() && self.cuts.at_pause() {
-            return self.release(true);
+        let until = self.audio_until_ns();
+        if self.cut_at.is_none() {
+            let last = self
+                .held
+                .iter()
+                .rposition(|(unit, place)| place.clear && unit.pts_ns < until);
+            self.cut_at = last.filter(|i| self.cuts.at_pause(&self.held[*i].0));
         }
-        Ok(gst::FlowSuccess::Ok)
+        self.release_chunk()
+    }
+
+    /// Time of the newest audio: how far chunks can be complete.
+    fn audio_until_ns(&self) -> i64 {
+        if self.audio.is_none() {
+            return i64::MAX;
+        }
+        let newest = self.held_audio.last().map(|a| a.pts_ns);
+        newest.or(self.last_audio_ns).unwrap_or(i64::MIN)
     }
 
     /// Feeds audio while no video comes, so that the frames there are need not wait for it.
@@ -311,13 +338,7 @@ impl Writer {
             return Ok(gst::FlowSuccess::Ok);
         }
         self.hold_audio(audio);
-        self.release(false)
-    }
-
-    fn hold(&mut self, unit: Unit) {
-        let size = unit.buffer.size() as u64;
-        self.shared.waiting_bytes.fetch_add(size, Ordering::Relaxed);
-        self.held.push(unit);
+        self.release(self.held.len())
     }
 
     fn hold_audio(&mut self, audio: Vec<Unit>) {
@@ -325,21 +346,33 @@ impl Writer {
             return;
         }
         let size: usize = audio.iter().map(|u| u.buffer.size()).sum();
-        self.shared.waiting_bytes.fetch_add(size as u64, Ordering::Relaxed);
+        self.shared
+            .waiting_bytes
+            .fetch_add(size as u64, Ordering::Relaxed);
         self.held_audio.extend(audio);
     }
 
-    /// Sends what is held as a slot. `cut`: a chunk ends before its last video unit.
-    fn release(&mut self, cut: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let units = std::mem::take(&mut self.held);
-        let last = units.last().map(|u| (u.pts_ns, u.dts_ns));
-        let count = units.len();
+    /// Sends what is held up to the unit before which a chunk ends, with that unit.
+    fn release_chunk(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        match self.cut_at {
+            Some(i) => self.release(i + 1),
+            None => Ok(gst::FlowSuccess::Ok),
+        }
+    }
+
+    /// Sends so many of the units that are held, and all audio, as a slot.
+    fn release(&mut self, count: usize) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let cut_at = self.cut_at.take();
+        let rest = self.held.split_off(count.min(self.held.len()));
+        let units = std::mem::replace(&mut self.held, rest);
+        let last = units.last().map(|(u, _)| (u.pts_ns, u.dts_ns));
+        let cut_ns = cut_at.and_then(|i| units.get(i)).map(|(u, _)| u.pts_ns);
         let mut video: Vec<_> = units
             .into_iter()
             .enumerate()
-            .map(|(i, u)| u.for_muxer(self.tells && cut && i + 1 == count))
+            .map(|(i, (u, _))| u.for_muxer(self.tells && cut_at == Some(i)))
             .collect();
-        let audio = self.audio_batch(last.filter(|_| cut).map(|(pts, _)| (pts, true)));
+        let audio = self.audio_batch(cut_ns.map(|pts| (pts, true)));
         if let Some((pts, dts)) = last.filter(|(pts, dts)| pts == dts && self.tells) {
             video.push(disguise::gap(pts + 1, dts + 1, false, false));
         }
@@ -358,7 +391,7 @@ impl Writer {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.hold_audio(audio);
         if !self.held.is_empty() || !self.tells {
-            self.release(false)?;
+            self.release(self.held.len())?;
         }
         if !self.tells {
             return Ok(gst::FlowSuccess::Ok);
@@ -372,21 +405,26 @@ impl Writer {
         self.send(video, audio)
     }
 
-    /// The audio that is held; with `gap` (the time of the video, and whether a chunk ends there) and an empty unit
-    /// behind it.
+    /// The audio that is held. With `gap` (the time of a video unit, and whether a chunk ends before it) an empty unit
+    /// stands behind what sounds until then.
     fn audio_batch(&mut self, gap: Option<(i64, bool)>) -> Vec<gst::Buffer> {
         /// Before any audio that belongs to a file's first frame.
         const EARLY_NS: i64 = 1_000_000_000;
-        let units = std::mem::take(&mut self.held_audio);
-        self.last_audio_ns = units.last().map(|a| a.pts_ns).or(self.last_audio_ns);
-        let mut batch: Vec<_> = units.into_iter().map(|u| u.for_muxer(false)).collect();
+        let mut units = std::mem::take(&mut self.held_audio);
+        let mut batch = Vec::with_capacity(units.len() + 1);
         if let Some((video_ns, cut)) = gap.filter(|_| self.tells && self.audio.is_some()) {
-            let last = self
-                .last_audio_ns
-                .unwrap_or(video_ns.saturating_sub(EARLY_NS));
-            let pts = last.saturating_add(1);
+            let after = units.split_off(units.partition_point(|a| a.pts_ns <= video_ns));
+            let last = units.last().map(|a| a.pts_ns).or(self.last_audio_ns);
+            let pts = last
+                .unwrap_or(video_ns.saturating_sub(EARLY_NS))
+                .saturating_add(1);
+            batch.extend(units.into_iter().map(|u| u.for_muxer(false)));
             batch.push(disguise::gap(pts, pts, true, cut));
+            self.last_audio_ns = last.or(self.last_audio_ns);
+            units = after;
         }
+        self.last_audio_ns = units.last().map(|a| a.pts_ns).or(self.last_audio_ns);
+        batch.extend(units.into_iter().map(|u| u.for_muxer(false)));
         batch
     }
 

@@ -10,6 +10,4 @@ mod event;
 
 pub(crate) use client::{Client, ClientOptions};
 pub(crate) use error::{RtspError, RtspErrorKind};
-pub(crate) use event::{
-    AudioKind, AudioParams, Event, Reorder, TrackKind, Tracks, Unit, VideoParams,
-};
+pub(crate) use event::{AudioKind, AudioParams, Event, Reorder, TrackKind, Tracks, Unit, VideoParams};

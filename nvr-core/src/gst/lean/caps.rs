@@ -53,8 +53,6 @@ pub(super) fn audio(p: &AudioParams) -> gst::Caps {
             .build(),
         AudioKind::Pcmu => base("audio/x-mulaw").build(),
         AudioKind::Pcma => base("audio/x-alaw").build(),
-        AudioKind::Opus => base("audio/x-opus")
-            .field("channel-mapping-family", 0i32)
-            .build(),
+        AudioKind::Opus => base("audio/x-opus").field("channel-mapping-family", 0i32).build(),
     }
 }

@@ -49,7 +49,8 @@ impl Declared {
             if least > pts && self.depth < MOST {
                 // It reorders further than it said.
                 self.depth += 1;
-                self.window.insert(0, self.window[0].saturating_sub(self.frame_ns));
+                self.window
+                    .insert(0, self.window[0].saturating_sub(self.frame_ns));
             }
             dts = dts.max(least);
         }
@@ -82,7 +83,11 @@ mod tests {
         let got = stamps(1, &order);
         let dts: Vec<u64> = got.iter().map(|g| g.1).collect();
         assert_eq!(dts, (0..10).map(|i| 960 + i * 40).collect::<Vec<_>>());
-        assert!(got.iter().zip(order).all(|(g, t)| g.0 == 1000 + t * 40 && g.0 >= g.1));
+        assert!(
+            got.iter()
+                .zip(order)
+                .all(|(g, t)| g.0 == 1000 + t * 40 && g.0 >= g.1)
+        );
     }
 
     #[test]

@@ -191,7 +191,8 @@ mod imp {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
                 let video = "video/x-h264,stream-format=avc,alignment=au; \
                              video/x-h265,stream-format=hvc1,alignment=au";
-                let audio = "audio/mpeg,mpegversion=4,stream-format=raw; audio/x-mulaw; audio/x-alaw; audio/x-opus";
+                let audio =
+                    "audio/mpeg,mpegversion=4,stream-format=raw; audio/x-mulaw; audio/x-alaw; audio/x-opus";
                 [("video", video), ("audio", audio)]
                     .into_iter()
                     .filter_map(|(name, caps)| {
@@ -388,7 +389,10 @@ mod tests {
         .unwrap();
         let s = e.by_name("s").unwrap();
         assert_eq!(s.property::<u32>("latency"), 100);
-        assert!(s.find_property("user-pw").is_some_and(|p| !p.flags().contains(glib::ParamFlags::READABLE)));
+        assert!(
+            s.find_property("user-pw")
+                .is_some_and(|p| !p.flags().contains(glib::ParamFlags::READABLE))
+        );
     }
 
     #[test]

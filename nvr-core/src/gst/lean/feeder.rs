@@ -204,9 +204,10 @@ impl Out {
         match result {
             // A stream that nobody took.
             Ok(_) | Err(gst::FlowError::NotLinked) => Ok(()),
-            Err(gst::FlowError::Flushing | gst::FlowError::Eos) => {
-                Err(Failure::new(FailureKind::Ended, "nobody takes the stream any more"))
-            }
+            Err(gst::FlowError::Flushing | gst::FlowError::Eos) => Err(Failure::new(
+                FailureKind::Ended,
+                "nobody takes the stream any more",
+            )),
             Err(e) => Err(Failure::new(
                 FailureKind::Internal,
                 format!("the stream is not taken ({e:?})"),
@@ -221,7 +222,10 @@ impl Handler for Feeder {
             Event::Tracks(tracks) => self.tracks(&tracks),
             Event::Parameters(params) => {
                 self.flush(true)?;
-                self.stamps = match (Stamps::new(&params), std::mem::replace(&mut self.stamps, Stamps::new(&params))) {
+                self.stamps = match (
+                    Stamps::new(&params),
+                    std::mem::replace(&mut self.stamps, Stamps::new(&params)),
+                ) {
                     // Its times go on.
                     (Stamps::Direct(_), Stamps::Direct(old)) => Stamps::Direct(old),
                     (new, _) => new,

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ClientConfig, ClientConnection};
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use url::{Host, Url};
 
@@ -82,7 +82,9 @@ impl Link {
                                 .map_err(|e| tls::failure(&e))?,
                         )),
                         (Some(_), None) => {
-                            return Err(unreachable("the host's name cannot stand in a certificate".into()));
+                            return Err(unreachable(
+                                "the host's name cannot stand in a certificate".into(),
+                            ));
                         }
                     };
                     return Ok(Self {
@@ -172,7 +174,9 @@ fn got(result: io::Result<usize>) -> Result<Got, Failure> {
     match result {
         Ok(0) => Ok(Got::End),
         Ok(n) => Ok(Got::Bytes(n)),
-        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(Got::Nothing),
+        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+            Ok(Got::Nothing)
+        }
         Err(e) => Err(broken(&e)),
     }
 }

@@ -28,6 +28,5 @@ mod tls;
 pub(crate) use demand::{Demand, Wanting};
 pub(in crate::gst) use element::{NvrRtspSrc, register};
 pub(in crate::gst) use failure::Failure;
-pub(in crate::gst) use tls::words as tls_words;
 pub use reactor::Reactor;
-
+pub(in crate::gst) use tls::words as tls_words;

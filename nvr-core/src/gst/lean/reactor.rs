@@ -193,7 +193,11 @@ impl Worker {
         loop {
             ready.clear();
             let pause = self.pause(self.now_ns());
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready), pause.as_ref()) {
+            match epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut ready),
+                pause.as_ref(),
+            ) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(e) => {
                     tracing::error!(error = %e, "waiting for the network failed");
@@ -339,7 +343,12 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let Open { handler, demand, lazy, .. } = &mut session.open;
+        let Open {
+            handler,
+            demand,
+            lazy,
+            ..
+        } = &mut session.open;
         let live = match &mut session.state {
             State::Live(live) => live,
             State::Connecting { deadline_ns, .. } => {

@@ -31,11 +31,10 @@ pub(super) fn build(spec: &RtspSource, around: &Around, on_tracks: OnTracks) -> 
             lean(&bin, spec, around, on_tracks)?;
         }
         (Ingest::Lean, _) => {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "the lean client reads RTSP over TCP only",
-            )
-            .with_hint("set transport = \"tcp\" or ingest = \"auto\""));
+            return Err(
+                Error::new(ErrorKind::Unsupported, "the lean client reads RTSP over TCP only")
+                    .with_hint("set transport = \"tcp\" or ingest = \"auto\""),
+            );
         }
         (Ingest::Auto, _) => {
             tell(Ingest::Rtspsrc, Some("the transport is not TCP"));
@@ -68,7 +67,12 @@ fn lean(bin: &gst::Bin, spec: &RtspSource, around: &Around, on_tracks: OnTracks)
             });
         taken
     });
-    let src = NvrRtspSrc::embedded(around.reactor.clone(), around.demand.clone(), around.lazy, on_refusal);
+    let src = NvrRtspSrc::embedded(
+        around.reactor.clone(),
+        around.demand.clone(),
+        around.lazy,
+        on_refusal,
+    );
     // The address has no credentials: it is quoted in messages.
     src.set_property("location", spec.url.as_str());
     if let Some(c) = &spec.credentials {
@@ -86,7 +90,13 @@ fn lean(bin: &gst::Bin, spec: &RtspSource, around: &Around, on_tracks: OnTracks)
     let weak = bin.downgrade();
     src.connect_pad_added(move |_, pad| {
         let Some(bin) = weak.upgrade() else { return };
-        let panicked = |text: &str| post(&bin, SourceError::Internal, &format!("pad-added panicked: {text}"));
+        let panicked = |text: &str| {
+            post(
+                &bin,
+                SourceError::Internal,
+                &format!("pad-added panicked: {text}"),
+            )
+        };
         guarded("pad-added", (), panicked, || {
             let added = gst::GhostPad::builder_with_target(pad).and_then(|ghost| {
                 let ghost = ghost.name(pad.name()).build();
@@ -130,7 +140,13 @@ fn change_over(
     let spec = spec.clone();
     let once = Mutex::new(Some(on_tracks));
     bin.call_async(move |bin| {
-        let panicked = |text: &str| post(bin, SourceError::Internal, &format!("the change to rtspsrc panicked: {text}"));
+        let panicked = |text: &str| {
+            post(
+                bin,
+                SourceError::Internal,
+                &format!("the change to rtspsrc panicked: {text}"),
+            )
+        };
         guarded("change of source", (), panicked, || {
             for old in bin.children() {
                 let _ = bin.remove(&old);

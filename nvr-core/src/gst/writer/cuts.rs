@@ -14,8 +14,15 @@ pub(super) struct Cuts {
     chunk_from_ns: i64,
     fragment_from_ns: i64,
     latest_pts_ns: i64,
-    /// The unit before which none ended: decoding time, whether it is a keyframe and whether one may end there.
-    last: Option<(i64, bool, bool)>,
+}
+
+/// How a unit stands to chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// A chunk ends before it.
+    pub cut: bool,
+    /// One might.
+    pub clear: bool,
 }
 
 impl Cuts {
@@ -25,12 +32,11 @@ impl Cuts {
             chunk_from_ns: 0,
             fragment_from_ns: 0,
             latest_pts_ns: 0,
-            last: None,
         }
     }
 
     /// Whether a chunk ends before `unit`; `begins` when it is the first of a file.
-    pub(super) fn before(&mut self, unit: &Unit, begins: bool) -> bool {
+    pub(super) fn before(&mut self, unit: &Unit, begins: bool) -> Place {
         // A frame that is shown before an earlier one stays with it: then the decoding times, which a file
         // derives from the presentation times of each chunk, run on without a step.
         let clear = unit.pts_ns > self.latest_pts_ns;
@@ -42,8 +48,10 @@ impl Cuts {
         if begins {
             self.chunk_from_ns = unit.dts_ns;
             self.fragment_from_ns = unit.dts_ns;
-            self.last = None;
-            return false;
+            return Place {
+                cut: false,
+                clear: false,
+            };
         }
         let chunk = unit.dts_ns.saturating_sub(self.chunk_from_ns);
         let fragment = unit.dts_ns.saturating_sub(self.fragment_from_ns);
@@ -53,32 +61,28 @@ impl Cuts {
         } else {
             chunk >= self.chunk_ns
         };
-        if !due || !clear {
-            self.last = Some((unit.dts_ns, unit.keyframe, clear));
-            return false;
+        let cut = due && clear;
+        if cut {
+            self.cut(unit);
         }
-        self.cut(unit.dts_ns, unit.keyframe);
-        true
+        Place { cut, clear }
     }
 
-    /// Nothing will come for a while: whether a chunk ends before the last unit, though it is not due by time.
-    pub(super) fn at_pause(&mut self) -> bool {
-        let Some((dts_ns, keyframe, true)) = self.last else {
-            return false;
-        };
-        let enough = dts_ns.saturating_sub(self.chunk_from_ns) >= self.chunk_ns / 4;
+    /// Nothing will come for a while: whether a chunk ends before `unit`, which is clear, though none is due by
+    /// time. If so, that is settled.
+    pub(super) fn at_pause(&mut self, unit: &Unit) -> bool {
+        let enough = unit.dts_ns.saturating_sub(self.chunk_from_ns) >= self.chunk_ns / 4;
         if enough {
-            self.cut(dts_ns, keyframe);
+            self.cut(unit);
         }
         enough
     }
 
-    fn cut(&mut self, dts_ns: i64, keyframe: bool) {
-        self.chunk_from_ns = dts_ns;
-        if keyframe {
-            self.fragment_from_ns = dts_ns;
+    const fn cut(&mut self, unit: &Unit) {
+        self.chunk_from_ns = unit.dts_ns;
+        if unit.keyframe {
+            self.fragment_from_ns = unit.dts_ns;
         }
-        self.last = None;
     }
 }
 
@@ -99,7 +103,7 @@ mod tests {
                 duration: None,
                 keyframe,
             };
-            if cuts.before(&unit, i == 0) {
+            if cuts.before(&unit, i == 0).cut {
                 at.push(dts);
             }
         }
@@ -118,23 +122,28 @@ mod tests {
     fn at_a_pause_unless_the_chunk_is_short() {
         crate::gst::init().unwrap();
         let mut cuts = Cuts::new(Duration::from_millis(200));
-        let mut feed = |pts: i64, dts: i64, keyframe: bool, begins: bool| {
+        let mut feed = |pts: i64, dts: i64, begins: bool| {
             let unit = Unit {
                 buffer: gst::Buffer::new(),
                 pts_ns: pts * 1_000_000,
                 dts_ns: dts * 1_000_000,
                 duration: None,
-                keyframe,
+                keyframe: begins,
             };
-            (cuts.before(&unit, begins), cuts.at_pause())
+            let place = cuts.before(&unit, begins);
+            (place.cut, place.clear && !place.cut && cuts.at_pause(&unit))
         };
-        assert_eq!(feed(0, 0, true, true), (false, false), "a file begins");
-        assert_eq!(feed(40, 40, false, false), (false, false), "too short");
-        assert_eq!(feed(80, 80, false, false), (false, true));
-        assert_eq!(feed(120, 120, false, false), (false, false), "counted from the last cut");
-        assert_eq!(feed(280, 280, false, false), (true, false), "it has ended there");
-        assert_eq!(feed(400, 350, false, false), (false, true));
-        assert_eq!(feed(380, 420, false, false), (false, false), "shown before an earlier one");
+        assert_eq!(feed(0, 0, true), (false, false), "a file begins");
+        assert_eq!(feed(40, 40, false), (false, false), "too short");
+        assert_eq!(feed(80, 80, false), (false, true));
+        assert_eq!(feed(120, 120, false), (false, false), "counted from the last cut");
+        assert_eq!(feed(280, 280, false), (true, false), "by time");
+        assert_eq!(feed(400, 350, false), (false, true));
+        assert_eq!(
+            feed(380, 420, false),
+            (false, false),
+            "shown before an earlier one"
+        );
     }
 
     #[test]
