@@ -249,11 +249,6 @@ pub mod gst;
 pub mod media;
 pub mod nvr;
 pub mod onvif;
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "the source that drives it is not wired yet"
-)]
 mod rtsp;
 pub mod store;
 #[cfg(any(test, feature = "test-util"))]

@@ -52,7 +52,9 @@ impl CameraConfig {
     #[must_use]
     pub fn with_defaults(id: CameraId, source: SourceSpec, recording: &RecordingConfig) -> Self {
         let mut source = source;
-        if let SourceSpec::Rtsp(s) = &mut source {
+        if let SourceSpec::Rtsp(s) = &mut source
+            && s.ingest == Ingest::Auto
+        {
             s.ingest = recording.ingest;
         }
         Self {

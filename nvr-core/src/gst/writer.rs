@@ -17,7 +17,7 @@
 //! Audio always lags behind the newest video and is always there when it is asked for: nobody waits. The units
 //! themselves wait in [`Batches`]; a probe on the muxer's pads puts them in the place of their carrier and takes
 //! the filler out. A slot costs the same for one unit as for ten, so the units of a chunk are kept until the
-//! first of the next one is there and audio has passed that, which the muxer would wait for anyway.
+//! first of the next one is there, which the muxer would wait for anyway; with audio each is sent as it comes.
 //!
 //! isofmp4mux decides by itself where a chunk ends only as long as frames come regularly: a hole across the end
 //! of a fragment stops it for good. So it is told (`manual-split`, see [`cuts`]): a mark on a unit becomes the
@@ -288,10 +288,6 @@ impl Writer {
             // The next unit tells it; the nominal one would only stretch a frame that is shorter.
             unit.duration = None;
         }
-        if place.cut && self.cut_at.is_some() {
-            // Audio is late; the muxer waits for it, too.
-            self.release_chunk()?;
-        }
         self.hold_audio(due);
         let size = unit.buffer.size() as u64;
         self.shared.waiting_bytes.fetch_add(size, Ordering::Relaxed);
@@ -299,37 +295,21 @@ impl Writer {
         if place.cut {
             self.cut_at = Some(self.held.len() - 1);
         }
-        // The file of a segment is there as soon as its first frame is.
-        if begins || self.held.len() >= BATCH || self.held_audio.len() >= BATCH {
+        // The file of a segment is there as soon as its first frame is. With audio a unit never waits: the muxer
+        // finds the end of a chunk only as audio passes it, step by step.
+        if begins || self.audio.is_some() || self.held.len() >= BATCH {
             return self.release(self.held.len());
-        }
-        match self.cut_at.and_then(|i| self.held.get(i)) {
-            Some((first, _)) if self.audio_until_ns() > first.pts_ns => self.release_chunk(),
-            _ => Ok(gst::FlowSuccess::Ok),
-        }
-    }
-
-    /// Nothing will come for a while: what there is goes into a chunk of its own, as far as audio has come, and all
-    /// but the last frame.
-    pub(crate) fn pause(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let until = self.audio_until_ns();
-        if self.cut_at.is_none() {
-            let last = self
-                .held
-                .iter()
-                .rposition(|(unit, place)| place.clear && unit.pts_ns < until);
-            self.cut_at = last.filter(|i| self.cuts.at_pause(&self.held[*i].0));
         }
         self.release_chunk()
     }
 
-    /// Time of the newest audio: how far chunks can be complete.
-    fn audio_until_ns(&self) -> i64 {
-        if self.audio.is_none() {
-            return i64::MAX;
+    /// Nothing will come for a while: what is held goes into a chunk of its own, all but the last frame.
+    pub(crate) fn pause(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.cut_at.is_none() {
+            let last = self.held.iter().rposition(|(_, place)| place.clear);
+            self.cut_at = last.filter(|i| self.cuts.at_pause(&self.held[*i].0));
         }
-        let newest = self.held_audio.last().map(|a| a.pts_ns);
-        newest.or(self.last_audio_ns).unwrap_or(i64::MIN)
+        self.release_chunk()
     }
 
     /// Feeds audio while no video comes, so that the frames there are need not wait for it.
@@ -406,25 +386,18 @@ impl Writer {
     }
 
     /// The audio that is held. With `gap` (the time of a video unit, and whether a chunk ends before it) an empty unit
-    /// stands behind what sounds until then.
+    /// stands behind it.
     fn audio_batch(&mut self, gap: Option<(i64, bool)>) -> Vec<gst::Buffer> {
         /// Before any audio that belongs to a file's first frame.
         const EARLY_NS: i64 = 1_000_000_000;
-        let mut units = std::mem::take(&mut self.held_audio);
-        let mut batch = Vec::with_capacity(units.len() + 1);
-        if let Some((video_ns, cut)) = gap.filter(|_| self.tells && self.audio.is_some()) {
-            let after = units.split_off(units.partition_point(|a| a.pts_ns <= video_ns));
-            let last = units.last().map(|a| a.pts_ns).or(self.last_audio_ns);
-            let pts = last
-                .unwrap_or(video_ns.saturating_sub(EARLY_NS))
-                .saturating_add(1);
-            batch.extend(units.into_iter().map(|u| u.for_muxer(false)));
-            batch.push(disguise::gap(pts, pts, true, cut));
-            self.last_audio_ns = last.or(self.last_audio_ns);
-            units = after;
-        }
+        let units = std::mem::take(&mut self.held_audio);
         self.last_audio_ns = units.last().map(|a| a.pts_ns).or(self.last_audio_ns);
-        batch.extend(units.into_iter().map(|u| u.for_muxer(false)));
+        let mut batch: Vec<_> = units.into_iter().map(|u| u.for_muxer(false)).collect();
+        if let Some((video_ns, cut)) = gap.filter(|_| self.tells && self.audio.is_some()) {
+            let early = video_ns.saturating_sub(EARLY_NS);
+            let pts = self.last_audio_ns.unwrap_or(early).saturating_add(1);
+            batch.push(disguise::gap(pts, pts, true, cut));
+        }
         batch
     }
 

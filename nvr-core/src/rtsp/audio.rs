@@ -159,14 +159,18 @@ impl AudioUnpacker {
         while !rest.is_empty() {
             let mut length = 0usize;
             loop {
-                let Some((&b, after)) = rest.split_first() else { return false };
+                let Some((&b, after)) = rest.split_first() else {
+                    return false;
+                };
                 rest = after;
                 length += usize::from(b);
                 if b != 255 {
                     break;
                 }
             }
-            let Some(frame) = rest.get(..length) else { return false };
+            let Some(frame) = rest.get(..length) else {
+                return false;
+            };
             if length > 0 {
                 emit(frame.to_vec(), ticks);
             }
@@ -210,7 +214,13 @@ mod tests {
         delta: 3,
     };
 
-    fn unpack(u: &mut AudioUnpacker, payload: &[u8], timestamp: u32, marker: bool, lost: u32) -> (Vec<(Vec<u8>, u32)>, bool) {
+    fn unpack(
+        u: &mut AudioUnpacker,
+        payload: &[u8],
+        timestamp: u32,
+        marker: bool,
+        lost: u32,
+    ) -> (Vec<(Vec<u8>, u32)>, bool) {
         let mut out = Vec::new();
         let good = u.packet(payload, timestamp, marker, lost, &mut |f, t| out.push((f, t)));
         (out, good)
@@ -226,17 +236,28 @@ mod tests {
         let piece = |d: &[u8]| [&head[..], d].concat();
         assert_eq!(unpack(&mut u, &piece(&[1, 2]), 9, false, 0), (vec![], true));
         assert_eq!(unpack(&mut u, &piece(&[3, 4]), 9, false, 0), (vec![], true));
-        assert_eq!(unpack(&mut u, &piece(&[5]), 9, true, 0).0, [(vec![1, 2, 3, 4, 5], 0)]);
+        assert_eq!(
+            unpack(&mut u, &piece(&[5]), 9, true, 0).0,
+            [(vec![1, 2, 3, 4, 5], 0)]
+        );
         // The middle is lost: nothing comes of it, and the next is whole.
         assert_eq!(unpack(&mut u, &piece(&[1, 2]), 10, false, 0).0, []);
         assert_eq!(unpack(&mut u, &piece(&[5]), 10, true, 1).0, []);
-        assert_eq!(unpack(&mut u, &piece(&[1, 2, 3, 4, 5]), 11, true, 0).0, [(vec![1, 2, 3, 4, 5], 0)]);
+        assert_eq!(
+            unpack(&mut u, &piece(&[1, 2, 3, 4, 5]), 11, true, 0).0,
+            [(vec![1, 2, 3, 4, 5], 0)]
+        );
     }
 
     #[test]
     fn what_cannot_be_read_is_dropped() {
         let mut u = AudioUnpacker::new(HBR);
-        for bad in [&[1][..], &[0, 16], &[0, 32, 0, 24, 0, 80, 1, 2, 3], &[0, 16, 0, 25, 1, 2, 3]] {
+        for bad in [
+            &[1][..],
+            &[0, 16],
+            &[0, 32, 0, 24, 0, 80, 1, 2, 3],
+            &[0, 16, 0, 25, 1, 2, 3],
+        ] {
             assert!(!unpack(&mut u, bad, 0, true, 0).1, "{bad:?}");
         }
         assert!(unpack(&mut u, &[], 0, true, 0).1);

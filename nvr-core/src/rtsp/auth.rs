@@ -150,8 +150,14 @@ impl Authenticator {
             Scheme::Digest(c) => Some(c.hash),
         });
         let Some(best) = best else {
-            let others = if other.is_empty() { "nothing".into() } else { other.join(", ") };
-            return refuse(format!("the camera asks for a kind of login that is not known ({others})"));
+            let others = if other.is_empty() {
+                "nothing".into()
+            } else {
+                other.join(", ")
+            };
+            return refuse(format!(
+                "the camera asks for a kind of login that is not known ({others})"
+            ));
         };
         self.chosen = Some(best);
         self.count = 0;
@@ -163,7 +169,10 @@ impl Authenticator {
         let credentials = self.credentials.as_ref()?;
         let (user, password) = (&credentials.user, credentials.password.expose());
         match self.chosen.as_ref()? {
-            Scheme::Basic => Some(format!("Basic {}", base64(format!("{user}:{password}").as_bytes()))),
+            Scheme::Basic => Some(format!(
+                "Basic {}",
+                base64(format!("{user}:{password}").as_bytes())
+            )),
             Scheme::Digest(c) => {
                 self.count += 1;
                 let h = |text: String| c.hash.hex(&text);
@@ -210,7 +219,9 @@ type Params = Vec<(String, Text)>;
 /// Challenges of one header: a name and its parameters each. Commas divide both.
 fn split(header: &str) -> Vec<(String, Params)> {
     let mut out: Vec<(String, Params)> = Vec::new();
-    let mut rest = header.get(..header.len().min(MAX_HEADER_BYTES)).unwrap_or_default();
+    let mut rest = header
+        .get(..header.len().min(MAX_HEADER_BYTES))
+        .unwrap_or_default();
     loop {
         rest = rest.trim_start_matches([',', ' ', '\t']);
         let end = rest.find([' ', '\t', '=', ',']).unwrap_or(rest.len());
@@ -286,7 +297,11 @@ fn scheme(name: &str, params: &Params) -> Option<Scheme> {
         None => false,
         Some(list) if list.plain.trim().is_empty() => false,
         Some(list) => {
-            if !list.plain.split([',', ' ']).any(|q| q.eq_ignore_ascii_case("auth")) {
+            if !list
+                .plain
+                .split([',', ' '])
+                .any(|q| q.eq_ignore_ascii_case("auth"))
+            {
                 return None;
             }
             true

@@ -70,7 +70,11 @@ impl Bits {
     /// Signed Exp-Golomb code (H.264, 9.1.1).
     pub(super) fn se(&mut self) -> Option<i64> {
         let code = i64::from(self.ue()?);
-        Some(if code % 2 == 1 { (code + 1) / 2 } else { -(code / 2) })
+        Some(if code % 2 == 1 {
+            (code + 1) / 2
+        } else {
+            -(code / 2)
+        })
     }
 }
 
@@ -123,7 +127,10 @@ mod tests {
     #[test]
     fn codes_and_escapes() {
         let mut b = Bits::of_bytes(&[0b1_010_011_0, 0b0100_0000]);
-        assert_eq!((b.ue(), b.ue(), b.se(), b.ue()), (Some(0), Some(1), Some(-1), Some(3)));
+        assert_eq!(
+            (b.ue(), b.ue(), b.se(), b.ue()),
+            (Some(0), Some(1), Some(-1), Some(3))
+        );
         assert_eq!(b.take(8), None);
         assert_eq!(Bits::of_nal(&[0, 0, 3, 1]).take(24), Some(1));
         assert_eq!(Bits::of_bytes(&[0; 9]).ue(), None);

@@ -3,14 +3,15 @@
 use url::Url;
 
 use super::bits::Bits;
-use super::error::{RtspError, quoted};
+use super::error::{RtspError, RtspErrorKind, quoted};
 use super::event::{AudioKind, AudioParams};
 use super::sdp::{Description, Direction, Media, unbase64, unhex};
 use crate::track::VideoCodec;
 
 /// Sampling frequencies by index (ISO/IEC 14496-3, table 1.18).
-const AAC_RATES: [u32; 13] =
-    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+const AAC_RATES: [u32; 13] = [
+    96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350,
+];
 
 /// How the frames of an audio stream lie in its packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,10 +83,15 @@ pub(super) fn choose(description: &Description, base: &str, want_audio: bool) ->
         }
     }
     let Some(video) = video else {
-        let there = if left_out.is_empty() { "nothing".into() } else { left_out.join(", ") };
-        return Err(RtspError::unsupported(format!(
-            "the stream has no H.264 or H.265 video; it has {there}"
-        )));
+        let there = if left_out.is_empty() {
+            "nothing".into()
+        } else {
+            left_out.join(", ")
+        };
+        return Err(RtspError::new(
+            RtspErrorKind::NoVideo,
+            format!("the stream has no H.264 or H.265 video; it has {there}"),
+        ));
     };
     Ok(Chosen {
         video,
@@ -96,7 +102,11 @@ pub(super) fn choose(description: &Description, base: &str, want_audio: bool) ->
 }
 
 fn name_of(media: &Media) -> String {
-    let encoding = media.formats.iter().find_map(|&f| media.rtpmap(f)).map(|m| m.encoding);
+    let encoding = media
+        .formats
+        .iter()
+        .find_map(|&f| media.rtpmap(f))
+        .map(|m| m.encoding);
     let encoding = encoding.unwrap_or_else(|| media.protocol.clone());
     let mut name = quoted(&format!("{}/{}", media.kind, encoding.to_ascii_lowercase()));
     match media.direction {
@@ -129,7 +139,11 @@ fn video_of(media: &Media, base: &str) -> Option<ChosenVideo> {
             .take(16)
             .map(unbase64)
             // Some cameras put start codes into them.
-            .map(|nal| nal.iter().position(|&b| b > 1).map_or(Vec::new(), |start| nal[start..].to_vec()))
+            .map(|nal| {
+                nal.iter()
+                    .position(|&b| b > 1)
+                    .map_or(Vec::new(), |start| nal[start..].to_vec())
+            })
             .filter(|nal| !nal.is_empty())
             .collect();
         Some(ChosenVideo {
@@ -146,8 +160,18 @@ fn audio_of(media: &Media, base: &str) -> Option<ChosenAudio> {
     media.formats.iter().find_map(|&format| {
         let map = media.rtpmap(format)?;
         let (kind, packing, rate, channels) = match map.encoding.as_str() {
-            "PCMU" => (AudioKind::Pcmu, AudioPacking::Whole, map.clock_rate.unwrap_or(8000), map.channels),
-            "PCMA" => (AudioKind::Pcma, AudioPacking::Whole, map.clock_rate.unwrap_or(8000), map.channels),
+            "PCMU" => (
+                AudioKind::Pcmu,
+                AudioPacking::Whole,
+                map.clock_rate.unwrap_or(8000),
+                map.channels,
+            ),
+            "PCMA" => (
+                AudioKind::Pcma,
+                AudioPacking::Whole,
+                map.clock_rate.unwrap_or(8000),
+                map.channels,
+            ),
             // RFC 7587: the mapping says two channels whatever the stream has.
             "OPUS" => {
                 let stereo = media.parameter(format, "sprop-stereo") == Some("1");
@@ -181,7 +205,9 @@ fn aac(media: &Media, format: u8, rate: Option<u32>, channels: Option<u32>) -> O
         return None;
     }
     let number = |name, default| {
-        let value = media.parameter(format, name).map_or(Some(default), |t| t.parse().ok());
+        let value = media
+            .parameter(format, name)
+            .map_or(Some(default), |t| t.parse().ok());
         value.filter(|n| *n <= 16)
     };
     let defaults = if low { (6, 2) } else { (13, 3) };
@@ -190,7 +216,10 @@ fn aac(media: &Media, format: u8, rate: Option<u32>, channels: Option<u32>) -> O
         index: number("indexlength", defaults.1)?,
         delta: number("indexdeltalength", defaults.1)?,
     };
-    let config = media.parameter(format, "config").and_then(unhex).filter(|c| read_config(c).is_some());
+    let config = media
+        .parameter(format, "config")
+        .and_then(unhex)
+        .filter(|c| read_config(c).is_some());
     let config = match config {
         Some(c) => c,
         // Without one: plain AAC LC, as the mapping says.
@@ -238,14 +267,21 @@ fn latm(media: &Media, format: u8) -> Option<Audio> {
         return None;
     }
     let (rate, channels) = read_config(&config)?;
-    Some((AudioKind::Aac { config }, AudioPacking::Latm, rate, Some(channels)))
+    Some((
+        AudioKind::Aac { config },
+        AudioPacking::Latm,
+        rate,
+        Some(channels),
+    ))
 }
 
 /// The address to which controls are relative: `Content-Base`, else `Content-Location`, else that of the request; the
 /// first that is an address at all. A host that only the camera knows (none, or `0.0.0.0`) is replaced.
 pub(super) fn base_of<'a>(headers: impl IntoIterator<Item = Option<&'a str>>, request: &Url) -> String {
     for text in headers.into_iter().flatten() {
-        let Ok(mut url) = Url::parse(text.trim()) else { continue };
+        let Ok(mut url) = Url::parse(text.trim()) else {
+            continue;
+        };
         if !matches!(url.scheme(), "rtsp" | "rtsps" | "rtspu") {
             continue;
         }
@@ -275,10 +311,21 @@ pub(super) fn plain(mut url: Url) -> String {
 fn resolve(base: &str, control: Option<&str>) -> String {
     match control.map(str::trim) {
         None | Some("" | "*") => base.to_owned(),
-        Some(c) if is_address(c) => Url::parse(c).map_or_else(|_| c.to_owned(), |url| {
-            if url.username().is_empty() && url.password().is_none() { c.to_owned() } else { plain(url) }
-        }),
-        Some(c) => format!("{}/{}", base.strip_suffix('/').unwrap_or(base), c.strip_prefix('/').unwrap_or(c)),
+        Some(c) if is_address(c) => Url::parse(c).map_or_else(
+            |_| c.to_owned(),
+            |url| {
+                if url.username().is_empty() && url.password().is_none() {
+                    c.to_owned()
+                } else {
+                    plain(url)
+                }
+            },
+        ),
+        Some(c) => format!(
+            "{}/{}",
+            base.strip_suffix('/').unwrap_or(base),
+            c.strip_prefix('/').unwrap_or(c)
+        ),
     }
 }
 
@@ -306,11 +353,19 @@ mod tests {
         assert_eq!(base(Some("rtsp://u:p@cam/a/"), None), "rtsp://cam/a/");
         let q = "rtsp://h/cam/realmonitor?channel=1&subtype=0";
         for (base, control, want) in [
-            (q, Some("trackID=0"), "rtsp://h/cam/realmonitor?channel=1&subtype=0/trackID=0"),
+            (
+                q,
+                Some("trackID=0"),
+                "rtsp://h/cam/realmonitor?channel=1&subtype=0/trackID=0",
+            ),
             ("rtsp://h/a/", Some("/track1"), "rtsp://h/a/track1"),
             ("rtsp://h/a", Some("*"), "rtsp://h/a"),
             ("rtsp://h/a", None, "rtsp://h/a"),
-            ("rtsp://h/a", Some("RTSP://h/b/trackID=1?v=h264"), "RTSP://h/b/trackID=1?v=h264"),
+            (
+                "rtsp://h/a",
+                Some("RTSP://h/b/trackID=1?v=h264"),
+                "RTSP://h/b/trackID=1?v=h264",
+            ),
             ("rtsp://h/a", Some("rtsp://u:p@h/b"), "rtsp://h/b"),
         ] {
             assert_eq!(resolve(base, control), want);
@@ -319,8 +374,15 @@ mod tests {
 
     #[test]
     fn what_there_is_is_named() {
-        let e = chosen("m=video 0 RTP/AVP 26\nm=application 0 RTP/AVP 107\na=rtpmap:107 vnd.onvif.metadata/90000\n").unwrap_err();
-        assert!(e.message.ends_with("it has video/jpeg, application/vnd.onvif.metadata"), "{e}");
+        let e = chosen(
+            "m=video 0 RTP/AVP 26\nm=application 0 RTP/AVP 107\na=rtpmap:107 vnd.onvif.metadata/90000\n",
+        )
+        .unwrap_err();
+        assert!(
+            e.message
+                .ends_with("it has video/jpeg, application/vnd.onvif.metadata"),
+            "{e}"
+        );
         assert!(chosen("").unwrap_err().message.ends_with("nothing"));
         let e = chosen("m=video 0 RTP/SAVP 96\na=rtpmap:96 H264/90000\n").unwrap_err();
         assert!(e.message.contains("encrypted"), "{e}");
@@ -331,18 +393,36 @@ mod tests {
         let video = "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
         let audio = |lines: &str| chosen(&format!("{video}{lines}")).unwrap().audio;
         let aac = audio("m=audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/16000\na=fmtp:97 streamtype=5;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3;config=1408; profile=1;\n").unwrap();
-        assert_eq!((aac.params.rate, aac.params.channels, aac.clock_rate), (16_000, 1, 16_000));
+        assert_eq!(
+            (aac.params.rate, aac.params.channels, aac.clock_rate),
+            (16_000, 1, 16_000)
+        );
         // Without a configuration, and with the parameters of another format.
         let bare = audio("m=audio 0 RTP/AVP 104\na=rtpmap:104 mpeg4-generic/16000/1\n").unwrap();
         assert_eq!(bare.params, aac.params);
-        let wrong = audio("m=audio 0 RTP/AVP 104\na=rtpmap:104 mpeg4-generic/8000\na=fmtp:97 config=1408\n").unwrap();
+        let wrong =
+            audio("m=audio 0 RTP/AVP 104\na=rtpmap:104 mpeg4-generic/8000\na=fmtp:97 config=1408\n").unwrap();
         assert_eq!((wrong.params.rate, wrong.clock_rate), (16_000, 8_000));
-        let latm = audio("m=audio 0 RTP/AVP 97\na=rtpmap:97 MP4A-LATM/44100/2\na=fmtp:97 cpresent=0;config=400024203FC0\n").unwrap();
-        assert_eq!((latm.packing, latm.params.rate, latm.params.channels), (AudioPacking::Latm, 44_100, 2));
-        assert_eq!(latm.params.kind, AudioKind::Aac { config: vec![0x12, 0x10] });
+        let latm = audio(
+            "m=audio 0 RTP/AVP 97\na=rtpmap:97 MP4A-LATM/44100/2\na=fmtp:97 cpresent=0;config=400024203FC0\n",
+        )
+        .unwrap();
+        assert_eq!(
+            (latm.packing, latm.params.rate, latm.params.channels),
+            (AudioPacking::Latm, 44_100, 2)
+        );
+        assert_eq!(
+            latm.params.kind,
+            AudioKind::Aac {
+                config: vec![0x12, 0x10]
+            }
+        );
         let opus = audio("m=audio 0 RTP/AVP 98\na=rtpmap:98 opus/48000/2\na=fmtp:98\n").unwrap();
         assert_eq!((opus.params.kind, opus.params.channels), (AudioKind::Opus, 2));
-        assert_eq!(audio("m=audio 0 RTP/AVP 8\n").unwrap().params.kind, AudioKind::Pcma);
+        assert_eq!(
+            audio("m=audio 0 RTP/AVP 8\n").unwrap().params.kind,
+            AudioKind::Pcma
+        );
         for none in [
             "m=audio 0 RTP/AVP 97\na=rtpmap:97 G726-32/8000\n",
             "m=audio 0 RTP/AVP 0\na=sendonly\n",

@@ -55,7 +55,10 @@ enum Stage {
     /// Until the answer to `DESCRIBE`.
     Asking,
     /// Until the answer to `PLAY`; audio is set up next, or was.
-    SettingUp { chosen: Box<Chosen>, audio_next: bool },
+    SettingUp {
+        chosen: Box<Chosen>,
+        audio_next: bool,
+    },
     Playing,
     /// Over: whatever comes is thrown away.
     Over,
@@ -221,7 +224,10 @@ impl Client {
     fn channels(&self) -> ([Channel; 4], usize) {
         let mut all = [Channel { number: 0, rtp: None }; 4];
         let mut count = 0;
-        let lines = [self.video.as_ref().map(|v| &v.line), self.audio.as_ref().map(|a| &a.line)];
+        let lines = [
+            self.video.as_ref().map(|v| &v.line),
+            self.audio.as_ref().map(|a| &a.line),
+        ];
         for line in lines.into_iter().flatten() {
             all[count..count + 2].copy_from_slice(&line.channels());
             count += 2;
@@ -237,7 +243,10 @@ impl Client {
     /// When [`on_time`](Self::on_time) is to be called at the latest; calling it early does no harm.
     pub(crate) fn next_timeout_ns(&self) -> Option<i64> {
         let deadline = self.pending.as_ref().map(|p| p.deadline_ns);
-        [deadline, self.keep_alive_at, self.report_at].into_iter().flatten().min()
+        [deadline, self.keep_alive_at, self.report_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Keep-alive, receiver reports and deadlines.
@@ -341,10 +350,20 @@ impl Client {
         self.pending = Some(pending);
     }
 
-    fn packet(&mut self, channel: u8, data: &[u8], now_ns: i64, out: &mut Vec<Event>) -> Result<(), RtspError> {
-        let Some(video) = &mut self.video else { return Ok(()) };
+    fn packet(
+        &mut self,
+        channel: u8,
+        data: &[u8],
+        now_ns: i64,
+        out: &mut Vec<Event>,
+    ) -> Result<(), RtspError> {
+        let Some(video) = &mut self.video else {
+            return Ok(());
+        };
         if channel == video.line.rtp_channel {
-            let Some(packet) = Packet::parse(data) else { return Ok(()) };
+            let Some(packet) = Packet::parse(data) else {
+                return Ok(());
+            };
             return video
                 .packet(&packet, now_ns, &mut self.untold, out)
                 .map_err(|e| {
@@ -354,7 +373,9 @@ impl Client {
                     );
                     e.context(place)
                 })
-                .inspect(|()| self.told = self.told || (self.untold.is_none() && matches!(self.stage, Stage::Playing)));
+                .inspect(|()| {
+                    self.told = self.told || (self.untold.is_none() && matches!(self.stage, Stage::Playing))
+                });
         }
         if channel == video.line.rtcp_channel {
             if video.line.rtcp(data, now_ns) {
@@ -363,7 +384,9 @@ impl Client {
             }
             return Ok(());
         }
-        let Some(audio) = &mut self.audio else { return Ok(()) };
+        let Some(audio) = &mut self.audio else {
+            return Ok(());
+        };
         if channel == audio.line.rtp_channel {
             if let Some(packet) = Packet::parse(data) {
                 audio.packet(&packet, now_ns, &video.line.timeline, self.told, out);
@@ -374,7 +397,13 @@ impl Client {
         Ok(())
     }
 
-    fn message(&mut self, head: &Head, body: &[u8], now_ns: i64, out: &mut Vec<Event>) -> Result<(), RtspError> {
+    fn message(
+        &mut self,
+        head: &Head,
+        body: &[u8],
+        now_ns: i64,
+        out: &mut Vec<Event>,
+    ) -> Result<(), RtspError> {
         match &head.start {
             Start::Request { method } => {
                 self.asked(method, head, body, out);
@@ -396,14 +425,18 @@ impl Client {
     /// A request of the server: RFC 2326, 10. Each is answered.
     fn asked(&mut self, method: &str, head: &Head, body: &[u8], out: &mut Vec<Event>) {
         let status = match method {
-            "OPTIONS" | "ANNOUNCE" | "REDIRECT" | "GET_PARAMETER" | "SET_PARAMETER" | "TEARDOWN" | "PLAY_NOTIFY" => "200 OK",
+            "OPTIONS" | "ANNOUNCE" | "REDIRECT" | "GET_PARAMETER" | "SET_PARAMETER" | "TEARDOWN"
+            | "PLAY_NOTIFY" => "200 OK",
             _ => "501 Not Implemented",
         };
         requests::write_answer(&mut self.output, status, head);
         match method {
             "REDIRECT" => {
                 let to = head.get("location").and_then(|l| self.location(l));
-                out.push(to.map_or_else(|| Event::Ended("the camera wants to be asked again".into()), Event::Redirect));
+                out.push(to.map_or_else(
+                    || Event::Ended("the camera wants to be asked again".into()),
+                    Event::Redirect,
+                ));
                 self.over();
             }
             "TEARDOWN" => {
@@ -412,9 +445,18 @@ impl Client {
             }
             "ANNOUNCE" | "PLAY_NOTIFY" => {
                 // "2101 End-of-Stream Reached" and its kin, by which servers tell that nothing more comes.
-                let notice = head.get("x-notice").or_else(|| head.get("notice")).unwrap_or_default();
-                if notice.starts_with("21") || notice.starts_with("5") || head.get("notify-reason") == Some("end-of-stream") {
-                    out.push(Event::Ended(format!("the camera ended the stream ({})", quoted(notice))));
+                let notice = head
+                    .get("x-notice")
+                    .or_else(|| head.get("notice"))
+                    .unwrap_or_default();
+                if notice.starts_with("21")
+                    || notice.starts_with("5")
+                    || head.get("notify-reason") == Some("end-of-stream")
+                {
+                    out.push(Event::Ended(format!(
+                        "the camera ended the stream ({})",
+                        quoted(notice)
+                    )));
                     self.over();
                 } else if let Some(video) = &mut self.video
                     && let Ok(new) = choose::choose(&Description::parse(body), &self.base, false)
@@ -451,7 +493,10 @@ impl Client {
             return Ok(());
         }
         if status == 401 && pending.attempts < MAX_ATTEMPTS {
-            match self.auth.challenge(head.all("www-authenticate"), pending.answered) {
+            match self
+                .auth
+                .challenge(head.all("www-authenticate"), pending.answered)
+            {
                 Ok(()) => self.attempt(pending, now_ns),
                 // The stream goes on without its signs of life, for as long as it does.
                 Err(_) if matches!(self.stage, Stage::Playing) => self.kept_alive(false, status),
@@ -462,7 +507,10 @@ impl Client {
         if (300..400).contains(&status) && status != 304 {
             let to = head.get("location").and_then(|l| self.location(l));
             let to = to.ok_or_else(|| {
-                RtspError::protocol(format!("{} was redirected ({status}) to nowhere", pending.method.name()))
+                RtspError::protocol(format!(
+                    "{} was redirected ({status}) to nowhere",
+                    pending.method.name()
+                ))
             })?;
             out.push(Event::Redirect(to));
             self.over();
@@ -476,8 +524,12 @@ impl Client {
         match pending.method {
             Method::Options if matches!(self.stage, Stage::Asking) => {
                 // A server that does not know OPTIONS may know the rest.
-                for list in [head.all("public").collect::<Vec<_>>(), head.all("allow").collect()] {
-                    self.methods.extend(list.join(",").split(',').filter_map(|m| Method::of(m.trim())));
+                for list in [
+                    head.all("public").collect::<Vec<_>>(),
+                    head.all("allow").collect(),
+                ] {
+                    self.methods
+                        .extend(list.join(",").split(',').filter_map(|m| Method::of(m.trim())));
                 }
                 self.methods.truncate(32);
                 if matches!(status, 403 | 503) {
@@ -489,7 +541,15 @@ impl Client {
             }
             Method::Describe if good => self.described(head, body, now_ns),
             Method::Setup if good => self.set_up(head, now_ns),
-            Method::Setup if matches!(&self.stage, Stage::SettingUp { audio_next: false, .. }) && self.video.is_some() => {
+            Method::Setup
+                if matches!(
+                    &self.stage,
+                    Stage::SettingUp {
+                        audio_next: false,
+                        ..
+                    }
+                ) && self.video.is_some() =>
+            {
                 tracing::info!(status, "the camera refuses to set up its audio");
                 if let Some(tracks) = &mut self.untold {
                     tracks.audio = None;
@@ -518,7 +578,10 @@ impl Client {
 
     fn choose_keep_alive(&self) -> Method {
         let order = [Method::GetParameter, Method::Options, Method::SetParameter];
-        order.into_iter().find(|m| self.methods.contains(m)).unwrap_or(Method::Options)
+        order
+            .into_iter()
+            .find(|m| self.methods.contains(m))
+            .unwrap_or(Method::Options)
     }
 
     /// A sign of life was answered; one that the server does not know is given another form.
@@ -527,7 +590,12 @@ impl Client {
             let failed = self.keep_alive;
             self.methods.retain(|m| *m != failed);
             self.keep_alive = self.choose_keep_alive();
-            tracing::debug!(status, from = failed.name(), to = self.keep_alive.name(), "keep-alive refused");
+            tracing::debug!(
+                status,
+                from = failed.name(),
+                to = self.keep_alive.name(),
+                "keep-alive refused"
+            );
         }
     }
 
@@ -559,7 +627,10 @@ impl Client {
             self.session = Some(id.to_owned());
             let timeout = parts.find_map(|p| {
                 let (key, value) = p.split_once('=')?;
-                key.trim().eq_ignore_ascii_case("timeout").then(|| value.trim().parse::<i64>().ok()).flatten()
+                key.trim()
+                    .eq_ignore_ascii_case("timeout")
+                    .then(|| value.trim().parse::<i64>().ok())
+                    .flatten()
             });
             self.session_s = timeout.filter(|t| *t > 0).unwrap_or(SESSION_S);
         }
@@ -574,10 +645,15 @@ impl Client {
                 server: self.server.clone(),
             });
         } else if let Some(audio) = &chosen.audio {
-            let taken = self.video.as_ref().map(|v| (v.line.rtp_channel, v.line.rtcp_channel));
+            let taken = self
+                .video
+                .as_ref()
+                .map(|v| (v.line.rtp_channel, v.line.rtcp_channel));
             let (rtp, rtcp) = transport.channels;
             if taken.is_some_and(|(a, b)| [a, b].contains(&rtp) || [a, b].contains(&rtcp)) {
-                return Err(RtspError::protocol(format!("channel {rtp} for audio as for video")));
+                return Err(RtspError::protocol(format!(
+                    "channel {rtp} for audio as for video"
+                )));
             }
             self.audio = Some(AudioTrack::new(audio, transport.channels));
         }

@@ -92,7 +92,10 @@ impl Framing {
                 Ok(Some(if data.len() < end {
                     Item::Need(end)
                 } else {
-                    Item::Packet { channel: head[1], end }
+                    Item::Packet {
+                        channel: head[1],
+                        end,
+                    }
                 }))
             }
             // Some servers end a message with more lines than they counted.
@@ -139,7 +142,10 @@ impl Framing {
                 first.join(" ")
             ))));
         }
-        tracing::debug!(offset = self.offset, "neither RTSP nor RTP in the connection: searching");
+        tracing::debug!(
+            offset = self.offset,
+            "neither RTSP nor RTP in the connection: searching"
+        );
         Ok(())
     }
 
@@ -217,7 +223,8 @@ fn is_known_packet(data: &[u8], channels: &[Channel]) -> bool {
         && channels.iter().any(|c| {
             c.number == data[1]
                 && c.rtp.is_some_and(|rtp| {
-                    data[5] & 0x7F == rtp.payload_type && rtp.ssrc.is_none_or(|s| s.to_be_bytes() == data[12..16])
+                    data[5] & 0x7F == rtp.payload_type
+                        && rtp.ssrc.is_none_or(|s| s.to_be_bytes() == data[12..16])
                 })
         })
 }
@@ -268,7 +275,15 @@ mod tests {
     fn answers_amid_data() {
         let p = interleaved(0, &packet(96, true, 1, 0, 5, b"hello"));
         let answer = b"RTSP/1.0 200 OK\r\nCSeq: 4\r\nContent-Length: 2\r\n\r\n$$";
-        let stream = [&p[..], answer, &p, b"\r\n", &interleaved(1, &[0x80, 200, 0, 0]), &p].concat();
+        let stream = [
+            &p[..],
+            answer,
+            &p,
+            b"\r\n",
+            &interleaved(1, &[0x80, 200, 0, 0]),
+            &p,
+        ]
+        .concat();
         assert_eq!(all(&stream).unwrap(), ["0:17", "Some(4)", "0:17", "1:4", "0:17"]);
     }
 
@@ -277,7 +292,15 @@ mod tests {
         let p = interleaved(0, &packet(96, true, 1, 0, 5, b"hello"));
         let foreign = interleaved(0, &packet(97, true, 1, 0, 5, b"$$$$$"));
         let rubbish = [b"$\x00\x00\x20\x11 what is this $ \x00".as_slice(), &foreign[1..]].concat();
-        let stream = [&p[..], &rubbish, &p, b"rubbish", b"RTSP/1.0 200 OK\r\nCSeq: 9\r\n\r\n", &p].concat();
+        let stream = [
+            &p[..],
+            &rubbish,
+            &p,
+            b"rubbish",
+            b"RTSP/1.0 200 OK\r\nCSeq: 9\r\n\r\n",
+            &p,
+        ]
+        .concat();
         assert_eq!(all(&stream).unwrap(), ["0:17", "0:17", "Some(9)", "0:17"]);
     }
 

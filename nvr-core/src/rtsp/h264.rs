@@ -16,8 +16,12 @@ pub(super) const NAL_AUD: u8 = 9;
 /// `seq_parameter_set_id` of a sequence parameter set, or `pic_parameter_set_id` of a picture parameter set.
 pub(super) fn set_id(nal: &[u8]) -> Option<u32> {
     match nal.first()? & 0x1F {
-        NAL_SPS => Bits::of_nal(nal.get(4..)?.get(..16.min(nal.len() - 4))?).ue().filter(|&id| id < 32),
-        _ => Bits::of_nal(nal.get(1..)?.get(..16.min(nal.len() - 1))?).ue().filter(|&id| id < 256),
+        NAL_SPS => Bits::of_nal(nal.get(4..)?.get(..16.min(nal.len() - 4))?)
+            .ue()
+            .filter(|&id| id < 32),
+        _ => Bits::of_nal(nal.get(1..)?.get(..16.min(nal.len() - 1))?)
+            .ue()
+            .filter(|&id| id < 256),
     }
 }
 
@@ -32,7 +36,10 @@ pub(super) fn read_sps(nal: &[u8]) -> Option<VideoParams> {
     let mut chroma = 1;
     let mut separate_planes = false;
     let (mut depth_luma, mut depth_chroma) = (8, 8);
-    if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
+    if matches!(
+        profile,
+        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
+    ) {
         chroma = bits.ue()?;
         if chroma == 3 {
             separate_planes = bits.flag()?;
@@ -84,10 +91,18 @@ pub(super) fn read_sps(nal: &[u8]) -> Option<VideoParams> {
         for c in &mut crop {
             *c = bits.ue().filter(|&n| n < 32768)?;
         }
-        width = width.checked_sub(unit_x * (crop[0] + crop[1])).filter(|&w| w > 0)?;
-        height = height.checked_sub(unit_y * (crop[2] + crop[3])).filter(|&h| h > 0)?;
+        width = width
+            .checked_sub(unit_x * (crop[0] + crop[1]))
+            .filter(|&w| w > 0)?;
+        height = height
+            .checked_sub(unit_y * (crop[2] + crop[3]))
+            .filter(|&h| h > 0)?;
     }
-    let vui = if bits.flag()? { read_vui(&mut bits) } else { Vui::default() };
+    let vui = if bits.flag()? {
+        read_vui(&mut bits)
+    } else {
+        Vui::default()
+    };
     // 8.2.1.3: with type 2 output order is decoding order. Baseline has no B slices.
     let intra_only = constraints & 0x10 != 0 && matches!(profile, 44 | 86 | 100 | 110 | 122 | 244);
     let reorder = if order_type == 2 || profile == 66 || intra_only {
@@ -261,8 +276,15 @@ pub(super) fn avcc<'a>(
         out.extend(nal);
     }
     if let Some(p) = params {
-        let chroma = ["4:0:0", "4:2:0", "4:2:2", "4:4:4"].iter().position(|n| *n == p.chroma_format)? as u8;
-        out.extend([0xFC | chroma, 0xF8 | (p.bit_depth_luma - 8) as u8, 0xF8 | (p.bit_depth_chroma - 8) as u8, 0]);
+        let chroma = ["4:0:0", "4:2:0", "4:2:2", "4:4:4"]
+            .iter()
+            .position(|n| *n == p.chroma_format)? as u8;
+        out.extend([
+            0xFC | chroma,
+            0xF8 | (p.bit_depth_luma - 8) as u8,
+            0xF8 | (p.bit_depth_chroma - 8) as u8,
+            0,
+        ]);
     }
     Some(out)
 }

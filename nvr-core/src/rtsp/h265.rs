@@ -146,7 +146,11 @@ fn read_rest(bits: &mut Bits, sub_layers: u32, params: &mut VideoParams) -> Opti
         reorder = bits.ue().filter(|&n| n <= 16)?;
         bits.ue()?;
     }
-    params.reorder = if reorder == 0 { Reorder::None } else { Reorder::Declared(reorder) };
+    params.reorder = if reorder == 0 {
+        Reorder::None
+    } else {
+        Reorder::Declared(reorder)
+    };
     for _ in 0..6 {
         bits.ue()?;
     }
@@ -299,8 +303,15 @@ where
     let mut out = vec![1];
     out.extend(first.general);
     out.extend([0xF0, 0, 0xFC, 0xFC | first.chroma]);
-    out.extend([0xF8 | (params.bit_depth_luma - 8) as u8, 0xF8 | (params.bit_depth_chroma - 8) as u8]);
-    out.extend([0, 0, (first.temporal_layers & 7) << 3 | u8::from(first.nested) << 2 | 3]);
+    out.extend([
+        0xF8 | (params.bit_depth_luma - 8) as u8,
+        0xF8 | (params.bit_depth_chroma - 8) as u8,
+    ]);
+    out.extend([
+        0,
+        0,
+        (first.temporal_layers & 7) << 3 | u8::from(first.nested) << 2 | 3,
+    ]);
     // There are cameras without a video parameter set; decoders do without it.
     out.push(2 + u8::from(vps.len() > 0));
     for (kind, sets) in [(NAL_VPS, vps), (NAL_SPS, sps), (NAL_PPS, pps)] {
@@ -330,7 +341,10 @@ mod tests {
         let p = params(all(&vps), all(&sps), all(&pps)).unwrap();
         println!("{p:?}");
         assert_eq!(p.profile, Some("main"));
-        assert_eq!((p.codec_data[0], p.codec_data[21] & 3, p.codec_data[22]), (1, 3, 3));
+        assert_eq!(
+            (p.codec_data[0], p.codec_data[21] & 3, p.codec_data[22]),
+            (1, 3, 3)
+        );
         assert_eq!(p.codec_data.len(), 23 + 3 * 5 + vps.len() + sps.len() + pps.len());
         for n in 0..20 {
             assert_eq!(read_sps(&sps[..n]).map(|s| s.params), None, "{n}");

@@ -54,7 +54,9 @@ impl Head {
         let mut headers: Vec<(String, String)> = Vec::new();
         for line in lines {
             if headers.len() == MAX_HEADERS {
-                return Err(RtspError::protocol(format!("a message of more than {MAX_HEADERS} headers")));
+                return Err(RtspError::protocol(format!(
+                    "a message of more than {MAX_HEADERS} headers"
+                )));
             }
             if line.starts_with([' ', '\t']) {
                 // A folded line belongs to the one before.
@@ -76,7 +78,10 @@ impl Head {
 
     /// All headers of this (lower-case) name.
     pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.headers.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .filter(move |(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     /// The number of the request that this answers.
@@ -89,10 +94,15 @@ impl Head {
     /// # Errors
     /// `Protocol` when it is no number or too large.
     pub(super) fn body_len(&self) -> Result<usize, RtspError> {
-        let Some(text) = self.get("content-length") else { return Ok(0) };
+        let Some(text) = self.get("content-length") else {
+            return Ok(0);
+        };
         match text.parse::<usize>() {
             Ok(n) if n <= MAX_BODY_BYTES => Ok(n),
-            _ => Err(RtspError::protocol(format!("a body of \"{}\" bytes", quoted(text)))),
+            _ => Err(RtspError::protocol(format!(
+                "a body of \"{}\" bytes",
+                quoted(text)
+            ))),
         }
     }
 }
@@ -151,7 +161,9 @@ mod tests {
         assert_eq!(h.get("server"), Some("A B"));
         assert_eq!(h.all("x").collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(h.get("session"), Some("7;timeout=60"));
-        let Start::Response { status, reason } = Head::parse(b"RTSP/1.0 401\r\n").unwrap().start else { panic!() };
+        let Start::Response { status, reason } = Head::parse(b"RTSP/1.0 401\r\n").unwrap().start else {
+            panic!()
+        };
         assert_eq!((status, reason.as_str()), (401, ""));
         for bad in ["", "HTTP/1.1 200 OK", "RTSP/1.0 x", "GET /"] {
             assert!(Head::parse(bad.as_bytes()).is_err(), "{bad}");

@@ -43,7 +43,9 @@ impl Method {
     }
 
     pub(super) fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|m| m.name().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|m| m.name().eq_ignore_ascii_case(name))
     }
 }
 
@@ -62,7 +64,13 @@ pub(super) struct Pending {
 }
 
 /// Appends a request.
-pub(super) fn write(out: &mut Vec<u8>, p: &Pending, user_agent: &str, login: Option<&str>, session: Option<&str>) {
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    p: &Pending,
+    user_agent: &str,
+    login: Option<&str>,
+    session: Option<&str>,
+) {
     let mut text = format!("{} {} RTSP/1.0\r\nCSeq: {}\r\n", p.method.name(), p.url, p.cseq);
     let mut add = |name: &str, value: &str| {
         // Whatever it came from, a header is one line.
@@ -142,11 +150,15 @@ impl Transport {
             tcp |= upper.starts_with("RTP/AVP/TCP");
             if let Some(numbers) = upper.strip_prefix("INTERLEAVED=") {
                 let (rtp, rtcp) = numbers.split_once('-').unwrap_or((numbers, ""));
-                let rtp: u8 = rtp.trim().parse().map_err(|_| {
-                    RtspError::protocol(format!("SETUP: channels \"{}\"", quoted(numbers)))
-                })?;
+                let rtp: u8 = rtp
+                    .trim()
+                    .parse()
+                    .map_err(|_| RtspError::protocol(format!("SETUP: channels \"{}\"", quoted(numbers))))?;
                 let next = rtp.checked_add(1).unwrap_or(0);
-                channels = Some((rtp, rtcp.trim().parse().ok().filter(|r| *r != rtp).unwrap_or(next)));
+                channels = Some((
+                    rtp,
+                    rtcp.trim().parse().ok().filter(|r| *r != rtp).unwrap_or(next),
+                ));
             }
         }
         match channels {
@@ -156,7 +168,10 @@ impl Transport {
             }),
             None => Err(RtspError::new(
                 RtspErrorKind::Transport,
-                format!("SETUP: the camera does not send RTP over TCP (\"{}\")", quoted(text)),
+                format!(
+                    "SETUP: the camera does not send RTP over TCP (\"{}\")",
+                    quoted(text)
+                ),
             )),
         }
     }
@@ -189,12 +204,18 @@ mod tests {
     #[test]
     fn transports_as_servers_write_them() {
         let parse = |t| Transport::parse(Some(t), 0).map(|t| t.channels);
-        assert_eq!(parse("RTP/AVP/TCP;unicast;interleaved=4-5;ssrc=1234;mode=\"PLAY\""), Ok((4, 5)));
+        assert_eq!(
+            parse("RTP/AVP/TCP;unicast;interleaved=4-5;ssrc=1234;mode=\"PLAY\""),
+            Ok((4, 5))
+        );
         assert_eq!(parse("RTP/AVP/TCP; unicast; Interleaved=2"), Ok((2, 3)));
         assert_eq!(parse("RTP/AVP;unicast;interleaved=0-0"), Ok((0, 1)));
         assert_eq!(parse("RTP/AVP/TCP;unicast"), Ok((0, 1)));
         assert_eq!(Transport::parse(None, 2).unwrap().channels, (2, 3));
-        assert_eq!(parse("RTP/AVP;unicast;server_port=1-2").unwrap_err().kind, RtspErrorKind::Transport);
+        assert_eq!(
+            parse("RTP/AVP;unicast;server_port=1-2").unwrap_err().kind,
+            RtspErrorKind::Transport
+        );
         assert!(parse("RTP/AVP/TCP;interleaved=x").is_err());
     }
 
@@ -213,6 +234,9 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out, &p, "nvr", None, Some("7"));
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, "PLAY rtsp://h/ RTSP/1.0\r\nCSeq: 3\r\nUser-Agent: nvr\r\nRange: npt=0-Evil: 1\r\nSession: 7\r\n\r\n");
+        assert_eq!(
+            text,
+            "PLAY rtsp://h/ RTSP/1.0\r\nCSeq: 3\r\nUser-Agent: nvr\r\nRange: npt=0-Evil: 1\r\nSession: 7\r\n\r\n"
+        );
     }
 }

@@ -30,10 +30,16 @@ pub(super) fn parse(mut data: &[u8]) -> Received {
             break;
         }
         let (packet, rest) = data.split_at(length);
-        let word = |at: usize| packet.get(at..at + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+        let word = |at: usize| {
+            packet
+                .get(at..at + 4)
+                .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
+        };
         match head[1] {
             200 => {
-                if let (Some(ssrc), Some(high), Some(low), Some(timestamp)) = (word(4), word(8), word(12), word(16)) {
+                if let (Some(ssrc), Some(high), Some(low), Some(timestamp)) =
+                    (word(4), word(8), word(12), word(16))
+                {
                     // Zero: the sender has no clock (6.4.1).
                     if high != 0 || low != 0 {
                         received.report = Some(SenderReport {
@@ -56,7 +62,11 @@ pub(super) fn parse(mut data: &[u8]) -> Received {
 pub(super) fn unix_ns(ntp: u64) -> i64 {
     const FROM_1900_TO_1970: i64 = 2_208_988_800;
     let seconds = (ntp >> 32) as i64;
-    let seconds = if seconds < 1 << 31 { seconds + (1 << 32) } else { seconds } - FROM_1900_TO_1970;
+    let seconds = if seconds < 1 << 31 {
+        seconds + (1 << 32)
+    } else {
+        seconds
+    } - FROM_1900_TO_1970;
     let fraction = (ntp & 0xFFFF_FFFF) * 1_000_000_000 >> 32;
     seconds * 1_000_000_000 + fraction as i64
 }

@@ -187,7 +187,10 @@ mod tests {
     fn headers_of_all_shapes() {
         let plain = packet(96, true, 7, 90, 5, b"abc");
         let p = Packet::parse(&plain).unwrap();
-        assert_eq!((p.marker, p.payload_type, p.sequence, p.timestamp, p.ssrc), (true, 96, 7, 90, 5));
+        assert_eq!(
+            (p.marker, p.payload_type, p.sequence, p.timestamp, p.ssrc),
+            (true, 96, 7, 90, 5)
+        );
         assert_eq!(p.payload, b"abc");
         // Two contributing sources, an extension of one word, two bytes of padding.
         let mut full = plain[..12].to_vec();

@@ -57,7 +57,9 @@ impl Description {
         let mut out = Self::default();
         let mut direction = Direction::default();
         for line in text.split(['\n', '\r']) {
-            let Some((key, value)) = line.trim().split_once('=') else { continue };
+            let Some((key, value)) = line.trim().split_once('=') else {
+                continue;
+            };
             let (key, value) = (key.trim_end(), value.trim());
             if key == "m" {
                 if out.media.len() == MAX_MEDIA {
@@ -65,7 +67,9 @@ impl Description {
                 }
                 out.media.push(Media::of_line(value, direction));
             } else if key == "a" {
-                let (name, value) = value.split_once(':').map_or((value, ""), |(n, v)| (n.trim(), v.trim()));
+                let (name, value) = value
+                    .split_once(':')
+                    .map_or((value, ""), |(n, v)| (n.trim(), v.trim()));
                 let media = out.media.last_mut();
                 match (name.to_ascii_lowercase().as_str(), media) {
                     ("control", None) => out.control = Some(value.to_owned()),
@@ -131,7 +135,12 @@ impl Media {
         };
         let mut parts = text.split('/').map(str::trim);
         let encoding = parts.next().unwrap_or_default().to_ascii_uppercase();
-        let mut number = |most: u32| parts.next().and_then(|p| p.parse().ok()).filter(|n| (1..=most).contains(n));
+        let mut number = |most: u32| {
+            parts
+                .next()
+                .and_then(|p| p.parse().ok())
+                .filter(|n| (1..=most).contains(n))
+        };
         Some(RtpMap {
             encoding,
             clock_rate: number(10_000_000),
@@ -149,7 +158,9 @@ impl Media {
         };
         line.split(';').find_map(|p| {
             let (key, value) = p.split_once('=')?;
-            key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
+            key.trim()
+                .eq_ignore_ascii_case(name)
+                .then(|| value.trim().trim_matches('"'))
         })
     }
 }
@@ -180,8 +191,15 @@ pub(super) fn unbase64(text: &str) -> Vec<u8> {
 
 /// Hexadecimal digits; `None` when there are others or an odd number of them.
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u32> = text.trim().chars().map(|c| c.to_digit(16)).collect::<Option<_>>()?;
-    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(|d| (d[0] << 4 | d[1]) as u8).collect())
+    let digits: Vec<u32> = text
+        .trim()
+        .chars()
+        .map(|c| c.to_digit(16))
+        .collect::<Option<_>>()?;
+    digits
+        .len()
+        .is_multiple_of(2)
+        .then(|| digits.chunks(2).map(|d| (d[0] << 4 | d[1]) as u8).collect())
 }
 
 #[cfg(test)]
@@ -196,7 +214,10 @@ mod tests {
         );
         assert_eq!((d.control.as_deref(), d.media.len()), (None, 2));
         let v = &d.media[0];
-        assert_eq!((v.kind.as_str(), &v.formats[..], v.control.as_deref()), ("video", &[105][..], Some("trackID=1")));
+        assert_eq!(
+            (v.kind.as_str(), &v.formats[..], v.control.as_deref()),
+            ("video", &[105][..], Some("trackID=1"))
+        );
         assert_eq!(v.parameter(105, "sprop-parameter-sets"), Some("Zw==,aA=="));
         assert_eq!(v.parameter(105, "x"), Some("1"));
         assert_eq!(v.rtpmap(105).unwrap().encoding, "H264");

@@ -15,7 +15,14 @@ pub(super) const H265_SPS: &str = "QgEBAWAAAAMAAAMAAAMAAAMAlqABaCAGWfeNrkkya5YwC
 pub(super) const H265_PPS: &str = "RAHgdoaNAwYMZA==";
 
 /// An RTP packet.
-pub(super) fn packet(payload_type: u8, marker: bool, sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn packet(
+    payload_type: u8,
+    marker: bool,
+    sequence: u16,
+    timestamp: u32,
+    ssrc: u32,
+    payload: &[u8],
+) -> Vec<u8> {
     let mut out = vec![0x80, payload_type | u8::from(marker) << 7];
     out.extend(sequence.to_be_bytes());
     out.extend(timestamp.to_be_bytes());
@@ -128,7 +135,9 @@ pub(super) fn pack_video(h265: bool, nals: &[Vec<u8>], timestamp: u32, most: usi
 
 /// NAL units with their lengths before them.
 pub(super) fn with_lengths(nals: &[Vec<u8>]) -> Vec<u8> {
-    nals.iter().flat_map(|n| [&(n.len() as u32).to_be_bytes()[..], n].concat()).collect()
+    nals.iter()
+        .flat_map(|n| [&(n.len() as u32).to_be_bytes()[..], n].concat())
+        .collect()
 }
 
 pub(super) fn options(url: &str) -> ClientOptions {
@@ -161,7 +170,10 @@ pub(super) struct Script {
 impl Script {
     pub(super) fn new(answers: &[&str]) -> Self {
         Self {
-            answers: answers.iter().map(|a| a.replace('\n', "\r\n").replace("\r\r", "\r")).collect(),
+            answers: answers
+                .iter()
+                .map(|a| a.replace('\n', "\r\n").replace("\r\r", "\r"))
+                .collect(),
             requests: Vec::new(),
         }
     }
@@ -187,7 +199,11 @@ impl Script {
                 return Ok(out);
             }
             let text = String::from_utf8_lossy(&sent).into_owned();
-            let cseq = text.lines().find_map(|l| l.strip_prefix("CSeq: ")).unwrap_or("0").to_owned();
+            let cseq = text
+                .lines()
+                .find_map(|l| l.strip_prefix("CSeq: "))
+                .unwrap_or("0")
+                .to_owned();
             self.requests.push(text);
             if let Some(answer) = self.answers.pop_front() {
                 client.input(answer.replace("%c", &cseq).as_bytes(), now_ns, &mut out)?;

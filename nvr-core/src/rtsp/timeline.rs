@@ -143,7 +143,11 @@ impl Timeline {
             return;
         }
         // The window's guess, before a new bucket is begun.
-        let least = self.buckets[..self.filled].iter().copied().min().unwrap_or(difference);
+        let least = self.buckets[..self.filled]
+            .iter()
+            .copied()
+            .min()
+            .unwrap_or(difference);
         let whole = self.filled == BUCKETS;
         let here = self.at(media);
         let own = least.saturating_add(media).saturating_sub(here);
@@ -170,7 +174,9 @@ impl Timeline {
         let clock = own_clock.checked_add(media.checked_sub(own_media)?)?;
         let there = other.at(other_media.checked_add(clock.checked_sub(other_clock)?)?);
         let deviation = there.checked_sub(self.at(media))?;
-        (-MAX_SYNC_NS..=MAX_SYNC_NS).contains(&deviation).then_some(deviation)
+        (-MAX_SYNC_NS..=MAX_SYNC_NS)
+            .contains(&deviation)
+            .then_some(deviation)
     }
 
     /// Takes up a sender report of this track.

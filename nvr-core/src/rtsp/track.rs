@@ -71,7 +71,14 @@ impl Line {
     /// Appends a receiver report, if there is anything to report.
     pub(super) fn write_report(&mut self, own_ssrc: u32, now_ns: i64, out: &mut Vec<u8>) {
         if let Some(reception) = self.sequence.report() {
-            rtcp::write_receiver_report(out, self.rtcp_channel, own_ssrc, &reception, self.last_report, now_ns);
+            rtcp::write_receiver_report(
+                out,
+                self.rtcp_channel,
+                own_ssrc,
+                &reception,
+                self.last_report,
+                now_ns,
+            );
         }
     }
 }
@@ -129,32 +136,41 @@ impl VideoTrack {
             told,
             changed,
         } = self;
-        assembler.packet(packet.payload, packet.timestamp, packet.marker, lost, &mut |assembler, unit| {
-            *changed |= assembler.sets.take_change();
-            let pts_ns = line.timeline.pts(unit.timestamp, now_ns, None);
-            if *changed && (told.is_none() || unit.keyframe) {
-                *changed = false;
-                if let Some(params) = assembler.sets.params()
-                    && told.as_ref() != Some(&params)
-                {
-                    *told = Some(params.clone());
-                    out.push(match tracks.take() {
-                        Some(tracks) => Event::Tracks(Tracks { video: params, ..tracks }),
-                        None => Event::Parameters(params),
-                    });
+        assembler.packet(
+            packet.payload,
+            packet.timestamp,
+            packet.marker,
+            lost,
+            &mut |assembler, unit| {
+                *changed |= assembler.sets.take_change();
+                let pts_ns = line.timeline.pts(unit.timestamp, now_ns, None);
+                if *changed && (told.is_none() || unit.keyframe) {
+                    *changed = false;
+                    if let Some(params) = assembler.sets.params()
+                        && told.as_ref() != Some(&params)
+                    {
+                        *told = Some(params.clone());
+                        out.push(match tracks.take() {
+                            Some(tracks) => Event::Tracks(Tracks {
+                                video: params,
+                                ..tracks
+                            }),
+                            None => Event::Parameters(params),
+                        });
+                    }
                 }
-            }
-            if told.is_some() {
-                out.push(Event::Unit(Unit {
-                    track: TrackKind::Video,
-                    data: unit.data,
-                    keyframe: unit.keyframe,
-                    pts_ns,
-                    ntp: line.timeline.ntp(unit.timestamp),
-                    lost_before: unit.lost_before,
-                }));
-            }
-        })
+                if told.is_some() {
+                    out.push(Event::Unit(Unit {
+                        track: TrackKind::Video,
+                        data: unit.data,
+                        keyframe: unit.keyframe,
+                        pts_ns,
+                        ntp: line.timeline.ntp(unit.timestamp),
+                        lost_before: unit.lost_before,
+                    }));
+                }
+            },
+        )
     }
 }
 
@@ -206,21 +222,27 @@ impl AudioTrack {
             last_pts_ns,
             ..
         } = self;
-        let good = unpacker.packet(packet.payload, packet.timestamp, packet.marker, lost, &mut |data, samples| {
-            let later_ns = i64::from(samples) * NS_PER_S / i64::from(*rate);
-            let pts_ns = pts.saturating_add(later_ns).max(last_pts_ns.saturating_add(1));
-            *last_pts_ns = pts_ns;
-            if told {
-                out.push(Event::Unit(Unit {
-                    track: TrackKind::Audio,
-                    data,
-                    keyframe: true,
-                    pts_ns,
-                    ntp: ntp.map(|t| t.add_ns(later_ns)),
-                    lost_before: std::mem::take(lost_so_far),
-                }));
-            }
-        });
+        let good = unpacker.packet(
+            packet.payload,
+            packet.timestamp,
+            packet.marker,
+            lost,
+            &mut |data, samples| {
+                let later_ns = i64::from(samples) * NS_PER_S / i64::from(*rate);
+                let pts_ns = pts.saturating_add(later_ns).max(last_pts_ns.saturating_add(1));
+                *last_pts_ns = pts_ns;
+                if told {
+                    out.push(Event::Unit(Unit {
+                        track: TrackKind::Audio,
+                        data,
+                        keyframe: true,
+                        pts_ns,
+                        ntp: ntp.map(|t| t.add_ns(later_ns)),
+                        lost_before: std::mem::take(lost_so_far),
+                    }));
+                }
+            },
+        );
         if !good {
             // Counted as if it had not come: nothing came of it.
             self.lost = self.lost.saturating_add(1);

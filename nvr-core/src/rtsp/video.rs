@@ -167,7 +167,9 @@ impl Assembler {
             }
         }
         if self.data.len() > MAX_UNIT_BYTES {
-            return Err(RtspError::protocol(format!("a picture of more than {MAX_UNIT_BYTES} bytes")));
+            return Err(RtspError::protocol(format!(
+                "a picture of more than {MAX_UNIT_BYTES} bytes"
+            )));
         }
         // Some cameras mark the packets of their parameter sets.
         if marker && self.has_slice {
@@ -208,7 +210,11 @@ impl Assembler {
         self.end_fragment();
         match self.marker {
             Marker::OnTrial(n) if self.marked && self.has_slice => {
-                self.marker = if n + 1 < TRIAL_UNITS { Marker::OnTrial(n + 1) } else { Marker::Trusted };
+                self.marker = if n + 1 < TRIAL_UNITS {
+                    Marker::OnTrial(n + 1)
+                } else {
+                    Marker::Trusted
+                };
             }
             _ => {}
         }
@@ -276,7 +282,9 @@ impl Assembler {
 
     /// Whether the payload could be read.
     fn h264(&mut self, payload: &[u8]) -> Result<bool, RtspError> {
-        let Some(&head) = payload.first() else { return Ok(true) };
+        let Some(&head) = payload.first() else {
+            return Ok(true);
+        };
         match head & 0x1F {
             1..=23 => {
                 self.end_fragment();
@@ -288,7 +296,9 @@ impl Assembler {
                 Ok(self.aggregate(&payload[1..]))
             }
             28 => {
-                let Some(&[_, fu]) = payload.first_chunk::<2>() else { return Ok(false) };
+                let Some(&[_, fu]) = payload.first_chunk::<2>() else {
+                    return Ok(false);
+                };
                 Ok(self.fragment(&[head & 0xE0 | fu & 0x1F], fu, &payload[2..]))
             }
             kind @ (25..=27 | 29) => Err(RtspError::unsupported(format!(
@@ -324,7 +334,9 @@ impl Assembler {
     fn aggregate(&mut self, mut rest: &[u8]) -> bool {
         while let Some((length, after)) = rest.split_first_chunk::<2>() {
             let length = usize::from(u16::from_be_bytes(*length));
-            let Some(nal) = after.get(..length) else { return false };
+            let Some(nal) = after.get(..length) else {
+                return false;
+            };
             if !nal.is_empty() {
                 self.whole_nal(nal);
             }
@@ -425,7 +437,9 @@ impl Assembler {
                     self.has_slice = true;
                     self.key |= h265::is_irap(kind);
                 }
-                h265::NAL_PREFIX_SEI => self.recovery |= h264::has_recovery_point(nal.get(2..).unwrap_or_default()),
+                h265::NAL_PREFIX_SEI => {
+                    self.recovery |= h264::has_recovery_point(nal.get(2..).unwrap_or_default())
+                }
                 _ => {}
             },
         }

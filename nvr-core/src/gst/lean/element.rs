@@ -362,7 +362,7 @@ impl NvrRtspSrc {
             FailureKind::NotFound => error(gst::ResourceError::NotFound, text, self),
             FailureKind::Transport => error(gst::ResourceError::Settings, text, self),
             FailureKind::Certificate => error(SourceError::Certificate, text, self),
-            FailureKind::Unsupported => error(SourceError::Unsupported, text, self),
+            FailureKind::Unsupported | FailureKind::NoVideo => error(SourceError::Unsupported, text, self),
             FailureKind::Bad => error(SourceError::Bad, text, self),
             FailureKind::Ended => error(SourceError::Ended, text, self),
             FailureKind::Internal => error(SourceError::Internal, text, self),

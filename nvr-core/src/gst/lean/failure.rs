@@ -19,6 +19,8 @@ pub(in crate::gst) enum FailureKind {
     NotFound,
     /// Of no kind that can be recorded, or in a manner that this client does not do.
     Unsupported,
+    /// No video of a codec that can be recorded, whatever the client.
+    NoVideo,
     /// RTP within the RTSP connection is refused.
     Transport,
     /// Against the protocol.
@@ -57,6 +59,7 @@ impl From<RtspError> for Failure {
             RtspErrorKind::Unauthorized => FailureKind::Unauthorized,
             RtspErrorKind::NotFound => FailureKind::NotFound,
             RtspErrorKind::Unsupported => FailureKind::Unsupported,
+            RtspErrorKind::NoVideo => FailureKind::NoVideo,
             RtspErrorKind::Transport => FailureKind::Transport,
             RtspErrorKind::Protocol => FailureKind::Bad,
             RtspErrorKind::Timeout => FailureKind::NoAnswer,

@@ -101,6 +101,11 @@ fn lean(bin: &gst::Bin, spec: &RtspSource, around: &Around, on_tracks: OnTracks)
             let added = gst::GhostPad::builder_with_target(pad).and_then(|ghost| {
                 let ghost = ghost.name(pad.name()).build();
                 ghost.set_active(true)?;
+                // Its caps are known before anything flows.
+                pad.sticky_events_foreach(|event| {
+                    let _ = ghost.store_sticky_event(event);
+                    std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
+                });
                 bin.add_pad(&ghost)
             });
             if let Err(e) = added {
@@ -167,3 +172,6 @@ fn change_over(
         });
     });
 }
+
+#[cfg(test)]
+mod tests;

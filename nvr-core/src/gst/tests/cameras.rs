@@ -165,4 +165,8 @@ fn a_certificate_of_its_own_is_taken_unless_it_is_to_be_judged() {
         panic!()
     };
     assert_eq!(cause.kind, CauseKind::Unreachable, "{cause:?}");
+    assert!(
+        cause.message.contains("nobody whom this machine trusts"),
+        "{cause:?}"
+    );
 }

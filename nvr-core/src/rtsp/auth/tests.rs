@@ -14,8 +14,14 @@ fn ask(a: &mut Authenticator, headers: &[&str], answered: bool) -> Result<(), Rt
 }
 
 fn field<'a>(answer: &'a str, key: &str) -> &'a str {
-    let at = answer.find(&format!("{key}=")).unwrap_or_else(|| panic!("{key} in {answer}"));
-    answer[at + key.len() + 1..].split(", ").next().unwrap().trim_matches('"')
+    let at = answer
+        .find(&format!("{key}="))
+        .unwrap_or_else(|| panic!("{key} in {answer}"));
+    answer[at + key.len() + 1..]
+        .split(", ")
+        .next()
+        .unwrap()
+        .trim_matches('"')
 }
 
 #[test]
@@ -29,8 +35,17 @@ fn the_examples_of_the_rfcs() {
     assert!(!answer.contains("qop") && !answer.contains("algorithm"));
     let mut a = login("Aladdin", "open sesame");
     ask(&mut a, &["Basic realm=\"x\""], false).unwrap();
-    assert_eq!(a.answer("OPTIONS", "*").unwrap(), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
-    for (text, want) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+    assert_eq!(
+        a.answer("OPTIONS", "*").unwrap(),
+        "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+    );
+    for (text, want) in [
+        ("", ""),
+        ("f", "Zg=="),
+        ("fo", "Zm8="),
+        ("foo", "Zm9v"),
+        ("foobar", "Zm9vYmFy"),
+    ] {
         assert_eq!(base64(text.as_bytes()), want);
     }
 }
@@ -44,7 +59,11 @@ fn check(answer: &str, hash: Hash, session: bool, realm: &str, method: &str) {
     }
     let ha2 = hash.hex(&format!("{method}:{}", field(answer, "uri")));
     let text = if answer.contains("qop=auth") {
-        format!("{ha1}:{nonce}:{}:{}:auth:{ha2}", field(answer, "nc"), field(answer, "cnonce"))
+        format!(
+            "{ha1}:{nonce}:{}:{}:auth:{ha2}",
+            field(answer, "nc"),
+            field(answer, "cnonce")
+        )
     } else {
         format!("{ha1}:{nonce}:{ha2}")
     };
@@ -54,11 +73,31 @@ fn check(answer: &str, hash: Hash, session: bool, realm: &str, method: &str) {
 #[test]
 fn all_forms_of_digest() {
     let cases = [
-        (r#"Digest realm="r", nonce="n", qop="auth", algorithm=MD5"#, Hash::Md5, false),
-        (r#"Digest realm="r", nonce="n", algorithm="MD5-sess", qop="auth,auth-int""#, Hash::Md5, true),
-        (r#"digest REALM="r",NONCE="n",qop="auth",algorithm=SHA-256,stale=FALSE"#, Hash::Sha256, false),
-        (r#"Digest realm=r, nonce=n, qop=auth, algorithm=SHA-256-sess"#, Hash::Sha256, true),
-        (r#"Digest realm="r", nonce="n", stale="FALSE", qop="""#, Hash::Md5, false),
+        (
+            r#"Digest realm="r", nonce="n", qop="auth", algorithm=MD5"#,
+            Hash::Md5,
+            false,
+        ),
+        (
+            r#"Digest realm="r", nonce="n", algorithm="MD5-sess", qop="auth,auth-int""#,
+            Hash::Md5,
+            true,
+        ),
+        (
+            r#"digest REALM="r",NONCE="n",qop="auth",algorithm=SHA-256,stale=FALSE"#,
+            Hash::Sha256,
+            false,
+        ),
+        (
+            r#"Digest realm=r, nonce=n, qop=auth, algorithm=SHA-256-sess"#,
+            Hash::Sha256,
+            true,
+        ),
+        (
+            r#"Digest realm="r", nonce="n", stale="FALSE", qop="""#,
+            Hash::Md5,
+            false,
+        ),
         (r#"Digest  nonce = "n" , realm = "r""#, Hash::Md5, false),
     ];
     for (header, hash, session) in cases {
@@ -78,14 +117,23 @@ fn all_forms_of_digest() {
 fn the_best_of_several_is_taken() {
     let md5 = r#"Digest realm="Login to 4A", qop="auth", nonce="1", opaque="o""#;
     let sha = r#"Digest realm="Login to 4A", qop="auth", nonce="2", opaque="o", algorithm=SHA-256"#;
-    for headers in [vec![md5, sha, "Basic realm=\"x\""], vec!["Basic realm=\"x\"", sha, md5]] {
+    for headers in [
+        vec![md5, sha, "Basic realm=\"x\""],
+        vec!["Basic realm=\"x\"", sha, md5],
+    ] {
         let mut a = login("admin", "pass");
         ask(&mut a, &headers, false).unwrap();
         let answer = a.answer("SETUP", "u").unwrap();
         check(&answer, Hash::Sha256, false, "Login to 4A", "SETUP");
         // It does not take that: the other hash is tried, but not Basic.
         ask(&mut a, &headers, true).unwrap();
-        check(&a.answer("SETUP", "u").unwrap(), Hash::Md5, false, "Login to 4A", "SETUP");
+        check(
+            &a.answer("SETUP", "u").unwrap(),
+            Hash::Md5,
+            false,
+            "Login to 4A",
+            "SETUP",
+        );
         let e = ask(&mut a, &headers, true).unwrap_err();
         assert_eq!(e.kind, RtspErrorKind::Unauthorized);
     }
@@ -93,7 +141,13 @@ fn the_best_of_several_is_taken() {
     let mut a = login("admin", "pass");
     let both = r#"Basic realm="IP Camera(1)", Digest realm="IP Camera(1)", nonce="n", stale="FALSE""#;
     ask(&mut a, &[both], false).unwrap();
-    check(&a.answer("PLAY", "u").unwrap(), Hash::Md5, false, "IP Camera(1)", "PLAY");
+    check(
+        &a.answer("PLAY", "u").unwrap(),
+        Hash::Md5,
+        false,
+        "IP Camera(1)",
+        "PLAY",
+    );
 }
 
 #[test]
@@ -107,7 +161,10 @@ fn odd_quoting() {
     let answer = a.answer("PLAY", "u").unwrap();
     assert!(answer.contains(r#"username="ad\"min", realm="a\"b""#), "{answer}");
     let ha1 = Hash::Md5.hex("ad\"min:a\"b:pass");
-    assert_eq!(field(&answer, "response"), Hash::Md5.hex(&format!("{ha1}:n:{}", Hash::Md5.hex("PLAY:u"))));
+    assert_eq!(
+        field(&answer, "response"),
+        Hash::Md5.hex(&format!("{ha1}:n:{}", Hash::Md5.hex("PLAY:u")))
+    );
 }
 
 #[test]
@@ -119,7 +176,13 @@ fn stale_nonces_and_wrong_passwords() {
     assert_eq!(field(&a.answer("PLAY", "u").unwrap(), "nonce"), "2");
     // A server that calls every nonce stale.
     let mut tries = 0;
-    while ask(&mut a, &[&format!(r#"Digest realm="r", nonce="x{tries}", stale=true"#)], true).is_ok() {
+    while ask(
+        &mut a,
+        &[&format!(r#"Digest realm="r", nonce="x{tries}", stale=true"#)],
+        true,
+    )
+    .is_ok()
+    {
         a.answer("PLAY", "u").unwrap();
         tries += 1;
         assert!(tries < 10);
@@ -141,9 +204,23 @@ fn stale_nonces_and_wrong_passwords() {
 #[test]
 fn what_cannot_be_met_is_told() {
     let mut nobody = Authenticator::new(None, 1);
-    assert!(ask(&mut nobody, &["Basic realm=\"x\""], false).unwrap_err().message.contains("wants user"));
+    assert!(
+        ask(&mut nobody, &["Basic realm=\"x\""], false)
+            .unwrap_err()
+            .message
+            .contains("wants user")
+    );
     let mut a = login("admin", "pass");
-    let e = ask(&mut a, &["NTLM", r#"Digest realm="r", nonce="n", algorithm=SHA-512"#, r#"Digest nonce="n", qop="auth-int""#], false).unwrap_err();
+    let e = ask(
+        &mut a,
+        &[
+            "NTLM",
+            r#"Digest realm="r", nonce="n", algorithm=SHA-512"#,
+            r#"Digest nonce="n", qop="auth-int""#,
+        ],
+        false,
+    )
+    .unwrap_err();
     assert!(e.message.contains("NTLM, Digest, Digest"), "{e}");
     assert!(ask(&mut a, &[], false).is_err());
     assert_eq!(a.answer("PLAY", "u"), None);

@@ -66,14 +66,23 @@ fn frames_of_a_true_clock_keep_their_exact_distance() {
 
 #[test]
 fn jumps_and_resets_go_on_where_the_clock_is() {
-    for jump in [0x8000_0000u32, 90_000 * 149 * 3, 90_000 * 20, 0u32.wrapping_sub(90_000 * 5)] {
+    for jump in [
+        0x8000_0000u32,
+        90_000 * 149 * 3,
+        90_000 * 20,
+        0u32.wrapping_sub(90_000 * 5),
+    ] {
         let mut line = Timeline::new(90_000);
         let mut last = 0;
         for n in 0..500i64 {
             let base = if n < 250 { 0 } else { jump };
             let arrival = NS_PER_S + n * 40 * MS;
             let pts = line.pts(base.wrapping_add((n * 3600) as u32), arrival, None);
-            assert!(n == 0 || (1..=90 * MS).contains(&(pts - last)), "{jump}: {n} {}", pts - last);
+            assert!(
+                n == 0 || (1..=90 * MS).contains(&(pts - last)),
+                "{jump}: {n} {}",
+                pts - last
+            );
             assert!((pts - arrival).abs() < 100 * MS, "{jump}: {n}");
             last = pts;
         }
@@ -97,7 +106,11 @@ fn a_stall_of_the_network_moves_no_frame() {
     for n in 0..2500i64 {
         // From second 40 to 50 nothing arrives, then all of it at once.
         let sent = n * 40 * MS;
-        let arrival = if (40 * NS_PER_S..50 * NS_PER_S).contains(&sent) { 50 * NS_PER_S } else { sent };
+        let arrival = if (40 * NS_PER_S..50 * NS_PER_S).contains(&sent) {
+            50 * NS_PER_S
+        } else {
+            sent
+        };
         let pts = line.pts((n * 3600) as u32, arrival, None);
         assert!((pts - sent).abs() < 400 * MS, "{n}: {}", pts - sent);
     }
@@ -143,7 +156,10 @@ fn audio_meets_video_by_sender_reports_without_going_back() {
             if n % 250 == 100 {
                 let s = report(n / 50, 0, (n / 50 * 90_000) as u32);
                 video.sender_report(&s);
-                audio.sender_report(&SenderReport { timestamp: (n / 50 * 8_000) as u32, ..s });
+                audio.sender_report(&SenderReport {
+                    timestamp: (n / 50 * 8_000) as u32,
+                    ..s
+                });
             }
             apart = (pts - (t + 500 * MS)).abs();
         }
@@ -157,9 +173,16 @@ fn the_cameras_clock_is_told_when_it_is_set() {
     line.pts(1000, 0, None);
     assert_eq!(line.ntp(1000), None);
     line.sender_report(&report(5, 500, 1000));
-    assert_eq!(line.ntp(1000 + 90_000).unwrap().as_ns(), (3_900_000_006 - 2_208_988_800) * NS_PER_S + 500 * MS);
+    assert_eq!(
+        line.ntp(1000 + 90_000).unwrap().as_ns(),
+        (3_900_000_006 - 2_208_988_800) * NS_PER_S + 500 * MS
+    );
     // A clock that counts from the camera's start.
-    line.sender_report(&SenderReport { ssrc: 1, ntp: (0x83AA_7E80u64 + 60) << 32, timestamp: 1000 });
+    line.sender_report(&SenderReport {
+        ssrc: 1,
+        ntp: (0x83AA_7E80u64 + 60) << 32,
+        timestamp: 1000,
+    });
     assert_eq!(line.ntp(1000), None);
     // Of another clock altogether.
     line.sender_report(&report(5, 0, 1_000_000_000));

@@ -1,4 +1,6 @@
-use super::super::testing::{H264_PPS, H264_SPS, H265_PPS, H265_SPS, H265_VPS, Payload, pack_video, unbase64, with_lengths};
+use super::super::testing::{
+    H264_PPS, H264_SPS, H265_PPS, H265_SPS, H265_VPS, Payload, pack_video, unbase64, with_lengths,
+};
 use super::*;
 use proptest::prelude::*;
 
@@ -15,7 +17,8 @@ fn h264() -> Assembler {
 fn feed(a: &mut Assembler, packets: &[(&[u8], u32, bool, u32)]) -> Vec<VideoUnit> {
     let mut out = Vec::new();
     for (payload, timestamp, marker, lost) in packets {
-        a.packet(payload, *timestamp, *marker, *lost, &mut |_, u| out.push(u)).unwrap();
+        a.packet(payload, *timestamp, *marker, *lost, &mut |_, u| out.push(u))
+            .unwrap();
     }
     out
 }
@@ -55,8 +58,21 @@ fn units_end_with_the_marker_once_it_is_trusted() {
 #[test]
 fn units_end_with_the_time_where_the_marker_is_missing() {
     let mut a = trusting();
-    let out = feed(&mut a, &[(IDR, 1000, false, 0), (P, 1010, false, 0), (P2, 1010, false, 0), (P, 1020, false, 0)]);
-    assert_eq!(out.iter().map(|u| (u.timestamp, u.keyframe, nals(u).len())).collect::<Vec<_>>(), [(1000, true, 1), (1010, false, 2)]);
+    let out = feed(
+        &mut a,
+        &[
+            (IDR, 1000, false, 0),
+            (P, 1010, false, 0),
+            (P2, 1010, false, 0),
+            (P, 1020, false, 0),
+        ],
+    );
+    assert_eq!(
+        out.iter()
+            .map(|u| (u.timestamp, u.keyframe, nals(u).len()))
+            .collect::<Vec<_>>(),
+        [(1000, true, 1), (1010, false, 2)]
+    );
 }
 
 #[test]
@@ -88,7 +104,15 @@ fn two_pictures_of_one_time_are_two_units() {
 fn markers_on_parameter_sets_end_nothing() {
     let mut a = Assembler::new(VideoCodec::H264, &[]);
     let (sps, pps) = (unbase64(H264_SPS), unbase64(H264_PPS));
-    let out = feed(&mut a, &[(&sps, 10, true, 0), (&pps, 10, true, 0), (IDR, 10, true, 0), (P, 20, true, 0)]);
+    let out = feed(
+        &mut a,
+        &[
+            (&sps, 10, true, 0),
+            (&pps, 10, true, 0),
+            (IDR, 10, true, 0),
+            (P, 20, true, 0),
+        ],
+    );
     assert_eq!(out.len(), 1);
     assert_eq!(nals(&out[0]), [IDR], "parameter sets are taken out");
     assert_eq!(a.sets.params().unwrap().width, 1920);
@@ -98,7 +122,15 @@ fn markers_on_parameter_sets_end_nothing() {
 fn sets_may_have_a_time_of_their_own() {
     let mut a = Assembler::new(VideoCodec::H264, &[]);
     let (sps, pps) = (unbase64(H264_SPS), unbase64(H264_PPS));
-    let out = feed(&mut a, &[(&sps, 9, true, 0), (&pps, 9, true, 0), (IDR, 10, true, 0), (P, 20, true, 0)]);
+    let out = feed(
+        &mut a,
+        &[
+            (&sps, 9, true, 0),
+            (&pps, 9, true, 0),
+            (IDR, 10, true, 0),
+            (P, 20, true, 0),
+        ],
+    );
     assert_eq!((out.len(), nals(&out[0])), (1, vec![IDR.to_vec()]));
     assert!(a.sets.params().is_some());
 }
@@ -127,24 +159,70 @@ fn a_hole_costs_the_unit_and_is_counted() {
     let fu = |ends: u8, d: &[u8]| [&[0x5C, ends | 1][..], d].concat();
     let (start, middle, end) = (fu(0x80, &[0x9A, 1]), fu(0, &[2]), fu(0x40, &[3]));
     let mut a = trusting();
-    let out = feed(&mut a, &[(&start, 1000, false, 0), (&middle, 1000, false, 0), (&end, 1000, true, 0)]);
+    let out = feed(
+        &mut a,
+        &[
+            (&start, 1000, false, 0),
+            (&middle, 1000, false, 0),
+            (&end, 1000, true, 0),
+        ],
+    );
     assert_eq!(nals(&out[0]), [[0x41, 0x9A, 1, 2, 3]]);
     // The middle, the end, the start.
-    let out = feed(&mut a, &[(&start, 1010, false, 0), (&end, 1010, true, 1), (P, 1020, true, 0)]);
-    assert_eq!(out.iter().map(|u| (u.timestamp, u.lost_before)).collect::<Vec<_>>(), [(1020, 1)]);
-    let out = feed(&mut a, &[(&start, 1030, false, 0), (P, 1040, true, 2), (P, 1050, true, 0)]);
-    assert_eq!(out.iter().map(|u| (u.timestamp, u.lost_before)).collect::<Vec<_>>(), [(1040, 2), (1050, 0)]);
+    let out = feed(
+        &mut a,
+        &[
+            (&start, 1010, false, 0),
+            (&end, 1010, true, 1),
+            (P, 1020, true, 0),
+        ],
+    );
+    assert_eq!(
+        out.iter()
+            .map(|u| (u.timestamp, u.lost_before))
+            .collect::<Vec<_>>(),
+        [(1020, 1)]
+    );
+    let out = feed(
+        &mut a,
+        &[(&start, 1030, false, 0), (P, 1040, true, 2), (P, 1050, true, 0)],
+    );
+    assert_eq!(
+        out.iter()
+            .map(|u| (u.timestamp, u.lost_before))
+            .collect::<Vec<_>>(),
+        [(1040, 2), (1050, 0)]
+    );
     let out = feed(&mut a, &[(&end, 1060, true, 3), (P, 1070, true, 0)]);
-    assert_eq!(out.iter().map(|u| (u.timestamp, u.lost_before)).collect::<Vec<_>>(), [(1070, 3)]);
+    assert_eq!(
+        out.iter()
+            .map(|u| (u.timestamp, u.lost_before))
+            .collect::<Vec<_>>(),
+        [(1070, 3)]
+    );
     // The second slice's start is unknown: the unit before was whole.
-    let out = feed(&mut a, &[(P, 1080, true, 0), (P2, 1090, true, 5), (P, 1100, true, 0)]);
-    assert_eq!(out.iter().map(|u| (u.timestamp, u.lost_before)).collect::<Vec<_>>(), [(1080, 0), (1100, 5)]);
+    let out = feed(
+        &mut a,
+        &[(P, 1080, true, 0), (P2, 1090, true, 5), (P, 1100, true, 0)],
+    );
+    assert_eq!(
+        out.iter()
+            .map(|u| (u.timestamp, u.lost_before))
+            .collect::<Vec<_>>(),
+        [(1080, 0), (1100, 5)]
+    );
 }
 
 #[test]
 fn fragments_without_an_end_and_start_codes() {
     let mut a = trusting();
-    let out = feed(&mut a, &[(&[0x5C, 0x81, 0x9A, 7], 1000, false, 0), (&[0x5C, 0x81, 0x04, 8], 1000, true, 0)]);
+    let out = feed(
+        &mut a,
+        &[
+            (&[0x5C, 0x81, 0x9A, 7], 1000, false, 0),
+            (&[0x5C, 0x81, 0x04, 8], 1000, true, 0),
+        ],
+    );
     assert_eq!(nals(&out[0]), [[0x41, 0x9A, 7], [0x41, 0x04, 8]]);
     // Everything in one packet, with start codes.
     let (sps, pps) = (unbase64("Z2QAM6zoAoALWQ=="), unbase64(H264_PPS));
@@ -157,7 +235,9 @@ fn fragments_without_an_end_and_start_codes() {
 #[test]
 fn what_is_not_supported_or_rubbish_ends_with_an_error() {
     for kind in [25u8, 26, 27, 29] {
-        let e = h264().packet(&[0x60 | kind, 0, 0, 1, 2], 0, true, 0, &mut |_, _| {}).unwrap_err();
+        let e = h264()
+            .packet(&[0x60 | kind, 0, 0, 1, 2], 0, true, 0, &mut |_, _| {})
+            .unwrap_err();
         assert_eq!(e.kind, super::super::RtspErrorKind::Unsupported);
     }
     let mut a = h264();
@@ -172,7 +252,10 @@ fn what_is_not_supported_or_rubbish_ends_with_an_error() {
     // A unit without an end.
     let mut a = h264();
     let piece = vec![1; 60_000];
-    let large = (0..1000).find_map(|_| a.packet(&[&P[..2], &piece].concat(), 0, false, 0, &mut |_, _| {}).err());
+    let large = (0..1000).find_map(|_| {
+        a.packet(&[&P[..2], &piece].concat(), 0, false, 0, &mut |_, _| {})
+            .err()
+    });
     assert!(large.unwrap().message.contains("bytes"));
 }
 
@@ -200,11 +283,14 @@ fn h265_in_all_packets() {
             (trail, 40, true, 0),
         ],
     );
-    assert_eq!(out.iter().map(|u| (u.keyframe, nals(u))).collect::<Vec<_>>(), [
-        (true, vec![vec![19 << 1, 1, 0x80, 1, 2]]),
-        (false, vec![trail.to_vec(), trail2.to_vec()]),
-        (true, vec![cra.to_vec()]),
-    ]);
+    assert_eq!(
+        out.iter().map(|u| (u.keyframe, nals(u))).collect::<Vec<_>>(),
+        [
+            (true, vec![vec![19 << 1, 1, 0x80, 1, 2]]),
+            (false, vec![trail.to_vec(), trail2.to_vec()]),
+            (true, vec![cra.to_vec()]),
+        ]
+    );
     assert!(a.sets.params().is_some());
 }
 
@@ -224,7 +310,10 @@ fn any_units(h265: bool) -> impl Strategy<Value = Vec<Vec<Vec<u8>>>> {
             nal.extend(body);
             nal
         };
-        units.into_iter().map(|u| u.into_iter().enumerate().map(|(i, s)| nal(i, s)).collect()).collect()
+        units
+            .into_iter()
+            .map(|u| u.into_iter().enumerate().map(|(i, s)| nal(i, s)).collect())
+            .collect()
     })
 }
 
@@ -234,8 +323,14 @@ fn identity(h265: bool, units: &[Vec<Vec<u8>>], most: usize, markers: bool) {
     let mut out = Vec::new();
     let end: Vec<Vec<u8>> = vec![if h265 { vec![2, 1, 0x80, 1] } else { P.to_vec() }];
     for (n, unit) in units.iter().chain([&end]).enumerate() {
-        for Payload { payload, timestamp, marker } in pack_video(h265, unit, n as u32 * 3000, most) {
-            a.packet(&payload, timestamp, marker && markers, 0, &mut |_, u| out.push(u)).unwrap();
+        for Payload {
+            payload,
+            timestamp,
+            marker,
+        } in pack_video(h265, unit, n as u32 * 3000, most)
+        {
+            a.packet(&payload, timestamp, marker && markers, 0, &mut |_, u| out.push(u))
+                .unwrap();
         }
     }
     let want: Vec<_> = units.iter().map(|u| with_lengths(u)).collect();
