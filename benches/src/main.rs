@@ -51,6 +51,27 @@ struct BenchArgs {
     /// Numbers of cameras of which the recording cost is measured.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32])]
     cameras: Vec<u32>,
+    /// Which clients of RTSP record, for its cost.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Client::Lean, Client::Rtspsrc])]
+    ingest: Vec<Client>,
+}
+
+/// A client of RTSP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Client {
+    /// The recorder's own.
+    Lean,
+    /// GStreamer's.
+    Rtspsrc,
+}
+
+impl Client {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Lean => "lean",
+            Self::Rtspsrc => "rtspsrc",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -77,6 +98,7 @@ pub(crate) struct Bench {
     pub dir: PathBuf,
     pub quick: bool,
     pub cameras: Vec<u32>,
+    pub ingest: Vec<Client>,
     pub report: Report,
 }
 
@@ -100,6 +122,7 @@ fn main() -> anyhow::Result<()> {
         dir,
         quick: args.quick,
         cameras: args.cameras,
+        ingest: args.ingest,
         report: Report::default(),
     };
     let all = [

@@ -277,13 +277,8 @@ pub mod jobs;
 pub mod media;
 pub mod nvr;
 pub mod onvif;
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "the source that drives it is not wired yet"
-)]
-mod rtsp;
 pub mod retention;
+mod rtsp;
 pub mod store;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;

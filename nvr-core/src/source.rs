@@ -41,6 +41,30 @@ pub enum Transport {
     Udp,
 }
 
+/// Which client reads an RTSP stream.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Debug,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Ingest {
+    /// The lean one over TCP; GStreamer's for other transports, and for what the lean one refuses.
+    #[default]
+    Auto,
+    /// This recorder's own: RTSP over TCP for many cameras in one thread.
+    Lean,
+    /// GStreamer's `rtspsrc`: every transport, a handful of threads for each camera.
+    Rtspsrc,
+}
+
 /// A stream's origin. `Display` gives the address without credentials.
 #[derive(Clone, PartialEq, Debug)]
 pub enum SourceSpec {
@@ -73,6 +97,8 @@ pub struct RtspSource {
     pub verify_tls: bool,
     /// Whether the audio track is taken.
     pub audio: bool,
+    /// Which client reads it.
+    pub ingest: Ingest,
 }
 
 /// An HTTP stream of JPEG pictures.
@@ -167,6 +193,7 @@ impl SourceSpec {
                     latency: Duration::from_millis(200),
                     verify_tls: false,
                     audio: true,
+                    ingest: Ingest::Auto,
                 }))
             }
             "http" | "https" => {

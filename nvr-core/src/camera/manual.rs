@@ -121,6 +121,7 @@ impl Actor {
             clock: self.context.clock.clone(),
             keep: Duration::ZERO,
             cause: Cause::new(CauseKind::Requested, "recorded by hand"),
+            reactor: self.context.reactor.clone(),
         };
         if let Some(manual) = &mut self.manual
             && manual.session.is_none()

@@ -13,5 +13,5 @@ mod status;
 mod supervisor;
 
 pub use handle::{Camera, RecordRequest};
-pub use status::{CameraState, CameraStatus, Counters, ManualRecording};
+pub use status::{CameraState, CameraStatus, Counters, IngestStatus, ManualRecording};
 pub(crate) use supervisor::{Command, Context, spawn};

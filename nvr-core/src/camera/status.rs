@@ -8,6 +8,7 @@ use super::journal::Backlog;
 use crate::event::{CameraPhase, Cause};
 use crate::gst::{RunStats, Tap};
 use crate::ids::{CameraId, RunId};
+use crate::source::Ingest;
 use crate::time::Timestamp;
 use crate::track::Tracks;
 
@@ -31,6 +32,16 @@ pub struct ManualRecording {
     pub since: Timestamp,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
+}
+
+/// Which client reads a camera's stream.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct IngestStatus {
+    /// `lean` or `rtspsrc`.
+    #[serde(rename = "client")]
+    pub ingest: Ingest,
+    /// Why it is not the lean one, where the configuration leaves the choice.
+    pub reason: Option<String>,
 }
 
 /// Figures since the recorder started.
@@ -66,6 +77,8 @@ pub struct CameraStatus {
     pub run: Option<RunId>,
     /// What the stream carries.
     pub tracks: Option<Tracks>,
+    /// How its stream is read; RTSP only, from the first connection on.
+    pub ingest: Option<IngestStatus>,
     /// The recording by hand, if one is going on.
     pub manual: Option<ManualRecording>,
     /// Figures.
@@ -91,6 +104,7 @@ struct Rest {
     recording: bool,
     run: Option<RunId>,
     tracks: Option<Tracks>,
+    ingest: Option<IngestStatus>,
     manual: Option<ManualRecording>,
     done: Counters,
     now: Option<RunStats>,
@@ -152,6 +166,10 @@ impl StatusCell {
         self.rest().tracks = tracks;
     }
 
+    pub(crate) fn set_ingest(&self, ingest: Option<IngestStatus>) {
+        self.rest().ingest = ingest;
+    }
+
     pub(crate) fn set_manual(&self, manual: Option<ManualRecording>) {
         self.rest().manual = manual;
     }
@@ -206,6 +224,7 @@ impl StatusCell {
             recording: rest.recording,
             run: rest.run,
             tracks: rest.tracks,
+            ingest: rest.ingest,
             manual: rest.manual,
             counters,
             index_waiting: rest.backlog.waiting,

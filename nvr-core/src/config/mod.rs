@@ -36,8 +36,8 @@ pub use self::recorder::RecorderConfig;
 pub use self::recording::{RecordingConfig, SyncMode};
 pub use self::retention::{Age, CameraRetention, RetentionConfig, Room};
 pub use self::template::{TemplateCamera, demo_text, template_text};
-pub use self::values::parse_duration;
 pub use self::transcode::TranscodeConfig;
+pub use self::values::parse_duration;
 
 use self::problem::Problems;
 use self::reader::{Reader, Section};

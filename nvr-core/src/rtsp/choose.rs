@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::bits::Bits;
-use super::error::{RtspError, quoted};
+use super::error::{RtspError, RtspErrorKind, quoted};
 use super::event::{AudioKind, AudioParams};
 use super::sdp::{Description, Direction, Media, unbase64, unhex};
 use crate::track::VideoCodec;
@@ -88,9 +88,10 @@ pub(super) fn choose(description: &Description, base: &str, want_audio: bool) ->
         } else {
             left_out.join(", ")
         };
-        return Err(RtspError::unsupported(format!(
-            "the stream has no H.264 or H.265 video; it has {there}"
-        )));
+        return Err(RtspError::new(
+            RtspErrorKind::NoVideo,
+            format!("the stream has no H.264 or H.265 video; it has {there}"),
+        ));
     };
     Ok(Chosen {
         video,

@@ -13,6 +13,8 @@ pub(crate) enum RtspErrorKind {
     NotFound,
     /// The stream is of no kind that can be recorded, or the server wants what this client does not do.
     Unsupported,
+    /// There is no video of a codec that can be recorded; no other client would find any.
+    NoVideo,
     /// The server does not offer RTP within the RTSP connection (461); another transport may work.
     Transport,
     /// The peer does not keep to the protocol, or to a bound of this client.

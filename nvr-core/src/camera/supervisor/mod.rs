@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::event::{CameraPhase, Cause, CauseKind};
 use crate::events::EventBus;
 use crate::files::Tree;
-use crate::gst::{RecordSpec, RunInput, RunSpec};
+use crate::gst::{Reactor, RecordSpec, RunInput, RunSpec};
 use crate::segment::ClosedSegment;
 use crate::store::Store;
 use crate::time::Timestamp;
@@ -41,6 +41,8 @@ pub(crate) struct Context {
     pub(crate) tree: Tree,
     pub(crate) events: Arc<EventBus>,
     pub(crate) turns: Arc<Semaphore>,
+    /// Serves the connections of lean sources.
+    pub(crate) reactor: Reactor,
     pub(crate) manual: Arc<Semaphore>,
     /// Told about storage faults; the recorder watches the disk for all.
     pub(crate) storage: mpsc::UnboundedSender<Cause>,
@@ -271,6 +273,7 @@ impl Actor {
                 self.config.pre_roll
             },
             cause,
+            reactor: self.context.reactor.clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::Actor;
 use crate::camera::machine::Input;
 use crate::camera::session::{Output, Session};
+use crate::camera::status::IngestStatus;
 use crate::event::{Cause, EventKind};
 use crate::gst::RunEvent;
 use crate::time::Timestamp;
@@ -26,6 +27,12 @@ impl Actor {
             Output::Event(event) => *event,
         };
         match event {
+            RunEvent::Ingest { ingest, reason } => {
+                if let Some(reason) = &reason {
+                    tracing::warn!(camera = %self.config.id, reason, "recorded through rtspsrc, which costs more");
+                }
+                self.status.set_ingest(Some(IngestStatus { ingest, reason }));
+            }
             RunEvent::Connected { tracks } | RunEvent::TracksChanged(tracks) => {
                 if whose == Whose::Camera {
                     self.status.set_tracks(Some(tracks));

@@ -42,7 +42,7 @@ pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &Sou
             SourceError::Bad => CauseKind::BadStream,
             SourceError::Internal => CauseKind::Internal,
         };
-        return Cause::new(kind, format!("{spec}: {}", error.message()));
+        return Cause::new(kind, format!("{spec}: {}", clean(error.message(), spec)));
     }
     if error.message().contains("No supported stream was found") {
         // rtspsrc, when no stream of the description was selected; what it advises is beside the point.

@@ -10,7 +10,6 @@ use super::super::requests::{self, Method, Pending, Transport};
 use super::super::sdp::Description;
 use super::super::track::{AudioTrack, VideoTrack};
 use super::{Client, MAX_ATTEMPTS, REPORT_NS, SESSION_S, Stage};
-use crate::time::NS_PER_S;
 
 impl Client {
     pub(super) fn message(
