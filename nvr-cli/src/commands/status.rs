@@ -74,5 +74,8 @@ fn text(report: &Report, address: Option<std::net::SocketAddr>) -> String {
     for camera in report.cameras.iter().filter_map(CameraView::trouble) {
         out += &format!("  {camera}\n");
     }
+    for camera in report.cameras.iter().filter_map(CameraView::detour) {
+        out += &format!("  {camera}\n");
+    }
     out + "\n" + &cameras::table(&report.cameras)
 }

@@ -9,10 +9,13 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use crate::error::Error;
+use crate::gst::guard::guarded;
 use crate::segment::{ClosedSegment, SegmentFile};
 
 /// What the sink tells its owner; called from streaming threads.
 pub(crate) type OnClosed = Box<dyn Fn(ClosedSegment) + Send + Sync>;
+/// Makes the file of a segment, in the thread that will write it.
+pub(crate) type OpenFile = Box<dyn FnOnce() -> Result<Box<dyn SegmentFile>, Error> + Send>;
 /// A storage fault, before the element error is posted.
 pub(crate) type OnFault = Box<dyn Fn(&Error) + Send + Sync>;
 
@@ -30,7 +33,7 @@ mod imp {
 
     #[derive(Default)]
     struct State {
-        next: Option<Box<dyn SegmentFile>>,
+        next: Option<OpenFile>,
         file: Option<Box<dyn SegmentFile>>,
         offset: u64,
         /// Where the pieces of a chunk are put together.
@@ -113,17 +116,33 @@ mod imp {
 
     impl BaseSinkImpl for SegmentSink {
         fn start(&self) -> Result<(), gst::ErrorMessage> {
-            let mut s = lock(&self.state);
-            s.offset = 0;
-            s.file = s.next.take();
-            if s.file.is_none() {
-                // The reason was told when the file could not be created.
+            let Some(open) = lock(&self.state).next.take() else {
                 return Err(gst::error_msg!(
                     gst::ResourceError::OpenWrite,
                     ["no file for the next segment"]
                 ));
+            };
+            let Some(file) = guarded("open segment", None, |_| {}, || Some(open())) else {
+                return Err(gst::error_msg!(
+                    gst::LibraryError::Failed,
+                    ["a panic while a segment was created"]
+                ));
+            };
+            match file {
+                Ok(file) => {
+                    let mut s = lock(&self.state);
+                    s.offset = 0;
+                    s.file = Some(file);
+                    Ok(())
+                }
+                Err(e) => {
+                    self.tell(&e);
+                    Err(gst::error_msg!(
+                        gst::ResourceError::OpenWrite,
+                        ["cannot create the segment: {e}"]
+                    ))
+                }
             }
-            Ok(())
         }
 
         fn stop(&self) -> Result<(), gst::ErrorMessage> {
@@ -178,14 +197,18 @@ mod imp {
             *lock(&self.callbacks) = Some((closed, fault));
         }
 
-        pub(super) fn set_next(&self, file: Box<dyn SegmentFile>) {
-            lock(&self.state).next = Some(file);
+        pub(super) fn set_next(&self, open: OpenFile) {
+            lock(&self.state).next = Some(open);
         }
 
-        pub(super) fn fail(&self, what: &str, e: &Error) {
+        fn tell(&self, e: &Error) {
             if let Some((_, fault)) = &*lock(&self.callbacks) {
                 fault(e);
             }
+        }
+
+        pub(super) fn fail(&self, what: &str, e: &Error) {
+            self.tell(e);
             gst::element_imp_error!(self, gst::ResourceError::Write, ["{what}: {e}"]);
         }
 
@@ -251,9 +274,9 @@ impl SegmentSink {
         sink
     }
 
-    /// The file that the next start takes.
-    pub(crate) fn set_next(&self, file: Box<dyn SegmentFile>) {
-        self.imp().set_next(file);
+    /// Makes the file that the next start takes.
+    pub(crate) fn set_next(&self, open: OpenFile) {
+        self.imp().set_next(open);
     }
 
     /// Tells a storage fault and posts the element error.

@@ -567,19 +567,15 @@ fn connect_location(
                     sink.fail("no segment", &e);
                     return None;
                 };
-                match files.create(&start) {
-                    Ok(file) => {
-                        let path = file.path().to_owned();
-                        sink.set_next(file);
-                        let name = path.to_string_lossy().into_owned();
-                        news(WriterNews::Opened(Box::new(start), path));
-                        Some(name)
-                    }
-                    Err(e) => {
-                        sink.fail("cannot create the segment", &e);
-                        None
-                    }
-                }
+                let name = format!("{}-{}", start.run, start.sequence);
+                let (files, news) = (files.clone(), news.clone());
+                // Not here: splitmuxsink holds its lock, and whoever feeds it would wait for the disk.
+                sink.set_next(Box::new(move || {
+                    let file = files.create(&start)?;
+                    news(WriterNews::Opened(Box::new(start), file.path().to_owned()));
+                    Ok(file)
+                }));
+                Some(name)
             },
         );
         Some(name.unwrap_or_else(|| "none".to_owned()).to_value())
