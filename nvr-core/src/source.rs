@@ -65,6 +65,18 @@ pub enum Ingest {
     Rtspsrc,
 }
 
+impl Ingest {
+    /// As in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Lean => "lean",
+            Self::Rtspsrc => "rtspsrc",
+        }
+    }
+}
+
 /// A stream's origin. `Display` gives the address without credentials.
 #[derive(Clone, PartialEq, Debug)]
 pub enum SourceSpec {

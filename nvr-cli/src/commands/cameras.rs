@@ -28,6 +28,10 @@ pub struct CameraView {
     /// What the running recorder says; `None` when none answers.
     state: Option<String>,
     cause: Option<String>,
+    /// Which client reads the stream (`lean` or `rtspsrc`), as the running recorder says.
+    ingest: Option<String>,
+    /// Why it is not the lean one, where that was left to the recorder.
+    ingest_reason: Option<String>,
     recorded_ns: i64,
     size_bytes: u64,
     segments: u64,
@@ -77,6 +81,12 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
             cause: now
                 .and_then(|c| c["cause"]["message"].as_str())
                 .map(str::to_owned),
+            ingest: now
+                .and_then(|c| c["ingest"]["client"].as_str())
+                .map(str::to_owned),
+            ingest_reason: now
+                .and_then(|c| c["ingest"]["reason"].as_str())
+                .map(str::to_owned),
             recorded_ns: totals.as_ref().map_or(0, |t| t.duration_ns),
             size_bytes: totals.as_ref().map_or(0, |t| t.size_bytes),
             segments: totals.as_ref().map_or(0, |t| t.segments),
@@ -96,6 +106,8 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
                 record: None,
                 state: None,
                 cause: None,
+                ingest: None,
+                ingest_reason: None,
                 recorded_ns: t.duration_ns,
                 size_bytes: t.size_bytes,
                 segments: t.segments,
@@ -133,6 +145,13 @@ pub fn table(views: &[CameraView]) -> String {
 }
 
 impl CameraView {
+    /// A line on a dearer way to read it than there could be.
+    pub fn detour(&self) -> Option<String> {
+        let client = self.ingest.as_deref()?;
+        let reason = self.ingest_reason.as_deref()?;
+        Some(format!("{}: read by {client}: {reason}", self.id))
+    }
+
     /// A line on what is wrong with it.
     pub fn trouble(&self) -> Option<String> {
         let state = self.state.as_deref()?;

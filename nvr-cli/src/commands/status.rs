@@ -79,5 +79,8 @@ fn text(report: &Report, address: Option<std::net::SocketAddr>, zone: &TimeZone)
     for camera in report.cameras.iter().filter_map(CameraView::trouble) {
         out += &format!("  {camera}\n");
     }
+    for camera in report.cameras.iter().filter_map(CameraView::detour) {
+        out += &format!("  {camera}\n");
+    }
     out + "\n" + &cameras::table(&report.cameras)
 }
