@@ -54,7 +54,7 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         SyncMode::Every(every) => SyncPolicy::Every(every),
     };
     let tree = Tree::new(root, policy)?;
-    tell_settled(crate::transcode::settle(
+    tell_settled(&crate::transcode::settle(
         &store,
         &tree,
         clock,
@@ -77,7 +77,7 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
 }
 
 /// What a crash left of files that were being exchanged.
-fn tell_settled(settled: crate::transcode::Settled) {
+fn tell_settled(settled: &crate::transcode::Settled) {
     for path in &settled.rows {
         tracing::warn!(path = %path.display(), "the index did not know yet that this segment was encoded again");
     }
