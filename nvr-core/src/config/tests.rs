@@ -688,7 +688,7 @@ fn transcoding_is_read_and_checked() {
     let c = parse(FULL).unwrap().transcode;
     assert!(c.enabled);
     assert_eq!(
-        c.cameras.iter().map(|c| c.as_str()).collect::<Vec<_>>(),
+        c.cameras.iter().map(CameraId::as_str).collect::<Vec<_>>(),
         ["front", "yard"]
     );
     assert_eq!(

@@ -153,8 +153,7 @@ mod tests {
             Ok(Said::Eos)
         ));
         stop(&pipeline);
-        let seen = seen.lock().unwrap().clone();
-        seen
+        std::mem::take(&mut *seen.lock().unwrap())
     }
 
     #[test]

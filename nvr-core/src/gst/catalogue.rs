@@ -232,12 +232,12 @@ mod tests {
             ranked.iter().map(|r| r.encoder.name).collect::<Vec<_>>()
         };
         assert_eq!(catalogue.outcome(&ABSENT, size, &settings), Outcome::Absent);
-        for i in 1..4 {
-            let outcome = catalogue.outcome(&ENCODERS[i], size, &settings);
+        for encoder in &ENCODERS[1..4] {
+            let outcome = catalogue.outcome(encoder, size, &settings);
             assert!(
                 matches!(&outcome, Outcome::Broken { reason } if !reason.is_empty()),
                 "{}: {outcome:?}",
-                ENCODERS[i].name
+                encoder.name
             );
         }
         assert_eq!(names(&[]), ["archivequick", "archiveslow"], "the quickest first");

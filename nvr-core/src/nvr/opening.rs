@@ -70,7 +70,7 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         SyncMode::Every(every) => SyncPolicy::Every(every),
     };
     let tree = Tree::new(root, policy)?;
-    tell_settled(crate::transcode::settle(
+    tell_settled(&crate::transcode::settle(
         &store,
         &tree,
         clock,
@@ -109,7 +109,7 @@ fn remember(root: &Path, file: &Path, before: Option<&RootMemory>) {
 }
 
 /// What a crash left of files that were being exchanged.
-fn tell_settled(settled: crate::transcode::Settled) {
+fn tell_settled(settled: &crate::transcode::Settled) {
     for path in &settled.rows {
         tracing::warn!(path = %path.display(), "the index did not know yet that this segment was encoded again");
     }

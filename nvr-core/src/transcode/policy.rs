@@ -184,7 +184,7 @@ pub const fn is_smaller(before: u64, after: u64, by_percent: u64) -> bool {
 /// The largest size that is worth the exchange.
 #[must_use]
 pub const fn most_bytes(before: u64, by_percent: u64) -> u64 {
-    let part = if by_percent > 100 { 0 } else { 100 - by_percent };
+    let part = 100u64.saturating_sub(by_percent);
     (before as u128 * part as u128 / 100) as u64
 }
 

@@ -32,7 +32,7 @@ pub(in crate::gst) fn is_full_range(record: &[u8]) -> bool {
     let read = || {
         let mut bits = Bits::new(sps_of(record)?.get(1..)?);
         bits.head()?;
-        if !bits.to_vui()? {
+        if !bits.has_vui()? {
             return Some(false);
         }
         bits.full_range()
@@ -46,7 +46,7 @@ pub(super) fn reorder_of_sps(nal: &[u8]) -> Option<Reorder> {
     if bits.head()? {
         return Some(Reorder::None);
     }
-    if !bits.to_vui()? {
+    if !bits.has_vui()? {
         return Some(Reorder::Unknown);
     }
     Some(match bits.reorder_of_vui()? {
@@ -181,7 +181,7 @@ impl Bits {
     }
 
     /// Reads on up to the VUI; whether there is one.
-    fn to_vui(&mut self) -> Option<bool> {
+    fn has_vui(&mut self) -> Option<bool> {
         self.ue()?;
         self.take(1)?;
         self.ue()?;
