@@ -223,6 +223,12 @@ impl Intake {
                     for buffer in buffers.iter_owned() {
                         on_buffer(&me, pad, buffer);
                     }
+                    // A source that hands out lists does so when it sleeps in between.
+                    if name == "video"
+                        && let Some(r) = lock(&me.recorder).as_mut()
+                    {
+                        r.pause();
+                    }
                     Ok(gst::FlowSuccess::Ok)
                 })
             })

@@ -263,6 +263,15 @@ impl Recorder {
         }
     }
 
+    /// What came in one go is over, and nothing will come for a while.
+    pub(crate) fn pause(&mut self) {
+        if let Some(writer) = &mut self.writer
+            && writer.pause().is_err()
+        {
+            tracing::debug!(camera = %self.camera, "the writer takes no more");
+        }
+    }
+
     fn due(&mut self, video_ns: i64) -> Vec<Unit> {
         let Some((_, _, gate)) = &mut self.audio else {
             return Vec::new();

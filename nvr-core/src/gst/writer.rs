@@ -186,6 +186,14 @@ impl Writer {
         }
     }
 
+    /// Nothing will come for a while.
+    pub(crate) fn pause(&mut self) -> Result<(), Ended> {
+        match self {
+            Self::Chunks(w) => w.pause(),
+            Self::Splitmux(_) => Ok(()),
+        }
+    }
+
     /// Feeds audio while no video comes.
     pub(crate) fn feed_audio(&mut self, audio: &[Unit]) -> Result<(), Ended> {
         match self {

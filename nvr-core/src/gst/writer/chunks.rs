@@ -146,6 +146,20 @@ impl ChunkWriter {
         Ok(())
     }
 
+    /// Nothing will come for a while: what there is becomes a chunk, but for the last frame, whose end is not known.
+    pub(super) fn pause(&mut self) -> Result<(), Ended> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let Some(last) = file.video.pop() else {
+            return Ok(());
+        };
+        let cut = self.cuts.at_pause(&last);
+        let handed_on = if cut { self.hand_on(last.dts_ns) } else { Ok(()) };
+        if let Some(file) = &mut self.file {
+            file.video.push(last);
+        }
+        handed_on
+    }
+
     /// Audio waits for the video that it goes with.
     pub(super) fn feed_audio(&mut self, audio: &[Unit]) {
         let Some(file) = &mut self.file else { return };
