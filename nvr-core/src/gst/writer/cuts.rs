@@ -145,7 +145,10 @@ mod tests {
         };
         let mut cuts = Cuts::new(Duration::from_millis(250));
         assert!(!cuts.before(&unit(0, 0), true));
-        assert!(!cuts.at_pause(&unit(0, 0)), "a file does not begin with an empty chunk");
+        assert!(
+            !cuts.at_pause(&unit(0, 0)),
+            "a file does not begin with an empty chunk"
+        );
         assert!(!cuts.before(&unit(40, 40), false));
         assert!(!cuts.at_pause(&unit(40, 40)), "too short to be worth its head");
         assert!(!cuts.before(&unit(80, 80), false));
