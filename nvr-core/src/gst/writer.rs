@@ -49,6 +49,9 @@ mod disguise;
 
 /// Units of one slot at most: those of a chunk, unless somebody sends thousands of frames a second.
 const BATCH: usize = 256;
+/// What the muxer takes in before it makes its caller wait, so that a slot goes in at once. Not with audio: then the
+/// thread of one track would run ahead of the other's, for which splitmuxsink does not always wake it.
+const MUXER_TAKES_NS: u64 = 2_000_000_000;
 /// Length of a frame of which nothing is known.
 const ONE_FRAME_NS: i64 = 40_000_000;
 
@@ -150,6 +153,9 @@ fn muxer(spec: &WriterSpec) -> Result<gst::Element> {
             let mux = make("isofmp4mux")?;
             mux.set_property("manual-split", true);
             mux.set_property("send-force-keyunit", false);
+            if spec.audio_caps.is_none() {
+                mux.set_property("latency", MUXER_TAKES_NS);
+            }
             mux.set_property_from_str("header-update-mode", "caps");
             Ok(mux)
         }
@@ -306,7 +312,7 @@ impl Writer {
     /// Nothing will come for a while: what is held goes into a chunk of its own, all but the last frame.
     pub(crate) fn pause(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
         if self.cut_at.is_none() {
-            let last = self.held.iter().rposition(|(_, place)| place.clear);
+            let last = (0..self.held.len()).rfind(|i| self.held[*i].1.clear && self.is_ready(*i));
             self.cut_at = last.filter(|i| self.cuts.at_pause(&self.held[*i].0));
         }
         self.release_chunk()
@@ -332,12 +338,23 @@ impl Writer {
         self.held_audio.extend(audio);
     }
 
-    /// Sends what is held up to the unit before which a chunk ends, with that unit.
+    /// Sends what is held up to the unit before which a chunk ends, with that unit and those that it needs behind it.
     fn release_chunk(&mut self) -> Result<gst::FlowSuccess, gst::FlowError> {
         match self.cut_at {
-            Some(i) => self.release(i + 1),
-            None => Ok(gst::FlowSuccess::Ok),
+            Some(i) if self.is_ready(i) && self.held[i].0.pts_ns == self.held[i].0.dts_ns => {
+                self.release(i + 1)
+            }
+            Some(i) if self.is_ready(i) => self.release(self.held.len()),
+            _ => Ok(gst::FlowSuccess::Ok),
         }
+    }
+
+    /// Whether the muxer can end a chunk before the unit at `i`. A keyframe that is shown later than it is decoded
+    /// must be followed by frames up to that time: until then another might be shown before it.
+    fn is_ready(&self, i: usize) -> bool {
+        let unit = &self.held[i].0;
+        let last = self.held.last().map_or(i64::MIN, |(u, _)| u.dts_ns);
+        !unit.keyframe || unit.pts_ns == unit.dts_ns || last >= unit.pts_ns
     }
 
     /// Sends so many of the units that are held, and all audio, as a slot.
