@@ -55,7 +55,7 @@ pub struct Args {
 
 fn parse_camera(text: &str) -> anyhow::Result<(CameraId, SourceSpec)> {
     let (id, source) = text.split_once('=').context("write ID=SOURCE")?;
-    Ok((CameraId::new(id)?, SourceSpec::parse(source)?))
+    Ok((CameraId::new(id)?, crate::rig::source_of(source)?))
 }
 
 fn say(value: &Value) {

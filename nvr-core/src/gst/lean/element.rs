@@ -205,6 +205,20 @@ mod imp {
             TEMPLATES.as_ref()
         }
 
+        fn send_event(&self, event: gst::Event) -> bool {
+            if event.type_() != gst::EventType::Eos {
+                return self.parent_send_event(event);
+            }
+            // Asked to end: no more comes, and what came is complete.
+            let session = lock(&self.session).take();
+            drop(session);
+            let mut all = true;
+            for pad in self.obj().src_pads() {
+                all &= pad.push_event(event.clone());
+            }
+            all
+        }
+
         fn change_state(
             &self,
             transition: gst::StateChange,

@@ -40,6 +40,8 @@ struct Out {
 }
 
 enum Stamps {
+    /// Declared to come in order: what goes back is a fault of the camera's clock. The latest time rides along.
+    InOrder(Stamper, u64),
     Direct(Stamper),
     Declared(Declared),
 }
@@ -47,6 +49,7 @@ enum Stamps {
 impl std::fmt::Debug for Stamps {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::InOrder(..) => "InOrder",
             Self::Direct(_) => "Direct",
             Self::Declared(_) => "Declared",
         })
@@ -63,7 +66,20 @@ impl Stamps {
                 };
                 Self::Declared(Declared::new(frames, frame_ns))
             }
-            _ => Self::Direct(Stamper::default()),
+            Reorder::Unknown => Self::Direct(Stamper::default()),
+            Reorder::Declared(_) | Reorder::None => Self::InOrder(Stamper::default(), 0),
+        }
+    }
+
+    /// Presentation and decoding time.
+    fn stamp(&mut self, pts: u64) -> (u64, u64) {
+        match self {
+            Self::InOrder(stamper, latest) => {
+                *latest = pts.max(*latest);
+                stamper.stamp(Some(*latest))
+            }
+            Self::Direct(stamper) => stamper.stamp(Some(pts)),
+            Self::Declared(declared) => declared.stamp(pts),
         }
     }
 }
@@ -137,10 +153,7 @@ impl Feeder {
                     return Ok(());
                 }
                 self.keyframe_seen = true;
-                let (pts, dts) = match &mut self.stamps {
-                    Stamps::Direct(s) => s.stamp(Some(pts)),
-                    Stamps::Declared(d) => d.stamp(pts),
-                };
+                let (pts, dts) = self.stamps.stamp(pts);
                 (pts, Some(dts))
             }
         };
@@ -222,14 +235,12 @@ impl Handler for Feeder {
             Event::Tracks(tracks) => self.tracks(&tracks),
             Event::Parameters(params) => {
                 self.flush(true)?;
-                self.stamps = match (
-                    Stamps::new(&params),
-                    std::mem::replace(&mut self.stamps, Stamps::new(&params)),
-                ) {
-                    // Its times go on.
-                    (Stamps::Direct(_), Stamps::Direct(old)) => Stamps::Direct(old),
-                    (new, _) => new,
-                };
+                let new = Stamps::new(&params);
+                // Its times go on, unless it reorders otherwise than before.
+                let alike = std::mem::discriminant(&new) == std::mem::discriminant(&self.stamps);
+                if !alike || matches!(new, Stamps::Declared(_)) {
+                    self.stamps = new;
+                }
                 if let Some(out) = &self.video {
                     out.pad.push_event(gst::event::Caps::new(&caps::video(&params)));
                 }
