@@ -4,16 +4,20 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nvr_core::clock::SystemClock;
 use nvr_core::config::Config;
 use nvr_core::error::{Error, ErrorKind};
+use nvr_core::files::{Root, RootOptions};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::exit;
+use crate::exit::{self, Failure};
 
 /// Longest wait for an answer; the recorder is on this machine or near.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The same where the recorder has work to do first.
+const PATIENCE_OF_ORDERS: Duration = Duration::from_secs(60);
 /// Largest answer.
 const MAX_BYTES: u64 = 16 << 20;
 
@@ -70,6 +74,66 @@ pub async fn ask(address: SocketAddr, method: &str, path: &str, body: Option<&Va
     tokio::time::timeout(PATIENCE, request(address, method, path, body))
         .await
         .ok()?
+}
+
+/// Gives an order that takes the recorder a while.
+///
+/// # Errors
+/// What the recorder answers, or `Unavailable` when it does not.
+pub async fn post(address: SocketAddr, path: &str) -> Result<Value, Failure> {
+    let silent = || {
+        let words = format!("the recorder at {address} does not answer");
+        Error::new(ErrorKind::Unavailable, words).with_hint("see its log; try again later")
+    };
+    let answer = tokio::time::timeout(PATIENCE_OF_ORDERS, request(address, "POST", path, None)).await;
+    Ok(answer.map_err(|_| silent())?.ok_or_else(silent)?.into_result()?)
+}
+
+/// Whether a recorder uses the root of a configuration.
+///
+/// # Errors
+/// `Storage` when the root is not there.
+pub async fn recorder_runs(config: &Config) -> Result<bool, Failure> {
+    let root = config.recorder.root.clone();
+    blocking(move || Root::open(root, RootOptions::default(), SystemClock::shared())?.is_in_use()).await
+}
+
+/// Where the recorder answers that has to be asked.
+///
+/// # Errors
+/// `Conflict` when it serves no HTTP.
+pub fn required_address(config: &Config) -> Result<SocketAddr, Failure> {
+    address(config).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Conflict,
+            "the recorder is running and serves no HTTP, so it cannot be asked",
+        )
+        .with_hint("stop it, or set http.enabled and a port")
+        .into()
+    })
+}
+
+/// Where a recorder that runs answers; `None` when none runs, or it serves no HTTP.
+///
+/// # Errors
+/// `Storage` when the root is not there.
+pub async fn answering(config: &Config) -> Result<Option<SocketAddr>, Failure> {
+    Ok(if recorder_runs(config).await? {
+        address(config)
+    } else {
+        None
+    })
+}
+
+/// Runs something that blocks where it may.
+///
+/// # Errors
+/// Its own.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> nvr_core::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|e| Error::new(ErrorKind::Internal, "a task failed").with_source(e))??)
 }
 
 async fn request(address: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {

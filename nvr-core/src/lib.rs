@@ -123,6 +123,10 @@
 //! The root carries a marker, so that nothing is written to the empty mount point of a disk that is not there. One
 //! recorder owns a root; as many as you like may run in one process, each with its own.
 //!
+//! The oldest footage goes to keep 2 % of the disk free; [`Config::retention`](config::Config::retention) sets limits of
+//! age, bytes and free space, or switches that off. [`Archive::protect_range`] keeps footage, [`Nvr::cleanup`] deletes now
+//! what is to go, [`Archive::stats`] tells how long the disk will do.
+//!
 //! # Asking
 //!
 //! [`Nvr`] dereferences to [`Archive`], and [`Archive::open`] gives the same without a recorder, or beside one that
@@ -252,6 +256,7 @@ mod events;
 mod fault;
 pub mod health;
 pub mod ids;
+pub mod priority;
 pub mod run;
 pub mod secret;
 pub mod segment;
@@ -261,6 +266,7 @@ pub mod track;
 pub mod window;
 
 pub mod archive;
+pub mod bench;
 pub mod camera;
 pub mod check;
 pub mod config;
@@ -271,10 +277,13 @@ pub mod jobs;
 pub mod media;
 pub mod nvr;
 pub mod onvif;
+pub mod retention;
+mod rtsp;
 pub mod store;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod timeline;
+pub mod transcode;
 
 pub use archive::{Archive, ExportRequest, Snapshot, SnapshotRequest, VodRequest};
 pub use camera::Camera;

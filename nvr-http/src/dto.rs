@@ -2,8 +2,7 @@
 
 mod jobs;
 
-use nvr_core::archive::CameraStats;
-use nvr_core::camera::{CameraStatus, ManualRecording};
+use nvr_core::camera::{CameraStatus, IngestStatus, ManualRecording};
 use nvr_core::config::{CameraConfig, RecordMode};
 use nvr_core::event::{Cause, Event};
 use nvr_core::health::Health;
@@ -119,6 +118,8 @@ pub(crate) struct CameraDto {
     /// The present run.
     run: Option<String>,
     tracks: Option<TracksDto>,
+    /// Which client reads the stream; RTSP only, from the first connection on.
+    ingest: Option<IngestDto>,
     /// Time of the newest frame.
     last_frame: Option<String>,
     counters: CountersDto,
@@ -141,6 +142,24 @@ impl From<&ManualRecording> for ManualDto {
     }
 }
 
+/// Which client reads a camera's stream.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct IngestDto {
+    /// `lean` (the recorder's own) or `rtspsrc` (GStreamer's).
+    client: &'static str,
+    /// Why it is not the lean one, where the configuration leaves the choice.
+    reason: Option<String>,
+}
+
+impl From<&IngestStatus> for IngestDto {
+    fn from(i: &IngestStatus) -> Self {
+        Self {
+            client: i.ingest.as_str(),
+            reason: i.reason.clone(),
+        }
+    }
+}
+
 /// Figures since the recorder started.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CountersDto {
@@ -150,6 +169,8 @@ pub(crate) struct CountersDto {
     segments: u64,
     segment_bytes: u64,
     restarts: u64,
+    /// Entries that the index never got because it stalled; files are found by a check.
+    index_lost: u64,
 }
 
 impl CameraDto {
@@ -173,6 +194,7 @@ impl CameraDto {
             manual: status.manual.as_ref().map(Into::into),
             run: status.run.map(|r| r.to_string()),
             tracks: status.tracks.as_ref().map(Into::into),
+            ingest: status.ingest.as_ref().map(Into::into),
             last_frame: status.last_frame.map(|t| t.to_string()),
             counters: CountersDto {
                 frames: c.frames,
@@ -181,6 +203,7 @@ impl CameraDto {
                 segments: c.segments,
                 segment_bytes: c.segment_bytes,
                 restarts: c.restarts,
+                index_lost: c.index_lost,
             },
         }
     }
@@ -349,7 +372,12 @@ pub(crate) struct SegmentDto {
     tracks: TracksDto,
     /// BLAKE3 of the file, hexadecimal.
     hash: Option<String>,
+    /// It is never deleted to make room.
     protected: bool,
+    /// Marked as footage of an event, which has an age of its own.
+    event: bool,
+    /// Encoded again to save space.
+    transcoded: bool,
 }
 
 impl From<&SegmentRow> for SegmentDto {
@@ -368,6 +396,8 @@ impl From<&SegmentRow> for SegmentDto {
             tracks: (&r.tracks).into(),
             hash: r.hash.map(|h| h.iter().map(|b| format!("{b:02x}")).collect()),
             protected: r.protected,
+            event: r.marks.is_event(),
+            transcoded: r.marks.is_transcoded(),
         }
     }
 }
@@ -418,36 +448,4 @@ impl HealthDto {
             started: started.to_string(),
         }
     }
-}
-
-/// Figures of one camera's footage.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct CameraStatsDto {
-    camera: String,
-    segments: u64,
-    size_bytes: u64,
-    recorded_seconds: f64,
-    oldest: Option<String>,
-    newest: Option<String>,
-}
-
-impl From<&CameraStats> for CameraStatsDto {
-    fn from(s: &CameraStats) -> Self {
-        Self {
-            camera: s.camera.to_string(),
-            segments: s.segments,
-            size_bytes: s.size_bytes,
-            recorded_seconds: s.duration_ns as f64 / NS,
-            oldest: s.oldest.map(|t| t.to_string()),
-            newest: s.newest.map(|t| t.to_string()),
-        }
-    }
-}
-
-/// The disk and what is on it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct StorageDto {
-    pub(crate) cameras: Vec<CameraStatsDto>,
-    pub(crate) disk_total_bytes: u64,
-    pub(crate) disk_available_bytes: u64,
 }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use futures_core::Stream as _;
 use nvr_core::clock::SystemClock;
-use nvr_core::config::{CameraConfig, Config};
+use nvr_core::config::{CameraConfig, Config, RetentionConfig};
 use nvr_core::event::{CameraPhase, Cause, CauseKind};
 use nvr_core::files::{Root, RootOptions};
 use nvr_core::nvr::ShutdownReport;
+use nvr_core::source::Ingest;
 use nvr_core::store::{OpenMode, Order, SegmentQuery, SegmentRow, SegmentState, Store};
 use nvr_core::timeline::Timeline;
 use nvr_core::{Archive, Camera, CameraId, Event, EventKind, Nvr, SourceSpec, TimeRange, check};
@@ -44,6 +45,22 @@ pub fn small() -> TestCamOptions {
 #[must_use]
 pub fn id(name: &str) -> CameraId {
     CameraId::new(name).expect("a camera id")
+}
+
+/// A source, read by the client of RTSP that `NVR_TEST_INGEST` names (`lean`, `rtspsrc`): so every test runs with both.
+///
+/// # Errors
+/// When it is not one.
+pub fn source_of(text: &str) -> anyhow::Result<SourceSpec> {
+    let mut spec = SourceSpec::parse(text)?;
+    if let SourceSpec::Rtsp(s) = &mut spec {
+        s.ingest = match std::env::var("NVR_TEST_INGEST").as_deref() {
+            Ok("lean") => Ingest::Lean,
+            Ok("rtspsrc") => Ingest::Rtspsrc,
+            _ => Ingest::Auto,
+        };
+    }
+    Ok(spec)
 }
 
 /// A recorder and its folder, removed when dropped.
@@ -79,6 +96,8 @@ impl Rig {
     pub fn at(root: &Path) -> Self {
         let mut config = Config::new(root);
         config.recorder.time_zone = "UTC".into();
+        // The disk of who runs the tests may be fuller than that.
+        config.retention = RetentionConfig::off();
         Self {
             config,
             clock: Arc::new(SystemClock::new()),
@@ -93,7 +112,7 @@ impl Rig {
     /// # Errors
     /// When the source is none.
     pub fn add(&mut self, name: &str, source: &str) -> anyhow::Result<&mut CameraConfig> {
-        let camera = CameraConfig::new(CameraId::new(name)?, SourceSpec::parse(source)?);
+        let camera = CameraConfig::new(CameraId::new(name)?, source_of(source)?);
         self.config.cameras.push(camera);
         self.config.cameras.last_mut().context("just pushed")
     }

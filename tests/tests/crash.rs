@@ -55,6 +55,7 @@ async fn killed(seed: u64, options: TestCamOptions) {
         ends.push((arrived[0], last + NS_PER_S / fps));
     }
     rig.add(CAM, &cam.url()).unwrap();
+    let restarted = nvr_core::clock::Clock::now(&*rig.clock);
     rig.start().await.unwrap();
     let timeline = rig.timeline(CAM).await.unwrap();
     rig.stop().await;
@@ -76,11 +77,15 @@ async fn killed(seed: u64, options: TestCamOptions) {
         let numbers = numbers_of(&rig.config, row).await.unwrap();
         // B-frames come after the frame that they are shown before: those of the last one may be missing.
         whole(&numbers[..numbers.len() - bframes]).unwrap();
+        if row.end() >= restarted {
+            // So little was lost that the last picture is still to be shown when the next recorder looks.
+            continue;
+        }
         let gap = timeline
             .gaps
             .iter()
             .find(|g| g.range.start() == row.end())
-            .unwrap();
+            .unwrap_or_else(|| panic!("no gap behind {row:#?}: {timeline:#?}"));
         assert_eq!(gap.cause.kind, CauseKind::Crash, "{timeline:#?}");
     }
     rig.judge().await.unwrap();

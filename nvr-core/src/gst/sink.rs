@@ -8,8 +8,12 @@ use gst::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
-use crate::error::Error;
+use crate::error::{Error, Result as NvrResult};
 use crate::segment::{ClosedSegment, SegmentFile};
+
+/// Makes the file of the next segment. Called when the sink starts: the caller of splitmuxsink's feed must not
+/// wait for a disk, and it would where splitmuxsink asks for a name, for that is done under its lock.
+pub(crate) type MakeFile = Box<dyn FnOnce() -> NvrResult<Box<dyn SegmentFile>> + Send>;
 
 /// What the sink tells its owner; called from streaming threads.
 pub(crate) type OnClosed = Box<dyn Fn(ClosedSegment) + Send + Sync>;
@@ -30,10 +34,15 @@ mod imp {
 
     #[derive(Default)]
     struct State {
-        next: Option<Box<dyn SegmentFile>>,
+        next: Option<MakeFile>,
         file: Option<Box<dyn SegmentFile>>,
         offset: u64,
+        /// Where the pieces of a chunk are put together.
+        scratch: Vec<u8>,
     }
+
+    /// A larger buffer is given back.
+    const SCRATCH_KEPT: usize = 512 << 10;
 
     fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
         m.lock().unwrap_or_else(PoisonError::into_inner)
@@ -108,11 +117,20 @@ mod imp {
 
     impl BaseSinkImpl for SegmentSink {
         fn start(&self) -> Result<(), gst::ErrorMessage> {
+            let next = lock(&self.state).next.take();
+            // Without the lock: this may take as long as the disk does.
+            let file = match next.map(|make| make()) {
+                Some(Ok(file)) => Some(file),
+                Some(Err(e)) => {
+                    self.fail("cannot create the segment", &e);
+                    None
+                }
+                None => None,
+            };
             let mut s = lock(&self.state);
             s.offset = 0;
-            s.file = s.next.take();
+            s.file = file;
             if s.file.is_none() {
-                // The reason was told when the file could not be created.
                 return Err(gst::error_msg!(
                     gst::ResourceError::OpenWrite,
                     ["no file for the next segment"]
@@ -173,8 +191,8 @@ mod imp {
             *lock(&self.callbacks) = Some((closed, fault));
         }
 
-        pub(super) fn set_next(&self, file: Box<dyn SegmentFile>) {
-            lock(&self.state).next = Some(file);
+        pub(super) fn set_next(&self, make: MakeFile) {
+            lock(&self.state).next = Some(make);
         }
 
         pub(super) fn fail(&self, what: &str, e: &Error) {
@@ -189,22 +207,30 @@ mod imp {
             buffers: impl Iterator<Item = &'a gst::BufferRef>,
         ) -> Result<gst::FlowSuccess, gst::FlowError> {
             let mut s = lock(&self.state);
+            // A chunk comes as a list of small pieces: one write, one look at the boxes and one run of the hash
+            // for all of them cost less than the copy.
+            let mut bytes = std::mem::take(&mut s.scratch);
+            bytes.clear();
             for buffer in buffers {
                 // Each memory by itself: mapping the whole buffer would first merge them into a copy.
                 for memory in buffer.iter_memories() {
                     let map = memory.map_readable().map_err(|_| gst::FlowError::Error)?;
-                    let offset = s.offset;
-                    let Some(file) = s.file.as_mut() else {
-                        return Err(gst::FlowError::Eos);
-                    };
-                    if let Err(e) = file.write_at(offset, map.as_slice()) {
-                        s.file = None;
-                        drop(s);
-                        self.fail("cannot write the segment", &e);
-                        return Err(gst::FlowError::Error);
-                    }
-                    s.offset = offset + map.len() as u64;
+                    bytes.extend_from_slice(&map);
                 }
+            }
+            let offset = s.offset;
+            let Some(file) = s.file.as_mut() else {
+                return Err(gst::FlowError::Eos);
+            };
+            if let Err(e) = file.write_at(offset, &bytes) {
+                s.file = None;
+                drop(s);
+                self.fail("cannot write the segment", &e);
+                return Err(gst::FlowError::Error);
+            }
+            s.offset = offset + bytes.len() as u64;
+            if bytes.capacity() <= SCRATCH_KEPT {
+                s.scratch = bytes;
             }
             Ok(gst::FlowSuccess::Ok)
         }
@@ -238,9 +264,9 @@ impl SegmentSink {
         sink
     }
 
-    /// The file that the next start takes.
-    pub(crate) fn set_next(&self, file: Box<dyn SegmentFile>) {
-        self.imp().set_next(file);
+    /// How the next start gets its file.
+    pub(crate) fn set_next(&self, make: MakeFile) {
+        self.imp().set_next(make);
     }
 
     /// Tells a storage fault and posts the element error.

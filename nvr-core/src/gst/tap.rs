@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::lean::{Demand, Wanting};
 use crate::time::{Timestamp, duration_ns};
 use crate::track::Tracks;
 
 /// The memory of the past never holds more than this, however long the groups of pictures are.
 const KEEP_MAX_BYTES: usize = 64 << 20;
+/// The same where only the present group is kept, for those who begin to watch: 30 s at 4 Mbit/s.
+const GROUP_MAX_BYTES: usize = 16 << 20;
 
 /// Which track a unit belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -145,6 +148,7 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct TapCore {
     keep_ns: i64,
     state: Mutex<State>,
+    demand: Arc<Demand>,
 }
 
 #[derive(Debug, Default)]
@@ -162,7 +166,12 @@ impl TapCore {
         Arc::new(Self {
             keep_ns: duration_ns(keep),
             state: Mutex::default(),
+            demand: Arc::default(),
         })
+    }
+
+    pub(crate) fn demand(&self) -> Arc<Demand> {
+        self.demand.clone()
     }
 
     /// Never blocks for longer than the bookkeeping takes.
@@ -173,10 +182,15 @@ impl TapCore {
             s.keyframe = Some(unit.clone());
         }
         s.has_audio |= unit.track == UnitTrack::Audio;
-        if self.keep_ns > 0 && (video_key || !s.units.is_empty()) {
+        if video_key || !s.units.is_empty() {
             s.bytes += unit.buffer.size();
             s.units.push_back(unit.clone());
-            s.evict(self.keep_ns, unit.pts_ns);
+            let most = if self.keep_ns > 0 {
+                KEEP_MAX_BYTES
+            } else {
+                GROUP_MAX_BYTES
+            };
+            s.evict(self.keep_ns, most, unit.pts_ns);
         }
         s.readers.retain(|r| {
             r.upgrade().is_some_and(|r| {
@@ -199,7 +213,7 @@ impl TapCore {
 
 impl State {
     /// Forgets whole groups of pictures: those that are not needed to go back `keep_ns`, and what is too much.
-    fn evict(&mut self, keep_ns: i64, now_ns: i64) {
+    fn evict(&mut self, keep_ns: i64, most_bytes: usize, now_ns: i64) {
         loop {
             let second = self
                 .units
@@ -208,7 +222,7 @@ impl State {
                 .skip(1)
                 .find(|(_, u)| u.track == UnitTrack::Video && u.keyframe)
                 .map(|(i, u)| (i, u.pts_ns));
-            let too_much = self.bytes > KEEP_MAX_BYTES;
+            let too_much = self.bytes > most_bytes;
             let cut = match second {
                 Some((i, pts)) if too_much || now_ns.saturating_sub(pts) >= keep_ns => i,
                 None if too_much => self.units.len(),
@@ -257,14 +271,20 @@ impl Tap {
     /// groups of pictures, which are counted.
     #[must_use]
     pub fn subscribe(&self, capacity: usize) -> TapReceiver {
-        self.reader(capacity, None)
+        self.reader(capacity, None, Some(self.0.demand.want()))
     }
 
-    /// The same, but beginning with what [`recent`](Self::recent) gives, without a seam. The past does not
-    /// count towards the capacity.
+    /// The same, but beginning with what [`recent`](Self::recent) gives, without a seam: with zero, at the
+    /// keyframe of the present group of pictures. Without such a group in memory (it was too large) it begins
+    /// at the next keyframe. The past does not count towards the capacity.
     #[must_use]
     pub fn subscribe_from(&self, back: Duration, capacity: usize) -> TapReceiver {
-        self.reader(capacity, Some(back))
+        self.reader(capacity, Some(back), Some(self.0.demand.want()))
+    }
+
+    /// Like these two for one who is in no hurry: while nobody else is, units come in batches.
+    pub(crate) fn subscribe_patiently(&self, back: Option<Duration>, capacity: usize) -> TapReceiver {
+        self.reader(capacity, back, None)
     }
 
     /// Whether audio passed.
@@ -272,7 +292,7 @@ impl Tap {
         lock(&self.0.state).has_audio
     }
 
-    fn reader(&self, capacity: usize, back: Option<Duration>) -> TapReceiver {
+    fn reader(&self, capacity: usize, back: Option<Duration>, wanting: Option<Wanting>) -> TapReceiver {
         let mut s = lock(&self.0.state);
         // Without a ring the keyframe alone cannot be continued: the frames between are gone.
         let past = match back {
@@ -289,6 +309,7 @@ impl Tap {
             }),
             notify: Notify::new(),
             wake: Condvar::new(),
+            _wanting: wanting,
         });
         if !s.closed {
             s.readers.push(Arc::downgrade(&reader));
@@ -303,6 +324,8 @@ struct Reader {
     queue: Mutex<Queue>,
     notify: Notify,
     wake: Condvar,
+    /// Frames come as soon as they can while there is one.
+    _wanting: Option<Wanting>,
 }
 
 #[derive(Debug)]

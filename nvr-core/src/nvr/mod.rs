@@ -3,12 +3,14 @@
 mod cameras;
 mod housekeeping;
 mod jobs;
+mod keeping;
 mod opening;
 mod reload;
 mod shutdown;
 mod storage_watch;
 #[cfg(test)]
 mod tests;
+mod transcoding;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
@@ -32,7 +34,9 @@ use crate::files::Tree;
 use crate::health::{self, Health};
 use crate::ids::CameraId;
 use crate::jobs::{JobKind, Jobs};
+use crate::retention::{Keeper, Policy};
 use crate::time::Timestamp;
+use crate::transcode::Transcoding;
 
 /// Prepares a recorder.
 #[derive(Debug)]
@@ -79,6 +83,7 @@ pub struct Nvr(Arc<Inner>);
 struct Inner {
     archive: Archive,
     jobs: Jobs,
+    transcoding: Transcoding,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
@@ -87,6 +92,9 @@ struct Inner {
     /// Held while cameras are added, removed or configured, so that two such calls do not interleave.
     changes: AsyncMutex<()>,
     storage_fault: Mutex<Option<(Timestamp, Cause)>>,
+    keeper: Arc<Keeper>,
+    /// The disk is nearly full, since when and how.
+    space_low: Mutex<Option<(Timestamp, Cause)>>,
     /// Events that the index could not take yet.
     unsaved: Mutex<VecDeque<Event>>,
     started: Timestamp,
@@ -129,6 +137,7 @@ impl Nvr {
             store,
             tree,
             recovered,
+            incomplete,
         } = opened;
         let events = Arc::new(EventBus::new(clock.clone()));
         let (storage_tx, storage_rx) = mpsc::unbounded_channel();
@@ -139,22 +148,29 @@ impl Nvr {
             events: events.clone(),
             // None at all would be a recorder that never starts a camera.
             turns: Arc::new(Semaphore::new(config.recorder.max_starting.max(1))),
+            reactor: crate::gst::Reactor::new(),
             manual: Arc::new(Semaphore::new(config.recorder.max_manual)),
             storage: storage_tx,
         };
         let archive = Archive::of_recorder(&config, store.clone(), tree.clone(), clock.clone());
         let me = Arc::new(OnceLock::new());
         let jobs_config = Arc::new(ArcSwap::from_pointee(config.jobs.clone()));
+        let transcoding = transcoding::new(&context, &config.transcode);
+        let mut kinds = kinds;
+        kinds.push(Arc::new(transcoding.clone()));
         let jobs = jobs::start(&context, &archive, &jobs_config, kinds, Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
             jobs,
             jobs_config,
+            transcoding,
             context,
+            keeper: Arc::new(Keeper::new(store, tree.clone())),
             tree,
             cameras: RwLock::default(),
             changes: AsyncMutex::new(()),
             storage_fault: Mutex::new(None),
+            space_low: Mutex::new(None),
             unsaved: Mutex::default(),
             started: clock.now(),
             stop: CancellationToken::new(),
@@ -171,6 +187,12 @@ impl Nvr {
             nvr.0.stop.clone(),
         ));
         tokio::spawn(housekeeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        if incomplete {
+            let (recorder, stop) = (Arc::downgrade(&nvr.0), nvr.0.stop.clone());
+            tokio::spawn(housekeeping::adopt_rest(recorder, stop));
+        }
+        tokio::spawn(transcoding::plan(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        tokio::spawn(keeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for camera in config.cameras {
             if let Err(e) = nvr.begin(camera).await {
                 // Those that were started end in order, and the root is free again.
@@ -208,13 +230,11 @@ impl Nvr {
     /// Whether all is well, and if not, why.
     #[must_use]
     pub fn health(&self) -> Health {
-        let fault = self
-            .0
-            .storage_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        health::assess(&self.0.cameras(), fault, self.clock().now())
+        let of = |place: &Mutex<Option<(Timestamp, Cause)>>| {
+            place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        let (fault, low) = (of(&self.0.storage_fault), of(&self.0.space_low));
+        health::assess(&self.0.cameras(), fault, low, self.clock().now())
     }
 }
 
@@ -227,6 +247,7 @@ impl Inner {
         let mut guard = self.config.write().unwrap_or_else(PoisonError::into_inner);
         let mut config = Config::clone(&guard);
         change(&mut config);
+        self.archive.set_policy(Policy::of(&config));
         *guard = Arc::new(config);
     }
 }

@@ -10,5 +10,7 @@ mod footage;
 mod jobs;
 mod media;
 mod mistakes;
+mod storage;
 mod support;
 mod system;
+mod transcoding;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use futures_core::Stream as _;
-use nvr_core::config::{CameraConfig, Config};
+use nvr_core::config::{Age, CameraConfig, Config, RetentionConfig};
 use nvr_core::{Camera, CameraId, Nvr, SourceSpec};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -45,6 +45,9 @@ pub struct Args {
     /// Seconds without a frame until a camera is restarted.
     #[arg(long, default_value_t = 10.0)]
     watchdog: f64,
+    /// Seconds that footage is kept; for ever by default.
+    #[arg(long)]
+    max_age: Option<u64>,
     /// Seconds that an orderly end may take.
     #[arg(long, default_value_t = 10.0)]
     deadline: f64,
@@ -52,7 +55,7 @@ pub struct Args {
 
 fn parse_camera(text: &str) -> anyhow::Result<(CameraId, SourceSpec)> {
     let (id, source) = text.split_once('=').context("write ID=SOURCE")?;
-    Ok((CameraId::new(id)?, SourceSpec::parse(source)?))
+    Ok((CameraId::new(id)?, crate::rig::source_of(source)?))
 }
 
 fn say(value: &Value) {
@@ -73,6 +76,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .init();
     let mut config = Config::new(&args.root);
     config.recorder.time_zone = "UTC".into();
+    config.retention = RetentionConfig::off();
+    if let Some(seconds) = args.max_age {
+        config.retention.max_age = Age::For(Duration::from_secs(seconds));
+    }
     config.recorder.shutdown_deadline = Duration::from_secs_f64(args.deadline);
     if let Some(database) = args.database {
         config.recorder.database = database;

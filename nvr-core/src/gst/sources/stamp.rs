@@ -5,6 +5,7 @@
 //! streams hardly ever reorder. So frames that are not declared to be reordered are stamped as they pass; if it
 //! turns out that they are, decoding times from there on keep a distance from presentation times.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use gst::prelude::*;
@@ -28,6 +29,7 @@ pub(super) fn attach(bin: &gst::Bin, filter: &gst::Element, ghost: &gst::GhostPa
     let pad = filter.static_pad("src").ok_or_else(|| fault("no pad"))?;
     let caps = filter.property::<gst::Caps>("caps");
     let h265 = caps.structure(0).is_some_and(|s| s.name() == "video/x-h265");
+    from_keyframe_on(&pad);
     let stamper = make(if h265 {
         "h265timestamper"
     } else {
@@ -78,6 +80,24 @@ pub(super) fn attach(bin: &gst::Bin, filter: &gst::Element, ghost: &gst::GhostPa
     Ok(())
 }
 
+/// What comes before the first keyframe cannot be decoded: a camera that was joined in mid-group, or whose first
+/// packets were lost.
+fn from_keyframe_on(pad: &gst::Pad) {
+    let seen = AtomicBool::new(false);
+    on_pad(pad, gst::PadProbeType::BUFFER, move |_, info| {
+        let Some(buffer) = info.buffer() else {
+            return gst::PadProbeReturn::Ok;
+        };
+        if !seen.load(Ordering::Relaxed) {
+            if buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {
+                return gst::PadProbeReturn::Drop;
+            }
+            seen.store(true, Ordering::Relaxed);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
 fn insert(pad: &gst::Pad, stamper: &gst::Element, ghost: &gst::GhostPad) -> Result<(), gst::glib::BoolError> {
     let end = |name| {
         stamper
@@ -106,8 +126,8 @@ enum Mode {
 }
 
 /// Decoding times without looking ahead.
-#[derive(Default)]
-struct Stamper {
+#[derive(Default, Debug)]
+pub(in crate::gst) struct Stamper {
     last_dts: Option<u64>,
     latest_pts: u64,
     /// How far decoding times stay behind presentation times: a little more than any frame was seen to come late.
@@ -116,7 +136,7 @@ struct Stamper {
 
 impl Stamper {
     /// Presentation and decoding time of the next frame in decoding order; the latter always increases.
-    fn stamp(&mut self, pts: Option<u64>) -> (u64, u64) {
+    pub(in crate::gst) fn stamp(&mut self, pts: Option<u64>) -> (u64, u64) {
         let least = self.last_dts.map_or(0, |d| d.saturating_add(STEP_NS));
         let pts = match pts {
             Some(t) if self.last_dts.is_none() || t.saturating_add(JUMP_NS) >= self.latest_pts => t,

@@ -103,6 +103,8 @@ pub struct Folder {
     pub root: PathBuf,
     pub fault: Arc<Mutex<Option<std::io::ErrorKind>>>,
     pub stall: Arc<AtomicBool>,
+    /// Makes new files hang.
+    pub stall_create: AtomicBool,
     pub panic: AtomicBool,
 }
 
@@ -129,6 +131,9 @@ impl SegmentFiles for Folder {
     fn create(&self, start: &SegmentStart) -> Result<Box<dyn SegmentFile>> {
         self.check()?;
         assert!(!self.panic.load(Ordering::SeqCst), "a panic in a callback");
+        while self.stall_create.load(Ordering::SeqCst) {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
         let path = PathBuf::from(format!(
             "{}-{:03}.{}",
             start.run,
@@ -224,7 +229,7 @@ impl Bench {
             RunInput::Source(source_spec.clone()),
         );
         let (run, events) =
-            Run::start_with(spec, &source_spec, |on| source(video, audio, options.hook, on)).unwrap();
+            Run::start_with(spec, &source_spec, |_, on| source(video, audio, options.hook, on)).unwrap();
         Self::with(dir, folder, clock, run, events)
     }
 
@@ -256,6 +261,7 @@ impl Bench {
             clock,
             keep: options.keep,
             cause: Cause::new(CauseKind::Startup, "test"),
+            reactor: crate::gst::Reactor::new(),
         }
     }
 
