@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio_stream::StreamExt;
 
-use super::{Nvr, STORAGE_LOOK};
+use super::Nvr;
+use super::storage_watch::STORAGE_LOOK;
 use crate::config::Config;
 use crate::event::{CauseKind, EventKind};
 use crate::files::MARKER;

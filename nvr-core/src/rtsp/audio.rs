@@ -90,17 +90,18 @@ impl AudioUnpacker {
             if length > MAX_FRAME_BYTES {
                 return false;
             }
-            if let Some((mut frame, of, want)) = self.partial.take() {
-                if of == timestamp && want == Some(length) {
-                    frame.extend_from_slice(data);
-                    if frame.len() < length {
-                        self.partial = Some((frame, of, want));
-                    } else {
-                        frame.truncate(length);
-                        emit(frame, 0);
-                    }
-                    return true;
+            if let Some((mut frame, of, want)) = self.partial.take()
+                && of == timestamp
+                && want == Some(length)
+            {
+                frame.extend_from_slice(data);
+                if frame.len() < length {
+                    self.partial = Some((frame, of, want));
+                } else {
+                    frame.truncate(length);
+                    emit(frame, 0);
                 }
+                return true;
             }
             if data.len() < length {
                 // A fragment has one header, with the size of the whole (3.2.1).

@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn codes_and_escapes() {
-        let mut b = Bits::of_bytes(&[0b1_010_011_0, 0b0100_0000]);
+        let mut b = Bits::of_bytes(&[0b1010_0110, 0b0100_0000]);
         assert_eq!(
             (b.ue(), b.ue(), b.se(), b.ue()),
             (Some(0), Some(1), Some(-1), Some(3))

@@ -50,8 +50,6 @@ pub(super) struct Framing {
     searched: u64,
     searches: u32,
     good: u64,
-    /// Bytes that were thrown away since the start.
-    pub lost_bytes: u64,
 }
 
 impl Framing {
@@ -183,7 +181,6 @@ impl Framing {
         if !unsure {
             self.searching = false;
         }
-        self.lost_bytes += at as u64;
         Ok(if at > 0 {
             Item::Nothing(at)
         } else if unsure {
@@ -195,7 +192,6 @@ impl Framing {
                 None => {
                     self.searching = true;
                     self.searched += 1;
-                    self.lost_bytes += 1;
                     Item::Nothing(1)
                 }
             }

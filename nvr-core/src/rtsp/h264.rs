@@ -11,7 +11,6 @@ pub(super) const NAL_IDR: u8 = 5;
 pub(super) const NAL_SEI: u8 = 6;
 pub(super) const NAL_SPS: u8 = 7;
 pub(super) const NAL_PPS: u8 = 8;
-pub(super) const NAL_AUD: u8 = 9;
 
 /// `seq_parameter_set_id` of a sequence parameter set, or `pic_parameter_set_id` of a picture parameter set.
 pub(super) fn set_id(nal: &[u8]) -> Option<u32> {

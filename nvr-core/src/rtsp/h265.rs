@@ -9,7 +9,6 @@ use crate::track::VideoCodec;
 pub(super) const NAL_VPS: u8 = 32;
 pub(super) const NAL_SPS: u8 = 33;
 pub(super) const NAL_PPS: u8 = 34;
-pub(super) const NAL_AUD: u8 = 35;
 pub(super) const NAL_PREFIX_SEI: u8 = 39;
 
 /// Type of a NAL unit by its first byte.

@@ -41,3 +41,5 @@ mod video;
 pub(crate) use client::{Client, ClientOptions};
 pub(crate) use error::{RtspError, RtspErrorKind};
 pub(crate) use event::{AudioKind, AudioParams, Event, Reorder, TrackKind, Tracks, Unit, VideoParams};
+#[cfg(any(test, feature = "test-util"))]
+pub use exercise::{exercise_client, exercise_packets, exercise_sdp};

@@ -67,7 +67,7 @@ pub(super) fn unix_ns(ntp: u64) -> i64 {
     } else {
         seconds
     } - FROM_1900_TO_1970;
-    let fraction = (ntp & 0xFFFF_FFFF) * 1_000_000_000 >> 32;
+    let fraction = ((ntp & 0xFFFF_FFFF) * 1_000_000_000) >> 32;
     seconds * 1_000_000_000 + fraction as i64
 }
 

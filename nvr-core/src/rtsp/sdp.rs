@@ -152,9 +152,9 @@ impl Media {
     /// these are meant: there are cameras that number them wrongly.
     pub(super) fn parameter(&self, format: u8, name: &str) -> Option<&str> {
         let own = self.fmtps.iter().find(|(f, _)| *f == format);
-        let line = match (own, &self.fmtps[..], &self.formats[..]) {
-            (Some((_, line)), ..) | (None, [(_, line)], [_]) => line,
-            _ => return None,
+        let ((Some((_, line)), ..) | (None, [(_, line)], [_])) = (own, &self.fmtps[..], &self.formats[..])
+        else {
+            return None;
         };
         line.split(';').find_map(|p| {
             let (key, value) = p.split_once('=')?;

@@ -104,6 +104,11 @@ impl VideoTrack {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn params_for_test(&self) -> Option<VideoParams> {
+        self.assembler.sets.params()
+    }
+
     /// Takes up parameter sets that came beside the stream.
     pub(super) fn add_sets(&mut self, sets: &[Vec<u8>]) {
         for nal in sets {

@@ -438,7 +438,7 @@ impl Assembler {
                     self.key |= h265::is_irap(kind);
                 }
                 h265::NAL_PREFIX_SEI => {
-                    self.recovery |= h264::has_recovery_point(nal.get(2..).unwrap_or_default())
+                    self.recovery |= h264::has_recovery_point(nal.get(2..).unwrap_or_default());
                 }
                 _ => {}
             },

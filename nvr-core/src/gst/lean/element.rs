@@ -212,9 +212,11 @@ mod imp {
             // Asked to end: no more comes, and what came is complete.
             let session = lock(&self.session).take();
             drop(session);
-            let pads = self.obj().src_pads();
-            pads.iter()
-                .fold(true, |all, pad| pad.push_event(event.clone()) && all)
+            let mut all = true;
+            for pad in self.obj().src_pads() {
+                all &= pad.push_event(event.clone());
+            }
+            all
         }
 
         fn change_state(

@@ -1,0 +1,235 @@
+//! Segment files with their indices, closed or growing, and what to say where there are none.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use super::Archive;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{CameraId, RunId, SegmentId};
+use crate::media::FragmentIndex;
+use crate::segment::Container;
+use crate::store::{Order, SegmentQuery, SegmentRow, SegmentState};
+use crate::time::{TimeRange, Timestamp};
+
+/// Longest index cache; each entry is some kilobytes.
+const CACHED_INDICES: usize = 256;
+
+/// A segment file with its index: closed or growing.
+#[derive(Clone, Debug)]
+pub(crate) struct Footage {
+    pub(crate) id: SegmentId,
+    /// Of two runs that claim the same time, the one with the higher number was recorded later.
+    pub(crate) run_order: i64,
+    pub(crate) path: PathBuf,
+    absolute: PathBuf,
+    pub(crate) start: Timestamp,
+    pub(crate) duration_ns: i64,
+    pub(crate) index: Arc<FragmentIndex>,
+    pub(crate) growing: bool,
+    pub(crate) hash: Option<[u8; 32]>,
+    pub(crate) size_bytes: u64,
+}
+
+impl Footage {
+    pub(crate) fn open(&self) -> Result<File> {
+        File::open(&self.absolute).map_err(|e| Error::io(self.path.display(), e))
+    }
+
+    pub(crate) fn range(&self) -> TimeRange {
+        let end = self.start.add_ns(self.duration_ns.max(0));
+        TimeRange::new(self.start, end).unwrap_or(TimeRange::ALL)
+    }
+}
+
+impl Archive {
+    /// Index of a growing fMP4 by its path: from memory, else from its file.
+    pub(super) fn growing_index(&self, path: &Path) -> Result<Option<Arc<FragmentIndex>>> {
+        if let Some(tree) = &self.0.tree {
+            return Ok(tree
+                .growing()
+                .iter()
+                .find(|g| g.path() == path)
+                .map(|g| Arc::new(g.index())));
+        }
+        let file = File::open(self.absolute(path)).map_err(|e| Error::io(path.display(), e))?;
+        let scan = crate::media::scan(&mut std::io::BufReader::new(file))?;
+        Ok(Some(Arc::new(scan.index)))
+    }
+
+    /// All footage of a camera that overlaps a range, in order of start, growing included; fMP4 only.
+    pub(crate) fn footage(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<Footage>> {
+        let mut query = SegmentQuery::new([camera.clone()], range);
+        query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+        let mut out: Vec<(RunId, Footage)> = Vec::new();
+        loop {
+            let page = self.0.store.segments(&query)?;
+            for row in page.items.iter().filter(|r| r.container == Container::Fmp4) {
+                if let Some(footage) = self.footage_of(row)?
+                    && footage.range().intersect(&range).is_some()
+                {
+                    out.push((row.run, footage));
+                }
+            }
+            match page.next {
+                Some(next) => query.cursor = Some(next),
+                None => break,
+            }
+        }
+        // A run is as old as its first segment here; rows are numbered as they were recorded.
+        let mut first: HashMap<RunId, i64> = HashMap::new();
+        for (run, footage) in &out {
+            let order = first.entry(*run).or_insert(footage.run_order);
+            *order = (*order).min(footage.run_order);
+        }
+        let mut out: Vec<Footage> = out
+            .into_iter()
+            .map(|(run, mut f)| {
+                f.run_order = first.get(&run).copied().unwrap_or(f.run_order);
+                f
+            })
+            .collect();
+        out.sort_by_key(|f| f.start);
+        Ok(out)
+    }
+
+    /// `None` for a growing segment of which nothing can be read yet, or ever.
+    pub(super) fn footage_of(&self, row: &SegmentRow) -> Result<Option<Footage>> {
+        if row.state != SegmentState::Open {
+            return Ok(Some(self.footage_with(row, self.index_of(row.id)?)));
+        }
+        match self.growing_index(&row.path) {
+            Ok(Some(index)) => return Ok(Some(self.footage_with(row, index))),
+            Ok(None) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        // It may have been closed since the row was read.
+        match self.0.store.segment(row.id)? {
+            Some(now) if SegmentState::PLAYABLE.contains(&now.state) => {
+                let index = self.index_of(now.id)?;
+                Ok(Some(self.footage_with(&now, index)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn footage_with(&self, row: &SegmentRow, index: Arc<FragmentIndex>) -> Footage {
+        let growing = row.state == SegmentState::Open;
+        Footage {
+            id: row.id,
+            run_order: row.id.0,
+            absolute: self.absolute(&row.path),
+            path: row.path.clone(),
+            start: row.start,
+            duration_ns: if growing {
+                index.duration_ns()
+            } else {
+                row.duration_ns
+            },
+            size_bytes: if growing {
+                index.tail_offset()
+            } else {
+                row.size_bytes
+            },
+            hash: row.hash,
+            growing,
+            index,
+        }
+    }
+
+    fn index_of(&self, id: SegmentId) -> Result<Arc<FragmentIndex>> {
+        let cached = self
+            .0
+            .indices
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned();
+        if let Some(index) = cached {
+            return Ok(index);
+        }
+        let blob = self.0.store.fragments(id)?.ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, format!("segment {id} has no fragment index"))
+                .with_hint("run `nvr check --repair`")
+        })?;
+        let index = Arc::new(FragmentIndex::from_blob(&blob)?);
+        let mut cache = self.0.indices.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= CACHED_INDICES {
+            cache.clear();
+        }
+        cache.insert(id, index.clone());
+        Ok(index)
+    }
+
+    /// The segment in which a moment lies, or the newest one.
+    pub(crate) fn footage_at(&self, camera: &CameraId, at: Option<Timestamp>) -> Result<Footage> {
+        let around = match at {
+            Some(t) => TimeRange::new(t, t.add_ns(1))?,
+            None => return self.newest_footage(camera),
+        };
+        // After a step back of the clock two segments can hold the moment: the later run is the one meant.
+        let mut found = self.footage(camera, around)?;
+        match found.pop() {
+            Some(footage) => Ok(footage),
+            None => Err(self.nothing_at(camera, at)),
+        }
+    }
+
+    /// The newest segment of which something can be read: the one that grows may be empty yet.
+    fn newest_footage(&self, camera: &CameraId) -> Result<Footage> {
+        let mut query = SegmentQuery::new([camera.clone()], TimeRange::ALL);
+        query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+        (query.order, query.limit) = (Order::Desc, 4);
+        for row in self.0.store.segments(&query)?.items {
+            if row.container == Container::Fmp4
+                && let Some(footage) = self.footage_of(&row)?
+                && footage.duration_ns > 0
+            {
+                return Ok(footage);
+            }
+        }
+        Err(self.nothing_at(camera, None))
+    }
+
+    /// As [`nothing_at`](Self::nothing_at), for a range.
+    pub(crate) fn nothing_in(&self, camera: &CameraId, range: TimeRange) -> Error {
+        let error = Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "camera {camera}: nothing is recorded from {} to {}",
+                range.start(),
+                range.end()
+            ),
+        );
+        match self.nothing_at(camera, Some(range.start())).hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+
+    pub(crate) fn nothing_at(&self, camera: &CameraId, at: Option<Timestamp>) -> Error {
+        let Some(at) = at else {
+            return Error::new(
+                ErrorKind::NotFound,
+                format!("camera {camera}: nothing is recorded"),
+            );
+        };
+        let error = Error::new(
+            ErrorKind::NotFound,
+            format!("camera {camera}: nothing is recorded at {at}"),
+        );
+        let Ok(near) = self.0.store.nearest(camera, at) else {
+            return error;
+        };
+        match (near.before.map(|r| r.end()), near.after.map(|r| r.start)) {
+            (Some(b), Some(a)) => {
+                error.with_hint(format!("the nearest footage ends at {b} and begins at {a}"))
+            }
+            (Some(b), None) => error.with_hint(format!("the nearest footage ends at {b}")),
+            (None, Some(a)) => error.with_hint(format!("the nearest footage begins at {a}")),
+            (None, None) => error,
+        }
+    }
+}

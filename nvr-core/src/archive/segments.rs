@@ -1,0 +1,75 @@
+//! Segments, their files, and events.
+
+use std::fs::File;
+
+use super::Archive;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::SegmentId;
+use crate::nvr::blocking;
+use crate::store::{EventQuery, EventRow, Page, SegmentQuery, SegmentRow, SegmentState};
+
+impl Archive {
+    /// Segments, a page at a time.
+    ///
+    /// # Errors
+    /// An error of the index.
+    pub async fn segments(&self, query: SegmentQuery) -> Result<Page<SegmentRow>> {
+        self.read(move |store| store.segments(&query)).await
+    }
+
+    /// One segment.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that id.
+    pub async fn segment(&self, id: SegmentId) -> Result<SegmentRow> {
+        self.read(move |store| {
+            store
+                .segment(id)?
+                .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no segment {id}")))
+        })
+        .await
+    }
+
+    /// The file of a segment, opened for reading. A growing one ends behind its last whole fragment for now.
+    ///
+    /// # Errors
+    /// `NotFound` when the file is gone.
+    pub async fn open_segment(&self, id: SegmentId) -> Result<(SegmentRow, File, u64)> {
+        let row = self.segment(id).await?;
+        let archive = self.clone();
+        blocking(move || {
+            let file =
+                File::open(archive.absolute(&row.path)).map_err(|e| Error::io(row.path.display(), e))?;
+            let growing = match row.state {
+                SegmentState::Open => archive.growing_index(&row.path)?,
+                _ => None,
+            };
+            let len = match growing {
+                Some(index) => index.tail_offset(),
+                None => file
+                    .metadata()
+                    .map_err(|e| Error::io(row.path.display(), e))?
+                    .len(),
+            };
+            Ok((row, file, len))
+        })
+        .await
+    }
+
+    /// Protects a segment from deletion, or no longer.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that id, `Conflict` when opened for reading only.
+    pub async fn set_protected(&self, id: SegmentId, protected: bool) -> Result<SegmentRow> {
+        self.0.store.set_protected(id, protected).await?;
+        self.segment(id).await
+    }
+
+    /// Events, newest first unless asked otherwise.
+    ///
+    /// # Errors
+    /// An error of the index.
+    pub async fn events_of(&self, query: EventQuery) -> Result<Page<EventRow>> {
+        self.read(move |store| store.events(&query)).await
+    }
+}

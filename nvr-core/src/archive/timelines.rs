@@ -1,0 +1,154 @@
+//! When footage is there, when not and why, and by day.
+
+use super::{Archive, no_camera};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::CameraId;
+use crate::nvr::blocking;
+use crate::segment::Container;
+use crate::store::{GapRow, SegmentQuery, SegmentRow, SegmentState, TimelineRows};
+use crate::time::{NS_PER_S, TimeRange, Timestamp};
+use crate::timeline::{self, Day, Growing, Material, Timeline};
+
+/// Events that come with a timeline; more are asked for as events.
+const MOST_EVENTS: u32 = 1000;
+/// So far the readable part of a growing segment may be behind: chunk, jitter buffer and a busy machine.
+const TAIL_NS: i64 = 5 * NS_PER_S;
+
+impl Archive {
+    /// Ranges, gaps with their causes, events and totals of one camera.
+    ///
+    /// # Errors
+    /// `NotFound` when the index knows no such camera.
+    pub async fn timeline(&self, camera: &CameraId, range: TimeRange) -> Result<Timeline> {
+        let mut all = self.timelines(std::slice::from_ref(camera), range, 0).await?;
+        all.pop()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "no timeline"))
+    }
+
+    /// Timelines of several cameras over one range; what is shorter than `resolution_ns` is folded.
+    ///
+    /// # Errors
+    /// `NotFound` when the index knows one of them not.
+    pub async fn timelines(
+        &self,
+        cameras: &[CameraId],
+        range: TimeRange,
+        resolution_ns: i64,
+    ) -> Result<Vec<Timeline>> {
+        let (archive, cameras) = (self.clone(), cameras.to_vec());
+        blocking(move || {
+            cameras
+                .iter()
+                .map(|c| archive.timeline_blocking(c, range, resolution_ns))
+                .collect()
+        })
+        .await
+    }
+
+    /// [`timelines`](Self::timelines) of one camera, in the caller's thread.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn timeline_blocking(
+        &self,
+        camera: &CameraId,
+        range: TimeRange,
+        resolution_ns: i64,
+    ) -> Result<Timeline> {
+        let rows = self.0.store.timeline_rows(camera, range, MOST_EVENTS)?;
+        let TimelineRows {
+            totals,
+            mut segments,
+            gaps,
+            events,
+        } = rows.ok_or_else(|| no_camera(camera))?;
+        let growing = self.measure(&mut segments);
+        let events = events.into_iter().map(|row| row.event).collect();
+        let now = self.0.clock.now();
+        Ok(timeline::build(Material {
+            camera: camera.clone(),
+            range,
+            now: growing.as_ref().map_or(now, |g| known_until(g, &gaps, now)),
+            first: totals.oldest.or_else(|| growing.as_ref().map(|g| g.start)),
+            segments: &segments,
+            growing: growing.as_ref(),
+            gaps: &gaps,
+            events,
+            resolution_ns,
+        }))
+    }
+
+    /// Recorded seconds by day of a time zone (the configured one if `None`).
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an unknown time zone.
+    pub async fn days(
+        &self,
+        camera: &CameraId,
+        time_zone: Option<&str>,
+        range: TimeRange,
+    ) -> Result<Vec<Day>> {
+        let zone = time_zone.unwrap_or(&self.0.time_zone).to_owned();
+        let (archive, camera) = (self.clone(), camera.clone());
+        blocking(move || {
+            let zone = jiff::tz::TimeZone::get(&zone).map_err(|e| {
+                Error::new(
+                    ErrorKind::InvalidArgument,
+                    format!("time zone {zone:?} is not known"),
+                )
+                .with_hint("write UTC or an IANA name such as Europe/Berlin")
+                .with_source(e)
+            })?;
+            archive.known(&camera)?;
+            let mut query = SegmentQuery::new([camera.clone()], range);
+            query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+            let mut segments = archive.0.store.all_segments(&query)?;
+            let growing = archive.measure(&mut segments);
+            Ok(timeline::days(&zone, &segments, growing.as_ref(), range))
+        })
+        .await
+    }
+
+    /// Enters in open rows what can be read of them now, and gives the segment that is being written. At a
+    /// split there are two open rows for a moment.
+    fn measure(&self, rows: &mut [SegmentRow]) -> Option<Growing> {
+        for row in rows.iter_mut().filter(|r| r.state == SegmentState::Open) {
+            match self.growing_index(&row.path) {
+                Ok(Some(index)) if row.container == Container::Fmp4 => {
+                    row.duration_ns = index.duration_ns();
+                    row.size_bytes = index.tail_offset();
+                }
+                // Closed since the rows were read?
+                _ => {
+                    if let Ok(Some(now)) = self.0.store.segment(row.id) {
+                        *row = now;
+                    }
+                }
+            }
+        }
+        let row = rows
+            .iter()
+            .rev()
+            .find(|r| r.state == SegmentState::Open && r.container == Container::Fmp4)?;
+        Some(Growing {
+            run: row.run,
+            start: row.start,
+            end: row.end(),
+            size_bytes: row.size_bytes,
+            codec: row.tracks.video.codec,
+        })
+    }
+}
+
+/// The present as far as it is known: what the growing segment does not hold yet is not missing, unless a gap
+/// says so.
+fn known_until(growing: &Growing, gaps: &[GapRow], now: Timestamp) -> Timestamp {
+    let over = gaps
+        .iter()
+        .any(|gap| gap.start >= growing.start && gap.end.is_none_or(|end| end > growing.end));
+    if over || now.since(growing.end) > TAIL_NS {
+        now
+    } else {
+        growing.end.min(now)
+    }
+}

@@ -1,0 +1,141 @@
+//! What an actor is told from outside, and what it does about it.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{Actor, Command, patience};
+use crate::camera::machine::Input;
+use crate::config::{CameraConfig, RecordMode};
+use crate::error::{Error, ErrorKind};
+use crate::event::{Cause, CauseKind};
+
+impl Actor {
+    pub(super) async fn command(&mut self, command: Command) {
+        match command {
+            Command::Start(cause) => {
+                self.stopped_by_hand = None;
+                self.want(cause).await;
+            }
+            Command::Stop(cause) => {
+                self.stopped_by_hand = Some(cause.clone());
+                self.end_manual().await;
+                self.outage_ends(&cause).await;
+                self.want(cause).await;
+            }
+            Command::Restart(cause) => {
+                self.stopped_by_hand = None;
+                self.begin_anew(cause).await;
+            }
+            Command::Split => {
+                if let Some(run) = &self.run {
+                    run.split();
+                }
+                if let Some(session) = self.manual.as_ref().and_then(|m| m.session.as_ref()) {
+                    session.split();
+                }
+            }
+            Command::Configure(config) => self.configure(*config).await,
+            Command::Record { duration, reply } => {
+                let result = self.record(duration).await;
+                let _ = reply.send(result);
+            }
+            Command::StopRecording { reply } => {
+                let result = if self.manual.is_some() {
+                    self.end_manual().await;
+                    Ok(())
+                } else {
+                    Err(Error::new(
+                        ErrorKind::Conflict,
+                        format!("camera {}: no recording by hand is going on", self.config.id),
+                    ))
+                };
+                let _ = reply.send(result);
+            }
+            Command::StorageFault(cause) => {
+                // Frames that go into a file that nobody can reach are lost as well: stop until it is back.
+                let deadline = Duration::from_secs(1);
+                let by_hand = self.manual.as_mut().and_then(|m| m.session.as_mut());
+                for session in [by_hand, self.run.as_mut()].into_iter().flatten() {
+                    if session.recording {
+                        session.stop(cause.clone(), deadline);
+                    }
+                }
+            }
+            Command::StorageBack => {
+                self.journal.flush().await;
+                self.tell(Input::StorageBack).await;
+                if let Some(manual) = &mut self.manual {
+                    manual.retry_at_ns = 0;
+                }
+                self.resume_manual();
+            }
+            Command::Mended { path, segment } => match segment {
+                Some((segment, cut_bytes)) => {
+                    let at = self.context.clock.now();
+                    self.journal.segment_mended(at, *segment, cut_bytes).await;
+                }
+                None => self.journal.segment_lost(path).await,
+            },
+            Command::Shutdown {
+                cause,
+                deadline,
+                reply,
+            } => {
+                self.stop_deadline = deadline;
+                self.begin_shutdown(cause, reply).await;
+            }
+        }
+    }
+
+    pub(super) async fn begin_shutdown(&mut self, cause: Cause, reply: oneshot::Sender<bool>) {
+        self.shutdown = Some(reply);
+        let stopped_before = self.stopped_by_hand.replace(cause.clone()).is_some();
+        self.end_manual().await;
+        if !stopped_before {
+            self.outage_ends(&cause).await;
+        }
+        self.want(cause).await;
+    }
+
+    /// The camera was away and is not wanted any more: from now on that is why footage is missing.
+    async fn outage_ends(&mut self, cause: &Cause) {
+        let wanted = self.config.enabled && self.config.record == RecordMode::Continuous;
+        if self.run.is_none() && wanted {
+            let now = self.context.clock.now();
+            self.journal.open_gap(now, cause.clone()).await;
+        }
+    }
+
+    async fn configure(&mut self, config: CameraConfig) {
+        let mut renamed = self.config.clone();
+        renamed.name.clone_from(&config.name);
+        let same_stream = renamed == config;
+        self.config = config;
+        self.machine.set_patience(patience(&self.config));
+        if same_stream {
+            return;
+        }
+        if self.config.record != RecordMode::Manual || !self.config.enabled {
+            self.end_manual().await;
+        }
+        let cause = Cause::new(
+            CauseKind::ConfigChanged,
+            "the configuration of the camera changed",
+        );
+        self.begin_anew(cause).await;
+        if self.run.is_none() {
+            let now = self.context.clock.now();
+            self.idle_gap(now).await;
+        }
+    }
+
+    /// Starts by what is wanted now: at once where nothing runs, else after the present run.
+    async fn begin_anew(&mut self, cause: Cause) {
+        let ran = self.machine.running();
+        self.want(cause.clone()).await;
+        if ran {
+            self.tell(Input::Restart(cause)).await;
+        }
+    }
+}

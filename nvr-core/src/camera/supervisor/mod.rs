@@ -1,0 +1,306 @@
+//! The actor of one camera: it feeds the machine and does what the machine says.
+
+mod commands;
+mod outputs;
+mod phase;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use self::outputs::Whose;
+use super::journal::Journal;
+use super::machine::{Action, Input, Machine, Patience};
+use super::manual::Manual;
+use super::session::{Output, Session};
+use super::status::{CameraState, ManualRecording, StatusCell};
+use crate::clock::SharedClock;
+use crate::config::{CameraConfig, RecordMode};
+use crate::error::Result;
+use crate::event::{CameraPhase, Cause, CauseKind};
+use crate::events::EventBus;
+use crate::files::Tree;
+use crate::gst::{Reactor, RecordSpec, RunInput, RunSpec};
+use crate::segment::ClosedSegment;
+use crate::store::Store;
+use crate::time::Timestamp;
+
+/// How often the watchdog looks.
+const TICK: Duration = Duration::from_millis(500);
+/// How long an orderly stop of one run may take outside a shutdown.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What all cameras of a recorder share.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) clock: SharedClock,
+    pub(crate) store: Store,
+    pub(crate) tree: Tree,
+    pub(crate) events: Arc<EventBus>,
+    pub(crate) turns: Arc<Semaphore>,
+    /// Serves the connections of lean sources.
+    pub(crate) reactor: Reactor,
+    pub(crate) manual: Arc<Semaphore>,
+    /// Told about storage faults; the recorder watches the disk for all.
+    pub(crate) storage: mpsc::UnboundedSender<Cause>,
+}
+
+/// What an actor is told from outside.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Start(Cause),
+    Stop(Cause),
+    Restart(Cause),
+    Split,
+    Configure(Box<CameraConfig>),
+    Record {
+        duration: Option<Duration>,
+        reply: oneshot::Sender<Result<ManualRecording>>,
+    },
+    StopRecording {
+        reply: oneshot::Sender<Result<()>>,
+    },
+    StorageFault(Cause),
+    StorageBack,
+    /// What became of a segment that a fault of the storage had cut off: footage, with the number of bytes cut
+    /// off, or nothing.
+    Mended {
+        path: PathBuf,
+        segment: Option<(Box<ClosedSegment>, u64)>,
+    },
+    /// End; the reply tells whether the last segment was closed in order.
+    Shutdown {
+        cause: Cause,
+        deadline: Duration,
+        reply: oneshot::Sender<bool>,
+    },
+}
+
+/// Starts the actor of a camera.
+pub(crate) fn spawn(
+    config: CameraConfig,
+    context: Context,
+) -> (mpsc::UnboundedSender<Command>, Arc<StatusCell>) {
+    let (tx, rx) = mpsc::unbounded_channel();
+    let now = context.clock.now();
+    let status = Arc::new(StatusCell::new(
+        config.id.clone(),
+        CameraState {
+            phase: CameraPhase::Stopped,
+            cause: Cause::new(CauseKind::Startup, "not started yet"),
+            since: now,
+            next_try: None,
+        },
+    ));
+    let journal = Journal::new(
+        config.id.clone(),
+        context.store.clone(),
+        context.tree.clone(),
+        context.events.clone(),
+    );
+    let machine = Machine::new(context.clock.steady_ns(), patience(&config));
+    let actor = Actor {
+        config,
+        context,
+        status: status.clone(),
+        journal,
+        machine,
+        run: None,
+        manual: None,
+        stopped_by_hand: None,
+        footage_end: None,
+        stop_deadline: STOP_DEADLINE,
+        shutdown: None,
+        clean: true,
+    };
+    tokio::spawn(actor.work(rx));
+    (tx, status)
+}
+
+fn patience(config: &CameraConfig) -> Patience {
+    Patience {
+        watchdog: config.watchdog,
+        connect: config.start_deadline,
+    }
+}
+
+pub(super) struct Actor {
+    pub(super) config: CameraConfig,
+    pub(super) context: Context,
+    pub(super) status: Arc<StatusCell>,
+    pub(super) journal: Journal,
+    pub(super) machine: Machine,
+    pub(super) run: Option<Session>,
+    pub(super) manual: Option<Manual>,
+    stopped_by_hand: Option<Cause>,
+    footage_end: Option<Timestamp>,
+    pub(super) stop_deadline: Duration,
+    shutdown: Option<oneshot::Sender<bool>>,
+    clean: bool,
+}
+
+impl Actor {
+    async fn work(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let now = self.context.clock.now();
+        let idle = self
+            .idle_cause()
+            .unwrap_or_else(|| Cause::new(CauseKind::Startup, "connecting"));
+        self.journal.open_gap(now, idle).await;
+        self.want(Cause::new(CauseKind::Startup, "the recorder started"))
+            .await;
+        let mut dropped = false;
+        let clock = self.context.clock.clone();
+        let mut tick = clock.sleep(TICK);
+        loop {
+            let deadline = self.stop_deadline;
+            let step = tokio::select! {
+                command = commands.recv(), if !dropped => Step::Command(command),
+                output = next(self.run.as_mut(), deadline) => Step::Output(Whose::Camera, output),
+                output = next(self.manual.as_mut().and_then(|m| m.session.as_mut()), deadline) =>
+                    Step::Output(Whose::Manual, output),
+                () = &mut tick => Step::Tick,
+            };
+            match step {
+                Step::Command(Some(command)) => self.command(command).await,
+                // The handle is gone without a shutdown: the same, with nobody to tell.
+                Step::Command(None) => {
+                    dropped = true;
+                    if self.shutdown.is_none() {
+                        let (reply, _) = oneshot::channel();
+                        self.begin_shutdown(Cause::new(CauseKind::Shutdown, "the camera was dropped"), reply)
+                            .await;
+                    }
+                }
+                Step::Output(whose, output) => self.output(whose, output).await,
+                Step::Tick => {
+                    self.tick().await;
+                    tick = clock.sleep(TICK);
+                }
+            }
+            if self.shutdown.is_some() && self.run.is_none() && self.manual.is_none() {
+                break;
+            }
+        }
+        self.journal.flush().await;
+        if let Some(reply) = self.shutdown.take() {
+            let _ = reply.send(self.clean && self.journal.is_written());
+        }
+    }
+
+    pub(super) fn now_ns(&self) -> i64 {
+        self.context.clock.steady_ns()
+    }
+
+    /// What the configuration and the operator want, told to the machine.
+    async fn want(&mut self, cause: Cause) {
+        let input = if let Some(by_hand) = &self.stopped_by_hand {
+            Input::Unwant(by_hand.clone())
+        } else if !self.config.enabled || self.config.record == RecordMode::Off {
+            Input::Unwant(Cause::new(
+                CauseKind::NotScheduled,
+                "not to be recorded (configuration)",
+            ))
+        } else {
+            Input::Want {
+                record: self.config.record == RecordMode::Continuous,
+                cause,
+            }
+        };
+        self.tell(input).await;
+    }
+
+    async fn tell(&mut self, input: Input) {
+        let now = self.now_ns();
+        for action in self.machine.on(input, now, rand::random()) {
+            self.act(action).await;
+        }
+        self.publish_state().await;
+    }
+
+    async fn act(&mut self, action: Action) {
+        match action {
+            Action::Start(cause) => {
+                let spec = self.run_spec(cause);
+                self.run = Some(Session::start(spec, Some(self.context.turns.clone())));
+            }
+            Action::Stop(cause) => {
+                let deadline = self.stop_deadline;
+                if let Some(run) = &mut self.run {
+                    run.stop(cause, deadline);
+                }
+            }
+            // Told when the state is published, in which a recording by hand has its part.
+            Action::Phase { .. } => {}
+        }
+    }
+
+    pub(super) fn record_spec(&self) -> RecordSpec {
+        RecordSpec {
+            segment: self.config.segment,
+            chunk: self.config.chunk,
+            container: self.config.container,
+            files: Arc::new(self.context.tree.clone()),
+        }
+    }
+
+    fn run_spec(&self, cause: Cause) -> RunSpec {
+        let continuous = self.config.record == RecordMode::Continuous;
+        let mut source = self.config.source.clone();
+        if !self.config.audio {
+            source.without_audio();
+        }
+        RunSpec {
+            camera: self.config.id.clone(),
+            input: RunInput::Source(source),
+            record: continuous.then(|| self.record_spec()),
+            audio: self.config.audio,
+            clock: self.context.clock.clone(),
+            keep: if continuous {
+                Duration::ZERO
+            } else {
+                self.config.pre_roll
+            },
+            cause,
+            reactor: self.context.reactor.clone(),
+        }
+    }
+
+    fn sample_stats(&mut self) -> Option<Input> {
+        let clock = self.context.clock.clone();
+        let run = self.run.as_mut()?;
+        let (stats, usual_pause_ns) = run.stats();
+        let last_frame = stats
+            .last_frame_steady_ns
+            .map(|ns| clock.now().add_ns(ns - clock.steady_ns()));
+        self.status.set_stats(stats, last_frame);
+        Some(Input::Tick {
+            last_frame_ns: stats.last_frame_steady_ns,
+            usual_pause_ns,
+        })
+    }
+
+    async fn tick(&mut self) {
+        let input = self.sample_stats().unwrap_or(Input::Tick {
+            last_frame_ns: None,
+            usual_pause_ns: 0,
+        });
+        self.tell(input).await;
+        self.journal.flush().await;
+        self.tick_manual().await;
+    }
+}
+
+enum Step {
+    Command(Option<Command>),
+    Output(Whose, Output),
+    Tick,
+}
+
+async fn next(session: Option<&mut Session>, deadline: Duration) -> Output {
+    match session {
+        Some(session) => session.next(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,87 @@
+//! Where a camera stands, as it is shown and told.
+
+use super::Actor;
+use crate::camera::status::CameraState;
+use crate::config::RecordMode;
+use crate::event::{CameraPhase, Cause, CauseKind, EventKind};
+use crate::time::Timestamp;
+
+impl Actor {
+    /// Shows where the camera stands. To the machine a recording by hand is standby: it only reads along.
+    pub(in crate::camera) async fn publish_state(&mut self) {
+        let (now, steady) = (self.context.clock.now(), self.now_ns());
+        let utc = |ns: i64| now.add_ns(ns - steady);
+        let before = self.status.state();
+        let by_hand = self.machine.phase() == CameraPhase::Standby && self.status.recording();
+        let (phase, cause) = if by_hand {
+            (
+                CameraPhase::Recording,
+                Cause::new(CauseKind::Requested, "recorded by hand"),
+            )
+        } else {
+            (self.machine.phase(), self.machine.cause().clone())
+        };
+        if before.phase != phase {
+            self.tell_phase(before.phase, phase, cause.clone(), now).await;
+        }
+        // `since` is computed once per phase: derived again it would tremble with the clocks.
+        let since = if before.phase == phase { before.since } else { now };
+        let next_try = match (before.next_try, self.machine.retry_at_ns()) {
+            (Some(shown), Some(at)) if utc(at).since(shown).abs() < 1_000_000_000 => Some(shown),
+            (_, at) => at.map(utc),
+        };
+        self.status.set_state(CameraState {
+            phase,
+            cause,
+            since,
+            next_try,
+        });
+    }
+
+    async fn tell_phase(&mut self, from: CameraPhase, to: CameraPhase, cause: Cause, at: Timestamp) {
+        let (id, kind) = (&self.config.id, cause.kind.as_str());
+        match to {
+            CameraPhase::BackingOff | CameraPhase::Failed | CameraPhase::Stalled => {
+                tracing::warn!(camera = %id, phase = to.as_str(), cause = kind, "{}", cause.message);
+            }
+            _ => tracing::info!(camera = %id, phase = to.as_str(), cause = kind, "{}", cause.message),
+        }
+        if matches!(to, CameraPhase::BackingOff | CameraPhase::Failed) {
+            self.status.restarted();
+        }
+        self.journal
+            .event(at, EventKind::CameraState { from, to, cause })
+            .await;
+    }
+
+    /// Whether a segment grows now.
+    pub(in crate::camera) fn is_recording(&self) -> bool {
+        let by_hand = self.manual.as_ref().and_then(|m| m.session.as_ref());
+        [by_hand, self.run.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|session| session.recording)
+    }
+
+    /// UTC up to which footage reaches: the end of the last closed segment, or of the frames seen.
+    pub(super) fn last_footage(&self) -> Option<Timestamp> {
+        self.footage_end.max(self.status.status().last_frame)
+    }
+
+    /// Why nothing is to be recorded by the configuration; `None` when it is to be.
+    pub(super) fn idle_cause(&self) -> Option<Cause> {
+        let words = match self.config.record {
+            _ if !self.config.enabled => "the camera is disabled",
+            RecordMode::Off => "the camera is not recorded",
+            RecordMode::Manual => "recorded by hand only",
+            RecordMode::Continuous => return None,
+        };
+        Some(Cause::new(CauseKind::NotScheduled, words))
+    }
+
+    pub(in crate::camera) async fn idle_gap(&mut self, at: Timestamp) {
+        if let Some(cause) = self.idle_cause() {
+            self.journal.open_gap(at, cause).await;
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The cameras of a recorder: which there are, added and removed while it runs, and a picture of now.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{Inner, Nvr, blocking, no_camera};
+use crate::archive::{Snapshot, SnapshotRequest};
+use crate::camera::{self, Camera, Command};
+use crate::config::CameraConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Cause, CauseKind};
+use crate::ids::CameraId;
+
+impl Nvr {
+    /// All cameras, by id.
+    #[must_use]
+    pub fn cameras(&self) -> Vec<Camera> {
+        self.0.cameras()
+    }
+
+    /// One camera.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that id.
+    pub fn camera(&self, id: &CameraId) -> Result<Camera> {
+        let cameras = self.0.cameras.read().unwrap_or_else(PoisonError::into_inner);
+        cameras.get(id).cloned().ok_or_else(|| no_camera(id))
+    }
+
+    /// Adds a camera and starts it, until the recorder ends (the configuration file is not written).
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the id is taken.
+    pub async fn add_camera(&self, config: CameraConfig) -> Result<Camera> {
+        let _one_at_a_time = self.0.changes.lock().await;
+        let camera = self.begin(config.clone()).await?;
+        self.0.change_config(|c| c.cameras.push(config));
+        Ok(camera)
+    }
+
+    /// Stops a camera and forgets it; its footage stays.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that id.
+    pub async fn remove_camera(&self, id: &CameraId) -> Result<()> {
+        let _one_at_a_time = self.0.changes.lock().await;
+        self.camera(id)?;
+        self.0.change_config(|c| c.cameras.retain(|k| &k.id != id));
+        self.end(id, CauseKind::ConfigChanged, "the camera was removed")
+            .await
+    }
+
+    pub(super) async fn begin(&self, config: CameraConfig) -> Result<Camera> {
+        let id = config.id.clone();
+        if self.0.stop.is_cancelled() {
+            return Err(Error::new(ErrorKind::Unavailable, "the recorder has stopped"));
+        }
+        if self.camera(&id).is_ok() {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("camera {id} exists already"),
+            ));
+        }
+        self.0
+            .context
+            .store
+            .upsert_camera(&id, Some(&config.name), self.clock().now())
+            .await?;
+        let (commands, status) = camera::spawn(config.clone(), self.0.context.clone());
+        let camera = Camera {
+            config: Arc::new(arc_swap::ArcSwap::from_pointee(config)),
+            commands,
+            status,
+        };
+        let mut cameras = self.0.cameras.write().unwrap_or_else(PoisonError::into_inner);
+        cameras.insert(id, camera.clone());
+        Ok(camera)
+    }
+
+    pub(super) async fn end(&self, id: &CameraId, kind: CauseKind, words: &str) -> Result<()> {
+        let camera = {
+            let mut cameras = self.0.cameras.write().unwrap_or_else(PoisonError::into_inner);
+            cameras.remove(id).ok_or_else(|| no_camera(id))?
+        };
+        let (reply, ended) = oneshot::channel();
+        let deadline = self.config().recorder.shutdown_deadline;
+        // One that is gone already has nothing to end.
+        let _ = camera.send(Command::Shutdown {
+            cause: Cause::new(kind, words),
+            deadline,
+            reply,
+        });
+        let _ = tokio::time::timeout(deadline + Duration::from_secs(1), ended).await;
+        self.0
+            .context
+            .store
+            .mark_camera_removed(id, self.clock().now())
+            .await
+    }
+
+    /// A picture: of a recorded moment, or without one of now, from the stream while there is one.
+    ///
+    /// # Errors
+    /// As [`Archive::snapshot`].
+    pub async fn picture(&self, request: SnapshotRequest) -> Result<Snapshot> {
+        let unit = match request.at {
+            None => self
+                .camera(&request.camera)
+                .ok()
+                .and_then(|camera| camera.latest_keyframe()),
+            Some(_) => None,
+        };
+        let Some(unit) = unit else {
+            return self.snapshot(request).await;
+        };
+        blocking(move || {
+            let jpeg = crate::gst::snapshot::jpeg_of(&unit, request.width)?;
+            Ok(Snapshot {
+                jpeg: jpeg.into(),
+                at: unit.utc(),
+            })
+        })
+        .await
+    }
+}
+
+impl Inner {
+    pub(super) fn cameras(&self) -> Vec<Camera> {
+        let cameras = self.cameras.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Camera> = cameras.values().cloned().collect();
+        all.sort_by_key(Camera::id);
+        all
+    }
+}

@@ -1,0 +1,66 @@
+//! Events of the recorder, kept until the index takes them, and old ones cleared.
+
+use std::collections::VecDeque;
+use std::sync::{MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Inner;
+use crate::error::ErrorKind;
+use crate::event::Event;
+
+/// Events of the recorder (not of its cameras) that wait for the index at most.
+const MOST_UNSAVED: usize = 1000;
+/// How often old events are cleared from the index.
+const EVENTS_PRUNE: Duration = Duration::from_hours(1);
+
+impl Inner {
+    pub(super) async fn publish(&self, event: Event) {
+        self.context.events.publish(event.clone());
+        self.lock_unsaved().push_back(event);
+        self.save_events().await;
+    }
+
+    fn lock_unsaved(&self) -> MutexGuard<'_, VecDeque<Event>> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes events to the index that it could not take before: that the disk was full is told there, too.
+    pub(super) async fn save_events(&self) {
+        let waiting = std::mem::take(&mut *self.lock_unsaved());
+        let mut waiting = waiting.into_iter();
+        while let Some(event) = waiting.next() {
+            let Err(e) = self.context.store.add_event(event.clone()).await else {
+                continue;
+            };
+            if e.kind() != ErrorKind::Storage {
+                tracing::warn!(error = %e, "an event is not in the index");
+                continue;
+            }
+            let mut unsaved = self.lock_unsaved();
+            for event in waiting.rev().chain(std::iter::once(event)) {
+                unsaved.push_front(event);
+            }
+            unsaved.truncate(MOST_UNSAVED);
+            return;
+        }
+    }
+}
+
+pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
+    loop {
+        let Some(inner) = recorder.upgrade() else { return };
+        let keep = inner.config().recorder.events_keep;
+        let before = inner.context.clock.now() - keep;
+        if let Err(e) = inner.context.store.prune_events(before).await {
+            tracing::warn!(error = %e, "old events were not cleared");
+        }
+        let clock = inner.context.clock.clone();
+        drop(inner);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.sleep(EVENTS_PRUNE) => {}
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The recorder: it wires the rooms together.
+
+mod cameras;
+mod housekeeping;
+mod opening;
+mod reload;
+mod shutdown;
+mod storage_watch;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Deref;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use self::opening::Opened;
+pub use self::shutdown::ShutdownReport;
+use crate::archive::Archive;
+use crate::camera::{Camera, Context};
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Cause, Event};
+use crate::events::{EventBus, EventStream};
+use crate::files::Tree;
+use crate::health::{self, Health};
+use crate::ids::CameraId;
+use crate::time::Timestamp;
+
+/// Prepares a recorder.
+#[derive(Debug)]
+pub struct NvrBuilder {
+    config: Config,
+    clock: SharedClock,
+}
+
+impl NvrBuilder {
+    /// Another clock than the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens recordings root and index, mends what a crash left, and starts the cameras. Returns as soon as
+    /// they are starting; [`Camera::state`] tells how each one fares.
+    ///
+    /// # Errors
+    /// `Storage` when the root is missing, not ours, in use by another recorder or not writable; `Corrupt`
+    /// when the index cannot be used; `Unsupported` when GStreamer is missing parts.
+    pub async fn start(self) -> Result<Nvr> {
+        Nvr::start(self.config, self.clock).await
+    }
+}
+
+/// A running recorder. Cheap to clone; it runs until [`shutdown`](Self::shutdown).
+///
+/// What can be asked of recorded footage (timeline, segments, exports, playlists, pictures) is in
+/// [`Archive`], to which this dereferences: `nvr.timeline(…)`.
+#[derive(Clone, Debug)]
+pub struct Nvr(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    archive: Archive,
+    context: Context,
+    tree: Tree,
+    config: RwLock<Arc<Config>>,
+    cameras: RwLock<HashMap<CameraId, Camera>>,
+    /// Held while cameras are added, removed or configured, so that two such calls do not interleave.
+    changes: AsyncMutex<()>,
+    storage_fault: Mutex<Option<(Timestamp, Cause)>>,
+    /// Events that the index could not take yet.
+    unsaved: Mutex<VecDeque<Event>>,
+    started: Timestamp,
+    /// Ends the tasks of the recorder.
+    stop: CancellationToken,
+    ended: AtomicBool,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Also without a shutdown no task stays behind: the cameras end when their handles are gone.
+        self.stop.cancel();
+    }
+}
+
+impl Deref for Nvr {
+    type Target = Archive;
+    fn deref(&self) -> &Archive {
+        &self.0.archive
+    }
+}
+
+impl Nvr {
+    /// Prepares a recorder for a configuration.
+    #[must_use]
+    pub fn builder(config: Config) -> NvrBuilder {
+        NvrBuilder {
+            config,
+            clock: SystemClock::shared(),
+        }
+    }
+
+    async fn start(config: Config, clock: SharedClock) -> Result<Self> {
+        let opened = {
+            let (config, clock) = (config.clone(), clock.clone());
+            blocking(move || opening::open(&config, &clock)).await?
+        };
+        let Opened {
+            store,
+            tree,
+            recovered,
+        } = opened;
+        let events = Arc::new(EventBus::new(clock.clone()));
+        let (storage_tx, storage_rx) = mpsc::unbounded_channel();
+        let context = Context {
+            clock: clock.clone(),
+            store: store.clone(),
+            tree: tree.clone(),
+            events: events.clone(),
+            // None at all would be a recorder that never starts a camera.
+            turns: Arc::new(Semaphore::new(config.recorder.max_starting.max(1))),
+            reactor: crate::gst::Reactor::new(),
+            manual: Arc::new(Semaphore::new(config.recorder.max_manual)),
+            storage: storage_tx,
+        };
+        let archive = Archive::of_recorder(&config, store.clone(), tree.clone(), clock.clone());
+        let nvr = Self(Arc::new(Inner {
+            archive,
+            context,
+            tree,
+            cameras: RwLock::default(),
+            changes: AsyncMutex::new(()),
+            storage_fault: Mutex::new(None),
+            unsaved: Mutex::default(),
+            started: clock.now(),
+            stop: CancellationToken::new(),
+            ended: AtomicBool::new(false),
+            config: RwLock::new(Arc::new(config.clone())),
+        }));
+        for event in recovered {
+            nvr.0.publish(event).await;
+        }
+        tokio::spawn(storage_watch::watch(
+            Arc::downgrade(&nvr.0),
+            storage_rx,
+            nvr.0.stop.clone(),
+        ));
+        tokio::spawn(housekeeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        for camera in config.cameras {
+            if let Err(e) = nvr.begin(camera).await {
+                // Those that were started end in order, and the root is free again.
+                nvr.shutdown(config.recorder.shutdown_deadline).await;
+                return Err(e);
+            }
+        }
+        Ok(nvr)
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.0.config()
+    }
+
+    /// The clock that everything here goes by.
+    #[must_use]
+    pub fn clock(&self) -> SharedClock {
+        self.0.context.clock.clone()
+    }
+
+    /// When this recorder started.
+    #[must_use]
+    pub fn started(&self) -> Timestamp {
+        self.0.started
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        self.0.context.events.subscribe()
+    }
+
+    /// Whether all is well, and if not, why.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let fault = self
+            .0
+            .storage_fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        health::assess(&self.0.cameras(), fault, self.clock().now())
+    }
+}
+
+impl Inner {
+    fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change_config(&self, change: impl FnOnce(&mut Config)) {
+        let mut guard = self.config.write().unwrap_or_else(PoisonError::into_inner);
+        let mut config = Config::clone(&guard);
+        change(&mut config);
+        *guard = Arc::new(config);
+    }
+}
+
+fn no_camera(id: &CameraId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no camera {id}"))
+}
+
+/// Runs something that blocks where it may.
+pub(crate) async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(f)
+        .await
+        .map_err(|e| Error::new(ErrorKind::Internal, "a task of the recorder failed").with_source(e))?
+}

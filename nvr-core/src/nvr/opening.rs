@@ -1,0 +1,115 @@
+//! Root and index, opened together; what a crash left is mended and told.
+
+use crate::check;
+use crate::clock::SharedClock;
+use crate::config::{Config, SyncMode};
+use crate::error::Result;
+use crate::event::{Cause, CauseKind, Event, EventKind};
+use crate::files::{Create, Root, RootOptions, SyncPolicy, Tree};
+use crate::store::{OpenMode, Store};
+use crate::time::{TimeRange, Timestamp};
+
+pub(super) struct Opened {
+    pub(super) store: Store,
+    pub(super) tree: Tree,
+    pub(super) recovered: Vec<Event>,
+}
+
+pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
+    crate::gst::init()?;
+    let recorder = &config.recorder;
+    // An index that is there knows which tree it belongs to. One that is not there is made only after the
+    // root has proved itself: by default it lies inside.
+    let known = if recorder.database.exists() {
+        Some(Store::open(&recorder.database, OpenMode::ReadWrite)?)
+    } else {
+        None
+    };
+    let expected = match &known {
+        Some(store) => store.tree_id()?.map(|id| id.parse()).transpose()?,
+        None => None,
+    };
+    let create = if recorder.adopt_root {
+        Create::Adopt
+    } else {
+        Create::IfEmpty
+    };
+    let options = RootOptions {
+        create,
+        expected,
+        exclusive: true,
+    };
+    let root = Root::open(&recorder.root, options, clock.clone())?;
+    let tree_id = root.attach()?;
+    let store = match known {
+        Some(store) => store,
+        None => Store::open(&recorder.database, OpenMode::ReadWrite)?,
+    };
+    if expected.is_none() {
+        store.set_tree_id_blocking(&tree_id.to_string())?;
+    }
+    let policy = match config.recording.sync {
+        SyncMode::Close => SyncPolicy::Close,
+        SyncMode::Every(every) => SyncPolicy::Every(every),
+    };
+    let tree = Tree::new(root, policy)?;
+    let found = check::reconcile(&store, &tree)?;
+    note_crash(&store)?;
+    let recovered = tell_reconciled(found, clock);
+    Ok(Opened {
+        store,
+        tree,
+        recovered,
+    })
+}
+
+/// What was found at the start, for the log and as events.
+fn tell_reconciled(found: check::ReconcileReport, clock: &SharedClock) -> Vec<Event> {
+    for path in &found.lost {
+        tracing::error!(path = %path.display(), "a segment that was being recorded is gone or holds nothing");
+    }
+    for (path, why) in &found.failed {
+        tracing::error!(path = %path.display(), "a segment could not be looked at: {why}");
+    }
+    if found.adopted > 0 {
+        tracing::warn!(
+            segments = found.adopted,
+            "footage that the index did not know was entered"
+        );
+    }
+    let now = clock.now();
+    let event = |m: check::MendedSegment| {
+        let kind = EventKind::SegmentRecovered {
+            path: m.path.display().to_string(),
+            cut_bytes: m.cut_bytes,
+        };
+        Event::new(now, Some(m.camera), kind)
+    };
+    found.mended.into_iter().map(event).collect()
+}
+
+/// What the last life of the recorder did not write down because it was killed: the ends of its runs, and
+/// that footage is missing since.
+fn note_crash(store: &Store) -> Result<()> {
+    let cause = Cause::new(CauseKind::Crash, "the recorder did not stop in order");
+    let totals = store.totals()?;
+    // Runs that reach to the end of time: those without an end, however many there were.
+    let open = TimeRange::new(Timestamp::MAX.add_ns(-1), Timestamp::MAX)?;
+    for camera in store.cameras()? {
+        let newest = totals
+            .iter()
+            .find(|t| t.camera == camera.id)
+            .and_then(|t| t.newest);
+        for run in store.runs(&camera.id, open)? {
+            if run.ended.is_none() {
+                let end = newest.map_or(run.started_at, |newest| newest.max(run.started_at));
+                store.end_run_blocking(run.run, &camera.id, end, &cause)?;
+            }
+        }
+        if let Some(newest) = newest {
+            // Does nothing where a gap is open already: then the stop was noted.
+            store.open_gap_blocking(&camera.id, newest, &cause)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! A new configuration, put in force while the recorder runs.
+
+use std::sync::{Arc, PoisonError};
+
+use super::Nvr;
+use crate::camera::Command;
+use crate::config::{Config, ConfigDiff};
+use crate::error::Result;
+use crate::event::{CauseKind, Event, EventKind};
+
+impl Nvr {
+    /// Puts a new configuration in force; only cameras that changed are touched.
+    ///
+    /// # Errors
+    /// An error of the index. What was changed before it stays changed and the rest as it was: the same call
+    /// again does what is left.
+    pub async fn reload(&self, new: Config) -> Result<ConfigDiff> {
+        let _one_at_a_time = self.0.changes.lock().await;
+        let old = self.config();
+        let diff = ConfigDiff::between(&old, &new);
+        for id in &diff.removed {
+            self.0.change_config(|c| c.cameras.retain(|k| &k.id != id));
+            self.end(id, CauseKind::ConfigChanged, "the camera was removed")
+                .await?;
+        }
+        for camera in &new.cameras {
+            if diff.added.contains(&camera.id) {
+                self.begin(camera.clone()).await?;
+                self.0.change_config(|c| c.cameras.push(camera.clone()));
+            } else if diff.changed.contains(&camera.id) {
+                let handle = self.camera(&camera.id)?;
+                self.0
+                    .context
+                    .store
+                    .upsert_camera(&camera.id, Some(&camera.name), self.clock().now())
+                    .await?;
+                handle.config.store(Arc::new(camera.clone()));
+                handle.send(Command::Configure(Box::new(camera.clone())))?;
+                self.0.change_config(|c| {
+                    if let Some(old) = c.cameras.iter_mut().find(|k| k.id == camera.id) {
+                        old.clone_from(camera);
+                    }
+                });
+            }
+        }
+        let mut in_force = new;
+        // What needs a restart stays as it is, and so it is shown.
+        in_force.recorder = old.recorder.clone();
+        in_force.recording.sync = old.recording.sync;
+        in_force.http = old.http.clone();
+        in_force.log = old.log.clone();
+        *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
+        let changed = [&diff.added, &diff.removed, &diff.changed]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        let event = Event::new(self.clock().now(), None, EventKind::ConfigReloaded { changed });
+        self.0.publish(event).await;
+        Ok(diff)
+    }
+}
