@@ -7,6 +7,7 @@
     reason = "a program that talks to the person in front of it"
 )]
 
+mod codecs;
 mod export;
 mod footage;
 mod live;
@@ -85,6 +86,8 @@ enum What {
     Export,
     /// Pictures of recorded moments.
     Snapshot,
+    /// Encoding footage again as H.265.
+    Codecs,
     /// Start with 100,000 segments on disk; a new index from the files.
     Recovery,
 }
@@ -128,6 +131,7 @@ fn main() -> anyhow::Result<()> {
         What::Queries,
         What::Export,
         What::Snapshot,
+        What::Codecs,
         What::Recovery,
     ];
     for what in all {
@@ -141,6 +145,7 @@ fn main() -> anyhow::Result<()> {
             What::Queries => queries::measure(&mut bench)?,
             What::Export => export::measure(&mut bench)?,
             What::Snapshot => snapshot::measure(&mut bench)?,
+            What::Codecs => codecs::measure(&mut bench)?,
             What::Recovery => recovery::measure(&mut bench)?,
         }
     }

@@ -123,6 +123,10 @@
 //! The root carries a marker, so that nothing is written to the empty mount point of a disk that is not there. One
 //! recorder owns a root; as many as you like may run in one process, each with its own.
 //!
+//! The oldest footage goes to keep 2 % of the disk free; [`Config::retention`](config::Config::retention) sets limits of
+//! age, bytes and free space, or switches that off. [`Archive::protect_range`] keeps footage, [`Nvr::cleanup`] deletes now
+//! what is to go, [`Archive::stats`] tells how long the disk will do.
+//!
 //! # Asking
 //!
 //! [`Nvr`] dereferences to [`Archive`], and [`Archive::open`] gives the same without a recorder, or beside one that
@@ -152,6 +156,26 @@
 //!
 //! let picture = archive.snapshot(SnapshotRequest::new(front, Some(range.start()))).await?;
 //! std::fs::write("then.jpg", &picture.jpeg)?;
+//! # Ok(()) }
+//! ```
+//!
+//! What takes long is better left to the [queue of jobs](jobs): [`Nvr::jobs`] enters, follows and calls off long exports,
+//! verification and whatever else an embedder adds.
+//!
+//! ```no_run
+//! # async fn f(nvr: nvr_core::Nvr, range: nvr_core::TimeRange) -> nvr_core::Result<()> {
+//! use nvr_core::jobs::export::{ExportParams, Packing};
+//!
+//! let params = ExportParams {
+//!     camera: "front".parse()?,
+//!     from: range.start(),
+//!     to: range.end(),
+//!     format: Packing::Mp4,
+//!     path: Some("/srv/clips/day.mp4".into()),
+//! };
+//! let job = nvr.jobs().enqueue(params.job()?).await?.job;
+//! let done = nvr.jobs().wait(job.id).await?;
+//! println!("{}: {}", done.state.as_str(), done.message);
 //! # Ok(()) }
 //! ```
 //!
@@ -232,35 +256,42 @@ mod events;
 mod fault;
 pub mod health;
 pub mod ids;
+pub mod priority;
 pub mod run;
 pub mod secret;
 pub mod segment;
 pub mod source;
 pub mod time;
 pub mod track;
+pub mod window;
 
 pub mod archive;
+pub mod bench;
 pub mod camera;
 pub mod check;
 pub mod config;
 pub mod detect;
 pub mod files;
 pub mod gst;
+pub mod jobs;
 pub mod media;
 pub mod nvr;
 pub mod onvif;
+pub mod retention;
 mod rtsp;
 pub mod store;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod timeline;
+pub mod transcode;
 
 pub use archive::{Archive, ExportRequest, Snapshot, SnapshotRequest, VodRequest};
 pub use camera::Camera;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventKind};
 pub use events::EventStream;
-pub use ids::{CameraId, RunId, SegmentId};
+pub use ids::{CameraId, JobId, RunId, SegmentId};
+pub use jobs::Jobs;
 pub use media::clip::Format as ExportFormat;
 pub use nvr::{Nvr, NvrBuilder};
 pub use source::SourceSpec;

@@ -190,6 +190,10 @@ impl SourceSpec {
                 "write rtsp://…, rtsps://…, http(s)://… (MJPEG), v4l2:/dev/video0, libcamera:, file:/path or test:",
             )
         };
+        let bad_test = |why: String| {
+            Error::new(ErrorKind::InvalidArgument, format!("source: {why}"))
+                .with_hint("as in test:?size=640x360&fps=25&gop=50&audio=1&codec=h264&pattern=ball")
+        };
         let (scheme, rest) = text.split_once(':').ok_or_else(|| bad("no scheme"))?;
         match scheme.to_ascii_lowercase().as_str() {
             "rtsp" | "rtsps" => {
@@ -222,7 +226,7 @@ impl SourceSpec {
                 }
                 Ok(Self::File(path.into()))
             }
-            "test" => test(rest).map(Self::Test).map_err(|e| bad(&e)),
+            "test" => test(rest).map(Self::Test).map_err(bad_test),
             _ => Err(bad("the scheme is not known")),
         }
     }

@@ -13,6 +13,9 @@ use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::{client, config, logging};
 
+/// What is said where there is no camera. A configuration was read: `nvr init` would refuse to replace it.
+pub const NONE: &str = "no cameras configured: add one as a [[cameras]] section";
+
 /// One camera as it is printed.
 #[derive(Serialize)]
 pub struct CameraView {
@@ -116,7 +119,7 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
 /// The table that people read.
 pub fn table(views: &[CameraView]) -> String {
     if views.is_empty() {
-        return "no cameras configured; run `nvr init`".into();
+        return NONE.into();
     }
     let header = ["ID", "NAME", "STATE", "RECORDED", "SIZE", "SOURCE"];
     output::table(

@@ -48,6 +48,21 @@ pub struct VodRequest {
 /// Longest range that one request may name: a year.
 const LONGEST_NS: i64 = 366 * 86_400 * NS_PER_S;
 
+/// Times in files are rounded to ticks of 1/90000 s, so the end that is told of one segment may lie a tick behind the
+/// beginning of the next. What is less than some ticks is not what somebody asks for.
+const SLIVER_NS: i64 = 100_000;
+
+/// Leaves out segments of which the range takes no more than rounding, unless there is nothing else.
+fn without_slivers(segments: &mut Vec<ClipSegment>, range: TimeRange) {
+    let taken = |s: &ClipSegment| {
+        let end = s.start.add_ns(s.index.duration_ns()).min(range.end());
+        end.since(s.start.max(range.start()))
+    };
+    if segments.iter().any(|s| taken(s) >= SLIVER_NS) {
+        segments.retain(|s| taken(s) >= SLIVER_NS);
+    }
+}
+
 impl Archive {
     /// One file for a range of footage: its size is known, any part of it can be read, nothing is remuxed.
     ///
@@ -73,7 +88,8 @@ impl Archive {
     async fn clips(&self, request: ExportRequest, on_change: OnChange) -> Result<Vec<Clip>> {
         let archive = self.clone();
         blocking(move || {
-            let segments = archive.clip_segments(&request.camera, request.range)?;
+            let mut segments = archive.clip_segments(&request.camera, request.range)?;
+            without_slivers(&mut segments, request.range);
             let plans: Vec<ClipPlan> = plan(&segments, request.range, request.format, on_change)
                 .map_err(|e| e.context(format_args!("camera {}", request.camera)))?;
             plans.iter().map(Clip::open).collect()
@@ -82,7 +98,7 @@ impl Archive {
     }
 
     /// The HLS media playlist of a range (RFC 8216), by byte range of the segment files; `uri` gives the
-    /// address of a segment's file.
+    /// address of a segment's file, to which `?v=` and the version of the file is added.
     ///
     /// # Errors
     /// `NotFound` when nothing is recorded there.
@@ -104,7 +120,15 @@ impl Archive {
                 ..VodOptions::default()
             };
             let id_of = |name: &str| ids.get(name).copied().unwrap_or(SegmentId(0));
-            playlist::media_playlist(&segments, request.range, options, |s| uri(id_of(&s.name)))
+            // Under another address when its file is exchanged for another version: the byte ranges are others.
+            let versioned = |s: &ClipSegment| {
+                let uri = uri(id_of(&s.name));
+                match s.stamp.version() {
+                    Some(version) => format!("{uri}?v={version}"),
+                    None => uri,
+                }
+            };
+            playlist::media_playlist(&segments, request.range, options, versioned)
                 .map_err(|e| e.context(format_args!("camera {}", request.camera)))
         })
         .await
@@ -147,19 +171,19 @@ impl Archive {
 }
 
 fn clip_segment(footage: &Footage) -> Result<ClipSegment> {
+    let opened = footage.open()?;
     let stamp = match footage.hash {
         _ if footage.growing => FileStamp::Growing,
-        Some(hash) => FileStamp::Hash(hash),
-        None => FileStamp::Size(footage.size_bytes),
+        Some(hash) if !opened.exchanged => FileStamp::Hash(hash),
+        _ => FileStamp::Size(opened.size_bytes),
     };
-    let file = Arc::new(footage.open()?);
     let name = footage.path.to_string_lossy();
     Ok(ClipSegment::new(
         &name,
         footage.start,
         footage.run_order,
-        file,
-        footage.index.clone(),
+        Arc::new(opened.file),
+        opened.index,
         stamp,
     ))
 }

@@ -32,9 +32,37 @@ pub(crate) struct Footage {
     pub(crate) size_bytes: u64,
 }
 
+/// A file and the index that belongs to it.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) file: File,
+    pub(crate) index: Arc<FragmentIndex>,
+    pub(crate) size_bytes: u64,
+    /// It is another version than the index told.
+    pub(crate) exchanged: bool,
+}
+
 impl Footage {
-    pub(crate) fn open(&self) -> Result<File> {
-        File::open(&self.absolute).map_err(|e| Error::io(self.path.display(), e))
+    /// The file, with the index that belongs to it: its own, where it was exchanged for another version since the
+    /// row was read (the row follows a moment later).
+    pub(crate) fn open(&self) -> Result<Opened> {
+        let failed = |e| Error::io(self.path.display(), e);
+        let file = File::open(&self.absolute).map_err(failed)?;
+        let size_bytes = file.metadata().map_err(failed)?.len();
+        let mut opened = Opened {
+            file,
+            index: Arc::clone(&self.index),
+            size_bytes,
+            exchanged: false,
+        };
+        if !self.growing
+            && size_bytes != self.size_bytes
+            && let Some(info) = crate::media::read_closed(&mut &opened.file)?
+        {
+            opened.index = Arc::new(info.index);
+            opened.exchanged = true;
+        }
+        Ok(opened)
     }
 
     pub(crate) fn range(&self) -> TimeRange {
@@ -56,6 +84,18 @@ impl Archive {
         let file = File::open(self.absolute(path)).map_err(|e| Error::io(path.display(), e))?;
         let scan = crate::media::scan(&mut std::io::BufReader::new(file))?;
         Ok(Some(Arc::new(scan.index)))
+    }
+
+    /// Bytes of a growing file of a plain container; `None` when it does not grow any more.
+    pub(super) fn growing_bytes(&self, path: &Path) -> Option<u64> {
+        match &self.0.tree {
+            Some(tree) => {
+                let growing = tree.growing();
+                let found = growing.iter().find(|g| g.path() == path)?;
+                Some(found.size_bytes())
+            }
+            None => std::fs::metadata(self.absolute(path)).ok().map(|m| m.len()),
+        }
     }
 
     /// All footage of a camera that overlaps a range, in order of start, growing included; fMP4 only.
@@ -97,7 +137,9 @@ impl Archive {
     /// `None` for a growing segment of which nothing can be read yet, or ever.
     pub(super) fn footage_of(&self, row: &SegmentRow) -> Result<Option<Footage>> {
         if row.state != SegmentState::Open {
-            return Ok(Some(self.footage_with(row, self.index_of(row.id)?)));
+            return Ok(Some(
+                self.footage_with(row, self.index_of(row.id, row.size_bytes)?),
+            ));
         }
         match self.growing_index(&row.path) {
             Ok(Some(index)) => return Ok(Some(self.footage_with(row, index))),
@@ -108,7 +150,7 @@ impl Archive {
         // It may have been closed since the row was read.
         match self.0.store.segment(row.id)? {
             Some(now) if SegmentState::PLAYABLE.contains(&now.state) => {
-                let index = self.index_of(now.id)?;
+                let index = self.index_of(now.id, now.size_bytes)?;
                 Ok(Some(self.footage_with(&now, index)))
             }
             _ => Ok(None),
@@ -139,13 +181,15 @@ impl Archive {
         }
     }
 
-    fn index_of(&self, id: SegmentId) -> Result<Arc<FragmentIndex>> {
+    fn index_of(&self, id: SegmentId, size_bytes: u64) -> Result<Arc<FragmentIndex>> {
+        // The size tells versions of a segment apart.
+        let key = (id, size_bytes);
         let cached = self
             .0
             .indices
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
+            .get(&key)
             .cloned();
         if let Some(index) = cached {
             return Ok(index);
@@ -159,7 +203,7 @@ impl Archive {
         if cache.len() >= CACHED_INDICES {
             cache.clear();
         }
-        cache.insert(id, index.clone());
+        cache.insert(key, index.clone());
         Ok(index)
     }
 

@@ -81,13 +81,14 @@ impl Archive {
 /// keyframe. Returns them with the wanted frame's distance from the segment's start.
 fn read_group(footage: &Footage, at_ns: i64, exact: bool) -> Result<(PictureGroup, i64)> {
     let corrupt = |what: &str| Error::new(ErrorKind::Corrupt, format!("{}: {what}", footage.path.display()));
-    let index: &Arc<FragmentIndex> = &footage.index;
+    let opened = footage.open()?;
+    let index: &Arc<FragmentIndex> = &opened.index;
     let first = index
         .keyframe_at_or_before(at_ns)
         .or_else(|| index.keyframe_at_or_after(0));
     let first = first.ok_or_else(|| corrupt("no keyframe"))?;
     let fragments = &index.fragments[first..];
-    let mut file = footage.open()?;
+    let mut file = &opened.file;
     let mut head = vec![0; usize::try_from(index.header_len.min(4 << 20)).unwrap_or(0)];
     file.read_exact(&mut head)
         .map_err(|e| Error::io(footage.path.display(), e))?;

@@ -4,17 +4,24 @@ use std::fs::File;
 
 use super::Archive;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::SegmentId;
+use crate::ids::{CameraId, JobId, SegmentId};
 use crate::nvr::blocking;
-use crate::store::{EventQuery, EventRow, Page, SegmentQuery, SegmentRow, SegmentState};
+use crate::store::{EventQuery, EventRow, JobQuery, JobRow, Page, SegmentQuery, SegmentRow, SegmentState};
+use crate::time::TimeRange;
 
 impl Archive {
-    /// Segments, a page at a time.
+    /// Segments, a page at a time. A growing one has the length and size of what can be read of it now.
     ///
     /// # Errors
     /// An error of the index.
     pub async fn segments(&self, query: SegmentQuery) -> Result<Page<SegmentRow>> {
-        self.read(move |store| store.segments(&query)).await
+        let archive = self.clone();
+        blocking(move || {
+            let mut page = archive.0.store.segments(&query)?;
+            archive.measure(&mut page.items);
+            Ok(page)
+        })
+        .await
     }
 
     /// One segment.
@@ -22,10 +29,14 @@ impl Archive {
     /// # Errors
     /// `NotFound` when there is none of that id.
     pub async fn segment(&self, id: SegmentId) -> Result<SegmentRow> {
-        self.read(move |store| {
-            store
-                .segment(id)?
-                .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no segment {id}")))
+        let archive = self.clone();
+        blocking(move || {
+            let row = archive.0.store.segment(id)?;
+            let mut row =
+                [row.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no segment {id}")))?];
+            archive.measure(&mut row);
+            let [row] = row;
+            Ok(row)
         })
         .await
     }
@@ -63,6 +74,48 @@ impl Archive {
     pub async fn set_protected(&self, id: SegmentId, protected: bool) -> Result<SegmentRow> {
         self.0.store.set_protected(id, protected).await?;
         self.segment(id).await
+    }
+
+    /// Protects all footage of a camera in a range from deletion, or no longer: whole segments, the growing one
+    /// included. Returns how many.
+    ///
+    /// # Errors
+    /// `NotFound` when the index knows no such camera, `Conflict` when opened for reading only.
+    pub async fn protect_range(&self, camera: &CameraId, range: TimeRange, protected: bool) -> Result<u64> {
+        self.known_later(camera).await?;
+        self.0.store.protect_range(camera, range, protected).await
+    }
+
+    /// Marks all footage of a camera in a range as that of an event, which has an age of its own, or no longer.
+    /// Returns how many segments that are.
+    ///
+    /// # Errors
+    /// As [`protect_range`](Self::protect_range).
+    pub async fn mark_event(&self, camera: &CameraId, range: TimeRange, event: bool) -> Result<u64> {
+        self.known_later(camera).await?;
+        self.0.store.mark_event(camera, range, event).await
+    }
+
+    async fn known_later(&self, camera: &CameraId) -> Result<()> {
+        let (archive, camera) = (self.clone(), camera.clone());
+        blocking(move || archive.known(&camera)).await
+    }
+
+    /// Jobs in the queue, newest first unless asked otherwise, as the index knows them: how far those are that run now
+    /// is written every few seconds.
+    ///
+    /// # Errors
+    /// An error of the index.
+    pub async fn jobs_of(&self, query: JobQuery) -> Result<Page<JobRow>> {
+        self.read(move |store| store.jobs(&query)).await
+    }
+
+    /// One job in the queue.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that id.
+    pub async fn job(&self, id: JobId) -> Result<JobRow> {
+        self.read(move |store| store.job(id)).await
     }
 
     /// Events, newest first unless asked otherwise.

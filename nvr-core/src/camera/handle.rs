@@ -13,6 +13,16 @@ use crate::event::{Cause, CauseKind};
 use crate::gst::{AccessUnit, Tap, TapReceiver};
 use crate::ids::CameraId;
 
+/// How a recording by hand is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordRequest {
+    /// Its length from now on; until it is stopped when absent.
+    pub duration: Option<Duration>,
+    /// How much of what went before belongs to it, at most as much as the camera keeps (its `pre_roll`); all of
+    /// that when absent. It begins with the keyframe at or before.
+    pub pre_roll: Option<Duration>,
+}
+
 /// A camera of a running recorder. Cheap to clone; useless, but harmless, once the camera is removed.
 #[derive(Clone, Debug)]
 pub struct Camera {
@@ -46,13 +56,20 @@ impl Camera {
         self.status.status()
     }
 
-    /// Encoded frames from now on, from a keyframe; `None` while the camera sends none.
+    /// Encoded frames: at once those of the present group of pictures, from its keyframe, then each as it comes.
+    /// `None` while the camera sends none.
     ///
-    /// At most `capacity` frames wait for a slow reader; beyond that whole groups of pictures are left out
-    /// (and counted), the recorder is never held up.
+    /// So a decoder has a picture immediately, whatever the distance of keyframes; who wants to be live shows the
+    /// first frames as fast as they can be decoded ([`AccessUnit::utc`] tells how old each is). Of a camera whose
+    /// groups are larger than 16 MiB the beginning is not kept: there it begins at the next keyframe.
+    ///
+    /// Besides these, at most `capacity` frames wait for a slow reader; beyond that whole groups of pictures are
+    /// left out (and counted), the recorder is never held up.
     #[must_use]
     pub fn live(&self, capacity: usize) -> Option<TapReceiver> {
-        self.status.tap().map(|tap| tap.subscribe(capacity))
+        self.status
+            .tap()
+            .map(|tap| tap.subscribe_from(Duration::ZERO, capacity))
     }
 
     /// The newest keyframe, for a picture of now; `None` while the camera sends none.
@@ -118,8 +135,20 @@ impl Camera {
     /// `Conflict` when its mode is not manual, `Busy` at the limit of such recordings, `Unavailable` while
     /// it sends no frames.
     pub async fn record(&self, duration: Option<Duration>) -> Result<ManualRecording> {
+        self.record_as(RecordRequest {
+            duration,
+            pre_roll: None,
+        })
+        .await
+    }
+
+    /// As [`record`](Self::record), with more to choose.
+    ///
+    /// # Errors
+    /// As there, and `InvalidArgument` for a pre-roll longer than what the camera keeps.
+    pub async fn record_as(&self, request: RecordRequest) -> Result<ManualRecording> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Record { duration, reply })?;
+        self.send(Command::Record { request, reply })?;
         answer.await.map_err(|_| self.gone())?
     }
 

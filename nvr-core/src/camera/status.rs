@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use super::journal::Backlog;
 use crate::event::{CameraPhase, Cause};
 use crate::gst::{RunStats, Tap};
 use crate::ids::{CameraId, RunId};
@@ -58,6 +59,9 @@ pub struct Counters {
     pub segment_bytes: u64,
     /// Times that a connection was lost or could not be made.
     pub restarts: u64,
+    /// Entries that the index never got, because it stalled for longer than they are kept. No footage is lost with
+    /// them: `nvr check` finds its files.
+    pub index_lost: u64,
 }
 
 /// Everything that is known of a camera now.
@@ -79,8 +83,12 @@ pub struct CameraStatus {
     pub manual: Option<ManualRecording>,
     /// Figures.
     pub counters: Counters,
+    /// Entries that wait for the index.
+    pub index_waiting: u64,
     /// UTC of the newest video frame.
     pub last_frame: Option<Timestamp>,
+    /// Bytes that wait for the disk.
+    pub waiting_bytes: u64,
 }
 
 /// The actor writes, handles read.
@@ -102,6 +110,7 @@ struct Rest {
     now: Option<RunStats>,
     last_frame: Option<Timestamp>,
     tap: Option<Tap>,
+    backlog: Backlog,
 }
 
 impl StatusCell {
@@ -179,6 +188,10 @@ impl StatusCell {
         self.rest().done.frames_dropped += frames;
     }
 
+    pub(crate) fn set_backlog(&self, backlog: Backlog) {
+        self.rest().backlog = backlog;
+    }
+
     pub(crate) fn set_stats(&self, stats: RunStats, last_frame: Option<Timestamp>) {
         let mut rest = self.rest();
         rest.now = Some(stats);
@@ -200,6 +213,7 @@ impl StatusCell {
         let state = self.state();
         let rest = self.rest().clone();
         let mut counters = rest.done;
+        counters.index_lost = rest.backlog.lost;
         if let Some(now) = rest.now {
             counters.frames += now.frames;
             counters.bytes_in += now.bytes_in;
@@ -213,7 +227,9 @@ impl StatusCell {
             ingest: rest.ingest,
             manual: rest.manual,
             counters,
+            index_waiting: rest.backlog.waiting,
             last_frame: rest.last_frame,
+            waiting_bytes: rest.now.map_or(0, |now| now.waiting_bytes),
         }
     }
 }

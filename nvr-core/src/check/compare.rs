@@ -90,7 +90,10 @@ fn is_index(store: &Store, path: &Path) -> bool {
         .iter()
         .find_map(|end| rest.strip_suffix(*end))
         .unwrap_or(rest);
-    let companion = [&b""[..], b".bak", b".rebuild"].contains(&rest);
+    let numbered = rest
+        .strip_prefix(b".bak.")
+        .is_some_and(|n| n.iter().all(u8::is_ascii_digit));
+    let companion = numbered || [&b""[..], b".bak", b".rebuild"].contains(&rest);
     // By whatever way the root was named, it is the same folder.
     companion && same_folder(path.parent(), store.path().parent())
 }
@@ -156,6 +159,13 @@ impl Check<'_> {
         let Some(row) = self.store.segment_by_path(&row.path)? else {
             return Ok(());
         };
+        // The recorder was deleting it; its next start finishes that.
+        if self.store.is_condemned(row.id)? {
+            if self.options.repair {
+                self.store.segments_deleted_blocking(vec![row.id])?;
+            }
+            return Ok(());
+        }
         match inspect(self.root, &row.path) {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) if e.kind() == ErrorKind::InvalidArgument => {}

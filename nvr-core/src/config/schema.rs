@@ -7,9 +7,12 @@ use serde_json::Value;
 
 use super::camera::RawCamera;
 use super::http::RawHttp;
+use super::jobs::RawJobs;
 use super::log::RawLog;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
+use super::retention::RawRetention;
+use super::transcode::RawTranscode;
 use super::{Config, SECTIONS};
 
 /// The whole file.
@@ -26,6 +29,9 @@ impl JsonSchema for RawConfig {
             "properties": {
                 "recorder": generator.subschema_for::<RawRecorder>(),
                 "recording": generator.subschema_for::<RawRecording>(),
+                "retention": generator.subschema_for::<RawRetention>(),
+                "jobs": generator.subschema_for::<RawJobs>(),
+                "transcode": generator.subschema_for::<RawTranscode>(),
                 "http": generator.subschema_for::<RawHttp>(),
                 "log": generator.subschema_for::<RawLog>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
@@ -90,7 +96,7 @@ This reference is made from [`config.schema.json`](config.schema.json), a JSON S
 - `${NAME}` in a text stands for the environment variable, `${file:/path}` for the contents of a file (up to 64 KiB, \
 a newline at the end is dropped); `$${` is a literal `${`. What came from there is never printed.
 - Relative paths are relative to the folder of the file.
-- On SIGHUP (or when asked over the API) the file is read again. Only cameras that differ start again. Changes of \
+- On SIGHUP (or when asked over the API) the file is read again. Only cameras that differ start again; `[jobs]` counts at once. Changes of \
 `[recorder]`, `[http]`, `[log]` and of `recording.sync` wait for the next start of the recorder, and are reported. A \
 file with mistakes changes nothing.
 ";
@@ -118,7 +124,7 @@ fn kind(property: &Value) -> &str {
         .unwrap_or(match property["type"].as_str() {
             Some("string") => "text",
             Some("boolean") => "true or false",
-            Some("integer") => "number",
+            Some("integer" | "number") => "number",
             Some(other) => other,
             None => "one of",
         })

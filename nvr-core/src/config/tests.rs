@@ -51,6 +51,47 @@ pre_roll = 3
 watchdog = "1m"
 start_deadline = "30s"
 
+[retention]
+max_age = "30d"
+event_age = "forever"
+transcoded_age = "60d"
+max_bytes = "2TB"
+min_free = "10GiB"
+critical_free = "1GiB"
+
+[transcode]
+enabled = true
+cameras = "front, yard"
+after = "2d"
+min_size = "2MiB"
+window = "01:00-05:00"
+encoders = "vah265enc,x265enc"
+preset = "fast"
+quality = 24
+threads = 2
+nice = 10
+io = "best-effort"
+max_running = 2
+min_ssim = 0.97
+min_psnr = 35
+compare_every = 10
+smaller_by = 20
+keep_original = "1d"
+probe_keep = "1h"
+[jobs]
+max_running = 2
+max_queued = 500
+max_attempts = 7
+retry_ceiling = "30m"
+keep = "1d"
+max_finished = 0
+max_load_percent = 150
+max_backlog = "1MiB"
+exports = "exports"
+exports_keep = "12h"
+max_exports = 2
+verify_window = "02:00-06:00, 22:00-23:00"
+
 [http]
 enabled = true
 listen = "[::1]:9000"
@@ -75,6 +116,11 @@ verify_tls = true
 record = "manual"
 segment = "1h"
 container = "fmp4"
+max_age = "7d"
+event_age = "4w"
+transcoded_age = "forever"
+max_bytes = "50GB"
+priority = 9
 
 [[cameras]]
 id = "usb"
@@ -105,6 +151,13 @@ fn every_key_arrives() {
     assert_eq!(c.log.filter, "warn,nvr_core::camera=debug");
     assert_eq!(c.log.format, LogFormat::Json);
     assert_eq!(c.warnings, []);
+    let days = |n: u64| Age::For(seconds(n * 86_400));
+    assert_eq!(c.retention.max_age, days(30));
+    assert_eq!(c.retention.event_age, Some(Age::Forever));
+    assert_eq!(c.retention.transcoded_age, Some(days(60)));
+    assert_eq!(c.retention.max_bytes, Some(2_000_000_000_000));
+    assert_eq!(c.retention.min_free, Room::Bytes(10 << 30));
+    assert_eq!(c.retention.critical_free, Room::Bytes(1 << 30));
 
     let front = c.camera(&CameraId::new("front").unwrap()).unwrap();
     assert_eq!(front.name, "Front door");
@@ -115,6 +168,13 @@ fn every_key_arrives() {
         (Duration::from_millis(500), seconds(3), false)
     );
     assert_eq!((front.watchdog, front.start_deadline), (seconds(60), seconds(30)));
+    let kept = CameraRetention {
+        max_age: Some(days(7)),
+        event_age: Some(days(28)),
+        transcoded_age: Some(Age::Forever),
+        max_bytes: Some(50_000_000_000),
+    };
+    assert_eq!((&front.retention, front.priority), (&kept, 9));
     let SourceSpec::Rtsp(source) = &front.source else {
         panic!("{front:?}")
     };
@@ -129,6 +189,7 @@ fn every_key_arrives() {
     assert!(!format!("{c:?}").contains("hunter2"));
 
     let usb = &c.cameras[1];
+    assert_eq!((&usb.retention, usb.priority), (&CameraRetention::default(), 5));
     assert_eq!((usb.name.as_str(), usb.enabled), ("usb", false));
     assert_eq!((usb.segment, usb.container), (seconds(300), Container::Matroska));
     let SourceSpec::V4l2(device) = &usb.source else {
@@ -219,10 +280,64 @@ source = "test:?size=1x1"
         "25:11 cameras[1].latency: `latency` does not go with this source",
         "26:12 cameras[1].password: `password` without `user`",
         "26:12 cameras[1].password: `password` does not go with this source",
+        "29:6 cameras[2].id: two cameras are called `front`",
+        "33:6 cameras[3].id: two cameras are called `front`",
         "34:10 cameras[3].source: source: test: size=1x1, sides are even and from 16 to 7680",
         "35:2 extra: unknown key `extra` in the configuration",
     ];
     assert_eq!(found, want, "{}", found.join("\n"));
+}
+
+#[test]
+fn a_camera_without_a_usable_source_still_has_its_id() {
+    let text = "[recorder]\nroot = \"r\"\n[[cameras]]\nid = \"a\"\nsource = \"rtps://x\"\n\
+                [[cameras]]\nid = \"a\"\nsource = \"test:\"\n";
+    assert_eq!(
+        mistakes(text),
+        [
+            "5:10 cameras[0].source: source: the scheme is not known",
+            "7:6 cameras[1].id: two cameras are called `a`"
+        ]
+    );
+}
+
+#[test]
+fn secrets_that_only_recording_needs_may_be_missing() {
+    let text = r#"
+[recorder]
+root = "r"
+[[cameras]]
+id = "a"
+source = "rtsp://admin:${NONE}@10.0.0.1/s"
+[[cameras]]
+id = "b"
+source = "rtsp://10.0.0.2/s"
+user = "${NONE}"
+password = "${file:/nowhere}"
+[[cameras]]
+id = "c"
+source = "${NONE}"
+"#;
+    let spared = |text| Config::read(text, Some(Path::new("/etc/nvr/nvr.toml")), &env, true);
+    assert_eq!(mistakes(text).len(), 4);
+    let config = spared(text).unwrap();
+    let cameras: Vec<_> = config
+        .cameras
+        .iter()
+        .map(|c| (c.id.as_str(), c.source.to_string()))
+        .collect();
+    assert_eq!(
+        cameras,
+        [
+            ("a", "rtsp://10.0.0.1/s".to_owned()),
+            ("b", "rtsp://10.0.0.2/s".to_owned())
+        ]
+    );
+    let warning = &config.warnings[0];
+    assert_eq!((warning.line, warning.key.as_str()), (14, "cameras[2].source"));
+    // What is needed for looking, too, is still missed.
+    assert!(spared("[recorder]\nroot = \"${NONE}\"").is_err());
+    assert!(spared(&text.replace("id = \"c\"", "id = \"${NONE}\"")).is_err());
 }
 
 #[test]
@@ -376,7 +491,12 @@ fn the_template_is_valid_and_holds_every_key() {
         commented: true,
         ..nasty.clone()
     };
-    let text = template_text(Path::new("/srv/a \"b\""), listen, &[nasty.clone(), commented]);
+    let text = template_text(
+        Path::new("/srv/a \"b\""),
+        Some(Path::new("/srv")),
+        listen,
+        &[nasty.clone(), commented],
+    );
     let c = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
     assert_eq!(c.recorder.root, Path::new("/srv/a \"b\""));
     assert_eq!(c.cameras.len(), 1);
@@ -392,7 +512,7 @@ fn the_template_is_valid_and_holds_every_key() {
         }
     }
     // What stands there commented out is usable once the mark is taken away.
-    let bare = template_text(Path::new("/srv/nvr"), listen, &[]);
+    let bare = template_text(Path::new("/srv/nvr"), None, listen, &[]);
     let filled: String = bare
         .lines()
         .map(|l| {
@@ -405,6 +525,40 @@ fn the_template_is_valid_and_holds_every_key() {
         .collect();
     let c = parse(&filled).unwrap_or_else(|e| panic!("{e}\n{filled}"));
     assert_eq!(c.cameras.len(), 1);
+}
+
+#[test]
+fn jobs() {
+    let c = parse(FULL).unwrap().jobs;
+    assert_eq!(c.exports.as_deref(), Some(Path::new("/etc/nvr/exports")));
+    assert_eq!(
+        c.verify_window.to_string(),
+        "02:00-06:00,22:00-23:00 Europe/Berlin"
+    );
+    assert_eq!(
+        (c.max_attempts.get(), c.max_backlog_bytes, c.max_load_percent),
+        (7, 1 << 20, 150)
+    );
+    let wrong = mistakes(
+        "[recorder]\nroot = \"/srv/nvr\"\n[jobs]\nmax_running = 0\nexports = \"\"\nverify_window = \"2-6\"\nretry_ceiling = \"2d\"\n",
+    );
+    assert_eq!(
+        wrong,
+        [
+            "4:15 jobs.max_running: `max_running`: 0 is out of bounds",
+            "5:11 jobs.exports: the path is empty or unusable",
+            "6:17 jobs.verify_window: `verify_window`: \"2-6\" is not a list of windows",
+            "7:17 jobs.retry_ceiling: `retry_ceiling`: 2d is out of bounds",
+        ]
+    );
+    // At any time unless it is said otherwise.
+    assert!(
+        parse("[recorder]\nroot = \"/srv/nvr\"\n")
+            .unwrap()
+            .jobs
+            .verify_window
+            .is_always()
+    );
 }
 
 #[test]
@@ -475,5 +629,100 @@ proptest! {
         let end = (cut + len).min(FULL.len());
         let text = format!("{}{junk}{}", &FULL[..cut], &FULL[end..]);
         check_places(&text)?;
+    }
+}
+
+#[test]
+fn the_disk_of_the_root_is_above_it() {
+    let parse = |mount: &str| {
+        Config::parse(
+            &format!("[recorder]\nroot = \"/mnt/disk/rec\"\nroot_mount = \"{mount}\"\n"),
+            None,
+        )
+    };
+    assert_eq!(
+        parse("/mnt/disk").unwrap().recorder.root_mount,
+        Some("/mnt/disk".into())
+    );
+    for bad in ["/mnt/other", "/mnt/disk/rec/deeper", "", "disk"] {
+        let e = parse(bad).unwrap_err();
+        assert!(e.to_string().contains("root_mount"), "{e}");
+    }
+}
+
+#[test]
+fn mistakes_of_retention_are_told() {
+    let text = r#"
+[recorder]
+root = "/srv/nvr"
+[retention]
+max_age = "5s"
+max_bytes = "1kB"
+min_free = "1%"
+critical_free = "95%"
+[[cameras]]
+id = "a"
+source = "test:"
+max_age = "never"
+priority = 11
+"#;
+    let found = mistakes(text).join("\n");
+    for part in [
+        "retention.max_age: `max_age`: 5s is out of bounds",
+        "retention.max_bytes: `max_bytes`",
+        "retention.critical_free: `critical_free`: \"95%\" is not room on a disk",
+        "cameras[0].max_age: `max_age`: \"never\" is not an age",
+        "cameras[0].priority: `priority`: 11 is out of bounds",
+    ] {
+        assert!(found.contains(part), "{part} is not in\n{found}");
+    }
+    let larger = "[recorder]\nroot = \"/r\"\n[retention]\nmin_free = \"1%\"\ncritical_free = \"2%\"";
+    assert!(mistakes(larger).join("").contains("larger than `min_free`"));
+    // Switched off is switched off.
+    let off = parse("[recorder]\nroot = \"/r\"\n[retention]\nmin_free = 0").unwrap();
+    assert_eq!(off.retention, RetentionConfig::off());
+}
+
+#[test]
+fn transcoding_is_read_and_checked() {
+    let c = parse(FULL).unwrap().transcode;
+    assert!(c.enabled);
+    assert_eq!(
+        c.cameras.iter().map(CameraId::as_str).collect::<Vec<_>>(),
+        ["front", "yard"]
+    );
+    assert_eq!(
+        (c.after, c.min_bytes, c.quality),
+        (Duration::from_secs(172_800), 2 << 20, 24)
+    );
+    assert_eq!(c.encoders, ["vah265enc", "x265enc"]);
+    assert_eq!(
+        (c.preset.as_deref(), c.threads, c.max_running),
+        (Some("fast"), 2, 2)
+    );
+    assert_eq!(
+        (c.priority.nice, c.priority.io),
+        (10, crate::priority::IoClass::BestEffort)
+    );
+    assert_eq!((c.min_ssim, c.min_psnr_db, c.compare_every), (0.97, 35, 10));
+    assert_eq!(
+        (c.smaller_by_percent, c.keep_original),
+        (20, Duration::from_secs(86_400))
+    );
+    assert!(!c.window.is_always());
+    let defaults = parse("[recorder]\nroot = \"/r\"\n").unwrap().transcode;
+    assert_eq!(defaults, crate::config::TranscodeConfig::default());
+    for bad in [
+        "min_ssim = 1.1",
+        "min_ssim = \"0.95\"",
+        "quality = 52",
+        "encoders = \"h265\"",
+        "cameras = \"A B\"",
+        "window = \"25:00-26:00\"",
+        "preset = \"fast; rm\"",
+        "io = \"realtime\"",
+    ] {
+        let text = format!("[recorder]\nroot = \"/r\"\n[transcode]\n{bad}\n");
+        assert!(parse(&text).is_err(), "{bad}");
     }
 }

@@ -8,14 +8,15 @@ use gst::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
-use crate::error::Error;
-use crate::gst::guard::guarded;
+use crate::error::{Error, Result as NvrResult};
 use crate::segment::{ClosedSegment, SegmentFile};
+
+/// Makes the file of the next segment. Called when the sink starts: the caller of splitmuxsink's feed must not
+/// wait for a disk, and it would where splitmuxsink asks for a name, for that is done under its lock.
+pub(crate) type MakeFile = Box<dyn FnOnce() -> NvrResult<Box<dyn SegmentFile>> + Send>;
 
 /// What the sink tells its owner; called from streaming threads.
 pub(crate) type OnClosed = Box<dyn Fn(ClosedSegment) + Send + Sync>;
-/// Makes the file of a segment, in the thread that will write it.
-pub(crate) type OpenFile = Box<dyn FnOnce() -> Result<Box<dyn SegmentFile>, Error> + Send>;
 /// A storage fault, before the element error is posted.
 pub(crate) type OnFault = Box<dyn Fn(&Error) + Send + Sync>;
 
@@ -33,7 +34,7 @@ mod imp {
 
     #[derive(Default)]
     struct State {
-        next: Option<OpenFile>,
+        next: Option<MakeFile>,
         file: Option<Box<dyn SegmentFile>>,
         offset: u64,
         /// Where the pieces of a chunk are put together.
@@ -116,33 +117,26 @@ mod imp {
 
     impl BaseSinkImpl for SegmentSink {
         fn start(&self) -> Result<(), gst::ErrorMessage> {
-            let Some(open) = lock(&self.state).next.take() else {
+            let next = lock(&self.state).next.take();
+            // Without the lock: this may take as long as the disk does.
+            let file = match next.map(|make| make()) {
+                Some(Ok(file)) => Some(file),
+                Some(Err(e)) => {
+                    self.fail("cannot create the segment", &e);
+                    None
+                }
+                None => None,
+            };
+            let mut s = lock(&self.state);
+            s.offset = 0;
+            s.file = file;
+            if s.file.is_none() {
                 return Err(gst::error_msg!(
                     gst::ResourceError::OpenWrite,
                     ["no file for the next segment"]
                 ));
-            };
-            let Some(file) = guarded("open segment", None, |_| {}, || Some(open())) else {
-                return Err(gst::error_msg!(
-                    gst::LibraryError::Failed,
-                    ["a panic while a segment was created"]
-                ));
-            };
-            match file {
-                Ok(file) => {
-                    let mut s = lock(&self.state);
-                    s.offset = 0;
-                    s.file = Some(file);
-                    Ok(())
-                }
-                Err(e) => {
-                    self.tell(&e);
-                    Err(gst::error_msg!(
-                        gst::ResourceError::OpenWrite,
-                        ["cannot create the segment: {e}"]
-                    ))
-                }
             }
+            Ok(())
         }
 
         fn stop(&self) -> Result<(), gst::ErrorMessage> {
@@ -197,18 +191,14 @@ mod imp {
             *lock(&self.callbacks) = Some((closed, fault));
         }
 
-        pub(super) fn set_next(&self, open: OpenFile) {
-            lock(&self.state).next = Some(open);
-        }
-
-        fn tell(&self, e: &Error) {
-            if let Some((_, fault)) = &*lock(&self.callbacks) {
-                fault(e);
-            }
+        pub(super) fn set_next(&self, make: MakeFile) {
+            lock(&self.state).next = Some(make);
         }
 
         pub(super) fn fail(&self, what: &str, e: &Error) {
-            self.tell(e);
+            if let Some((_, fault)) = &*lock(&self.callbacks) {
+                fault(e);
+            }
             gst::element_imp_error!(self, gst::ResourceError::Write, ["{what}: {e}"]);
         }
 
@@ -274,9 +264,9 @@ impl SegmentSink {
         sink
     }
 
-    /// Makes the file that the next start takes.
-    pub(crate) fn set_next(&self, open: OpenFile) {
-        self.imp().set_next(open);
+    /// How the next start gets its file.
+    pub(crate) fn set_next(&self, make: MakeFile) {
+        self.imp().set_next(make);
     }
 
     /// Tells a storage fault and posts the element error.

@@ -2,18 +2,22 @@
 
 mod cameras;
 mod housekeeping;
+mod jobs;
+mod keeping;
 mod opening;
 mod reload;
 mod shutdown;
 mod storage_watch;
 #[cfg(test)]
 mod tests;
+mod transcoding;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -22,20 +26,24 @@ pub use self::shutdown::ShutdownReport;
 use crate::archive::Archive;
 use crate::camera::{Camera, Context};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, JobsConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, Event};
 use crate::events::{EventBus, EventStream};
 use crate::files::Tree;
 use crate::health::{self, Health};
 use crate::ids::CameraId;
+use crate::jobs::{JobKind, Jobs};
+use crate::retention::{Keeper, Policy};
 use crate::time::Timestamp;
+use crate::transcode::Transcoding;
 
 /// Prepares a recorder.
 #[derive(Debug)]
 pub struct NvrBuilder {
     config: Config,
     clock: SharedClock,
+    kinds: Vec<Arc<dyn JobKind>>,
 }
 
 impl NvrBuilder {
@@ -46,6 +54,13 @@ impl NvrBuilder {
         self
     }
 
+    /// Another kind of job, of the embedder's own. One of the name of a built-in kind takes its place.
+    #[must_use]
+    pub fn job_kind(mut self, kind: Arc<dyn JobKind>) -> Self {
+        self.kinds.push(kind);
+        self
+    }
+
     /// Opens recordings root and index, mends what a crash left, and starts the cameras. Returns as soon as
     /// they are starting; [`Camera::state`] tells how each one fares.
     ///
@@ -53,7 +68,7 @@ impl NvrBuilder {
     /// `Storage` when the root is missing, not ours, in use by another recorder or not writable; `Corrupt`
     /// when the index cannot be used; `Unsupported` when GStreamer is missing parts.
     pub async fn start(self) -> Result<Nvr> {
-        Nvr::start(self.config, self.clock).await
+        Nvr::start(self.config, self.clock, self.kinds).await
     }
 }
 
@@ -67,6 +82,9 @@ pub struct Nvr(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     archive: Archive,
+    jobs: Jobs,
+    transcoding: Transcoding,
+    jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
     config: RwLock<Arc<Config>>,
@@ -74,6 +92,9 @@ struct Inner {
     /// Held while cameras are added, removed or configured, so that two such calls do not interleave.
     changes: AsyncMutex<()>,
     storage_fault: Mutex<Option<(Timestamp, Cause)>>,
+    keeper: Arc<Keeper>,
+    /// The disk is nearly full, since when and how.
+    space_low: Mutex<Option<(Timestamp, Cause)>>,
     /// Events that the index could not take yet.
     unsaved: Mutex<VecDeque<Event>>,
     started: Timestamp,
@@ -103,10 +124,11 @@ impl Nvr {
         NvrBuilder {
             config,
             clock: SystemClock::shared(),
+            kinds: Vec::new(),
         }
     }
 
-    async fn start(config: Config, clock: SharedClock) -> Result<Self> {
+    async fn start(config: Config, clock: SharedClock, kinds: Vec<Arc<dyn JobKind>>) -> Result<Self> {
         let opened = {
             let (config, clock) = (config.clone(), clock.clone());
             blocking(move || opening::open(&config, &clock)).await?
@@ -115,6 +137,7 @@ impl Nvr {
             store,
             tree,
             recovered,
+            incomplete,
         } = opened;
         let events = Arc::new(EventBus::new(clock.clone()));
         let (storage_tx, storage_rx) = mpsc::unbounded_channel();
@@ -130,19 +153,31 @@ impl Nvr {
             storage: storage_tx,
         };
         let archive = Archive::of_recorder(&config, store.clone(), tree.clone(), clock.clone());
+        let me = Arc::new(OnceLock::new());
+        let jobs_config = Arc::new(ArcSwap::from_pointee(config.jobs.clone()));
+        let transcoding = transcoding::new(&context, &config.transcode);
+        let mut kinds = kinds;
+        kinds.push(Arc::new(transcoding.clone()));
+        let jobs = jobs::start(&context, &archive, &jobs_config, kinds, Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
+            jobs,
+            jobs_config,
+            transcoding,
             context,
+            keeper: Arc::new(Keeper::new(store, tree.clone())),
             tree,
             cameras: RwLock::default(),
             changes: AsyncMutex::new(()),
             storage_fault: Mutex::new(None),
+            space_low: Mutex::new(None),
             unsaved: Mutex::default(),
             started: clock.now(),
             stop: CancellationToken::new(),
             ended: AtomicBool::new(false),
             config: RwLock::new(Arc::new(config.clone())),
         }));
+        let _ = me.set(Arc::downgrade(&nvr.0));
         for event in recovered {
             nvr.0.publish(event).await;
         }
@@ -152,6 +187,12 @@ impl Nvr {
             nvr.0.stop.clone(),
         ));
         tokio::spawn(housekeeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        if incomplete {
+            let (recorder, stop) = (Arc::downgrade(&nvr.0), nvr.0.stop.clone());
+            tokio::spawn(housekeeping::adopt_rest(recorder, stop));
+        }
+        tokio::spawn(transcoding::plan(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        tokio::spawn(keeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for camera in config.cameras {
             if let Err(e) = nvr.begin(camera).await {
                 // Those that were started end in order, and the root is free again.
@@ -189,13 +230,11 @@ impl Nvr {
     /// Whether all is well, and if not, why.
     #[must_use]
     pub fn health(&self) -> Health {
-        let fault = self
-            .0
-            .storage_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        health::assess(&self.0.cameras(), fault, self.clock().now())
+        let of = |place: &Mutex<Option<(Timestamp, Cause)>>| {
+            place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        let (fault, low) = (of(&self.0.storage_fault), of(&self.0.space_low));
+        health::assess(&self.0.cameras(), fault, low, self.clock().now())
     }
 }
 
@@ -208,6 +247,7 @@ impl Inner {
         let mut guard = self.config.write().unwrap_or_else(PoisonError::into_inner);
         let mut config = Config::clone(&guard);
         change(&mut config);
+        self.archive.set_policy(Policy::of(&config));
         *guard = Arc::new(config);
     }
 }

@@ -27,13 +27,16 @@ impl Nvr {
     /// Closes and indexes every open segment and ends. Cameras that do not make it by the deadline are cut;
     /// their last segment is mended at the next start. Called again it does nothing.
     ///
-    /// The recordings root stays locked until the last clone of this and of its [`Archive`] is dropped.
+    /// The recordings root stays locked until the last clone of this and of its [`Archive`](crate::Archive) is dropped.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let mut report = ShutdownReport::default();
         if self.0.ended.swap(true, Ordering::SeqCst) {
             return report;
         }
         self.0.stop.cancel();
+        // Beside the cameras; what is interrupted goes on at the next start.
+        let jobs = self.jobs();
+        let jobs = tokio::spawn(async move { jobs.shutdown(deadline).await });
         let mut waiting = Vec::new();
         for camera in self.cameras() {
             let (reply, ended) = oneshot::channel();
@@ -63,6 +66,7 @@ impl Nvr {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
+        let _ = jobs.await;
         // Committed is what was answered; a disk that hangs must not hold up the end.
         let closed = tokio::time::timeout(INDEX_CLOSE, self.0.context.store.shutdown()).await;
         match closed {

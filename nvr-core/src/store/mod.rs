@@ -14,16 +14,21 @@ mod error;
 mod events;
 mod filesystem;
 mod gaps;
+mod job_queries;
+mod job_rows;
+mod jobs;
 mod meta;
 mod open;
 mod query;
 mod readers;
+mod retention;
 mod rows;
 mod runs;
 mod segments;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod transcodes;
 mod writer;
 
 use std::fmt;
@@ -35,11 +40,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
 
+pub use job_rows::{Candidate, JobCount, JobQuery, JobRow, NewJob, PRIORITIES, PRIORITY_POINT, rank};
+pub use jobs::{Added, JobBounds, Settled};
 pub use query::SegmentsByPath;
 pub use rows::{
-    CameraRow, CameraTotals, Cursor, EventQuery, EventRow, GapRow, MAX_PAGE, Nearest, Order, Page, RunRow,
-    SegmentQuery, SegmentRow, SegmentState, TimelineRows,
+    CameraRow, CameraTotals, CondemnedRow, Cursor, DeletableRow, Deletables, EventQuery, EventRow, GapRow,
+    MAX_PAGE, Marks, Nearest, Order, Page, RunRow, SegmentQuery, SegmentRow, SegmentState, StockRow,
+    TimelineRows,
 };
+pub use transcodes::{TranscodeQuery, TranscodeRecord, TranscodeTotals};
 
 /// How to open the index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

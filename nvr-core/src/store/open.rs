@@ -22,7 +22,12 @@ const APPLICATION_ID: i32 = 0x6e76_7201;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Schema versions in order; the version of a file is the number of those applied to it.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
+];
 
 /// What the header of a file says.
 #[derive(PartialEq, Eq, Debug)]

@@ -1,4 +1,4 @@
-//! The recorder itself: health, metrics, storage, events.
+//! The recorder itself: health, metrics, events.
 
 use std::convert::Infallible;
 
@@ -12,8 +12,8 @@ use nvr_core::CameraId;
 use nvr_core::Timestamp;
 use nvr_core::store::{EventQuery, Order};
 
-use crate::dto::{EventDto, EventsDto, HealthDto, StorageDto};
-use crate::params::Query;
+use crate::dto::{EventDto, EventsDto, HealthDto};
+use crate::params::{Direction, Query, Time};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
@@ -53,26 +53,14 @@ pub(crate) async fn metrics(State(app): State<AppState>) -> Response {
         .into_response()
 }
 
-/// The disk and what every camera has on it.
-#[utoipa::path(get, path = "/api/v1/storage", tag = "system",
-    responses((status = 200, description = "The disk", body = StorageDto)))]
-pub(crate) async fn storage(State(app): State<AppState>) -> Answer<Json<StorageDto>> {
-    let stats = app.nvr.stats().await?;
-    Ok(Json(StorageDto {
-        cameras: stats.cameras.iter().map(Into::into).collect(),
-        disk_total_bytes: stats.disk_total_bytes,
-        disk_available_bytes: stats.disk_available_bytes,
-    }))
-}
-
 /// Events: recorded ones by query, or with `Accept: text/event-stream` those that happen from now on.
 #[utoipa::path(get, path = "/api/v1/events", tag = "system",
-    params(("from" = Option<String>, Query, description = "RFC 3339 or Unix seconds; the beginning"),
-        ("to" = Option<String>, Query, description = "RFC 3339 or Unix seconds; the end"),
+    params(("from" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; the beginning"),
+        ("to" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; the end"),
         ("camera" = Option<String>, Query, description = "Camera id"),
         ("kind" = Option<String>, Query, description = "Kinds, separated by commas"),
-        ("order" = Option<String>, Query, description = "desc (default) or asc"),
-        ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),
+        ("order" = inline(Option<Direction>), Query, description = "desc (default) or asc"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "1 to 1000, default 100"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "A page of events, or a stream of them",
             content((EventsDto = "application/json"), (String = "text/event-stream"))),

@@ -7,7 +7,10 @@
 
 mod cameras;
 mod footage;
+mod jobs;
 mod media;
 mod mistakes;
+mod storage;
 mod support;
 mod system;
+mod transcoding;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::outputs::Whose;
+use super::handle::RecordRequest;
 use super::journal::Journal;
 use super::machine::{Action, Input, Machine, Patience};
 use super::manual::Manual;
@@ -56,7 +57,7 @@ pub(crate) enum Command {
     Split,
     Configure(Box<CameraConfig>),
     Record {
-        duration: Option<Duration>,
+        request: RecordRequest,
         reply: oneshot::Sender<Result<ManualRecording>>,
     },
     StopRecording {
@@ -64,6 +65,9 @@ pub(crate) enum Command {
     },
     StorageFault(Cause),
     StorageBack,
+    /// Stay connected and record nothing: the disk has no room.
+    Pause(Cause),
+    Unpause,
     /// What became of a segment that a fault of the storage had cut off: footage, with the number of bytes cut
     /// off, or nothing.
     Mended {
@@ -110,6 +114,7 @@ pub(crate) fn spawn(
         run: None,
         manual: None,
         stopped_by_hand: None,
+        paused: None,
         footage_end: None,
         stop_deadline: STOP_DEADLINE,
         shutdown: None,
@@ -135,6 +140,8 @@ pub(super) struct Actor {
     pub(super) run: Option<Session>,
     pub(super) manual: Option<Manual>,
     stopped_by_hand: Option<Cause>,
+    /// Why nothing is recorded though it is wanted.
+    pub(super) paused: Option<Cause>,
     footage_end: Option<Timestamp>,
     pub(super) stop_deadline: Duration,
     shutdown: Option<oneshot::Sender<bool>>,
@@ -147,9 +154,8 @@ impl Actor {
         let idle = self
             .idle_cause()
             .unwrap_or_else(|| Cause::new(CauseKind::Startup, "connecting"));
-        self.journal.open_gap(now, idle).await;
-        self.want(Cause::new(CauseKind::Startup, "the recorder started"))
-            .await;
+        self.journal.open_gap(now, idle);
+        self.want(Cause::new(CauseKind::Startup, "the recorder started"));
         let mut dropped = false;
         let clock = self.context.clock.clone();
         let mut tick = clock.sleep(TICK);
@@ -163,19 +169,18 @@ impl Actor {
                 () = &mut tick => Step::Tick,
             };
             match step {
-                Step::Command(Some(command)) => self.command(command).await,
+                Step::Command(Some(command)) => self.command(command),
                 // The handle is gone without a shutdown: the same, with nobody to tell.
                 Step::Command(None) => {
                     dropped = true;
                     if self.shutdown.is_none() {
                         let (reply, _) = oneshot::channel();
-                        self.begin_shutdown(Cause::new(CauseKind::Shutdown, "the camera was dropped"), reply)
-                            .await;
+                        self.begin_shutdown(Cause::new(CauseKind::Shutdown, "the camera was dropped"), reply);
                     }
                 }
-                Step::Output(whose, output) => self.output(whose, output).await,
+                Step::Output(whose, output) => self.output(whose, output),
                 Step::Tick => {
-                    self.tick().await;
+                    self.tick();
                     tick = clock.sleep(TICK);
                 }
             }
@@ -183,9 +188,9 @@ impl Actor {
                 break;
             }
         }
-        self.journal.flush().await;
+        let written = self.journal.close().await;
         if let Some(reply) = self.shutdown.take() {
-            let _ = reply.send(self.clean && self.journal.is_written());
+            let _ = reply.send(self.clean && written);
         }
     }
 
@@ -194,7 +199,7 @@ impl Actor {
     }
 
     /// What the configuration and the operator want, told to the machine.
-    async fn want(&mut self, cause: Cause) {
+    fn want(&mut self, cause: Cause) {
         let input = if let Some(by_hand) = &self.stopped_by_hand {
             Input::Unwant(by_hand.clone())
         } else if !self.config.enabled || self.config.record == RecordMode::Off {
@@ -204,22 +209,27 @@ impl Actor {
             ))
         } else {
             Input::Want {
-                record: self.config.record == RecordMode::Continuous,
+                record: self.records(),
                 cause,
             }
         };
-        self.tell(input).await;
+        self.tell(input);
     }
 
-    async fn tell(&mut self, input: Input) {
+    /// Whether frames go to a file as they come.
+    fn records(&self) -> bool {
+        self.config.record == RecordMode::Continuous && self.paused.is_none()
+    }
+
+    fn tell(&mut self, input: Input) {
         let now = self.now_ns();
         for action in self.machine.on(input, now, rand::random()) {
-            self.act(action).await;
+            self.act(action);
         }
-        self.publish_state().await;
+        self.publish_state();
     }
 
-    async fn act(&mut self, action: Action) {
+    fn act(&mut self, action: Action) {
         match action {
             Action::Start(cause) => {
                 let spec = self.run_spec(cause);
@@ -246,7 +256,7 @@ impl Actor {
     }
 
     fn run_spec(&self, cause: Cause) -> RunSpec {
-        let continuous = self.config.record == RecordMode::Continuous;
+        let records = self.records();
         let mut source = self.config.source.clone();
         if !self.config.audio {
             source.without_audio();
@@ -254,10 +264,10 @@ impl Actor {
         RunSpec {
             camera: self.config.id.clone(),
             input: RunInput::Source(source),
-            record: continuous.then(|| self.record_spec()),
+            record: records.then(|| self.record_spec()),
             audio: self.config.audio,
             clock: self.context.clock.clone(),
-            keep: if continuous {
+            keep: if self.config.record == RecordMode::Continuous {
                 Duration::ZERO
             } else {
                 self.config.pre_roll
@@ -281,14 +291,15 @@ impl Actor {
         })
     }
 
-    async fn tick(&mut self) {
+    fn tick(&mut self) {
         let input = self.sample_stats().unwrap_or(Input::Tick {
             last_frame_ns: None,
             usual_pause_ns: 0,
         });
-        self.tell(input).await;
-        self.journal.flush().await;
-        self.tick_manual().await;
+        self.tell(input);
+        self.journal.retry();
+        self.status.set_backlog(self.journal.backlog());
+        self.tick_manual();
     }
 }
 

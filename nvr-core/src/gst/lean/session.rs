@@ -60,11 +60,9 @@ pub(super) struct Live {
     pub link: Link,
     client: Client,
     events: Vec<Event>,
-    /// There is audio: its chunks end a little later, so less may be under way.
-    sounds: bool,
     /// When the tracks came.
     tracks_at_ns: Option<i64>,
-    /// It is read four times in a tick: its buffer would not hold more, or there is audio.
+    /// It is read four times in a tick: its buffer would not hold more.
     pub heavy: bool,
     /// Something waits to be sent.
     pub unsent: bool,
@@ -78,7 +76,6 @@ impl Live {
             link,
             client: Client::new(options, now_ns),
             events: Vec::new(),
-            sounds: false,
             tracks_at_ns: None,
             heavy: false,
             unsent: false,
@@ -134,7 +131,7 @@ impl Live {
                 Err(e) => break Some(e),
             }
         };
-        self.heavy = self.sounds || taken > self.link.buffer_bytes() / 4;
+        self.heavy = taken > self.link.buffer_bytes() / 4;
         if let Err(e) = handler.flush(!waits) {
             return Next::End(e);
         }
@@ -191,9 +188,8 @@ impl Live {
                 Event::Redirect(url) => return Next::Redirect(url),
                 Event::Ended(why) => return Next::End(Failure::new(FailureKind::Ended, why)),
                 event => {
-                    if let Event::Tracks(tracks) = &event {
+                    if let Event::Tracks(_) = &event {
                         self.tracks_at_ns = Some(now_ns);
-                        self.sounds = tracks.audio.is_some();
                     }
                     if let Err(e) = handler.event(event) {
                         return Next::End(e);

@@ -2,9 +2,10 @@
 //! units on one pad per track. What is done with them does not belong here.
 
 pub(crate) mod cause;
+pub(crate) mod certificate;
 pub(crate) mod describe;
 mod file;
-mod h264_sps;
+pub(in crate::gst) mod h264_sps;
 mod jpeg;
 mod libcamera;
 mod mjpeg;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::disguise::Unit;
+use super::Unit;
 
 /// A keyframe this long after the beginning of the fragment begins another one.
 const FRAGMENT_NS: i64 = 1_000_000_000;
@@ -14,15 +14,8 @@ pub(super) struct Cuts {
     chunk_from_ns: i64,
     fragment_from_ns: i64,
     latest_pts_ns: i64,
-}
-
-/// How a unit stands to chunks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    /// A chunk ends before it.
-    pub cut: bool,
-    /// One might.
-    pub clear: bool,
+    /// Whether a chunk might end before the latest unit.
+    clear: bool,
 }
 
 impl Cuts {
@@ -32,14 +25,15 @@ impl Cuts {
             chunk_from_ns: 0,
             fragment_from_ns: 0,
             latest_pts_ns: 0,
+            clear: false,
         }
     }
 
     /// Whether a chunk ends before `unit`; `begins` when it is the first of a file.
-    pub(super) fn before(&mut self, unit: &Unit, begins: bool) -> Place {
-        // A frame that is shown before an earlier one stays with it: then the decoding times, which a file
-        // derives from the presentation times of each chunk, run on without a step.
-        let clear = unit.pts_ns > self.latest_pts_ns;
+    pub(super) fn before(&mut self, unit: &Unit, begins: bool) -> bool {
+        // A frame that is shown before an earlier one stays with it: so chunks follow each other in presentation
+        // as they do in decoding.
+        self.clear = !begins && unit.pts_ns > self.latest_pts_ns;
         self.latest_pts_ns = if begins {
             unit.pts_ns
         } else {
@@ -48,10 +42,7 @@ impl Cuts {
         if begins {
             self.chunk_from_ns = unit.dts_ns;
             self.fragment_from_ns = unit.dts_ns;
-            return Place {
-                cut: false,
-                clear: false,
-            };
+            return false;
         }
         let chunk = unit.dts_ns.saturating_sub(self.chunk_from_ns);
         let fragment = unit.dts_ns.saturating_sub(self.fragment_from_ns);
@@ -61,21 +52,21 @@ impl Cuts {
         } else {
             chunk >= self.chunk_ns
         };
-        let cut = due && clear;
+        let cut = due && self.clear;
         if cut {
             self.cut(unit);
         }
-        Place { cut, clear }
+        cut
     }
 
-    /// Nothing will come for a while: whether a chunk ends before `unit`, which is clear, though none is due by
-    /// time. If so, that is settled.
+    /// Nothing will come for a while: whether a chunk ends before `unit`, the latest, though none is due by time.
+    /// If so, that is settled.
     pub(super) fn at_pause(&mut self, unit: &Unit) -> bool {
         let enough = unit.dts_ns.saturating_sub(self.chunk_from_ns) >= self.chunk_ns / 4;
-        if enough {
+        if enough && self.clear {
             self.cut(unit);
         }
-        enough
+        enough && self.clear
     }
 
     const fn cut(&mut self, unit: &Unit) {
@@ -103,7 +94,7 @@ mod tests {
                 duration: None,
                 keyframe,
             };
-            if cuts.before(&unit, i == 0).cut {
+            if cuts.before(&unit, i == 0) {
                 at.push(dts);
             }
         }
@@ -116,34 +107,6 @@ mod tests {
         assert_eq!(cuts(200, frames(100)), [200, 400, 600, 800, 1000]);
         assert_eq!(cuts(500, frames(9)), [360, 720, 1080]);
         assert_eq!(cuts(200, frames(7)), [200, 400, 560, 760, 960, 1120]);
-    }
-
-    #[test]
-    fn at_a_pause_unless_the_chunk_is_short() {
-        crate::gst::init().unwrap();
-        let mut cuts = Cuts::new(Duration::from_millis(200));
-        let mut feed = |pts: i64, dts: i64, begins: bool| {
-            let unit = Unit {
-                buffer: gst::Buffer::new(),
-                pts_ns: pts * 1_000_000,
-                dts_ns: dts * 1_000_000,
-                duration: None,
-                keyframe: begins,
-            };
-            let place = cuts.before(&unit, begins);
-            (place.cut, place.clear && !place.cut && cuts.at_pause(&unit))
-        };
-        assert_eq!(feed(0, 0, true), (false, false), "a file begins");
-        assert_eq!(feed(40, 40, false), (false, false), "too short");
-        assert_eq!(feed(80, 80, false), (false, true));
-        assert_eq!(feed(120, 120, false), (false, false), "counted from the last cut");
-        assert_eq!(feed(280, 280, false), (true, false), "by time");
-        assert_eq!(feed(400, 350, false), (false, true));
-        assert_eq!(
-            feed(380, 420, false),
-            (false, false),
-            "shown before an earlier one"
-        );
     }
 
     #[test]
@@ -168,5 +131,33 @@ mod tests {
             .map(|(d, p)| (p * 40, d as i64 * 40 - 40, d == 0));
         let at = cuts(160, units);
         assert_eq!(at, [120, 360]);
+    }
+
+    #[test]
+    fn what_came_in_one_go_is_a_chunk_of_its_own() {
+        crate::gst::init().unwrap();
+        let unit = |pts: i64, dts: i64| Unit {
+            buffer: gst::Buffer::new(),
+            pts_ns: pts * 1_000_000,
+            dts_ns: dts * 1_000_000,
+            duration: None,
+            keyframe: dts == 0,
+        };
+        let mut cuts = Cuts::new(Duration::from_millis(250));
+        assert!(!cuts.before(&unit(0, 0), true));
+        assert!(
+            !cuts.at_pause(&unit(0, 0)),
+            "a file does not begin with an empty chunk"
+        );
+        assert!(!cuts.before(&unit(40, 40), false));
+        assert!(!cuts.at_pause(&unit(40, 40)), "too short to be worth its head");
+        assert!(!cuts.before(&unit(80, 80), false));
+        assert!(cuts.at_pause(&unit(80, 80)));
+        assert!(!cuts.at_pause(&unit(80, 80)), "once");
+        // The next one by time counts from there, and is not put before a frame that is shown before another.
+        assert!(!cuts.before(&unit(320, 240), false));
+        assert!(!cuts.before(&unit(280, 280), false));
+        assert!(!cuts.at_pause(&unit(280, 280)));
+        assert!(cuts.before(&unit(400, 360), false));
     }
 }

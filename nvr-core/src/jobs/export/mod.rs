@@ -1,0 +1,303 @@
+//! Kind `export`: a stretch of footage as one file, however long it takes.
+//!
+//! The file grows under another name and gets its own when it is complete and synced. What is written is noted now and
+//! then, so that an interrupted export goes on where it was, as long as the clip is still the same.
+
+mod file;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+
+pub use self::file::open_file;
+use self::file::{Copy, file_name, is_in_place, part_of, put_in_place, remove_old};
+use super::{JobContext, JobError, JobFuture, JobKind, JobOutcome, KindLimits, NewJob, Origin, params_of};
+use crate::archive::{Archive, ExportRequest};
+use crate::clock::SharedClock;
+use crate::config::JobsConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::{EXPORTS, Tree};
+use crate::ids::CameraId;
+use crate::media::clip::{Clip, Format};
+use crate::nvr::blocking;
+use crate::time::{TimeRange, Timestamp};
+
+/// Name of the kind.
+pub const KIND: &str = "export";
+
+/// What to export.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportParams {
+    /// Camera.
+    pub camera: CameraId,
+    /// Begin.
+    pub from: Timestamp,
+    /// End.
+    pub to: Timestamp,
+    /// Packing: `mp4` (plays everywhere) or `fmp4` (as recorded).
+    #[serde(default)]
+    pub format: Packing,
+    /// The file to write, an absolute path; by default one in the folder of exports, which is removed after a while.
+    /// Not to be given over HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+}
+
+/// Packing of an export.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Packing {
+    /// One index in front: plays everywhere, begins at the exact frame.
+    #[default]
+    Mp4,
+    /// Fragments as recorded: begins at a keyframe.
+    Fmp4,
+}
+
+impl Packing {
+    const fn format(self) -> Format {
+        match self {
+            Self::Mp4 => Format::Mp4,
+            Self::Fmp4 => Format::Fmp4,
+        }
+    }
+}
+
+impl ExportParams {
+    /// The job: somebody waits for it, and asked for twice it is done once.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the range is empty or the path not absolute.
+    pub fn job(&self) -> Result<NewJob> {
+        self.range()?;
+        if self
+            .path
+            .as_ref()
+            .is_some_and(|p| !p.is_absolute() || p.file_name().is_none())
+        {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the path of an export is not that of a file, from the root on",
+            ));
+        }
+        let params = serde_json::to_value(self)
+            .map_err(|e| Error::new(ErrorKind::InvalidArgument, format!("export: {e}")))?;
+        let key = format!("export {params}");
+        let job = NewJob::new(KIND, params)
+            .camera(self.camera.clone())
+            .priority(100)
+            .anytime();
+        Ok(if key.len() <= 500 { job.dedupe(key) } else { job })
+    }
+
+    fn range(&self) -> Result<TimeRange> {
+        let range = TimeRange::new(self.from, self.to)?;
+        if range.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the range of the export is empty",
+            ));
+        }
+        Ok(range)
+    }
+}
+
+/// The kind.
+#[derive(Debug)]
+pub(crate) struct Export {
+    archive: Archive,
+    tree: Tree,
+    clock: SharedClock,
+    config: Arc<ArcSwap<JobsConfig>>,
+}
+
+/// How far an export is.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Written {
+    etag: String,
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Export {
+    pub(crate) fn new(
+        archive: Archive,
+        tree: Tree,
+        clock: SharedClock,
+        config: Arc<ArcSwap<JobsConfig>>,
+    ) -> Self {
+        Self {
+            archive,
+            tree,
+            clock,
+            config,
+        }
+    }
+
+    async fn export(&self, ctx: JobContext, params: Value) -> Result<JobOutcome, JobError> {
+        let params: ExportParams = params_of(KIND, &params)?;
+        ctx.progress(0.0, "planning");
+        let request = ExportRequest::new(params.camera.clone(), params.range()?, params.format.format());
+        let clip = self.archive.export(request).await?;
+        let folder = folder(&self.config.load(), self.tree.root().path());
+        let path = match &params.path {
+            Some(path) => path.clone(),
+            None => folder.join(file_name(&params.camera, clip.range(), ctx.id())),
+        };
+        let checkpoint: Option<Written> = ctx
+            .checkpoint()
+            .and_then(|c| serde_json::from_value(c.clone()).ok())
+            .filter(|w: &Written| w.etag == clip.etag() && w.path == path);
+        let outcome = outcome_of(&clip, &path, params.path.is_some());
+        if checkpoint
+            .as_ref()
+            .is_some_and(|w| w.bytes == clip.len() && is_in_place(&path, w.bytes))
+        {
+            // The recorder died between the file's getting its name and the note of it.
+            return Ok(outcome);
+        }
+        let (tree, in_root) = (self.tree.clone(), folder.starts_with(self.tree.root().path()));
+        let is_ours = params.path.is_none();
+        let part = part_of(&path);
+        let mut copy = {
+            let (path, part) = (path.clone(), part.clone());
+            let resume = checkpoint.map_or(0, |w| w.bytes);
+            blocking(move || {
+                if is_ours {
+                    if in_root {
+                        // Never into the mount point of a disk that is not there.
+                        tree.root().attach()?;
+                    }
+                    std::fs::create_dir_all(&folder).map_err(|e| Error::io(folder.display(), e))?;
+                } else if path.exists() {
+                    return Err(Error::new(
+                        ErrorKind::AlreadyExists,
+                        format!("{} is there already", path.display()),
+                    ));
+                }
+                Copy::open(clip, &part, resume)
+            })
+            .await?
+        };
+        loop {
+            ctx.go_on()?;
+            let ctx_copy = ctx.clone();
+            copy = blocking(move || copy.some(&ctx_copy)).await?;
+            let written = Written {
+                etag: copy.clip.etag().to_owned(),
+                path: path.clone(),
+                bytes: copy.done,
+            };
+            ctx.save_checkpoint(json!(written)).await?;
+            if copy.done == copy.clip.len() {
+                break;
+            }
+        }
+        ctx.commit()?;
+        blocking(move || put_in_place(&part, &path)).await?;
+        Ok(outcome)
+    }
+}
+
+impl JobKind for Export {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn limits(&self) -> KindLimits {
+        let config = self.config.load();
+        let mut limits = KindLimits::new(config.max_exports);
+        limits.most_attempts = Some(config.max_attempts);
+        limits.minds_load = false;
+        limits
+    }
+
+    fn check(&self, params: &Value, origin: Origin) -> Result<()> {
+        let params: ExportParams = params_of(KIND, params)?;
+        if origin == Origin::Remote && params.path.is_some() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the path of an export is not chosen over HTTP",
+            )
+            .with_hint("leave it out and fetch the file from the job"));
+        }
+        params.job().map(drop)
+    }
+
+    fn complete(&self, mut new: NewJob) -> Result<NewJob> {
+        let made = params_of::<ExportParams>(KIND, &new.params)?.job()?;
+        new.camera = new.camera.or(made.camera);
+        new.dedupe = new.dedupe.or(made.dedupe);
+        Ok(new)
+    }
+
+    fn run(&self, ctx: JobContext, params: Value) -> JobFuture<'_> {
+        Box::pin(self.export(ctx, params))
+    }
+
+    fn tidy(&self) {
+        let config = self.config.load_full();
+        let folder = folder(&config, self.tree.root().path());
+        let before = self.clock.now() - config.exports_keep;
+        match remove_old(&folder, before) {
+            Ok(0) => {}
+            Ok(n) => tracing::info!(files = n, folder = %folder.display(), "old exports were removed"),
+            Err(e) => tracing::warn!(error = %e, "old exports were not removed"),
+        }
+    }
+}
+
+/// The folder of exports.
+#[must_use]
+pub fn folder(config: &JobsConfig, root: &Path) -> PathBuf {
+    config.exports.clone().unwrap_or_else(|| root.join(EXPORTS))
+}
+
+fn outcome_of(clip: &Clip, path: &Path, elsewhere: bool) -> JobOutcome {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut result = json!({
+        "size_bytes": clip.len(),
+        "duration_ns": clip.duration_ns(),
+        "from": clip.range().start(),
+        "to": clip.range().end(),
+    });
+    let (key, value) = if elsewhere {
+        ("path", path.to_string_lossy())
+    } else {
+        ("file", name.clone())
+    };
+    result[key] = value.into_owned().into();
+    JobOutcome::new(result, format!("{name}, {} bytes", clip.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters() {
+        let good = json!({"camera": "a", "from": "2026-05-04T03:02:01Z", "to": "2026-05-04T03:02:02Z"});
+        let params: ExportParams = params_of(KIND, &good).unwrap();
+        let job = params.job().unwrap();
+        assert_eq!(
+            (job.priority, job.anytime, params.format),
+            (100, true, Packing::Mp4)
+        );
+        assert_eq!(job.dedupe, params.job().unwrap().dedupe);
+        for (key, bad) in [
+            ("camera", json!("A/..")),
+            ("to", json!("2026-05-04T03:02:01Z")),
+            ("format", json!("avi")),
+            ("path", json!("relative.mp4")),
+            ("colour", json!("red")),
+        ] {
+            let mut params = good.clone();
+            params[key] = bad;
+            let wrong = params_of::<ExportParams>(KIND, &params).and_then(|p| p.job());
+            assert_eq!(wrong.unwrap_err().kind(), ErrorKind::InvalidArgument, "{key}");
+        }
+    }
+}
