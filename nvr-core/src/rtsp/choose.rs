@@ -59,7 +59,7 @@ pub(super) struct Chosen {
 /// Chooses the first video and the first audio of a known kind.
 ///
 /// # Errors
-/// `Unsupported`, with the names of what there is, when there is no H.264 or H.265 video.
+/// `NoVideo`, with the names of what there is, when there is no H.264 or H.265 video.
 pub(super) fn choose(description: &Description, base: &str, want_audio: bool) -> Result<Chosen, RtspError> {
     let mut video = None;
     let mut audio = None;
