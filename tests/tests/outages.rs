@@ -199,7 +199,9 @@ async fn a_frozen_camera_is_noticed_and_comes_back() {
     rig.frames(15).await.unwrap();
     cam.hang();
     rig.phase(CAM, CameraPhase::BackingOff).await.unwrap();
-    assert_eq!(rig.gap_causes(), [CauseKind::NoFrames]);
+    rig.until("the gap", || rig.gap_causes() == [CauseKind::NoFrames])
+        .await
+        .unwrap();
     cam.resume();
     rig.phase(CAM, CameraPhase::Recording).await.unwrap();
     rig.frames(15).await.unwrap();

@@ -135,8 +135,12 @@ async fn a_recording_by_hand_outlives_an_outage() {
     rig.frames(10).await.unwrap();
     cam.die();
     rig.phase(CAM, CameraPhase::BackingOff).await.unwrap();
-    let status = rig.cam().status();
-    assert!(status.manual.is_some() && !status.recording, "{status:?}");
+    rig.until("the recording waits", || {
+        let status = rig.cam().status();
+        status.manual.is_some() && !status.recording
+    })
+    .await
+    .unwrap();
     cam.come_back().unwrap();
     rig.phase(CAM, CameraPhase::Recording).await.unwrap();
     rig.until("the end of its time", || rig.cam().status().manual.is_none())
