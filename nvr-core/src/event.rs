@@ -36,6 +36,10 @@ pub enum CauseKind {
     Unsupported,
     /// The stream broke its own format.
     BadStream,
+    /// Recording pauses: the disk is nearly full and nothing on it may be deleted.
+    LowSpace,
+    /// It was deleted to keep to the limits of retention, or by hand.
+    Deleted,
     /// The disk is full.
     DiskFull,
     /// The file system is read-only.
@@ -71,6 +75,8 @@ impl CauseKind {
             Self::Device => "device",
             Self::Unsupported => "unsupported",
             Self::BadStream => "bad_stream",
+            Self::LowSpace => "low_space",
+            Self::Deleted => "deleted",
             Self::DiskFull => "disk_full",
             Self::ReadOnly => "read_only",
             Self::StorageMissing => "storage_missing",
@@ -116,6 +122,68 @@ impl Cause {
         Self {
             kind,
             message: message.into(),
+        }
+    }
+}
+
+/// Why footage is deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeletionReason {
+    /// It is older than it is to be kept.
+    Age,
+    /// Its camera has more than it may.
+    CameraBytes,
+    /// All cameras together have more than they may.
+    TotalBytes,
+    /// The disk has less free than it should.
+    FreeSpace,
+    /// The disk is nearly full.
+    Emergency,
+    /// Somebody asked for it.
+    Requested,
+}
+
+impl DeletionReason {
+    const ALL: [Self; 6] = [
+        Self::Age,
+        Self::CameraBytes,
+        Self::TotalBytes,
+        Self::FreeSpace,
+        Self::Emergency,
+        Self::Requested,
+    ];
+
+    /// Stable snake-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Age => "age",
+            Self::CameraBytes => "camera_bytes",
+            Self::TotalBytes => "total_bytes",
+            Self::FreeSpace => "free_space",
+            Self::Emergency => "emergency",
+            Self::Requested => "requested",
+        }
+    }
+
+    /// The reason of a stable name; `Requested` for a name that this version does not know.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|r| r.as_str() == name);
+        known.unwrap_or(Self::Requested)
+    }
+
+    /// For people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Age => "deleted: older than it is to be kept",
+            Self::CameraBytes => "deleted: the camera had more than it may",
+            Self::TotalBytes => "deleted: the cameras had more than they may",
+            Self::FreeSpace => "deleted to keep room on the disk",
+            Self::Emergency => "deleted because the disk was nearly full",
+            Self::Requested => "deleted by hand",
         }
     }
 }
@@ -289,6 +357,29 @@ pub enum EventKind {
     },
     /// The recordings root can be written again.
     StorageRecovered,
+    /// Footage of a camera was deleted.
+    FootageDeleted {
+        /// Number of segments.
+        segments: u64,
+        /// Their bytes.
+        size_bytes: u64,
+        /// End of the newest of them.
+        until: Timestamp,
+        /// Why.
+        reason: DeletionReason,
+    },
+    /// The disk is nearly full: the oldest footage goes whatever is wanted of it.
+    SpaceLow {
+        /// What is left.
+        available_bytes: u64,
+        /// Below this it is an emergency.
+        critical_bytes: u64,
+    },
+    /// The disk has enough room again.
+    SpaceRecovered {
+        /// What is free now.
+        available_bytes: u64,
+    },
     /// Frames were lost on their way to the file.
     FramesDropped {
         /// How many.
@@ -348,6 +439,9 @@ impl EventKind {
             Self::GapClosed { .. } => "gap_closed",
             Self::StorageFault { .. } => "storage_fault",
             Self::StorageRecovered => "storage_recovered",
+            Self::FootageDeleted { .. } => "footage_deleted",
+            Self::SpaceLow { .. } => "space_low",
+            Self::SpaceRecovered { .. } => "space_recovered",
             Self::FramesDropped { .. } => "frames_dropped",
             Self::AudioTrouble { .. } => "audio_trouble",
             Self::ConfigReloaded { .. } => "config_reloaded",

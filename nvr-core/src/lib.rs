@@ -251,6 +251,7 @@ pub mod jobs;
 pub mod media;
 pub mod nvr;
 pub mod onvif;
+pub mod retention;
 pub mod store;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;

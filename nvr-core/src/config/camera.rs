@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::RecordingConfig;
 use super::reader::{At, Reader, Section, section};
+use super::retention::{self, Age, CameraRetention};
 use super::recording::{CHUNK, PRE_ROLL, SEGMENT, START_DEADLINE, WATCHDOG, warn_of_odd_segment};
-use super::values::{Size, Span, Text, Word};
+use super::values::{Bytes, Size, Span, Text, Word};
 use crate::ids::CameraId;
 use crate::secret::Secret;
 use crate::segment::Container;
@@ -39,7 +40,15 @@ pub struct CameraConfig {
     pub watchdog: Duration,
     /// How long it may take from being opened to its first frame (1 s to 5 min).
     pub start_deadline: Duration,
+    /// What of its footage is kept for how long.
+    pub retention: CameraRetention,
+    /// Which cameras pause last when the disk is full and nothing may be deleted (1 to 10, the higher the later;
+    /// default 5).
+    pub priority: u8,
 }
+
+/// Priority of a camera that says nothing.
+const PRIORITY: u8 = 5;
 
 impl CameraConfig {
     /// A camera with the defaults, recorded continuously.
@@ -64,7 +73,18 @@ impl CameraConfig {
             pre_roll: recording.pre_roll,
             watchdog: recording.watchdog,
             start_deadline: recording.start_deadline,
+            retention: CameraRetention::default(),
+            priority: PRIORITY,
         }
+    }
+
+    /// Whether it is recorded the same way: name, retention and priority may differ without a new start.
+    pub(crate) fn records_like(&self, other: &Self) -> bool {
+        let mut same = self.clone();
+        same.name.clone_from(&other.name);
+        same.retention.clone_from(&other.retention);
+        same.priority = other.priority;
+        same == *other
     }
 }
 
@@ -136,6 +156,16 @@ section! {
         watchdog: Span,
         /// How long it may take from being opened to its first frame, 1 s to 5 min.
         start_deadline: Span,
+        /// How long its footage is kept, or `forever`; by default as `[retention]` says. So are the next two.
+        max_age: Age,
+        /// The same for footage marked as that of an event.
+        event_age: Age,
+        /// The same for footage that was encoded again to save space.
+        transcoded_age: Age,
+        /// Most bytes of this camera. No limit by default.
+        max_bytes: Bytes,
+        /// Which cameras pause last when the disk is full and nothing may be deleted: 1 to 10, the higher the later.
+        priority: u64 = 5,
     }
 }
 
@@ -203,6 +233,15 @@ impl CameraConfig {
         }
         if let Some(at) = &raw.audio {
             out.audio = at.value;
+        }
+        out.retention = CameraRetention {
+            max_age: retention::age(reader, raw.max_age.as_ref()),
+            event_age: retention::age(reader, raw.event_age.as_ref()),
+            transcoded_age: retention::age(reader, raw.transcoded_age.as_ref()),
+            max_bytes: retention::most_bytes(reader, raw.max_bytes.as_ref()),
+        };
+        if let Some(n) = reader.within(raw.priority.as_ref(), &(1..=10)) {
+            out.priority = n as u8;
         }
         apply_options(reader, &raw, source.is_some(), &mut out.source);
         match &mut out.source {

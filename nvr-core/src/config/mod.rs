@@ -10,6 +10,7 @@ mod http;
 mod log;
 mod recorder;
 mod recording;
+mod retention;
 
 mod expand;
 mod problem;
@@ -30,6 +31,7 @@ pub use self::log::{LogConfig, LogFormat};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
 pub use self::recording::{RecordingConfig, SyncMode};
+pub use self::retention::{Age, CameraRetention, RetentionConfig, Room};
 pub use self::template::{TemplateCamera, demo_text, template_text};
 
 use self::problem::Problems;
@@ -40,9 +42,10 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 5] = [
+const SECTIONS: [(&str, &str); 6] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
+    ("retention", "[retention]"),
     ("http", "[http]"),
     ("log", "[log]"),
     ("cameras", "[[cameras]]"),
@@ -58,6 +61,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// How cameras are recorded unless they say otherwise.
     pub recording: RecordingConfig,
+    /// What is kept for how long, over all cameras.
+    pub retention: RetentionConfig,
     /// The log.
     pub log: LogConfig,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
@@ -76,6 +81,7 @@ impl Config {
             recorder: RecorderConfig::new(root),
             http: HttpConfig::default(),
             recording: RecordingConfig::default(),
+            retention: RetentionConfig::default(),
             log: LogConfig::default(),
             cameras: Vec::new(),
             path: None,
@@ -162,6 +168,8 @@ impl Config {
         let http = HttpConfig::read(&mut reader, &section);
         let section = reader.section(root, "recording");
         let recording = RecordingConfig::read(&mut reader, &section);
+        let section = reader.section(root, "retention");
+        let retention = RetentionConfig::read(&mut reader, &section);
         let section = reader.section(root, "log");
         let log = LogConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording);
@@ -169,6 +177,7 @@ impl Config {
             recorder,
             http,
             recording,
+            retention,
             log,
             cameras,
             path: path.map(Path::to_owned),

@@ -10,6 +10,7 @@ use super::http::RawHttp;
 use super::log::RawLog;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
+use super::retention::RawRetention;
 use super::{Config, SECTIONS};
 
 /// The whole file.
@@ -26,6 +27,7 @@ impl JsonSchema for RawConfig {
             "properties": {
                 "recorder": generator.subschema_for::<RawRecorder>(),
                 "recording": generator.subschema_for::<RawRecording>(),
+                "retention": generator.subschema_for::<RawRetention>(),
                 "http": generator.subschema_for::<RawHttp>(),
                 "log": generator.subschema_for::<RawLog>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },

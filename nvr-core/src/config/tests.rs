@@ -51,6 +51,14 @@ pre_roll = 3
 watchdog = "1m"
 start_deadline = "30s"
 
+[retention]
+max_age = "30d"
+event_age = "forever"
+transcoded_age = "60d"
+max_bytes = "2TB"
+min_free = "10GiB"
+critical_free = "1GiB"
+
 [http]
 enabled = true
 listen = "[::1]:9000"
@@ -75,6 +83,11 @@ verify_tls = true
 record = "manual"
 segment = "1h"
 container = "fmp4"
+max_age = "7d"
+event_age = "4w"
+transcoded_age = "forever"
+max_bytes = "50GB"
+priority = 9
 
 [[cameras]]
 id = "usb"
@@ -105,6 +118,13 @@ fn every_key_arrives() {
     assert_eq!(c.log.filter, "warn,nvr_core::camera=debug");
     assert_eq!(c.log.format, LogFormat::Json);
     assert_eq!(c.warnings, []);
+    let days = |n: u64| Age::For(seconds(n * 86_400));
+    assert_eq!(c.retention.max_age, days(30));
+    assert_eq!(c.retention.event_age, Some(Age::Forever));
+    assert_eq!(c.retention.transcoded_age, Some(days(60)));
+    assert_eq!(c.retention.max_bytes, Some(2_000_000_000_000));
+    assert_eq!(c.retention.min_free, Room::Bytes(10 << 30));
+    assert_eq!(c.retention.critical_free, Room::Bytes(1 << 30));
 
     let front = c.camera(&CameraId::new("front").unwrap()).unwrap();
     assert_eq!(front.name, "Front door");
@@ -115,6 +135,13 @@ fn every_key_arrives() {
         (Duration::from_millis(500), seconds(3), false)
     );
     assert_eq!((front.watchdog, front.start_deadline), (seconds(60), seconds(30)));
+    let kept = CameraRetention {
+        max_age: Some(days(7)),
+        event_age: Some(days(28)),
+        transcoded_age: Some(Age::Forever),
+        max_bytes: Some(50_000_000_000),
+    };
+    assert_eq!((&front.retention, front.priority), (&kept, 9));
     let SourceSpec::Rtsp(source) = &front.source else {
         panic!("{front:?}")
     };
@@ -129,6 +156,7 @@ fn every_key_arrives() {
     assert!(!format!("{c:?}").contains("hunter2"));
 
     let usb = &c.cameras[1];
+    assert_eq!((&usb.retention, usb.priority), (&CameraRetention::default(), 5));
     assert_eq!((usb.name.as_str(), usb.enabled), ("usb", false));
     assert_eq!((usb.segment, usb.container), (seconds(300), Container::Matroska));
     let SourceSpec::V4l2(device) = &usb.source else {
@@ -476,4 +504,37 @@ proptest! {
         let text = format!("{}{junk}{}", &FULL[..cut], &FULL[end..]);
         check_places(&text)?;
     }
+}
+
+#[test]
+fn mistakes_of_retention_are_told() {
+    let text = r#"
+[recorder]
+root = "/srv/nvr"
+[retention]
+max_age = "5s"
+max_bytes = "1kB"
+min_free = "1%"
+critical_free = "95%"
+[[cameras]]
+id = "a"
+source = "test:"
+max_age = "never"
+priority = 11
+"#;
+    let found = mistakes(text).join("\n");
+    for part in [
+        "retention.max_age: `max_age`: 5s is out of bounds",
+        "retention.max_bytes: `max_bytes`",
+        "retention.critical_free: `critical_free`: \"95%\" is not room on a disk",
+        "cameras[0].max_age: `max_age`: \"never\" is not an age",
+        "cameras[0].priority: `priority`: 11 is out of bounds",
+    ] {
+        assert!(found.contains(part), "{part} is not in\n{found}");
+    }
+    let larger = "[recorder]\nroot = \"/r\"\n[retention]\nmin_free = \"1%\"\ncritical_free = \"2%\"";
+    assert!(mistakes(larger).join("").contains("larger than `min_free`"));
+    // Switched off is switched off.
+    let off = parse("[recorder]\nroot = \"/r\"\n[retention]\nmin_free = 0").unwrap();
+    assert_eq!(off.retention, RetentionConfig::off());
 }

@@ -39,7 +39,7 @@ pub(super) struct Wrong {
 }
 
 impl Wrong {
-    fn new(value: &Value, not: &str, hint: &str) -> Self {
+    pub(super) fn new(value: &Value, not: &str, hint: &str) -> Self {
         Self {
             message: format!("{} is not {not}", value.shown()),
             hint: Some(hint.into()),

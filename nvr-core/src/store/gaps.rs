@@ -45,7 +45,7 @@ fn close(conn: &Connection, camera: &CameraId, at: Timestamp) -> Result<Option<G
     .sql()
 }
 
-fn insert(conn: &Connection, camera: &CameraId, range: TimeRange, cause: &Cause) -> Result<()> {
+pub(super) fn insert(conn: &Connection, camera: &CameraId, range: TimeRange, cause: &Cause) -> Result<()> {
     cameras::ensure(conn, camera, range.start())?;
     conn.prepare_cached(
         "INSERT INTO gaps (camera, start_ns, end_ns, cause, message)
@@ -64,7 +64,7 @@ fn insert(conn: &Connection, camera: &CameraId, range: TimeRange, cause: &Cause)
     Ok(())
 }
 
-fn prune(conn: &Connection, camera: &CameraId, before: Timestamp) -> Result<u64> {
+pub(super) fn prune(conn: &Connection, camera: &CameraId, before: Timestamp) -> Result<u64> {
     let n = conn
         .prepare_cached("DELETE FROM gaps WHERE camera = ?1 AND start_ns < ?2 AND end_ns < ?2")
         .and_then(|mut s| s.execute((camera.as_str(), before.as_ns())))

@@ -20,6 +20,7 @@ mod meta;
 mod open;
 mod query;
 mod readers;
+mod retention;
 mod rows;
 mod runs;
 mod segments;
@@ -41,8 +42,8 @@ pub use job_rows::{Candidate, JobCount, JobQuery, JobRow, NewJob, PRIORITIES, PR
 pub use jobs::{Added, JobBounds, Settled};
 pub use query::SegmentsByPath;
 pub use rows::{
-    CameraRow, CameraTotals, Cursor, EventQuery, EventRow, GapRow, MAX_PAGE, Nearest, Order, Page, RunRow,
-    SegmentQuery, SegmentRow, SegmentState, TimelineRows,
+    CameraRow, CameraTotals, CondemnedRow, Cursor, DeletableRow, Deletables, EventQuery, EventRow, GapRow, MAX_PAGE,
+    Marks, Nearest, Order, Page, RunRow, SegmentQuery, SegmentRow, SegmentState, StockRow, TimelineRows,
 };
 
 /// How to open the index.

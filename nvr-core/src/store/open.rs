@@ -25,6 +25,7 @@ const BUSY: Duration = Duration::from_secs(5);
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
 ];
 
 /// What the header of a file says.

@@ -38,7 +38,7 @@ pub(super) fn overlap_sql(order: Order) -> String {
 }
 
 /// Where the scan for what overlaps a range beginning at `from` has to begin.
-fn scan_start(conn: &Connection, camera: &str, from: i64) -> Result<i64> {
+pub(super) fn scan_start(conn: &Connection, camera: &str, from: i64) -> Result<i64> {
     let longest: Option<i64> = conn
         .prepare_cached("SELECT longest_ns FROM totals WHERE camera = ?1")
         .and_then(|mut s| s.query_row([camera], |r| r.get(0)).optional())

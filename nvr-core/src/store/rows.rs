@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
-use crate::event::{Cause, Event};
+use crate::event::{Cause, DeletionReason, Event};
 use crate::ids::{CameraId, RunId, SegmentId};
 use crate::run::Anchor;
 use crate::segment::Container;
@@ -111,6 +111,8 @@ pub struct SegmentRow {
     pub protected: bool,
     /// Start by the camera's own clock.
     pub camera_start: Option<Timestamp>,
+    /// What it is beyond being footage.
+    pub marks: Marks,
 }
 
 impl SegmentRow {
@@ -125,6 +127,89 @@ impl SegmentRow {
     pub fn range(&self) -> TimeRange {
         TimeRange::new(self.start, self.end().max(self.start)).unwrap_or(TimeRange::ALL)
     }
+}
+
+/// What a segment is, beyond being footage.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Marks(u8);
+
+impl Marks {
+    const TRANSCODED: u8 = 1;
+    const EVENT: u8 = 2;
+    /// All combinations.
+    pub const ALL: [Self; 4] = [Self(0), Self(1), Self(2), Self(3)];
+
+    pub(super) const fn from_bits(bits: u8) -> Self {
+        Self(bits & (Self::TRANSCODED | Self::EVENT))
+    }
+
+    pub(super) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// It was encoded again to save space.
+    #[must_use]
+    pub const fn is_transcoded(self) -> bool {
+        self.0 & Self::TRANSCODED != 0
+    }
+
+    /// Something happened in it.
+    #[must_use]
+    pub const fn is_event(self) -> bool {
+        self.0 & Self::EVENT != 0
+    }
+}
+
+/// A segment that may be deleted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeletableRow {
+    /// Row.
+    pub id: SegmentId,
+    /// Path relative to the recordings root; never absolute, never with `..`.
+    pub path: PathBuf,
+    /// UTC of the first video frame.
+    pub start: Timestamp,
+    /// End of the last video frame.
+    pub end: Timestamp,
+    /// Bytes of the file.
+    pub size_bytes: u64,
+}
+
+/// The oldest segments with the same marks that may be deleted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deletables {
+    /// What they are.
+    pub marks: Marks,
+    /// By start.
+    pub rows: Vec<DeletableRow>,
+    /// Whether there are younger ones beyond these.
+    pub more: bool,
+}
+
+/// What a camera has on disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StockRow {
+    /// Camera; it may have been removed.
+    pub camera: CameraId,
+    /// Bytes of all complete segments, protected ones included.
+    pub size_bytes: u64,
+    /// What of it may be deleted.
+    pub lists: Vec<Deletables>,
+}
+
+/// A segment that is being deleted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CondemnedRow {
+    /// Row.
+    pub id: SegmentId,
+    /// Camera.
+    pub camera: CameraId,
+    /// Path relative to the recordings root.
+    pub path: PathBuf,
+    /// Bytes of the file.
+    pub size_bytes: u64,
+    /// Why.
+    pub reason: DeletionReason,
 }
 
 /// A stretch without footage.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::cameras::{self, camera_id, invalid};
 use super::error::SqlResult;
-use super::rows::{SegmentRow, SegmentState};
+use super::rows::{Marks, SegmentRow, SegmentState};
 use super::runs::{self, run_number};
 use super::{Store, writes};
 use crate::error::{Error, ErrorKind, Result};
@@ -18,7 +18,7 @@ use crate::track::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
 /// Columns that [`read`] wants, in its order.
 pub(super) const COLUMNS: &str = "id, camera, run, sequence, path, state, start_ns, duration_ns, size_bytes, \
      container, video_codec, width, height, frame_rate, audio_codec, audio_rate, audio_channels, hash, \
-     protected, camera_start_ns";
+     protected, camera_start_ns, marks";
 
 /// Text of a path that may stand in the index: relative, UTF-8, without `..`, so that no row can ever
 /// lead out of the recordings root.
@@ -37,7 +37,7 @@ pub(super) fn path_text(path: &Path) -> Result<&str> {
     }
 }
 
-fn is_inside(path: &Path) -> bool {
+pub(super) fn is_inside(path: &Path) -> bool {
     !path.as_os_str().is_empty() && path.components().all(|c| matches!(c, Component::Normal(_)))
 }
 
@@ -98,6 +98,7 @@ pub(super) fn read_of(camera: CameraId, row: &Row<'_>) -> rusqlite::Result<Segme
             .and_then(|b| b.try_into().ok()),
         protected: row.get(18)?,
         camera_start: row.get::<_, Option<i64>>(19)?.map(Timestamp::from_ns),
+        marks: Marks::from_bits(row.get(20)?),
     })
 }
 
@@ -317,13 +318,15 @@ writes! {
         }
     }
 
-    /// Protects a segment from retention, or no longer.
+    /// Protects a segment from retention, or no longer. One that is being deleted counts as gone.
     ///
     /// # Errors
     /// `NotFound` without such a segment, `Storage` when the index cannot be written.
     set_protected, set_protected_blocking(id: SegmentId, protected: bool) -> () {
         move |conn: &Connection| {
-            update(conn, id, "UPDATE segments SET protected = ?2 WHERE id = ?1", (id.0, protected))
+            let sql = "UPDATE segments SET protected = ?2
+                       WHERE id = ?1 AND id NOT IN (SELECT segment FROM deletions)";
+            update(conn, id, sql, (id.0, protected))
         }
     }
 

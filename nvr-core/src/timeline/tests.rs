@@ -49,6 +49,7 @@ fn row(run: u64, start_ms: i64, length_ms: i64) -> SegmentRow {
         hash: None,
         protected: false,
         camera_start: None,
+        marks: crate::store::Marks::default(),
     }
 }
 

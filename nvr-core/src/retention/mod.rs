@@ -1,0 +1,17 @@
+//! Retention: what is deleted, when, and in which order.
+//!
+//! [`plan`] and [`Watch`] are pure: they are told what there is and answer what is to go and which cameras pause.
+//! [`Keeper`] is thin: it reads the index, deletes files, then rows. Nothing here looks for files: what the index does
+//! not know is never touched.
+
+mod keeper;
+mod plan;
+mod policy;
+mod space;
+#[cfg(test)]
+mod tests;
+
+pub use keeper::{Deleted, Keeper, Pass};
+pub use plan::{Candidate, Class, Deletion, Disk, List, Plan, Situation, Stock, plan};
+pub use policy::{Policy, Rules};
+pub use space::{Change, Steps, Watch};

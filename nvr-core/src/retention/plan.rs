@@ -1,0 +1,340 @@
+//! Which segments go: a function of what there is, the limits, the disk and the time.
+//!
+//! 1. What is older than its camera and kind allow.
+//! 2. In an emergency the oldest of all, until the disk is above its critical mark.
+//! 3. The oldest of a camera that has more than it may, of all cameras if together they do, and of all cameras until
+//!    the disk has its free space. Here footage of events that has an age of its own is spared as long as there is any
+//!    other.
+//!
+//! Exactly enough goes: without the last deletion of each step its limit would not be kept.
+
+use std::cmp::Reverse;
+use std::path::PathBuf;
+
+use super::policy::{Policy, Rules};
+use crate::config::Age;
+use crate::event::DeletionReason;
+use crate::ids::{CameraId, SegmentId};
+use crate::store::{DeletableRow, Marks, StockRow};
+use crate::time::{Timestamp, duration_ns};
+
+/// What a segment is kept as.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Class {
+    /// Ordinary footage.
+    Plain,
+    /// Encoded again to save space.
+    Transcoded,
+    /// Something happened in it, whether or not it was encoded again.
+    Event,
+}
+
+impl From<Marks> for Class {
+    fn from(marks: Marks) -> Self {
+        match (marks.is_event(), marks.is_transcoded()) {
+            (true, _) => Self::Event,
+            (false, true) => Self::Transcoded,
+            (false, false) => Self::Plain,
+        }
+    }
+}
+
+impl Rules {
+    /// How long a class is kept.
+    #[must_use]
+    pub fn age(&self, class: Class) -> Age {
+        match class {
+            Class::Plain => self.plain,
+            Class::Transcoded => self.transcoded.unwrap_or(self.plain),
+            Class::Event => self.event.unwrap_or(self.plain),
+        }
+    }
+
+    /// Whether a class stays when there is other footage to make room with.
+    const fn spares(&self, class: Class) -> bool {
+        matches!(class, Class::Event) && self.event.is_some()
+    }
+}
+
+/// A segment that may be deleted: complete, here, not protected.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    /// Row.
+    pub id: SegmentId,
+    /// Path relative to the root.
+    pub path: PathBuf,
+    /// Begin.
+    pub start: Timestamp,
+    /// End.
+    pub end: Timestamp,
+    /// Bytes of the file.
+    pub size_bytes: u64,
+}
+
+impl From<DeletableRow> for Candidate {
+    fn from(row: DeletableRow) -> Self {
+        Self {
+            id: row.id,
+            path: row.path,
+            start: row.start,
+            end: row.end,
+            size_bytes: row.size_bytes,
+        }
+    }
+}
+
+/// The oldest candidates of a camera and class.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct List {
+    /// What they are.
+    pub class: Class,
+    /// By start.
+    pub items: Vec<Candidate>,
+    /// Whether there are younger ones beyond these.
+    pub more: bool,
+}
+
+/// What a camera has on disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stock {
+    /// Camera, configured or not.
+    pub camera: CameraId,
+    /// Bytes of all its footage: with protected ones and what grows now.
+    pub size_bytes: u64,
+    /// What of it may be deleted.
+    pub lists: Vec<List>,
+}
+
+impl Stock {
+    /// Of rows of the index; `growing_bytes` is what grows now.
+    #[must_use]
+    pub fn new(row: StockRow, growing_bytes: u64) -> Self {
+        Self {
+            camera: row.camera,
+            size_bytes: row.size_bytes.saturating_add(growing_bytes),
+            lists: row
+                .lists
+                .into_iter()
+                .map(|list| List {
+                    class: list.marks.into(),
+                    items: list.rows.into_iter().map(Candidate::from).collect(),
+                    more: list.more,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The file system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Disk {
+    /// Its size.
+    pub total_bytes: u64,
+    /// What the recorder may still write.
+    pub available_bytes: u64,
+}
+
+/// All that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// Every camera that was ever seen.
+    pub stocks: &'a [Stock],
+    /// Where they lie.
+    pub disk: Disk,
+    /// The present; `None` when the clock is not to be trusted: then nothing goes for its age.
+    pub now: Option<Timestamp>,
+    /// The limits.
+    pub policy: &'a Policy,
+    /// Most deletions.
+    pub most: usize,
+}
+
+/// A segment that is to go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deletion {
+    /// Camera.
+    pub camera: CameraId,
+    /// Segment.
+    pub segment: Candidate,
+    /// Why.
+    pub reason: DeletionReason,
+}
+
+/// What is to go, the oldest first.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Plan {
+    /// In this order.
+    pub deletions: Vec<Deletion>,
+    /// There is more to do than fits into one plan: ask again when this is done.
+    pub more: bool,
+    /// So many bytes are missing to the free space that is wanted, and nothing is left to delete.
+    pub short_bytes: u64,
+}
+
+/// A candidate on the table.
+struct Item<'a> {
+    stock: usize,
+    class: Class,
+    segment: &'a Candidate,
+    spared: bool,
+    reason: Option<DeletionReason>,
+}
+
+struct Planner<'a> {
+    situation: Situation<'a>,
+    /// By start.
+    items: Vec<Item<'a>>,
+    more: bool,
+}
+
+/// Decides.
+#[must_use]
+pub fn plan(situation: Situation<'_>) -> Plan {
+    let mut planner = Planner::new(situation);
+    let Situation {
+        stocks, disk, policy, ..
+    } = situation;
+    planner.expire();
+    let mut available = disk.available_bytes.saturating_add(planner.chosen_bytes(None));
+    let critical = policy.critical_bytes(disk.total_bytes);
+    if disk.available_bytes < critical {
+        let over = critical.saturating_sub(available);
+        planner.take(over, None, DeletionReason::Emergency);
+    }
+    for (n, stock) in stocks.iter().enumerate() {
+        if let Some(most) = policy.rules(&stock.camera).max_bytes {
+            let left = stock.size_bytes.saturating_sub(planner.chosen_bytes(Some(n)));
+            planner.take(left.saturating_sub(most), Some(n), DeletionReason::CameraBytes);
+        }
+    }
+    if let Some(most) = policy.max_bytes {
+        let all = stocks.iter().fold(0u64, |sum, s| sum.saturating_add(s.size_bytes));
+        let left = all.saturating_sub(planner.chosen_bytes(None));
+        planner.take(left.saturating_sub(most), None, DeletionReason::TotalBytes);
+    }
+    available = disk.available_bytes.saturating_add(planner.chosen_bytes(None));
+    let wanted = policy.min_free_bytes(disk.total_bytes);
+    let short = planner.take(wanted.saturating_sub(available), None, DeletionReason::FreeSpace);
+    planner.finish(short)
+}
+
+impl<'a> Planner<'a> {
+    fn new(situation: Situation<'a>) -> Self {
+        let mut items: Vec<Item<'a>> = Vec::new();
+        for (n, stock) in situation.stocks.iter().enumerate() {
+            let rules = situation.policy.rules(&stock.camera);
+            for list in &stock.lists {
+                items.extend(list.items.iter().map(|segment| Item {
+                    stock: n,
+                    class: list.class,
+                    segment,
+                    spared: rules.spares(list.class),
+                    reason: None,
+                }));
+            }
+        }
+        items.sort_by_key(|i| (i.segment.start, i.segment.id));
+        Self {
+            situation,
+            items,
+            more: false,
+        }
+    }
+
+    /// Bytes chosen so far, of one camera or of all.
+    fn chosen_bytes(&self, stock: Option<usize>) -> u64 {
+        self.items
+            .iter()
+            .filter(|i| i.reason.is_some() && stock.is_none_or(|s| s == i.stock))
+            .fold(0, |sum, i| sum.saturating_add(i.segment.size_bytes))
+    }
+
+    fn expire(&mut self) {
+        let Some(now) = self.situation.now else { return };
+        let Situation { stocks, policy, .. } = self.situation;
+        let expired = |stock: &Stock, class: Class, end: Timestamp| match policy.rules(&stock.camera).age(class) {
+            Age::Forever => false,
+            Age::For(age) => now.since(end) > duration_ns(age),
+        };
+        for item in &mut self.items {
+            if expired(&stocks[item.stock], item.class, item.segment.end) {
+                item.reason = Some(DeletionReason::Age);
+            }
+        }
+        for stock in stocks {
+            for list in stock.lists.iter().filter(|l| l.more) {
+                self.more |= list.items.last().is_some_and(|last| expired(stock, list.class, last.end));
+            }
+        }
+    }
+
+    /// Chooses the oldest, of one camera or of all, until so many bytes are freed. Returns what is missing to that
+    /// when nothing is left.
+    fn take(&mut self, mut over: u64, stock: Option<usize>, reason: DeletionReason) -> u64 {
+        let tiers: &[Option<bool>] = if reason == DeletionReason::Emergency {
+            &[None]
+        } else {
+            &[Some(false), Some(true)]
+        };
+        for &spared in tiers {
+            let fits = |n: usize, s: bool| stock.is_none_or(|only| only == n) && spared.is_none_or(|t| t == s);
+            // Beyond the end of a list that is cut off nobody knows which is the oldest.
+            let horizon = self.horizon(fits);
+            for item in &mut self.items {
+                if over == 0 {
+                    return 0;
+                }
+                if item.reason.is_some() || !fits(item.stock, item.spared) {
+                    continue;
+                }
+                if horizon.is_some_and(|h| item.segment.start > h) {
+                    break;
+                }
+                item.reason = Some(reason);
+                over = over.saturating_sub(item.segment.size_bytes);
+            }
+            if over > 0 && horizon.is_some() {
+                self.more = true;
+                return 0;
+            }
+        }
+        over
+    }
+
+    fn horizon(&self, fits: impl Fn(usize, bool) -> bool) -> Option<Timestamp> {
+        let Situation { stocks, policy, .. } = self.situation;
+        stocks
+            .iter()
+            .enumerate()
+            .flat_map(|(n, stock)| stock.lists.iter().map(move |list| (n, stock, list)))
+            .filter(|(n, stock, list)| list.more && fits(*n, policy.rules(&stock.camera).spares(list.class)))
+            .filter_map(|(.., list)| list.items.last().map(|last| last.start))
+            .min()
+    }
+
+    fn finish(self, short_bytes: u64) -> Plan {
+        let Situation { stocks, most, .. } = self.situation;
+        let mut deletions: Vec<Deletion> = self
+            .items
+            .into_iter()
+            .filter_map(|item| {
+                item.reason.map(|reason| Deletion {
+                    camera: stocks[item.stock].camera.clone(),
+                    segment: item.segment.clone(),
+                    reason,
+                })
+            })
+            .collect();
+        let more = self.more || deletions.len() > most;
+        if deletions.len() > most && deletions.iter().any(|d| d.reason == DeletionReason::Emergency) {
+            // What is urgent is not held up by what merely is old.
+            deletions.sort_by_key(|d| Reverse(d.reason == DeletionReason::Emergency));
+        }
+        deletions.truncate(most);
+        Plan {
+            deletions,
+            more,
+            short_bytes,
+        }
+    }
+}
