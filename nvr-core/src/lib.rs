@@ -263,6 +263,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventKind};
 pub use events::EventStream;
 pub use ids::{CameraId, JobId, RunId, SegmentId};
+pub use jobs::Jobs;
 pub use media::clip::Format as ExportFormat;
 pub use nvr::{Nvr, NvrBuilder};
 pub use source::SourceSpec;

@@ -4,9 +4,9 @@ use std::fs::File;
 
 use super::Archive;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::SegmentId;
+use crate::ids::{JobId, SegmentId};
 use crate::nvr::blocking;
-use crate::store::{EventQuery, EventRow, Page, SegmentQuery, SegmentRow, SegmentState};
+use crate::store::{EventQuery, EventRow, JobQuery, JobRow, Page, SegmentQuery, SegmentRow, SegmentState};
 
 impl Archive {
     /// Segments, a page at a time.
@@ -63,6 +63,23 @@ impl Archive {
     pub async fn set_protected(&self, id: SegmentId, protected: bool) -> Result<SegmentRow> {
         self.0.store.set_protected(id, protected).await?;
         self.segment(id).await
+    }
+
+    /// Jobs in the queue, newest first unless asked otherwise, as the index knows them: how far those are that run now
+    /// is written every few seconds.
+    ///
+    /// # Errors
+    /// An error of the index.
+    pub async fn jobs_of(&self, query: JobQuery) -> Result<Page<JobRow>> {
+        self.read(move |store| store.jobs(&query)).await
+    }
+
+    /// One job in the queue.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that id.
+    pub async fn job(&self, id: JobId) -> Result<JobRow> {
+        self.read(move |store| store.job(id)).await
     }
 
     /// Events, newest first unless asked otherwise.

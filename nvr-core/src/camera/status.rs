@@ -68,6 +68,8 @@ pub struct CameraStatus {
     pub counters: Counters,
     /// UTC of the newest video frame.
     pub last_frame: Option<Timestamp>,
+    /// Bytes that wait for the disk.
+    pub waiting_bytes: u64,
 }
 
 /// The actor writes, handles read.
@@ -195,6 +197,7 @@ impl StatusCell {
             manual: rest.manual,
             counters,
             last_frame: rest.last_frame,
+            waiting_bytes: rest.now.map_or(0, |now| now.waiting_bytes),
         }
     }
 }

@@ -7,6 +7,7 @@
 mod camera;
 mod diff;
 mod http;
+mod jobs;
 mod log;
 mod recorder;
 mod recording;
@@ -27,6 +28,7 @@ use toml::de::{DeTable, DeValue};
 pub use self::camera::{CameraConfig, RecordMode};
 pub use self::diff::ConfigDiff;
 pub use self::http::HttpConfig;
+pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
@@ -46,6 +48,7 @@ const SECTIONS: [(&str, &str); 6] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
+    ("jobs", "[jobs]"),
     ("http", "[http]"),
     ("log", "[log]"),
     ("cameras", "[[cameras]]"),
@@ -63,6 +66,8 @@ pub struct Config {
     pub recording: RecordingConfig,
     /// What is kept for how long, over all cameras.
     pub retention: RetentionConfig,
+    /// The queue of slow work.
+    pub jobs: JobsConfig,
     /// The log.
     pub log: LogConfig,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
@@ -82,6 +87,7 @@ impl Config {
             http: HttpConfig::default(),
             recording: RecordingConfig::default(),
             retention: RetentionConfig::default(),
+            jobs: JobsConfig::default(),
             log: LogConfig::default(),
             cameras: Vec::new(),
             path: None,
@@ -170,6 +176,8 @@ impl Config {
         let recording = RecordingConfig::read(&mut reader, &section);
         let section = reader.section(root, "retention");
         let retention = RetentionConfig::read(&mut reader, &section);
+        let section = reader.section(root, "jobs");
+        let jobs = JobsConfig::read(&mut reader, &section, base, &recorder.time_zone);
         let section = reader.section(root, "log");
         let log = LogConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording);
@@ -178,6 +186,7 @@ impl Config {
             http,
             recording,
             retention,
+            jobs,
             log,
             cameras,
             path: path.map(Path::to_owned),

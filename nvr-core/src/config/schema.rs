@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::camera::RawCamera;
 use super::http::RawHttp;
+use super::jobs::RawJobs;
 use super::log::RawLog;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
@@ -28,6 +29,7 @@ impl JsonSchema for RawConfig {
                 "recorder": generator.subschema_for::<RawRecorder>(),
                 "recording": generator.subschema_for::<RawRecording>(),
                 "retention": generator.subschema_for::<RawRetention>(),
+                "jobs": generator.subschema_for::<RawJobs>(),
                 "http": generator.subschema_for::<RawHttp>(),
                 "log": generator.subschema_for::<RawLog>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },

@@ -14,6 +14,10 @@ use crate::event::CauseKind;
 use crate::fault::{fault, storage};
 use crate::time::Timestamp;
 
+/// Folder in the root for exports that are made as jobs, unless the configuration names another. No camera can be
+/// called so.
+pub const EXPORTS: &str = "_exports";
+
 /// Name of the marker file in the root.
 pub const MARKER: &str = ".nvr-root";
 pub(super) const LOCK: &str = ".nvr-lock";

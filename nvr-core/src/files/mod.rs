@@ -27,7 +27,7 @@ mod tree;
 pub use crate::fault::{cause_of, classify};
 pub use delete::delete;
 pub use growing::GrowingSegment;
-pub use marker::{MARKER, TreeId};
+pub use marker::{EXPORTS, MARKER, TreeId};
 pub use naming::{Day, SegmentName};
 pub use recover::{Inspection, Recovered, inspect, recover};
 pub use root::{Create, Root, RootOptions, Usage};

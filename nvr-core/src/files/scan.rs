@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
 use super::dirs;
-use super::marker::{LOCK, MARKER, PROBE};
+use super::marker::{EXPORTS, LOCK, MARKER, PROBE};
 use super::naming::{Day, SegmentName};
 use super::root::Root;
 use crate::error::Result;
@@ -86,7 +86,7 @@ pub(crate) fn cameras(root: &OwnedFd) -> Result<Listing<CameraId>, Errno> {
     found.ours.sort_by_cached_key(|c| format!("{c}/"));
     found.foreign.retain(|p| {
         let name = p.to_string_lossy();
-        ![MARKER, LOCK, PROBE, "lost+found"].contains(&&*name)
+        ![MARKER, LOCK, PROBE, EXPORTS, "lost+found"].contains(&&*name)
     });
     Ok(found)
 }

@@ -359,6 +359,7 @@ impl Intake {
                 r.split();
             }
             r.video(&unit, steady_ns);
+            lock(&self.stats).waiting_bytes = r.waiting_bytes();
         }
     }
 

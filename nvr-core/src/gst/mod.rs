@@ -7,6 +7,7 @@
 mod audio;
 mod bus;
 mod codec_trial;
+pub mod decode;
 mod devices;
 mod encoders;
 mod gate;

@@ -123,6 +123,8 @@ pub struct RunStats {
     pub longest_gop_ns: i64,
     /// Video frames that came and are not in a file though they should be.
     pub frames_dropped: u64,
+    /// What waited for the disk when the last frame came.
+    pub waiting_bytes: u64,
 }
 
 /// How a run stopped.

@@ -9,8 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::kind::JobError;
 use crate::clock::SharedClock;
 use crate::error::Result;
+use crate::event::{Event, EventKind};
+use crate::events::EventBus;
 use crate::ids::{CameraId, JobId};
-use crate::store::Store;
+use crate::store::{JobRow, Store};
 use crate::time::Timestamp;
 
 /// Why a running job is asked to stop.
@@ -68,17 +70,17 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(id: JobId, kind: &str, camera: Option<CameraId>, anytime: bool, fraction: f64) -> Self {
+    pub(super) fn new(job: &JobRow) -> Self {
         Self {
-            id,
-            kind: kind.to_owned(),
-            camera,
-            anytime,
+            id: job.id,
+            kind: job.kind.clone(),
+            camera: job.camera.clone(),
+            anytime: job.anytime,
             stop: CancellationToken::new(),
             reason: Mutex::new(None),
             committing: AtomicBool::new(false),
             progress: Mutex::new(Progress {
-                fraction,
+                fraction: job.progress,
                 ..Progress::default()
             }),
         }
@@ -113,6 +115,7 @@ impl Live {
 pub struct JobContext {
     pub(super) live: Arc<Live>,
     pub(super) store: Store,
+    pub(super) events: Arc<EventBus>,
     pub(super) clock: SharedClock,
     pub(super) attempt: u32,
     pub(super) checkpoint: Option<Arc<Value>>,
@@ -206,14 +209,23 @@ impl JobContext {
             .inspect_err(|_| self.live.committing.store(false, Ordering::SeqCst))
     }
 
+    /// Tells that something happened, to listeners and to the index.
+    pub async fn tell(&self, camera: Option<CameraId>, kind: EventKind) {
+        let event = Event::new(self.clock.now(), camera, kind);
+        self.events.publish(event.clone());
+        if let Err(e) = self.store.add_event(event).await {
+            tracing::warn!(error = %e, "an event is not in the index");
+        }
+    }
+
     /// What was last saved by an attempt before this one.
     #[must_use]
     pub fn checkpoint(&self) -> Option<&Value> {
         self.checkpoint.as_deref()
     }
 
-    /// Saves how far it got (up to 1 MiB): the next attempt goes on from there, also after a crash. Returns once it
-    /// is written.
+    /// Saves how far it got (up to 1 MiB): the next attempt goes on from there, also after a crash. Returns once
+    /// it is written. Attempts are counted from here on anew: only those that get no further use them up.
     ///
     /// # Errors
     /// `Storage` when the index cannot be written.

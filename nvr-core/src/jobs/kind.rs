@@ -38,6 +38,10 @@ pub trait JobKind: Send + Sync + fmt::Debug {
     /// stop, unless it holds a [`commit`](JobContext::commit); what blocks belongs on the blocking pool and looks at
     /// [`JobContext::stopped`] many times a second.
     fn run(&self, ctx: JobContext, params: Value) -> JobFuture<'_>;
+
+    /// Clears away what finished jobs left and nobody needs any more. Called at the start and every hour, on the
+    /// blocking pool.
+    fn tidy(&self) {}
 }
 
 /// Who asks for a job.

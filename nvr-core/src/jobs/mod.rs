@@ -6,14 +6,29 @@
 //!
 //! Pure here: [`schedule`] (what starts and what makes way), [`retry`] (pauses), [`crate::window`] (windows of the day).
 
+mod attempt;
 mod context;
+mod engine;
+pub mod export;
+mod figures;
+mod handle;
+mod idle;
 mod kind;
+pub mod load;
 pub mod retry;
 pub mod schedule;
+#[cfg(test)]
+mod tests;
+pub mod verify;
 
 pub use self::context::{JobContext, StopReason};
+pub use self::engine::LoadSource;
+pub(crate) use self::engine::Parts;
+pub use self::figures::{CLASSES_S, Durations};
+pub use self::handle::{Jobs, KindStatus};
+pub use self::idle::IdleJobs;
 pub use self::kind::{JobError, JobFuture, JobKind, JobOutcome, KindLimits, Origin, params_of};
 pub use crate::event::JobState;
 pub use crate::ids::JobId;
-pub use crate::store::{JobCount, JobQuery, JobRow, NewJob};
+pub use crate::store::{Added, JobCount, JobQuery, JobRow, NewJob};
 pub use crate::window::Windows;

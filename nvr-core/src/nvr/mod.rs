@@ -2,6 +2,7 @@
 
 mod cameras;
 mod housekeeping;
+mod jobs;
 mod opening;
 mod reload;
 mod shutdown;
@@ -12,8 +13,9 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -22,13 +24,14 @@ pub use self::shutdown::ShutdownReport;
 use crate::archive::Archive;
 use crate::camera::{Camera, Context};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, JobsConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, Event};
 use crate::events::{EventBus, EventStream};
 use crate::files::Tree;
 use crate::health::{self, Health};
 use crate::ids::CameraId;
+use crate::jobs::{JobKind, Jobs};
 use crate::time::Timestamp;
 
 /// Prepares a recorder.
@@ -36,6 +39,7 @@ use crate::time::Timestamp;
 pub struct NvrBuilder {
     config: Config,
     clock: SharedClock,
+    kinds: Vec<Arc<dyn JobKind>>,
 }
 
 impl NvrBuilder {
@@ -46,6 +50,13 @@ impl NvrBuilder {
         self
     }
 
+    /// Another kind of job, of the embedder's own. One of the name of a built-in kind takes its place.
+    #[must_use]
+    pub fn job_kind(mut self, kind: Arc<dyn JobKind>) -> Self {
+        self.kinds.push(kind);
+        self
+    }
+
     /// Opens recordings root and index, mends what a crash left, and starts the cameras. Returns as soon as
     /// they are starting; [`Camera::state`] tells how each one fares.
     ///
@@ -53,7 +64,7 @@ impl NvrBuilder {
     /// `Storage` when the root is missing, not ours, in use by another recorder or not writable; `Corrupt`
     /// when the index cannot be used; `Unsupported` when GStreamer is missing parts.
     pub async fn start(self) -> Result<Nvr> {
-        Nvr::start(self.config, self.clock).await
+        Nvr::start(self.config, self.clock, self.kinds).await
     }
 }
 
@@ -67,6 +78,8 @@ pub struct Nvr(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     archive: Archive,
+    jobs: Jobs,
+    jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
     config: RwLock<Arc<Config>>,
@@ -103,10 +116,11 @@ impl Nvr {
         NvrBuilder {
             config,
             clock: SystemClock::shared(),
+            kinds: Vec::new(),
         }
     }
 
-    async fn start(config: Config, clock: SharedClock) -> Result<Self> {
+    async fn start(config: Config, clock: SharedClock, kinds: Vec<Arc<dyn JobKind>>) -> Result<Self> {
         let opened = {
             let (config, clock) = (config.clone(), clock.clone());
             blocking(move || opening::open(&config, &clock)).await?
@@ -129,8 +143,13 @@ impl Nvr {
             storage: storage_tx,
         };
         let archive = Archive::of_recorder(&config, store.clone(), tree.clone(), clock.clone());
+        let me = Arc::new(OnceLock::new());
+        let jobs_config = Arc::new(ArcSwap::from_pointee(config.jobs.clone()));
+        let jobs = jobs::start(&context, &archive, &jobs_config, kinds, Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
+            jobs,
+            jobs_config,
             context,
             tree,
             cameras: RwLock::default(),
@@ -142,6 +161,7 @@ impl Nvr {
             ended: AtomicBool::new(false),
             config: RwLock::new(Arc::new(config.clone())),
         }));
+        let _ = me.set(Arc::downgrade(&nvr.0));
         for event in recovered {
             nvr.0.publish(event).await;
         }

@@ -49,6 +49,8 @@ impl Nvr {
         in_force.recording.sync = old.recording.sync;
         in_force.http = old.http.clone();
         in_force.log = old.log.clone();
+        self.0.jobs_config.store(Arc::new(in_force.jobs.clone()));
+        self.0.jobs.look();
         *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
         let changed = [&diff.added, &diff.removed, &diff.changed]
             .into_iter()

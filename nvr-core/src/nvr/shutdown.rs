@@ -34,6 +34,9 @@ impl Nvr {
             return report;
         }
         self.0.stop.cancel();
+        // Beside the cameras; what is interrupted goes on at the next start.
+        let jobs = self.jobs();
+        let jobs = tokio::spawn(async move { jobs.shutdown(deadline).await });
         let mut waiting = Vec::new();
         for camera in self.cameras() {
             let (reply, ended) = oneshot::channel();
@@ -63,6 +66,7 @@ impl Nvr {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
+        let _ = jobs.await;
         // Committed is what was answered; a disk that hangs must not hold up the end.
         let closed = tokio::time::timeout(INDEX_CLOSE, self.0.context.store.shutdown()).await;
         match closed {

@@ -224,7 +224,8 @@ fn settle(conn: &Connection, id: JobId, at: Timestamp, how: &Settled) -> Result<
 
 fn note(conn: &Connection, id: JobId, progress: f64, message: &str, checkpoint: Option<&str>) -> Result<()> {
     conn.prepare_cached(
-        "UPDATE jobs SET progress = :progress, message = :message, checkpoint = coalesce(:checkpoint, checkpoint)
+        "UPDATE jobs SET progress = :progress, message = :message, checkpoint = coalesce(:checkpoint, checkpoint),
+             attempts = CASE WHEN :checkpoint IS NULL THEN attempts ELSE 1 END
          WHERE id = :id AND state = 'running'",
     )
     .and_then(|mut s| {
@@ -365,7 +366,8 @@ writes! {
         move |conn: &Connection| settle(conn, id, at, &how)
     }
 
-    /// Writes how far a running job is, with a new checkpoint if there is one.
+    /// Writes how far a running job is, with a new checkpoint if there is one: then its attempts are counted from here
+    /// on, for only those that get no further are to use them up.
     ///
     /// # Errors
     /// `InvalidArgument` for a checkpoint that is too long, `Storage` when the index cannot be written.

@@ -1,0 +1,73 @@
+//! The queue of jobs in the recorder: its kinds, and what tells it to make way.
+
+use std::fs::File;
+use std::sync::{Arc, OnceLock, Weak};
+
+use arc_swap::ArcSwap;
+
+use super::{Inner, Nvr, blocking};
+use crate::archive::Archive;
+use crate::camera::Context;
+use crate::config::JobsConfig;
+use crate::error::Result;
+use crate::ids::JobId;
+use crate::jobs::export::{self, Export};
+use crate::jobs::load::Load;
+use crate::jobs::verify::Verify;
+use crate::jobs::{JobKind, Jobs, LoadSource, Parts};
+
+pub(super) async fn start(
+    context: &Context,
+    archive: &Archive,
+    config: &Arc<ArcSwap<JobsConfig>>,
+    more: Vec<Arc<dyn JobKind>>,
+    recorder: Arc<OnceLock<Weak<Inner>>>,
+) -> Result<Jobs> {
+    let mut kinds = more;
+    kinds.push(Arc::new(Export::new(
+        archive.clone(),
+        context.tree.clone(),
+        context.clock.clone(),
+        Arc::clone(config),
+    )));
+    kinds.push(Arc::new(Verify::new(
+        context.store.clone(),
+        context.tree.clone(),
+        Arc::clone(config),
+    )));
+    let load: LoadSource = Arc::new(move || {
+        let recorder = recorder.get().and_then(Weak::upgrade);
+        let waiting = recorder.and_then(|r| r.cameras().iter().map(|c| c.status().waiting_bytes).max());
+        Load {
+            backlog_bytes: waiting.unwrap_or(0),
+            ..Load::of_machine()
+        }
+    });
+    Jobs::start(Parts {
+        store: context.store.clone(),
+        clock: context.clock.clone(),
+        events: context.events.clone(),
+        config: Arc::clone(config),
+        kinds,
+        load,
+    })
+    .await
+}
+
+impl Nvr {
+    /// The queue of jobs.
+    #[must_use]
+    pub fn jobs(&self) -> Jobs {
+        self.0.jobs.clone()
+    }
+
+    /// The file of a finished export in the folder of exports, with its name and length.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such job or its file is gone, `Conflict` when it is no finished export.
+    pub async fn export_file(&self, id: JobId) -> Result<(String, File, u64)> {
+        let job = self.0.jobs.get(id).await?;
+        let folder = export::folder(&self.0.jobs_config.load(), self.0.tree.root().path());
+        blocking(move || export::open_file(&folder, &job)).await
+    }
+}
