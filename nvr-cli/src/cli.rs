@@ -71,7 +71,15 @@ pub enum Command {
     Snapshot(commands::snapshot::SnapshotArgs),
     /// Compare the index with the files, and mend it.
     Check(commands::check::CheckArgs),
-    /// Show how much is recorded and how full the disk is.
+    /// Delete what is to go by the limits of retention.
+    Cleanup(commands::cleanup::CleanupArgs),
+    /// Keep footage from being deleted.
+    Protect(commands::protect::ProtectArgs),
+    /// Read segments whole and say which are damaged.
+    Verify(commands::verify::VerifyArgs),
+    /// List slow work: what waits, runs and is over; call it off, try it again, watch it.
+    Jobs(commands::jobs::JobsArgs),
+    /// Show how much is recorded, how full the disk is, and how long it will do.
     Stats,
     /// Print completions for a shell.
     Completions(commands::completions::CompletionsArgs),

@@ -11,6 +11,7 @@ mod exit;
 mod files;
 mod logging;
 mod output;
+mod queue;
 mod signals;
 mod times;
 mod window;

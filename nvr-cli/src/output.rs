@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -88,6 +88,20 @@ impl Output {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.with_message(what)
+    }
+
+    /// Several bars; nothing is shown where nobody looks.
+    pub fn bars(self) -> MultiProgress {
+        MultiProgress::with_draw_target(self.target())
+    }
+
+    /// A bar for a share in thousandths, for [`bars`](Self::bars).
+    pub fn share(self, what: String) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template("{prefix:>12} [{bar:40}] {percent:>3}% {wide_msg}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.with_prefix(what)
     }
 
     /// Something that turns while one waits; shows nothing where nobody looks.

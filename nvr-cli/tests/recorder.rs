@@ -103,6 +103,46 @@ fn ask(dir: &Path, args: &[&str]) -> Outcome {
     nvr(dir, &[&["-c", "demo/nvr.toml", "--json"], args].concat())
 }
 
+/// `protect` and `cleanup` write by themselves where no recorder does.
+fn retention_without_a_recorder(dir: &Path) {
+    let segments = ask(dir, &["segments", "front"]).json();
+    let all = segments.as_array().unwrap();
+    assert!(
+        !all.is_empty() && all.iter().all(|s| s["protected"] == true),
+        "{segments:#}"
+    );
+    let id = all[0]["id"].to_string();
+    let off = ask(dir, &["protect", "--segment", &id, "--off"]).json();
+    assert_eq!(
+        (&off["segments"], &off["off"]),
+        (&1.into(), &true.into()),
+        "{off:#}"
+    );
+    assert_eq!(ask(dir, &["segments", "front"]).json()[0]["protected"], false);
+    assert_eq!(ask(dir, &["protect", "--segment", "999999"]).code, 4);
+    assert_eq!(ask(dir, &["protect", "front"]).code, 2, "nothing says from when");
+    ask(dir, &["protect", "--segment", &id]);
+
+    // More free than the disk has: all would go but what is protected.
+    let text = std::fs::read_to_string(dir.join("demo/nvr.toml")).unwrap();
+    let greedy = format!("{text}\n[retention]\nmin_free = \"8000TiB\"\n");
+    std::fs::write(dir.join("demo/greedy.toml"), greedy).unwrap();
+    let told = nvr(dir, &["-c", "demo/greedy.toml", "--json", "cleanup", "--dry-run"]).json();
+    let cameras: Vec<_> = told["deleted"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| &d["camera"])
+        .collect();
+    assert_eq!(cameras, ["yard"], "{told:#}");
+    assert!(told["short_bytes"].as_u64() > Some(0), "{told:#}");
+    let text = nvr(dir, &["-c", "demo/greedy.toml", "cleanup", "-n"]);
+    assert!(
+        text.stdout.contains("would be deleted") && text.stdout.contains("free space"),
+        "{text:?}"
+    );
+}
+
 #[test]
 fn every_question_is_answered_with_and_without_a_recorder() {
     let dir = tempfile::tempdir().unwrap();
@@ -132,10 +172,17 @@ fn every_question_is_answered_with_and_without_a_recorder() {
         b"ftyp"
     );
 
+    // By the recorder: it is the one that writes to the index.
+    let protected = recorder.ask(&["protect", "front", "--last", "1h"]).json();
+    assert!(protected["segments"].as_u64() > Some(0), "{protected:#}");
+    let nothing = recorder.ask(&["cleanup", "--dry-run"]).json();
+    assert_eq!(nothing["deleted"], serde_json::json!([]), "{nothing:#}");
+
     recorder.signal("-TERM");
     let code = recorder.child.wait().unwrap();
     assert!(code.success(), "{code}");
 
+    retention_without_a_recorder(dir.path());
     let status = ask(dir.path(), &["status"]).json();
     assert_eq!(
         (&status["running"], &status["health"]),
@@ -176,7 +223,10 @@ fn every_question_is_answered_with_and_without_a_recorder() {
 
     let stats = ask(dir.path(), &["stats"]).json();
     assert!(
-        stats["disk_total_bytes"].as_u64() > Some(0) && stats["cameras"][1]["camera"] == "yard",
+        stats["disk_total_bytes"].as_u64() > Some(0)
+            && stats["cameras"][1]["camera"] == "yard"
+            && stats["bytes_per_hour"].as_f64() > Some(0.0)
+            && stats["days_left"].as_f64() > Some(0.0),
         "{stats:#}"
     );
 

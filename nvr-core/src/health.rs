@@ -30,7 +30,12 @@ pub struct Health {
     pub at: Timestamp,
 }
 
-pub(crate) fn assess(cameras: &[Camera], storage: Option<(Timestamp, Cause)>, at: Timestamp) -> Health {
+pub(crate) fn assess(
+    cameras: &[Camera],
+    storage: Option<(Timestamp, Cause)>,
+    low: Option<(Timestamp, Cause)>,
+    at: Timestamp,
+) -> Health {
     let mut problems: Vec<Problem> = storage
         .map(|(since, cause)| Problem {
             camera: None,
@@ -40,6 +45,12 @@ pub(crate) fn assess(cameras: &[Camera], storage: Option<(Timestamp, Cause)>, at
         .into_iter()
         .collect();
     let mut ready = problems.is_empty();
+    // Recording goes on: cameras that pause are told one by one.
+    problems.extend(low.map(|(since, cause)| Problem {
+        camera: None,
+        since,
+        cause,
+    }));
     for camera in cameras {
         let config = camera.config();
         let state = camera.status().state;

@@ -123,6 +123,10 @@
 //! The root carries a marker, so that nothing is written to the empty mount point of a disk that is not there. One
 //! recorder owns a root; as many as you like may run in one process, each with its own.
 //!
+//! The oldest footage goes to keep 2 % of the disk free; [`Config::retention`](config::Config::retention) sets limits of
+//! age, bytes and free space, or switches that off. [`Archive::protect_range`] keeps footage, [`Nvr::cleanup`] deletes now
+//! what is to go, [`Archive::stats`] tells how long the disk will do.
+//!
 //! # Asking
 //!
 //! [`Nvr`] dereferences to [`Archive`], and [`Archive::open`] gives the same without a recorder, or beside one that

@@ -1,6 +1,6 @@
 // The cameras: their state, a picture of each, and the orders one can give them.
 
-import { $, api, ask, codecName, now, shown } from "./common.js";
+import { $, api, ask, codecName, now, shown, sizeName } from "./common.js";
 import { cameraChanged, view } from "./viewer.js";
 
 const cards = new Map();
@@ -27,7 +27,7 @@ function make(id) {
   const li = $("camera").content.firstElementChild.cloneNode(true);
   const part = (name) => li.querySelector(`.${name}`);
   const card = { li, img: li.querySelector("img"), asked: 0 };
-  for (const name of ["open", "none", "age", "name", "state", "cause", "what", "record", "stop", "start", "error"]) card[name] = part(name);
+  for (const name of ["open", "none", "age", "name", "state", "cause", "what", "stored", "record", "stop", "start", "error"]) card[name] = part(name);
   li.dataset.id = id;
   card.open.onclick = () => view(card.camera);
   card.start.onclick = () => order(card, "start");
@@ -101,16 +101,26 @@ async function pictures() {
   setTimeout(pictures, 1000);
 }
 
-// Cameras that are down now may have footage: then their last picture is shown.
+const days = (n) => `${n < 10 ? n.toFixed(1) : Math.round(n)} days`;
+
+// What each has on disk. Cameras that are down now may have footage: then their last picture is shown.
 async function footage() {
-  const { cameras } = await ask(`${api}/storage`).catch(() => ({ cameras: [] }));
-  for (const { camera, newest } of cameras) {
+  const storage = await ask(`${api}/storage`).catch(() => null);
+  if (!storage) return;
+  for (const { camera, newest, size_bytes, recorded_seconds, bytes_per_hour } of storage.cameras) {
     const card = cards.get(camera);
-    if (card && newest) card.had ??= Date.parse(newest);
+    if (!card) continue;
+    if (newest) card.had ??= Date.parse(newest);
+    const rate = bytes_per_hour ? ` · ${sizeName(bytes_per_hour)} an hour` : "";
+    put(card.stored, size_bytes ? `${(recorded_seconds / 3600).toFixed(1)} h, ${sizeName(size_bytes)}${rate}` : "");
   }
+  const free = `${sizeName(storage.disk_available_bytes)} of ${sizeName(storage.disk_total_bytes)} free`;
+  const left = storage.days_left;
+  put($("disk"), left === null ? free : `${free}, ${left > 0 ? `room for ${days(left)}` : "the oldest footage makes room"}`);
 }
 
 await refresh();
 await footage();
 pictures();
 setInterval(refresh, 2000);
+setInterval(footage, 30_000);

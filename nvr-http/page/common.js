@@ -33,3 +33,11 @@ export function seconds(s) {
 
 const codecs = { h264: "H.264", h265: "H.265", aac: "AAC", opus: "Opus", pcmu: "G.711 µ-law", pcma: "G.711 A-law", pcm: "PCM" };
 export const codecName = (codec) => codecs[codec] ?? codec;
+
+// Bytes for people: "1.5 GiB".
+export function sizeName(bytes) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  for (; bytes >= 1024 && unit + 1 < units.length; unit++) bytes /= 1024;
+  return `${unit ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
+}

@@ -1,6 +1,7 @@
 //! What goes over the wire. Times are RFC 3339 UTC, lengths seconds, sizes bytes.
 
-use nvr_core::archive::CameraStats;
+mod jobs;
+
 use nvr_core::camera::{CameraStatus, ManualRecording};
 use nvr_core::config::{CameraConfig, RecordMode};
 use nvr_core::event::{Cause, Event};
@@ -10,6 +11,8 @@ use nvr_core::timeline::{Day, Timeline};
 use nvr_core::track::{AudioCodec, Tracks, VideoCodec};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+pub(crate) use self::jobs::{ForgottenDto, JobDto, JobKindDto, JobsDto};
 
 const NS: f64 = 1e9;
 
@@ -345,7 +348,12 @@ pub(crate) struct SegmentDto {
     tracks: TracksDto,
     /// BLAKE3 of the file, hexadecimal.
     hash: Option<String>,
+    /// It is never deleted to make room.
     protected: bool,
+    /// Marked as footage of an event, which has an age of its own.
+    event: bool,
+    /// Encoded again to save space.
+    transcoded: bool,
 }
 
 impl From<&SegmentRow> for SegmentDto {
@@ -364,6 +372,8 @@ impl From<&SegmentRow> for SegmentDto {
             tracks: (&r.tracks).into(),
             hash: r.hash.map(|h| h.iter().map(|b| format!("{b:02x}")).collect()),
             protected: r.protected,
+            event: r.marks.is_event(),
+            transcoded: r.marks.is_transcoded(),
         }
     }
 }
@@ -414,36 +424,4 @@ impl HealthDto {
             started: started.to_string(),
         }
     }
-}
-
-/// Figures of one camera's footage.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct CameraStatsDto {
-    camera: String,
-    segments: u64,
-    size_bytes: u64,
-    recorded_seconds: f64,
-    oldest: Option<String>,
-    newest: Option<String>,
-}
-
-impl From<&CameraStats> for CameraStatsDto {
-    fn from(s: &CameraStats) -> Self {
-        Self {
-            camera: s.camera.to_string(),
-            segments: s.segments,
-            size_bytes: s.size_bytes,
-            recorded_seconds: s.duration_ns as f64 / NS,
-            oldest: s.oldest.map(|t| t.to_string()),
-            newest: s.newest.map(|t| t.to_string()),
-        }
-    }
-}
-
-/// The disk and what is on it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct StorageDto {
-    pub(crate) cameras: Vec<CameraStatsDto>,
-    pub(crate) disk_total_bytes: u64,
-    pub(crate) disk_available_bytes: u64,
 }

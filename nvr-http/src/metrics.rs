@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use nvr_core::archive::ArchiveStats;
+use nvr_core::archive::{ArchiveStats, CameraStats};
 use nvr_core::camera::CameraStatus;
-use nvr_core::event::CameraPhase;
+use nvr_core::event::{CameraPhase, CauseKind};
 use nvr_core::health::Health;
+use nvr_core::jobs::{CLASSES_S, Durations, JobCount, JobState};
+use nvr_core::retention::DeletedSoFar;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -20,6 +22,9 @@ struct Scrape {
     cameras: Vec<CameraStatus>,
     health: Health,
     stats: Option<ArchiveStats>,
+    deleted: Vec<DeletedSoFar>,
+    jobs: Vec<JobCount>,
+    durations: Vec<Durations>,
     now_s: f64,
     started_s: f64,
 }
@@ -31,6 +36,9 @@ pub(crate) async fn render(app: &AppState) -> String {
         cameras: nvr.cameras().iter().map(nvr_core::Camera::status).collect(),
         health: nvr.health(),
         stats: nvr.stats().await.ok(),
+        deleted: nvr.deleted(),
+        jobs: nvr.jobs().counts().await.unwrap_or_default(),
+        durations: nvr.jobs().durations(),
         now_s: nvr.clock().now().as_secs_f64(),
         started_s: nvr.started().as_secs_f64(),
     };
@@ -57,6 +65,24 @@ impl Scrape {
         Ok(())
     }
 
+    fn deletions(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: impl Fn(&DeletedSoFar) -> u64,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for deleted in &self.deleted {
+            let labels = [
+                ("camera_id", deleted.camera.as_str()),
+                ("reason", deleted.reason.as_str()),
+            ];
+            ConstCounter::new(value(deleted)).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
     fn gauges(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
@@ -70,6 +96,59 @@ impl Scrape {
                 let labels = [("camera_id", camera.id.as_str())];
                 ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
             }
+        }
+        Ok(())
+    }
+}
+
+fn stored(
+    encoder: &mut DescriptorEncoder<'_>,
+    stats: &ArchiveStats,
+    name: &str,
+    help: &str,
+    value: impl Fn(&CameraStats) -> Option<f64>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for camera in &stats.cameras {
+        if let Some(value) = value(camera) {
+            let labels = [("camera_id", camera.camera.as_str())];
+            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+impl Scrape {
+    fn jobs(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family =
+            encoder.encode_descriptor("nvr_jobs", "Jobs in the queue", None, MetricType::Gauge)?;
+        for count in &self.jobs {
+            let labels = [("kind", count.kind.as_str()), ("state", count.state.as_str())];
+            ConstGauge::new(count.jobs as f64).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "nvr_jobs_queued_bytes",
+            "What queued jobs have to read, as far as it is known",
+            None,
+            MetricType::Gauge,
+        )?;
+        for count in self.jobs.iter().filter(|c| c.state == JobState::Queued) {
+            let labels = [("kind", count.kind.as_str())];
+            ConstGauge::new(count.input_bytes as f64).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "nvr_job_duration_seconds",
+            "Length of attempts at jobs since the start; state queued: to be tried again",
+            None,
+            MetricType::Histogram,
+        )?;
+        for d in &self.durations {
+            let labels = [("kind", d.kind.as_str()), ("state", d.state.as_str())];
+            let bounds = CLASSES_S.iter().copied().chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(d.classes).collect();
+            family
+                .encode_family(&labels)?
+                .encode_histogram::<NoLabelSet>(d.sum_s, d.count, &buckets, None)?;
         }
         Ok(())
     }
@@ -128,16 +207,36 @@ impl Collector for Scrape {
             |c| c.last_frame.map(|t| (self.now_s - t.as_secs_f64()).max(0.0)),
         )?;
         if let Some(stats) = &self.stats {
-            let mut family = e.encode_descriptor(
-                "camera_stored_bytes",
-                "Bytes of footage on disk",
-                None,
-                MetricType::Gauge,
+            stored(e, stats, "camera_stored_bytes", "Bytes of footage on disk", |c| {
+                Some(c.size_bytes as f64)
+            })?;
+            stored(
+                e,
+                stats,
+                "camera_stored_seconds",
+                "Length of footage on disk",
+                |c| Some(c.duration_ns as f64 / 1e9),
             )?;
-            for camera in &stats.cameras {
-                let labels = [("camera_id", camera.camera.as_str())];
-                ConstGauge::new(camera.size_bytes as f64).encode(family.encode_family(&labels)?)?;
-            }
+            stored(
+                e,
+                stats,
+                "camera_bytes_per_hour",
+                "Bytes written in an hour of the last day",
+                |c| Some(c.bytes_per_hour),
+            )?;
+            stored(
+                e,
+                stats,
+                "camera_storage_days_left",
+                "Days until the oldest footage goes for want of room, at the present rates",
+                |c| c.days_left,
+            )?;
+            one(
+                e,
+                "nvr_disk_min_free_bytes",
+                "What of the recordings' file system is to stay free",
+                stats.disk_min_free_bytes as f64,
+            )?;
             one(
                 e,
                 "nvr_disk_total_bytes",
@@ -151,6 +250,21 @@ impl Collector for Scrape {
                 stats.disk_available_bytes as f64,
             )?;
         }
+        self.deletions(e, "camera_segments_deleted", "Segments deleted", |d| d.segments)?;
+        self.deletions(e, "camera_deleted_bytes", "Bytes of deleted segments", |d| {
+            d.size_bytes
+        })?;
+        let low = |p: &nvr_core::health::Problem| p.camera.is_none() && p.cause.kind == CauseKind::LowSpace;
+        one(
+            e,
+            "nvr_space_low",
+            "Whether the disk is nearly full and the oldest footage goes whatever its age",
+            yes(self.health.problems.iter().any(low)),
+        )?;
+        self.gauges(e, "camera_waiting_bytes", "Bytes that wait for the disk", |c| {
+            Some(c.waiting_bytes as f64)
+        })?;
+        self.jobs(e)?;
         one(e, "nvr_healthy", "Whether nothing is wrong", yes(self.health.ok))?;
         one(
             e,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use nvr_core::{CameraId, SegmentId, TimeRange, Timestamp};
+use nvr_core::{CameraId, JobId, SegmentId, TimeRange, Timestamp};
 
 use crate::problem::{Answer, Failure};
 
@@ -174,6 +174,17 @@ impl<S: Send + Sync> FromRequestParts<S> for SegmentPath {
         id_of(parts, state, "segment", ".mp4")
             .await
             .map(|n| Self(SegmentId(n)))
+    }
+}
+
+/// `{id}` of a job.
+#[derive(Debug)]
+pub(crate) struct JobPath(pub(crate) JobId);
+
+impl<S: Send + Sync> FromRequestParts<S> for JobPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        id_of(parts, state, "job", "").await.map(Self)
     }
 }
 

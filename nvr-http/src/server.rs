@@ -20,7 +20,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{cameras, footage, media, system};
+use crate::api::{cameras, footage, jobs, media, storage, system};
 use crate::conn::Patient;
 use crate::guard::guard;
 use crate::problem::{PROBLEM_JSON, problem};
@@ -67,6 +67,8 @@ impl AppState {
     tags(
         (name = "cameras", description = "What is recorded, and how it is going"),
         (name = "footage", description = "What was recorded"),
+        (name = "storage", description = "How full the disk is, what is deleted and what is protected"),
+        (name = "jobs", description = "Slow work: what waits, runs and is over"),
         (name = "system", description = "The recorder itself"),
     )
 )]
@@ -88,14 +90,23 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(footage::timelines))
         .routes(routes!(footage::days))
         .routes(routes!(footage::segments))
-        .routes(routes!(footage::protect))
-        .routes(routes!(media::segment))
+        .routes(routes!(media::segment, storage::delete))
+        .routes(routes!(storage::protect))
+        .routes(routes!(storage::protect_range))
         .routes(routes!(media::export))
         .routes(routes!(media::vod))
         .routes(routes!(media::media))
         .routes(routes!(media::snapshot))
+        .routes(routes!(jobs::list, jobs::enqueue))
+        .routes(routes!(jobs::kinds))
+        .routes(routes!(jobs::clean))
+        .routes(routes!(jobs::one))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(jobs::file))
         .routes(routes!(system::events))
-        .routes(routes!(system::storage))
+        .routes(routes!(storage::storage))
+        .routes(routes!(storage::cleanup))
         .routes(routes!(system::health))
         .routes(routes!(system::ready))
         .routes(routes!(system::metrics))
@@ -117,7 +128,7 @@ fn describe_problems(description: &mut utoipa::openapi::OpenApi) {
         .paths
         .paths
         .values_mut()
-        .flat_map(|item| [item.get.as_mut(), item.post.as_mut()])
+        .flat_map(|item| [item.get.as_mut(), item.post.as_mut(), item.delete.as_mut()])
         .flatten();
     for operation in operations {
         let responses = &mut operation.responses.responses;

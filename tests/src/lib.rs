@@ -5,12 +5,14 @@
 //! - [`ReplayCam`] sends one clip to many connections and costs next to nothing: for benchmarks.
 //! - [`tap`] is a client that sees every packet of a camera.
 //! - [`judge`] asks ffprobe and ffmpeg, which serve as second opinion and nothing else, what a file holds.
+//! - [`disk`] mounts and fills small disks.
 //! - [`proc`] runs programs of the workspace, [`wait`] polls with a deadline, [`ports`] finds free ports.
 //! - [`rig`] is a real recorder with its cameras, its events and what can be asked of its files.
 //! - [`recorder`] is the same as a process of its own, to be killed.
 //! - [`picture`] draws and reads the frame number and the clock in the picture.
 #![warn(missing_docs)]
 
+pub mod disk;
 pub mod judge;
 pub mod picture;
 pub mod ports;

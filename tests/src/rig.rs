@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use futures_core::Stream as _;
 use nvr_core::clock::SystemClock;
-use nvr_core::config::{CameraConfig, Config};
+use nvr_core::config::{CameraConfig, Config, RetentionConfig};
 use nvr_core::event::{CameraPhase, Cause, CauseKind};
 use nvr_core::files::{Root, RootOptions};
 use nvr_core::nvr::ShutdownReport;
@@ -79,6 +79,8 @@ impl Rig {
     pub fn at(root: &Path) -> Self {
         let mut config = Config::new(root);
         config.recorder.time_zone = "UTC".into();
+        // The disk of who runs the tests may be fuller than that.
+        config.retention = RetentionConfig::off();
         Self {
             config,
             clock: Arc::new(SystemClock::new()),

@@ -145,6 +145,49 @@ async fn fm11_connections_are_lost_and_made_again() {
     }
 }
 
+/// Thirty losses in a row, each followed by a connection at once: every state is told, every run has an end and
+/// a cause, every gap is closed, and no file is left half.
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_quick_reconnects_lose_no_state() {
+    const LOSSES: usize = 30;
+    let cam = TestCam::start(small()).unwrap();
+    let mut rig = Rig::new().unwrap();
+    rig.add(CAM, &cam.url()).unwrap();
+    rig.start().await.unwrap();
+    for round in 1..=LOSSES {
+        rig.phase(CAM, CameraPhase::Recording).await.unwrap();
+        rig.frames(2).await.unwrap();
+        cam.drop_connections();
+        rig.wait_for("the loss to be noticed", round, |k| {
+            to_phase(k, CameraPhase::BackingOff)
+        })
+        .await
+        .unwrap();
+        // Without waiting for its next try.
+        rig.cam().restart().unwrap();
+    }
+    rig.phase(CAM, CameraPhase::Recording).await.unwrap();
+    rig.frames(2).await.unwrap();
+    let status = rig.cam().status();
+    assert!(rig.nvr().health().ok && status.recording && status.run.is_some());
+    assert_eq!(status.counters.restarts, LOSSES as u64);
+    assert_eq!(status.counters.frames_dropped, 0);
+    let opened = rig.count(|k| matches!(k, EventKind::GapOpened { .. }));
+    let closed = rig.count(|k| matches!(k, EventKind::GapClosed { .. }));
+    assert_eq!((opened, closed), (LOSSES, LOSSES));
+    rig.stop_clean().await.unwrap();
+    let rows = rig.judge().await.unwrap();
+    assert_eq!(rows.len(), LOSSES + 1);
+    let store =
+        nvr_core::store::Store::open(&rig.config.recorder.database, nvr_core::store::OpenMode::ReadOnly)
+            .unwrap();
+    let runs = store.runs(&id(CAM), TimeRange::ALL).unwrap();
+    assert_eq!(runs.len(), LOSSES + 1);
+    assert!(runs.iter().all(|r| r.ended.is_some()), "{runs:#?}");
+    let gaps = store.gaps(&id(CAM), TimeRange::ALL).unwrap();
+    assert!(gaps.iter().rev().skip(1).all(|g| g.end.is_some()), "{gaps:#?}");
+}
+
 /// A camera that stands still with its connection open is noticed by the watchdog, and so is its return.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_camera_is_noticed_and_comes_back() {

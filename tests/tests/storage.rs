@@ -1,70 +1,16 @@
 //! The disk is full, read-only, or gone, while cameras record. Mounting takes root; others skip these.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "tests may panic and say that they skip"
-)]
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use nvr_core::config::SyncMode;
 use nvr_core::event::{CameraPhase, CauseKind};
 use nvr_core::{ErrorKind, EventKind};
+use nvr_tests::disk::{Mount, run, text};
 use nvr_tests::rig::{CAM, Rig, judge_timeline, numbers_of, small, storage_fault, to_phase, whole};
 use nvr_tests::{TestCam, TestCamOptions};
-
-fn run(program: &str, args: &[&str]) -> bool {
-    let out = Command::new(program).args(args).output().unwrap();
-    if !out.status.success() {
-        eprintln!("{program} {args:?}: {}", String::from_utf8_lossy(&out.stderr));
-    }
-    out.status.success()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-/// A mount point that is left empty.
-struct Mount {
-    at: PathBuf,
-}
-
-impl Mount {
-    /// `None` where mounting is not allowed.
-    fn new(at: &Path, args: &[&str]) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: mounting takes root");
-            return None;
-        }
-        std::fs::create_dir_all(at).unwrap();
-        let args: Vec<&str> = args.iter().copied().chain([text(at)]).collect();
-        assert!(run("mount", &args), "root cannot mount {args:?}");
-        Some(Self { at: at.to_owned() })
-    }
-
-    fn again(&self, args: &[&str]) {
-        let args: Vec<&str> = args.iter().copied().chain([text(&self.at)]).collect();
-        assert!(run("mount", &args));
-    }
-
-    fn vanish(&self) {
-        assert!(run("umount", &["-l", text(&self.at)]));
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // There may be one on top of the other, or none.
-        while Command::new("umount")
-            .args(["-l", text(&self.at)])
-            .output()
-            .is_ok_and(|o| o.status.success())
-        {}
-    }
-}
 
 async fn recording(rig: &mut Rig, cam: &TestCam) {
     rig.add(CAM, &cam.url()).unwrap();
@@ -137,7 +83,7 @@ async fn judged(rig: &mut Rig, kind: CauseKind) {
 async fn storage_full_is_told_and_recording_resumes_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("disk");
-    let Some(_mount) = Mount::new(&root, &["-t", "tmpfs", "-o", "size=12m", "none"]) else {
+    let Some(_mount) = Mount::memory(&root, 12) else {
         return;
     };
     let cam = TestCam::start(small()).unwrap();
@@ -271,7 +217,8 @@ async fn a_disk_that_turns_read_only_is_told_and_recording_resumes_when_it_is_ba
     })
     .await
     .unwrap();
-    run("e2fsck", &["-p", text(&image)]);
+    // It mends, and says so by its exit code.
+    let _ = run("e2fsck", &["-p", text(&image)]);
     mount.again(&how);
     resumed(&rig).await;
     judged(&mut rig, CauseKind::ReadOnly).await;

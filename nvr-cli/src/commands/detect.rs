@@ -164,6 +164,7 @@ fn codecs(found: &[CodecReport]) -> String {
         let outcome = match &c.outcome {
             Outcome::Works { fps } => format!("works, {fps:.0} fps"),
             Outcome::Absent => "not there".into(),
+            Outcome::Slow { reason } => format!("slow: {reason}"),
             Outcome::Broken { reason } => format!("broken: {reason}"),
         };
         let place = if c.hardware { "hardware" } else { "software" };

@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use nvr_core::error::{Error, ErrorKind};
+use nvr_core::jobs::export::{self, ExportParams};
 use nvr_core::media::clip::Clip;
-use nvr_core::{ExportFormat, ExportRequest, TimeRange};
+use nvr_core::{CameraId, ExportFormat, ExportRequest, TimeRange};
 use serde::Serialize;
 
-use crate::archive;
+use super::jobs;
+use crate::archive::{self, Asked};
 use crate::cli::Global;
 use crate::exit::Failure;
 use crate::files::{Target, timestamp_name};
 use crate::output::{self, Output};
+use crate::queue::Queue;
 use crate::window::Window;
 
 #[derive(Args, Debug)]
@@ -33,6 +36,10 @@ pub struct ExportArgs {
     /// Replace files that are there.
     #[arg(long)]
     force: bool,
+    /// Leave it to the recorder, and do not wait: the file lies in the folder of exports for a while (`jobs.exports`).
+    /// Without a running recorder the job waits for one, and --output may name the file.
+    #[arg(long, conflicts_with_all = ["split", "force"])]
+    job: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -55,6 +62,9 @@ pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(
     let asked = archive::open(global).await?;
     let camera = asked.camera(&args.camera).await?;
     let range = args.window.range(asked.now, &asked.zone, None)?;
+    if args.job {
+        return enqueue(asked, camera, range, args, output).await;
+    }
     let format = match args.format {
         Packing::Mp4 => ExportFormat::Mp4,
         Packing::Fmp4 => ExportFormat::Fmp4,
@@ -107,6 +117,43 @@ pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(
         };
         written.iter().map(line).collect::<Vec<_>>().join("\n")
     })
+}
+
+/// Enters the export as a job.
+async fn enqueue(
+    asked: Asked,
+    camera: CameraId,
+    range: TimeRange,
+    args: &ExportArgs,
+    output: Output,
+) -> Result<(), Failure> {
+    let path = match &args.output {
+        Some(path) => Some(std::path::absolute(path).map_err(|e| Error::io(path.display(), e))?),
+        None => None,
+    };
+    let params = ExportParams {
+        camera,
+        from: range.start(),
+        to: range.end(),
+        format: match args.format {
+            Packing::Mp4 => export::Packing::Mp4,
+            Packing::Fmp4 => export::Packing::Fmp4,
+        },
+        path,
+    };
+    let job = params.job()?;
+    let queue = Queue::find(asked.config).await;
+    let (job, is_new) = queue.enqueue(job).await?;
+    output.result(&job, || jobs::lines(std::slice::from_ref(&job)))?;
+    if !is_new {
+        output.note("the same export was asked for already");
+    }
+    if queue.is_served() {
+        output.note(&format!("`nvr jobs watch {}` follows it", job.id));
+    } else {
+        output.note("no recorder runs; the job waits for one");
+    }
+    Ok(())
 }
 
 fn written_of(clip: &Clip, file: PathBuf) -> Written {

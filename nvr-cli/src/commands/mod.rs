@@ -2,12 +2,15 @@
 
 pub mod cameras;
 pub mod check;
+pub mod cleanup;
 pub mod completions;
 pub mod demo;
 pub mod detect;
 pub mod export;
 pub mod init;
+pub mod jobs;
 pub mod probe;
+pub mod protect;
 pub mod run;
 pub mod segments;
 pub mod snapshot;
@@ -15,6 +18,7 @@ pub mod stats;
 pub mod status;
 pub mod timeline;
 pub mod validate;
+pub mod verify;
 
 use std::future::Future;
 
@@ -42,6 +46,10 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Export(args) => block_on(export::run(&global, &args, *output)),
         Command::Snapshot(args) => block_on(snapshot::run(&global, &args, *output)),
         Command::Check(args) => block_on(check::run(&global, &args, *output)),
+        Command::Cleanup(args) => block_on(cleanup::run(&global, &args, *output)),
+        Command::Protect(args) => block_on(protect::run(&global, &args, *output)),
+        Command::Verify(args) => block_on(verify::run(&global, &args, *output)),
+        Command::Jobs(args) => block_on(jobs::run(&global, args, *output)),
         Command::Stats => block_on(stats::run(&global, *output)),
     }
 }

@@ -1,4 +1,4 @@
-//! `nvr stats`: how much is recorded and how full the disk is.
+//! `nvr stats`: how much is recorded, how full the disk is, and how long it will do.
 
 use crate::archive;
 use crate::cli::Global;
@@ -11,33 +11,67 @@ pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
     let stats = asked.archive.stats().await?;
     output.result(&stats, || {
         let header = [
-            "CAMERA", "SEGMENTS", "RECORDED", "SIZE", "BIT RATE", "OLDEST", "NEWEST",
+            "CAMERA",
+            "SEGMENTS",
+            "RECORDED",
+            "SIZE",
+            "PER HOUR",
+            "BIT RATE",
+            "DAYS LEFT",
+            "OLDEST",
+            "NEWEST",
         ];
         let time =
             |t: Option<nvr_core::Timestamp>| t.map_or_else(String::new, |t| times::show(t, &asked.zone));
         let table = output::table(
             &header,
-            &[1, 2, 3, 4],
+            &[1, 2, 3, 4, 5, 6],
             stats.cameras.iter().map(|c| {
                 vec![
                     c.camera.to_string(),
                     c.segments.to_string(),
                     output::duration(c.duration_ns),
                     output::bytes(c.size_bytes),
+                    per_hour(c.bytes_per_hour),
                     bit_rate(c.size_bytes, c.duration_ns),
+                    c.days_left.map_or_else(String::new, days),
                     time(c.oldest),
                     time(c.newest),
                 ]
             }),
         );
         let total: u64 = stats.cameras.iter().map(|c| c.size_bytes).sum();
-        format!(
-            "{table}\n\n{} recorded; {} of {} on the disk are free",
+        let mut text = format!(
+            "{table}\n\n{} recorded; {} of {} on the disk are free, {} are to stay free",
             output::bytes(total),
             output::bytes(stats.disk_available_bytes),
-            output::bytes(stats.disk_total_bytes)
-        )
+            output::bytes(stats.disk_total_bytes),
+            output::bytes(stats.disk_min_free_bytes),
+        );
+        match stats.days_left {
+            Some(0.0) => text += "\nthe oldest footage goes to make room for the new",
+            Some(left) => {
+                text += &format!(
+                    "\nat the present rate of {} an hour there is room for {} days",
+                    output::bytes(stats.bytes_per_hour as u64),
+                    days(left)
+                );
+            }
+            None => {}
+        }
+        text
     })
+}
+
+fn days(left: f64) -> String {
+    format!("{left:.1}")
+}
+
+fn per_hour(bytes: f64) -> String {
+    if bytes <= 0.0 {
+        return String::new();
+    }
+    output::bytes(bytes as u64)
 }
 
 fn bit_rate(bytes: u64, ns: i64) -> String {

@@ -14,6 +14,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
+
 pub use self::clips::{ExportRequest, VodRequest};
 pub(crate) use self::footage::Footage;
 pub use self::picture::{Snapshot, SnapshotRequest};
@@ -25,6 +27,7 @@ use crate::files::Tree;
 use crate::ids::{CameraId, SegmentId};
 use crate::media::FragmentIndex;
 use crate::nvr::blocking;
+use crate::retention::Policy;
 use crate::store::{CameraRow, OpenMode, Store};
 
 /// Recorded footage and its index, for reading.
@@ -37,6 +40,8 @@ struct Inner {
     root: PathBuf,
     clock: SharedClock,
     time_zone: String,
+    /// The limits of retention.
+    policy: ArcSwap<Policy>,
     /// In the recorder's process: who knows the growing segments.
     tree: Option<Tree>,
     /// Indices of closed segments that were just used: a player asks for the same ones again and again.
@@ -65,6 +70,7 @@ impl Archive {
             root: config.recorder.root.clone(),
             clock,
             time_zone: config.recorder.time_zone.clone(),
+            policy: ArcSwap::from_pointee(Policy::of(config)),
             tree,
             indices: Mutex::default(),
         }))
@@ -80,6 +86,16 @@ impl Archive {
     #[must_use]
     pub fn time_zone(&self) -> &str {
         &self.0.time_zone
+    }
+
+    /// The limits of retention.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.0.policy.load_full()
+    }
+
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        self.0.policy.store(Arc::new(policy));
     }
 
     /// The index itself.

@@ -4,9 +4,10 @@ use std::fs::File;
 
 use super::Archive;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::{JobId, SegmentId};
+use crate::ids::{CameraId, JobId, SegmentId};
 use crate::nvr::blocking;
 use crate::store::{EventQuery, EventRow, JobQuery, JobRow, Page, SegmentQuery, SegmentRow, SegmentState};
+use crate::time::TimeRange;
 
 impl Archive {
     /// Segments, a page at a time.
@@ -63,6 +64,31 @@ impl Archive {
     pub async fn set_protected(&self, id: SegmentId, protected: bool) -> Result<SegmentRow> {
         self.0.store.set_protected(id, protected).await?;
         self.segment(id).await
+    }
+
+    /// Protects all footage of a camera in a range from deletion, or no longer: whole segments, the growing one
+    /// included. Returns how many.
+    ///
+    /// # Errors
+    /// `NotFound` when the index knows no such camera, `Conflict` when opened for reading only.
+    pub async fn protect_range(&self, camera: &CameraId, range: TimeRange, protected: bool) -> Result<u64> {
+        self.known_later(camera).await?;
+        self.0.store.protect_range(camera, range, protected).await
+    }
+
+    /// Marks all footage of a camera in a range as that of an event, which has an age of its own, or no longer.
+    /// Returns how many segments that are.
+    ///
+    /// # Errors
+    /// As [`protect_range`](Self::protect_range).
+    pub async fn mark_event(&self, camera: &CameraId, range: TimeRange, event: bool) -> Result<u64> {
+        self.known_later(camera).await?;
+        self.0.store.mark_event(camera, range, event).await
+    }
+
+    async fn known_later(&self, camera: &CameraId) -> Result<()> {
+        let (archive, camera) = (self.clone(), camera.clone());
+        blocking(move || archive.known(&camera)).await
     }
 
     /// Jobs in the queue, newest first unless asked otherwise, as the index knows them: how far those are that run now

@@ -1,11 +1,17 @@
-//! Bytes, hours and the disk.
+//! Bytes, hours, the disk, and how long it will do.
 
 use super::Archive;
 use crate::error::Result;
 use crate::files::{Root, RootOptions};
 use crate::ids::CameraId;
-use crate::store::CameraTotals;
-use crate::time::Timestamp;
+use crate::retention::Policy;
+use crate::store::{CameraTotals, Store};
+use crate::time::{NS_PER_S, TimeRange, Timestamp};
+
+/// Footage of so long tells the present rate.
+const RATE_NS: i64 = 24 * 3600 * NS_PER_S;
+/// A shorter time tells nothing of a rate.
+const LEAST_RATE_NS: i64 = NS_PER_S;
 
 /// Figures of one camera's footage.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -22,6 +28,11 @@ pub struct CameraStats {
     pub oldest: Option<Timestamp>,
     /// End of the newest segment.
     pub newest: Option<Timestamp>,
+    /// What it wrote in an hour of the last day, gaps included; 0 when it wrote nothing.
+    pub bytes_per_hour: f64,
+    /// Days until a limit of bytes or the free space makes its oldest footage go, at the present rates; 0 when that is
+    /// so now, `None` when it writes nothing.
+    pub days_left: Option<f64>,
 }
 
 /// Figures of the whole archive.
@@ -33,6 +44,13 @@ pub struct ArchiveStats {
     pub disk_total_bytes: u64,
     /// What of it is available to the recorder.
     pub disk_available_bytes: u64,
+    /// What of it is to stay free.
+    pub disk_min_free_bytes: u64,
+    /// Bytes of all cameras in an hour.
+    pub bytes_per_hour: f64,
+    /// Days until the disk or all cameras together reach their limit, at the present rates; `None` when nothing is
+    /// written.
+    pub days_left: Option<f64>,
 }
 
 impl Archive {
@@ -43,27 +61,89 @@ impl Archive {
     pub async fn stats(&self) -> Result<ArchiveStats> {
         let root = Root::new(&self.0.root, RootOptions::default(), self.0.clock.clone());
         let archive = self.clone();
+        let (now, policy) = (self.0.clock.now(), self.policy());
         self.read(move |store| {
             let usage = root.usage()?;
             let mut cameras: Vec<CameraStats> = store.totals()?.into_iter().map(CameraStats::from).collect();
             // The index knows the length of a segment once it is closed; what grows belongs to the answer.
+            let mut growth: Vec<(CameraId, Timestamp, u64)> = Vec::new();
             for row in store.open_segments()? {
                 let Ok(Some(growing)) = archive.footage_of(&row) else {
                     continue;
                 };
                 if let Some(stats) = cameras.iter_mut().find(|s| s.camera == row.camera) {
-                    stats.size_bytes += growing.size_bytes.saturating_sub(row.size_bytes);
+                    let grown = growing.size_bytes.saturating_sub(row.size_bytes);
+                    stats.size_bytes += grown;
                     stats.duration_ns += (growing.duration_ns - row.duration_ns).max(0);
                     stats.newest = stats.newest.max(Some(growing.range().end()));
+                    growth.push((row.camera.clone(), row.start, grown));
                 }
             }
-            Ok(ArchiveStats {
+            rates(store, &mut cameras, &growth, now)?;
+            let mut stats = ArchiveStats {
                 cameras,
                 disk_total_bytes: usage.total_bytes,
                 disk_available_bytes: usage.available_bytes,
-            })
+                disk_min_free_bytes: policy.min_free_bytes(usage.total_bytes),
+                bytes_per_hour: 0.0,
+                days_left: None,
+            };
+            forecast(&mut stats, &policy);
+            Ok(stats)
         })
         .await
+    }
+}
+
+fn rates(
+    store: &Store,
+    cameras: &mut [CameraStats],
+    growth: &[(CameraId, Timestamp, u64)],
+    now: Timestamp,
+) -> Result<()> {
+    let since = now.add_ns(-RATE_NS);
+    let range = TimeRange::new(since, now.add_ns(1).max(since))?;
+    let begun = store.bytes_begun(range)?;
+    for stats in cameras {
+        let noted = begun
+            .iter()
+            .find(|(c, _)| *c == stats.camera)
+            .map_or(0, |(_, n)| *n);
+        let grown: u64 = growth
+            .iter()
+            .filter(|(c, start, _)| *c == stats.camera && range.contains(*start))
+            .map(|(.., n)| *n)
+            .sum();
+        let known = stats.oldest.map_or(0, |oldest| now.since(oldest)).min(RATE_NS);
+        if known >= LEAST_RATE_NS {
+            stats.bytes_per_hour = (noted + grown) as f64 / (known as f64 / (3600.0 * NS_PER_S as f64));
+        }
+    }
+    Ok(())
+}
+
+/// Pure.
+fn forecast(stats: &mut ArchiveStats, policy: &Policy) {
+    let days = |left: u64, rate: f64| (rate > 0.0).then(|| left as f64 / rate / 24.0);
+    stats.bytes_per_hour = stats.cameras.iter().map(|c| c.bytes_per_hour).sum();
+    let all: u64 = stats.cameras.iter().map(|c| c.size_bytes).sum();
+    let free = stats
+        .disk_available_bytes
+        .saturating_sub(stats.disk_min_free_bytes);
+    let left = policy
+        .max_bytes
+        .map_or(free, |most| free.min(most.saturating_sub(all)));
+    stats.days_left = days(left, stats.bytes_per_hour);
+    for camera in &mut stats.cameras {
+        if camera.bytes_per_hour <= 0.0 {
+            continue;
+        }
+        let own = policy.rules(&camera.camera).max_bytes;
+        let own = own.and_then(|most| days(most.saturating_sub(camera.size_bytes), camera.bytes_per_hour));
+        camera.days_left = match (own, stats.days_left) {
+            (Some(own), Some(shared)) => Some(own.min(shared)),
+            (own, shared) => own.or(shared),
+        };
     }
 }
 
@@ -76,6 +156,62 @@ impl From<CameraTotals> for CameraStats {
             duration_ns: t.duration_ns,
             oldest: t.oldest,
             newest: t.newest,
+            bytes_per_hour: 0.0,
+            days_left: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{CameraConfig, Config, RetentionConfig, Room};
+    use crate::source::SourceSpec;
+
+    fn camera(name: &str, size_bytes: u64, bytes_per_hour: f64) -> CameraStats {
+        CameraStats {
+            camera: CameraId::new(name).unwrap(),
+            segments: 1,
+            size_bytes,
+            duration_ns: 1,
+            oldest: None,
+            newest: None,
+            bytes_per_hour,
+            days_left: None,
+        }
+    }
+
+    #[test]
+    fn the_nearest_limit_counts() {
+        let mut config = Config::new("/nowhere");
+        config.retention = RetentionConfig::off();
+        config.retention.min_free = Room::Bytes(400);
+        let source = SourceSpec::parse("test:").unwrap();
+        config
+            .cameras
+            .push(CameraConfig::new(CameraId::new("a").unwrap(), source));
+        let of = |config: &Config| {
+            let policy = Policy::of(config);
+            let mut stats = ArchiveStats {
+                cameras: vec![
+                    camera("a", 100, 3.0),
+                    camera("b", 50, 7.0),
+                    camera("gone", 1000, 0.0),
+                ],
+                disk_total_bytes: 10_000,
+                disk_available_bytes: 5200,
+                disk_min_free_bytes: policy.min_free_bytes(10_000),
+                bytes_per_hour: 0.0,
+                days_left: None,
+            };
+            forecast(&mut stats, &policy);
+            let cameras: Vec<_> = stats.cameras.iter().map(|c| c.days_left).collect();
+            (stats.days_left, cameras)
+        };
+        assert_eq!(of(&config), (Some(20.0), vec![Some(20.0), Some(20.0), None]));
+        config.cameras[0].retention.max_bytes = Some(172);
+        assert_eq!(of(&config), (Some(20.0), vec![Some(1.0), Some(20.0), None]));
+        config.retention.max_bytes = Some(1150);
+        assert_eq!(of(&config), (Some(0.0), vec![Some(0.0), Some(0.0), None]));
     }
 }

@@ -46,13 +46,20 @@ impl Camera {
         self.status.status()
     }
 
-    /// Encoded frames from now on, from a keyframe; `None` while the camera sends none.
+    /// Encoded frames: at once those of the present group of pictures, from its keyframe, then each as it comes.
+    /// `None` while the camera sends none.
     ///
-    /// At most `capacity` frames wait for a slow reader; beyond that whole groups of pictures are left out
-    /// (and counted), the recorder is never held up.
+    /// So a decoder has a picture immediately, whatever the distance of keyframes; who wants to be live shows the
+    /// first frames as fast as they can be decoded ([`AccessUnit::utc`] tells how old each is). Of a camera whose
+    /// groups are larger than 16 MiB the beginning is not kept: there it begins at the next keyframe.
+    ///
+    /// Besides these, at most `capacity` frames wait for a slow reader; beyond that whole groups of pictures are
+    /// left out (and counted), the recorder is never held up.
     #[must_use]
     pub fn live(&self, capacity: usize) -> Option<TapReceiver> {
-        self.status.tap().map(|tap| tap.subscribe(capacity))
+        self.status
+            .tap()
+            .map(|tap| tap.subscribe_from(Duration::ZERO, capacity))
     }
 
     /// The newest keyframe, for a picture of now; `None` while the camera sends none.

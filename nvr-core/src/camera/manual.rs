@@ -66,6 +66,12 @@ impl Actor {
             )
             .with_hint("stop one, or raise recorder.max_manual")
         })?;
+        if let Some(cause) = &self.paused {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("camera {id} cannot be recorded now: {}", cause.message),
+            ));
+        }
         if self.machine.phase() != CameraPhase::Standby {
             return Err(Error::new(
                 ErrorKind::Unavailable,
@@ -118,7 +124,7 @@ impl Actor {
     pub(super) fn resume_manual(&mut self) {
         let now = self.now_ns();
         let due = self.manual.as_ref().is_some_and(|m| now >= m.retry_at_ns);
-        if due && self.machine.phase() == CameraPhase::Standby {
+        if due && self.paused.is_none() && self.machine.phase() == CameraPhase::Standby {
             self.start_manual(Duration::ZERO);
         }
     }

@@ -156,6 +156,13 @@ impl Check<'_> {
         let Some(row) = self.store.segment_by_path(&row.path)? else {
             return Ok(());
         };
+        // The recorder was deleting it; its next start finishes that.
+        if self.store.is_condemned(row.id)? {
+            if self.options.repair {
+                self.store.segments_deleted_blocking(vec![row.id])?;
+            }
+            return Ok(());
+        }
         match inspect(self.root, &row.path) {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) if e.kind() == ErrorKind::InvalidArgument => {}

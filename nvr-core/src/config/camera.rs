@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::RecordingConfig;
 use super::reader::{At, Reader, Section, section};
-use super::retention::{self, Age, CameraRetention};
 use super::recording::{CHUNK, PRE_ROLL, SEGMENT, START_DEADLINE, WATCHDOG, warn_of_odd_segment};
+use super::retention::{self, Age, CameraRetention};
 use super::values::{Bytes, Size, Span, Text, Word};
 use crate::ids::CameraId;
 use crate::secret::Secret;

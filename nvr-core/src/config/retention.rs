@@ -184,7 +184,9 @@ impl RetentionConfig {
                         &at.span,
                         &at.key,
                         "`critical_free` is larger than `min_free`",
-                        Some("the oldest footage goes below min_free; critical_free is for emergencies".into()),
+                        Some(
+                            "the oldest footage goes below min_free; critical_free is for emergencies".into(),
+                        ),
                     );
                 }
             }

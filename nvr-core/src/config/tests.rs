@@ -59,6 +59,20 @@ max_bytes = "2TB"
 min_free = "10GiB"
 critical_free = "1GiB"
 
+[jobs]
+max_running = 2
+max_queued = 500
+max_attempts = 7
+retry_ceiling = "30m"
+keep = "1d"
+max_finished = 0
+max_load_percent = 150
+max_backlog = "1MiB"
+exports = "exports"
+exports_keep = "12h"
+max_exports = 2
+verify_window = "02:00-06:00, 22:00-23:00"
+
 [http]
 enabled = true
 listen = "[::1]:9000"
@@ -433,6 +447,40 @@ fn the_template_is_valid_and_holds_every_key() {
         .collect();
     let c = parse(&filled).unwrap_or_else(|e| panic!("{e}\n{filled}"));
     assert_eq!(c.cameras.len(), 1);
+}
+
+#[test]
+fn jobs() {
+    let c = parse(FULL).unwrap().jobs;
+    assert_eq!(c.exports.as_deref(), Some(Path::new("/etc/nvr/exports")));
+    assert_eq!(
+        c.verify_window.to_string(),
+        "02:00-06:00,22:00-23:00 Europe/Berlin"
+    );
+    assert_eq!(
+        (c.max_attempts.get(), c.max_backlog_bytes, c.max_load_percent),
+        (7, 1 << 20, 150)
+    );
+    let wrong = mistakes(
+        "[recorder]\nroot = \"/srv/nvr\"\n[jobs]\nmax_running = 0\nexports = \"\"\nverify_window = \"2-6\"\nretry_ceiling = \"2d\"\n",
+    );
+    assert_eq!(
+        wrong,
+        [
+            "4:15 jobs.max_running: `max_running`: 0 is out of bounds",
+            "5:11 jobs.exports: the path is empty or unusable",
+            "6:17 jobs.verify_window: `verify_window`: \"2-6\" is not a list of windows",
+            "7:17 jobs.retry_ceiling: `retry_ceiling`: 2d is out of bounds",
+        ]
+    );
+    // At any time unless it is said otherwise.
+    assert!(
+        parse("[recorder]\nroot = \"/srv/nvr\"\n")
+            .unwrap()
+            .jobs
+            .verify_window
+            .is_always()
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use gst::prelude::*;
 
 use super::guard::guarded;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::{Cause, CauseKind};
 
 /// What a pipeline said that matters.
@@ -13,6 +13,8 @@ pub(crate) enum BusNews {
     Error(Cause),
     /// All its sinks are at the end.
     Eos,
+    /// The other side closed the connection; what came before is still on its way, if anything did.
+    Closed,
 }
 
 /// Watches a pipeline; `cause_of` puts an element's error into words. `on_news` runs in the thread that posted and must neither block nor change states.
@@ -41,6 +43,13 @@ pub(crate) fn watch(
                 gst::MessageView::Warning(w) => {
                     let from = message.src().map(|s| s.name().to_string()).unwrap_or_default();
                     tracing::debug!(element = from, warning = %w.error(), "element warning");
+                    // How rtspsrc tells it. The end of the stream that goes with it is lost where no pad has
+                    // seen a packet yet. (Of the same kind is the news that it goes on over TCP.)
+                    if w.error().kind::<gst::ResourceError>() == Some(gst::ResourceError::Read)
+                        && w.error().message().contains("closed the connection")
+                    {
+                        on_news(BusNews::Closed);
+                    }
                 }
                 gst::MessageView::Latency(_) => {
                     if let Some(pipeline) = weak.upgrade() {
@@ -58,5 +67,11 @@ pub(crate) fn watch(
 
 /// What ails the disk, in the words of the recordings tree.
 pub(crate) fn storage_cause(e: &Error) -> Cause {
-    crate::fault::cause_of(e).unwrap_or_else(|| Cause::new(CauseKind::StorageError, e.to_string()))
+    crate::fault::cause_of(e).unwrap_or_else(|| {
+        let kind = match e.kind() {
+            ErrorKind::Internal => CauseKind::Internal,
+            _ => CauseKind::StorageError,
+        };
+        Cause::new(kind, e.to_string())
+    })
 }

@@ -33,6 +33,11 @@ pub enum Outcome {
     },
     /// Not installed, or no hardware for it.
     Absent,
+    /// Not done in time: the machine is busy, or its driver hangs. It says nothing about another day.
+    Slow {
+        /// How far it came.
+        reason: String,
+    },
     /// Installed, but it does not work.
     Broken {
         /// What it said.
@@ -138,7 +143,7 @@ fn trial(patience: Duration, chain: impl FnOnce() -> Result<Vec<gst::Element>> +
         .spawn(move || {
             let _ = tell.send(run_trial(limit, chain));
         });
-    let late = || Outcome::Broken {
+    let late = || Outcome::Slow {
         reason: "it hangs".into(),
     };
     match spawned {
@@ -185,7 +190,9 @@ fn run_trial(limit: gst::ClockTime, chain: impl FnOnce() -> Result<Vec<gst::Elem
     let _ = pipeline.set_state(gst::State::Null);
     let made = frames.load(Ordering::Relaxed);
     match end.as_ref().map(|m| m.view()) {
-        None => broken("it takes too long".into()),
+        None => Outcome::Slow {
+            reason: format!("{made} frames of {FRAMES} in {:.0} s", limit.seconds_f64()),
+        },
         Some(gst::MessageView::Error(e)) => broken(e.error().message().chars().take(200).collect()),
         _ if made < u64::from(FRAMES) => broken(format!("{made} frames came of {FRAMES}")),
         _ => Outcome::Works {

@@ -4,6 +4,7 @@
 //! candidate encodes a few frames before it is believed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use gst::prelude::*;
 
@@ -263,28 +264,46 @@ impl Candidate {
 /// The first of `candidates` that works at the size of `settings`.
 ///
 /// # Errors
-/// `Unsupported`, saying what was tried.
+/// `Timeout` when one did not say in time whether it works and no other does; `Unsupported` when none works.
+/// Both say what was tried.
 pub(crate) fn best(candidates: &[Candidate], settings: &EncoderSettings) -> Result<Candidate> {
+    best_of(candidates, settings, PATIENCE)
+}
+
+fn best_of(candidates: &[Candidate], settings: &EncoderSettings, patience: Duration) -> Result<Candidate> {
     let mut tried = Vec::new();
+    let mut slow = false;
     for c in candidates {
-        match try_encoder(c, settings, PATIENCE) {
+        match try_encoder(c, settings, patience) {
             Outcome::Works { fps } => {
                 tracing::debug!(encoder = c.name, fps, "encoder chosen");
                 return Ok(*c);
             }
             Outcome::Absent => {}
+            Outcome::Slow { reason } => {
+                tracing::warn!(encoder = c.name, reason, "encoder not tried to the end");
+                slow = true;
+                tried.push(format!("{}: {reason}", c.name));
+            }
             Outcome::Broken { reason } => {
                 tracing::info!(encoder = c.name, reason, "encoder does not work");
                 tried.push(format!("{}: {reason}", c.name));
             }
         }
     }
+    let codec = candidates.first().map_or("video".into(), |c| c.codec.to_string());
+    if slow {
+        return Err(Error::new(
+            ErrorKind::Timeout,
+            format!("no {codec} encoder was ready in time ({})", tried.join("; ")),
+        )
+        .with_hint("the machine is too busy to encode now; it is tried again"));
+    }
     let tried = if tried.is_empty() {
         "none is installed".into()
     } else {
         tried.join("; ")
     };
-    let codec = candidates.first().map_or("video".into(), |c| c.codec.to_string());
     Err(Error::new(
         ErrorKind::Unsupported,
         format!("no {codec} encoder works here ({tried})"),
@@ -294,8 +313,6 @@ pub(crate) fn best(candidates: &[Candidate], settings: &EncoderSettings) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// Registers an installed element under another name.
@@ -335,7 +352,9 @@ mod tests {
             ],
         );
         assert_eq!(trying(&absent), Outcome::Absent);
-        for c in [&failing, &silent, &hanging] {
+        let outcome = trying(&hanging);
+        assert!(matches!(outcome, Outcome::Slow { .. }), "{outcome:?}");
+        for c in [&failing, &silent] {
             let outcome = trying(c);
             assert!(
                 matches!(&outcome, Outcome::Broken { reason } if !reason.is_empty()),
@@ -352,5 +371,11 @@ mod tests {
         let e = best(&[absent, failing], &settings).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unsupported);
         assert!(e.to_string().contains("fakefailingenc"), "{e}");
+        // Nothing is known of it: that is no reason to wait for minutes, as for a stream of a wrong kind.
+        let e = best_of(&[absent, failing, hanging], &settings, Duration::from_millis(300)).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Timeout, "{e}");
+        let camera = crate::source::SourceSpec::parse("http://127.0.0.1/").unwrap();
+        let cause = crate::gst::cause_of_build(&e, &camera);
+        assert_ne!(cause.kind, crate::event::CauseKind::Unsupported, "{cause:?}");
     }
 }

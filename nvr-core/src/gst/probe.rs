@@ -156,7 +156,9 @@ fn try_once(spec: &SourceSpec, options: ProbeOptions) -> Result<ProbeReport> {
     while seen.frames < options.frames {
         let left = u64::try_from(deadline - clock.steady_ns()).unwrap_or(0);
         match told.recv_timeout(Duration::from_nanos(left)) {
-            Ok(Told::Failed(cause)) => return Err(error_of(&cause)),
+            Ok(Told::Failed(cause)) => {
+                return Err(error_of(&sources::certificate::explain(cause, spec)));
+            }
             Ok(told) => {
                 if seen.take(told) {
                     seen.first_ns = clock.steady_ns() - start;

@@ -25,6 +25,8 @@ const CONVERTER_WAIT_NS: i64 = 5_000_000_000;
 const WAITING_MAX_BYTES: u64 = 64 << 20;
 /// While no video comes for this long, audio is written without it: the last frames wait for it to pass them.
 const HOLE_NS: i64 = 1_000_000_000;
+/// How often drops are told while they go on.
+const TELL_NS: i64 = 10_000_000_000;
 /// For a file that is being completed while the next one is written already.
 const RETIRE: Duration = Duration::from_secs(30);
 
@@ -53,7 +55,14 @@ pub(crate) struct Recorder {
     held_since_ns: i64,
     split: bool,
     renew: bool,
-    skipping: u64,
+    /// Frames are being dropped until the next keyframe that the disk has room for.
+    dropping: bool,
+    /// Frames dropped and not told yet.
+    untold: u64,
+    /// When drops were told last, by the steady clock.
+    told_ns: i64,
+    /// Steady time of the unit that is being taken.
+    now_ns: i64,
     begun: bool,
     /// Presentation time up to which video, or audio without it, was fed.
     fed_until_ns: i64,
@@ -110,7 +119,10 @@ impl Recorder {
             held_since_ns: 0,
             split: false,
             renew: false,
-            skipping: 0,
+            dropping: false,
+            untold: 0,
+            told_ns: 0,
+            now_ns: 0,
             begun: false,
             fed_until_ns: 0,
         }
@@ -152,7 +164,7 @@ impl Recorder {
             gate.push(unit);
         }
         let hole = pts_ns.saturating_sub(self.fed_until_ns) > HOLE_NS;
-        if hole && self.skipping == 0 && self.writer.as_ref().is_some_and(Writer::has_audio) {
+        if hole && !self.dropping && self.writer.as_ref().is_some_and(Writer::has_audio) {
             self.fed_until_ns = pts_ns;
             let due = self.due(pts_ns);
             if let Some(writer) = &mut self.writer
@@ -165,6 +177,7 @@ impl Recorder {
 
     /// One video unit.
     pub(crate) fn video(&mut self, unit: &AccessUnit, steady_ns: i64) {
+        self.now_ns = steady_ns;
         if self.begun {
             self.record(unit);
             return;
@@ -208,14 +221,18 @@ impl Recorder {
             .is_some_and(|c| needs_new_file(c, &unit.info.caps));
         let renew = unit.keyframe && (self.writer.is_none() || changed || self.renew);
         if !unit.keyframe && (changed || self.writer.is_none()) {
-            self.skip(1);
+            self.skip();
             return;
         }
         if self.overloaded(unit.keyframe) {
-            self.skip(1);
+            self.skip();
             return;
         }
-        self.told_skipped();
+        if std::mem::take(&mut self.dropping) {
+            self.tell_dropped();
+            // What follows the loss begins a file: it is told there, not stretched over.
+            self.split = true;
+        }
         let mut segment = None;
         if unit.keyframe {
             let split = self.splitter.on_keyframe(unit.utc) | std::mem::take(&mut self.split);
@@ -339,25 +356,27 @@ impl Recorder {
 
     fn overloaded(&self, keyframe: bool) -> bool {
         let waiting = self.waiting_bytes();
-        if self.skipping > 0 {
+        if self.dropping {
             !keyframe || waiting > WAITING_MAX_BYTES / 2
         } else {
             waiting > WAITING_MAX_BYTES
         }
     }
 
-    fn skip(&mut self, count: u64) {
-        self.skipping += count;
-        if self.skipping == 1 {
+    fn skip(&mut self) {
+        self.untold += 1;
+        if !std::mem::replace(&mut self.dropping, true) {
+            self.told_ns = self.now_ns;
             tracing::error!(camera = %self.camera, "video is dropped: the storage is too slow");
+        } else if self.now_ns.saturating_sub(self.told_ns) >= TELL_NS {
+            self.tell_dropped();
         }
     }
 
-    fn told_skipped(&mut self) {
-        let count = std::mem::take(&mut self.skipping);
+    fn tell_dropped(&mut self) {
+        self.told_ns = self.now_ns;
+        let count = std::mem::take(&mut self.untold);
         if count > 0 {
-            // What follows the loss begins a file: it is told there, not stretched over.
-            self.split = true;
             (self.on_news)(RecordNews::Dropped(
                 count,
                 Cause::new(CauseKind::StorageError, "the storage did not keep up"),
@@ -370,7 +389,7 @@ impl Recorder {
         if !self.held.is_empty() {
             self.release();
         }
-        self.told_skipped();
+        self.tell_dropped();
         let rest = match (&mut self.audio, &self.writer) {
             (Some((_, _, gate)), Some(w)) if w.has_audio() => gate.rest(),
             _ => Vec::new(),

@@ -96,12 +96,21 @@ impl Run {
             .map_err(|e| Error::new(ErrorKind::Internal, "cannot add the source").with_source(e))?;
         {
             let (weak, source) = (Arc::downgrade(&intake), source.clone());
+            let about = source.clone();
             let words =
-                move |e: &glib::Error, debug: Option<&str>| sources::cause::cause_of(e, debug, &source);
+                move |e: &glib::Error, debug: Option<&str>| sources::cause::cause_of(e, debug, &about);
             bus::watch(&pipeline, words, move |news| {
                 let Some(intake) = weak.upgrade() else { return };
                 match news {
-                    BusNews::Error(cause) => intake.end(cause),
+                    BusNews::Error(cause) => {
+                        let source = source.clone();
+                        intake.end_explained(cause, move |c| sources::certificate::explain(c, &source));
+                    }
+                    BusNews::Closed if intake.stats().frames == 0 => intake.end(Cause::new(
+                        CauseKind::StreamEnded,
+                        format!("{source}: the camera closed the connection"),
+                    )),
+                    BusNews::Closed => {}
                     BusNews::Eos => intake.end(Cause::new(CauseKind::StreamEnded, "the stream ended")),
                 }
             });
@@ -132,7 +141,12 @@ impl Run {
         }
         let (events, receiver) = unbounded_channel();
         let clock = spec.clock.clone();
-        let mut reader = tap.subscribe_from(pre_roll, TAP_CAPACITY);
+        let mut reader = if pre_roll.is_zero() {
+            // One that goes on after a fault must not record again what it has.
+            tap.subscribe(TAP_CAPACITY)
+        } else {
+            tap.subscribe_from(pre_roll, TAP_CAPACITY)
+        };
         let close = reader.closer();
         let intake = Intake::new(spec, events, None);
         intake.expect_audio(tap.has_audio());

@@ -8,8 +8,12 @@ use gst::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
-use crate::error::Error;
+use crate::error::{Error, Result as NvrResult};
 use crate::segment::{ClosedSegment, SegmentFile};
+
+/// Makes the file of the next segment. Called when the sink starts: the caller of splitmuxsink's feed must not
+/// wait for a disk, and it would where splitmuxsink asks for a name, for that is done under its lock.
+pub(crate) type MakeFile = Box<dyn FnOnce() -> NvrResult<Box<dyn SegmentFile>> + Send>;
 
 /// What the sink tells its owner; called from streaming threads.
 pub(crate) type OnClosed = Box<dyn Fn(ClosedSegment) + Send + Sync>;
@@ -30,7 +34,7 @@ mod imp {
 
     #[derive(Default)]
     struct State {
-        next: Option<Box<dyn SegmentFile>>,
+        next: Option<MakeFile>,
         file: Option<Box<dyn SegmentFile>>,
         offset: u64,
     }
@@ -108,11 +112,20 @@ mod imp {
 
     impl BaseSinkImpl for SegmentSink {
         fn start(&self) -> Result<(), gst::ErrorMessage> {
+            let next = lock(&self.state).next.take();
+            // Without the lock: this may take as long as the disk does.
+            let file = match next.map(|make| make()) {
+                Some(Ok(file)) => Some(file),
+                Some(Err(e)) => {
+                    self.fail("cannot create the segment", &e);
+                    None
+                }
+                None => None,
+            };
             let mut s = lock(&self.state);
             s.offset = 0;
-            s.file = s.next.take();
+            s.file = file;
             if s.file.is_none() {
-                // The reason was told when the file could not be created.
                 return Err(gst::error_msg!(
                     gst::ResourceError::OpenWrite,
                     ["no file for the next segment"]
@@ -173,8 +186,8 @@ mod imp {
             *lock(&self.callbacks) = Some((closed, fault));
         }
 
-        pub(super) fn set_next(&self, file: Box<dyn SegmentFile>) {
-            lock(&self.state).next = Some(file);
+        pub(super) fn set_next(&self, make: MakeFile) {
+            lock(&self.state).next = Some(make);
         }
 
         pub(super) fn fail(&self, what: &str, e: &Error) {
@@ -238,9 +251,9 @@ impl SegmentSink {
         sink
     }
 
-    /// The file that the next start takes.
-    pub(crate) fn set_next(&self, file: Box<dyn SegmentFile>) {
-        self.imp().set_next(file);
+    /// How the next start gets its file.
+    pub(crate) fn set_next(&self, make: MakeFile) {
+        self.imp().set_next(make);
     }
 
     /// Tells a storage fault and posts the element error.

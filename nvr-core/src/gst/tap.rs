@@ -12,6 +12,8 @@ use crate::track::Tracks;
 
 /// The memory of the past never holds more than this, however long the groups of pictures are.
 const KEEP_MAX_BYTES: usize = 64 << 20;
+/// The same where only the present group is kept, for those who begin to watch: 30 s at 4 Mbit/s.
+const GROUP_MAX_BYTES: usize = 16 << 20;
 
 /// Which track a unit belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -173,10 +175,15 @@ impl TapCore {
             s.keyframe = Some(unit.clone());
         }
         s.has_audio |= unit.track == UnitTrack::Audio;
-        if self.keep_ns > 0 && (video_key || !s.units.is_empty()) {
+        if video_key || !s.units.is_empty() {
             s.bytes += unit.buffer.size();
             s.units.push_back(unit.clone());
-            s.evict(self.keep_ns, unit.pts_ns);
+            let most = if self.keep_ns > 0 {
+                KEEP_MAX_BYTES
+            } else {
+                GROUP_MAX_BYTES
+            };
+            s.evict(self.keep_ns, most, unit.pts_ns);
         }
         s.readers.retain(|r| {
             r.upgrade().is_some_and(|r| {
@@ -199,7 +206,7 @@ impl TapCore {
 
 impl State {
     /// Forgets whole groups of pictures: those that are not needed to go back `keep_ns`, and what is too much.
-    fn evict(&mut self, keep_ns: i64, now_ns: i64) {
+    fn evict(&mut self, keep_ns: i64, most_bytes: usize, now_ns: i64) {
         loop {
             let second = self
                 .units
@@ -208,7 +215,7 @@ impl State {
                 .skip(1)
                 .find(|(_, u)| u.track == UnitTrack::Video && u.keyframe)
                 .map(|(i, u)| (i, u.pts_ns));
-            let too_much = self.bytes > KEEP_MAX_BYTES;
+            let too_much = self.bytes > most_bytes;
             let cut = match second {
                 Some((i, pts)) if too_much || now_ns.saturating_sub(pts) >= keep_ns => i,
                 None if too_much => self.units.len(),
@@ -260,8 +267,9 @@ impl Tap {
         self.reader(capacity, None)
     }
 
-    /// The same, but beginning with what [`recent`](Self::recent) gives, without a seam. The past does not
-    /// count towards the capacity.
+    /// The same, but beginning with what [`recent`](Self::recent) gives, without a seam: with zero, at the
+    /// keyframe of the present group of pictures. Without such a group in memory (it was too large) it begins
+    /// at the next keyframe. The past does not count towards the capacity.
     #[must_use]
     pub fn subscribe_from(&self, back: Duration, capacity: usize) -> TapReceiver {
         self.reader(capacity, Some(back))

@@ -204,6 +204,7 @@ impl Writer {
                 match n {
                     BusNews::Eos => shared.set_done(true),
                     BusNews::Error(cause) => shared.fail(cause, &news),
+                    BusNews::Closed => {}
                 }
             });
         }
@@ -506,19 +507,16 @@ fn connect_location(
                     sink.fail("no segment", &e);
                     return None;
                 };
-                match files.create(&start) {
-                    Ok(file) => {
-                        let path = file.path().to_owned();
-                        sink.set_next(file);
-                        let name = path.to_string_lossy().into_owned();
-                        news(WriterNews::Opened(Box::new(start), path));
-                        Some(name)
-                    }
-                    Err(e) => {
-                        sink.fail("cannot create the segment", &e);
-                        None
-                    }
-                }
+                let name = format!("{}-{}", start.run, start.sequence);
+                let (files, news) = (files.clone(), news.clone());
+                sink.set_next(Box::new(move || {
+                    let panicked = Err(Error::new(ErrorKind::Internal, "panic: no file for the segment"));
+                    let file = guarded("create", panicked, |_| {}, || files.create(&start))?;
+                    let path = file.path().to_owned();
+                    news(WriterNews::Opened(Box::new(start), path));
+                    Ok(file)
+                }));
+                Some(name)
             },
         );
         Some(name.unwrap_or_else(|| "none".to_owned()).to_value())

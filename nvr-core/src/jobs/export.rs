@@ -234,6 +234,13 @@ impl JobKind for Export {
         params.job().map(drop)
     }
 
+    fn complete(&self, mut new: NewJob) -> Result<NewJob> {
+        let made = params_of::<ExportParams>(KIND, &new.params)?.job()?;
+        new.camera = new.camera.or(made.camera);
+        new.dedupe = new.dedupe.or(made.dedupe);
+        Ok(new)
+    }
+
     fn run(&self, ctx: JobContext, params: Value) -> JobFuture<'_> {
         Box::pin(self.export(ctx, params))
     }

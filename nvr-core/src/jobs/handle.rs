@@ -89,8 +89,9 @@ impl Jobs {
             )
             .with_hint(format!("the kinds are {}", names.join(", ")))
         })?;
-        check(&new)?;
         kind.check(&new.params, origin)?;
+        let new = kind.complete(new)?;
+        check(&new)?;
         let bounds = JobBounds {
             most_live: engine.config.load().max_queued,
         };

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::context::JobContext;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::NewJob;
 use crate::time::Timestamp;
 use crate::window::Windows;
 
@@ -33,6 +34,14 @@ pub trait JobKind: Send + Sync + fmt::Debug {
     /// # Errors
     /// What is wrong with them; `InvalidArgument` as a rule.
     fn check(&self, params: &Value, origin: Origin) -> Result<()>;
+
+    /// Fills in what the caller left open of a job whose parameters are in order: camera, key, amount to be read.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    fn complete(&self, new: NewJob) -> Result<NewJob> {
+        Ok(new)
+    }
 
     /// Does the work. The future runs as a task of its own. It may be dropped at any `await` once it was asked to
     /// stop, unless it holds a [`commit`](JobContext::commit); what blocks belongs on the blocking pool and looks at

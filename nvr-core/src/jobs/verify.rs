@@ -252,6 +252,13 @@ impl JobKind for Verify {
         params_of::<VerifyParams>(KIND, params)?.job().map(drop)
     }
 
+    fn complete(&self, mut new: NewJob) -> Result<NewJob> {
+        let made = params_of::<VerifyParams>(KIND, &new.params)?.job()?;
+        new.camera = new.camera.or(made.camera);
+        new.dedupe = new.dedupe.or(made.dedupe);
+        Ok(new)
+    }
+
     fn run(&self, ctx: JobContext, params: Value) -> JobFuture<'_> {
         Box::pin(self.verify(ctx, params))
     }

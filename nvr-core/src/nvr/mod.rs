@@ -3,6 +3,7 @@
 mod cameras;
 mod housekeeping;
 mod jobs;
+mod keeping;
 mod opening;
 mod reload;
 mod shutdown;
@@ -32,6 +33,7 @@ use crate::files::Tree;
 use crate::health::{self, Health};
 use crate::ids::CameraId;
 use crate::jobs::{JobKind, Jobs};
+use crate::retention::{Keeper, Policy};
 use crate::time::Timestamp;
 
 /// Prepares a recorder.
@@ -87,6 +89,9 @@ struct Inner {
     /// Held while cameras are added, removed or configured, so that two such calls do not interleave.
     changes: AsyncMutex<()>,
     storage_fault: Mutex<Option<(Timestamp, Cause)>>,
+    keeper: Arc<Keeper>,
+    /// The disk is nearly full, since when and how.
+    space_low: Mutex<Option<(Timestamp, Cause)>>,
     /// Events that the index could not take yet.
     unsaved: Mutex<VecDeque<Event>>,
     started: Timestamp,
@@ -151,10 +156,12 @@ impl Nvr {
             jobs,
             jobs_config,
             context,
+            keeper: Arc::new(Keeper::new(store, tree.clone())),
             tree,
             cameras: RwLock::default(),
             changes: AsyncMutex::new(()),
             storage_fault: Mutex::new(None),
+            space_low: Mutex::new(None),
             unsaved: Mutex::default(),
             started: clock.now(),
             stop: CancellationToken::new(),
@@ -171,6 +178,7 @@ impl Nvr {
             nvr.0.stop.clone(),
         ));
         tokio::spawn(housekeeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        tokio::spawn(keeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for camera in config.cameras {
             if let Err(e) = nvr.begin(camera).await {
                 // Those that were started end in order, and the root is free again.
@@ -208,13 +216,11 @@ impl Nvr {
     /// Whether all is well, and if not, why.
     #[must_use]
     pub fn health(&self) -> Health {
-        let fault = self
-            .0
-            .storage_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        health::assess(&self.0.cameras(), fault, self.clock().now())
+        let of = |place: &Mutex<Option<(Timestamp, Cause)>>| {
+            place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        let (fault, low) = (of(&self.0.storage_fault), of(&self.0.space_low));
+        health::assess(&self.0.cameras(), fault, low, self.clock().now())
     }
 }
 
@@ -227,6 +233,7 @@ impl Inner {
         let mut guard = self.config.write().unwrap_or_else(PoisonError::into_inner);
         let mut config = Config::clone(&guard);
         change(&mut config);
+        self.archive.set_policy(Policy::of(&config));
         *guard = Arc::new(config);
     }
 }

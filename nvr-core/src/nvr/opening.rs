@@ -6,6 +6,7 @@ use crate::config::{Config, SyncMode};
 use crate::error::Result;
 use crate::event::{Cause, CauseKind, Event, EventKind};
 use crate::files::{Create, Root, RootOptions, SyncPolicy, Tree};
+use crate::retention;
 use crate::store::{OpenMode, Store};
 use crate::time::{TimeRange, Timestamp};
 
@@ -53,6 +54,11 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         SyncMode::Every(every) => SyncPolicy::Every(every),
     };
     let tree = Tree::new(root, policy)?;
+    match retention::finish_cut_off(&store, tree.root()) {
+        Ok(0) => {}
+        Ok(segments) => tracing::info!(segments, "deletions that were cut off are finished"),
+        Err(e) => tracing::warn!(error = %e, "deletions that were cut off are not finished yet"),
+    }
     let found = check::reconcile(&store, &tree)?;
     note_crash(&store)?;
     let recovered = tell_reconciled(found, clock);

@@ -7,6 +7,7 @@ use crate::camera::Command;
 use crate::config::{Config, ConfigDiff};
 use crate::error::Result;
 use crate::event::{CauseKind, Event, EventKind};
+use crate::retention::Policy;
 
 impl Nvr {
     /// Puts a new configuration in force; only cameras that changed are touched.
@@ -49,6 +50,7 @@ impl Nvr {
         in_force.recording.sync = old.recording.sync;
         in_force.http = old.http.clone();
         in_force.log = old.log.clone();
+        self.0.archive.set_policy(Policy::of(&in_force));
         self.0.jobs_config.store(Arc::new(in_force.jobs.clone()));
         self.0.jobs.look();
         *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);

@@ -15,8 +15,8 @@ use crate::time::Timestamp;
 
 /// Turns the clock to the next look at the disk, once somebody waits for it.
 async fn look(clock: &ManualClock) {
-    // Those who sleep: this watch, and the housekeeping.
-    while clock.sleeping() < 2 {
+    // Those who sleep: this watch, the housekeeping, the queue of jobs and retention.
+    while clock.sleeping() < 4 {
         tokio::task::yield_now().await;
     }
     clock.advance(STORAGE_LOOK);

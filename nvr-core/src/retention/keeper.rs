@@ -12,11 +12,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::plan::{Candidate, Deletion, Disk, Plan, Situation, Stock, plan};
 use super::policy::Policy;
+use crate::clock::SystemClock;
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::DeletionReason;
-use crate::files::{self, Tree};
+use crate::files::{self, Root, RootOptions, SyncPolicy, Tree};
 use crate::ids::{CameraId, SegmentId};
-use crate::store::{SegmentState, Store};
+use crate::store::{OpenMode, SegmentState, Store};
 use crate::time::Timestamp;
 
 /// Rows of a camera and kind that are looked at in one pass.
@@ -45,6 +47,19 @@ pub struct Deleted {
     pub until: Timestamp,
     /// Why.
     pub reason: DeletionReason,
+}
+
+/// What was deleted since the recorder started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeletedSoFar {
+    /// Camera.
+    pub camera: CameraId,
+    /// Why.
+    pub reason: DeletionReason,
+    /// Number of segments.
+    pub segments: u64,
+    /// Their bytes.
+    pub size_bytes: u64,
 }
 
 /// What a pass brought.
@@ -126,6 +141,7 @@ pub struct Keeper {
     store: Store,
     tree: Tree,
     busy: Mutex<()>,
+    so_far: Mutex<Vec<DeletedSoFar>>,
 }
 
 impl Keeper {
@@ -136,6 +152,56 @@ impl Keeper {
             store,
             tree,
             busy: Mutex::new(()),
+            so_far: Mutex::default(),
+        }
+    }
+
+    /// For a configuration whose recorder does not run.
+    ///
+    /// # Errors
+    /// `Storage` when root or index cannot be used, `Conflict` when a recorder runs or they do not belong together,
+    /// `NotFound` when there is no index.
+    pub fn open(config: &Config) -> Result<Self> {
+        // The root first: it says who else is using it.
+        let mut options = RootOptions {
+            exclusive: true,
+            ..RootOptions::default()
+        };
+        let clock = SystemClock::shared();
+        let path = &config.recorder.root;
+        drop(Root::open(path, options, clock.clone())?);
+        // Opened for writing it would be made.
+        drop(Store::open(&config.recorder.database, OpenMode::ReadOnly)?);
+        let store = Store::open(&config.recorder.database, OpenMode::ReadWrite)?;
+        options.expected = store.tree_id()?.map(|id| id.parse()).transpose()?;
+        let tree = Tree::new(Root::open(path, options, clock)?, SyncPolicy::Close)?;
+        let keeper = Self::new(store, tree);
+        keeper.finish_cut_off()?;
+        Ok(keeper)
+    }
+
+    /// What was deleted so far, by camera and reason.
+    #[must_use]
+    pub fn so_far(&self) -> Vec<DeletedSoFar> {
+        self.so_far.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, d: &Deletion) {
+        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = so_far
+            .iter_mut()
+            .find(|sum| sum.camera == d.camera && sum.reason == d.reason);
+        match found {
+            Some(sum) => {
+                sum.segments += 1;
+                sum.size_bytes += d.segment.size_bytes;
+            }
+            None => so_far.push(DeletedSoFar {
+                camera: d.camera.clone(),
+                reason: d.reason,
+                segments: 1,
+                size_bytes: d.segment.size_bytes,
+            }),
         }
     }
 
@@ -306,6 +372,7 @@ impl Keeper {
                 Ok(_) => {
                     gone.push(deletion.segment.id);
                     pass.count(deletion);
+                    self.count(deletion);
                 }
                 Err(e) => {
                     kept.push(deletion.segment.id);

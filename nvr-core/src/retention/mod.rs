@@ -11,7 +11,8 @@ mod space;
 #[cfg(test)]
 mod tests;
 
-pub use keeper::{Deleted, Keeper, Pass};
+pub(crate) use keeper::finish_cut_off;
+pub use keeper::{Deleted, DeletedSoFar, Keeper, Pass};
 pub use plan::{Candidate, Class, Deletion, Disk, List, Plan, Situation, Stock, plan};
 pub use policy::{Policy, Rules};
 pub use space::{Change, Steps, Watch};

@@ -191,30 +191,8 @@ struct Planner<'a> {
 #[must_use]
 pub fn plan(situation: Situation<'_>) -> Plan {
     let mut planner = Planner::new(situation);
-    let Situation {
-        stocks, disk, policy, ..
-    } = situation;
-    planner.expire();
-    let mut available = disk.available_bytes.saturating_add(planner.chosen_bytes(None));
-    let critical = policy.critical_bytes(disk.total_bytes);
-    if disk.available_bytes < critical {
-        let over = critical.saturating_sub(available);
-        planner.take(over, None, DeletionReason::Emergency);
-    }
-    for (n, stock) in stocks.iter().enumerate() {
-        if let Some(most) = policy.rules(&stock.camera).max_bytes {
-            let left = stock.size_bytes.saturating_sub(planner.chosen_bytes(Some(n)));
-            planner.take(left.saturating_sub(most), Some(n), DeletionReason::CameraBytes);
-        }
-    }
-    if let Some(most) = policy.max_bytes {
-        let all = stocks.iter().fold(0u64, |sum, s| sum.saturating_add(s.size_bytes));
-        let left = all.saturating_sub(planner.chosen_bytes(None));
-        planner.take(left.saturating_sub(most), None, DeletionReason::TotalBytes);
-    }
-    available = disk.available_bytes.saturating_add(planner.chosen_bytes(None));
-    let wanted = policy.min_free_bytes(disk.total_bytes);
-    let short = planner.take(wanted.saturating_sub(available), None, DeletionReason::FreeSpace);
+    // A step whose lists end too early is done again before the next one: what it frees, no other has to.
+    let short = planner.steps().unwrap_or(0);
     planner.finish(short)
 }
 
@@ -241,6 +219,44 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// All steps; what is missing to the free space that is wanted. `None` when one of them is not complete.
+    fn steps(&mut self) -> Option<u64> {
+        let Situation {
+            stocks, disk, policy, ..
+        } = self.situation;
+        self.expire()?;
+        let critical = policy.critical_bytes(disk.total_bytes);
+        if disk.available_bytes < critical {
+            let over = critical.saturating_sub(self.available());
+            self.take(over, None, DeletionReason::Emergency)?;
+        }
+        for (n, stock) in stocks.iter().enumerate() {
+            if let Some(most) = policy.rules(&stock.camera).max_bytes {
+                let left = stock.size_bytes.saturating_sub(self.chosen_bytes(Some(n)));
+                self.take(left.saturating_sub(most), Some(n), DeletionReason::CameraBytes)?;
+            }
+        }
+        if let Some(most) = policy.max_bytes {
+            let all = stocks
+                .iter()
+                .fold(0u64, |sum, s| sum.saturating_add(s.size_bytes));
+            let left = all.saturating_sub(self.chosen_bytes(None));
+            self.take(left.saturating_sub(most), None, DeletionReason::TotalBytes)?;
+        }
+        let wanted = policy.min_free_bytes(disk.total_bytes);
+        self.take(
+            wanted.saturating_sub(self.available()),
+            None,
+            DeletionReason::FreeSpace,
+        )
+    }
+
+    /// What will be free when all that was chosen is gone.
+    fn available(&self) -> u64 {
+        let disk = self.situation.disk;
+        disk.available_bytes.saturating_add(self.chosen_bytes(None))
+    }
+
     /// Bytes chosen so far, of one camera or of all.
     fn chosen_bytes(&self, stock: Option<usize>) -> u64 {
         self.items
@@ -249,13 +265,17 @@ impl<'a> Planner<'a> {
             .fold(0, |sum, i| sum.saturating_add(i.segment.size_bytes))
     }
 
-    fn expire(&mut self) {
-        let Some(now) = self.situation.now else { return };
-        let Situation { stocks, policy, .. } = self.situation;
-        let expired = |stock: &Stock, class: Class, end: Timestamp| match policy.rules(&stock.camera).age(class) {
-            Age::Forever => false,
-            Age::For(age) => now.since(end) > duration_ns(age),
+    /// Chooses what is too old. `None` when there is more of it beyond the end of a list.
+    fn expire(&mut self) -> Option<()> {
+        let Some(now) = self.situation.now else {
+            return Some(());
         };
+        let Situation { stocks, policy, .. } = self.situation;
+        let expired =
+            |stock: &Stock, class: Class, end: Timestamp| match policy.rules(&stock.camera).age(class) {
+                Age::Forever => false,
+                Age::For(age) => now.since(end) > duration_ns(age),
+            };
         for item in &mut self.items {
             if expired(&stocks[item.stock], item.class, item.segment.end) {
                 item.reason = Some(DeletionReason::Age);
@@ -263,26 +283,31 @@ impl<'a> Planner<'a> {
         }
         for stock in stocks {
             for list in stock.lists.iter().filter(|l| l.more) {
-                self.more |= list.items.last().is_some_and(|last| expired(stock, list.class, last.end));
+                self.more |= list
+                    .items
+                    .last()
+                    .is_some_and(|last| expired(stock, list.class, last.end));
             }
         }
+        (!self.more).then_some(())
     }
 
     /// Chooses the oldest, of one camera or of all, until so many bytes are freed. Returns what is missing to that
-    /// when nothing is left.
-    fn take(&mut self, mut over: u64, stock: Option<usize>, reason: DeletionReason) -> u64 {
+    /// when nothing is left; `None` when there is more beyond the end of a list.
+    fn take(&mut self, mut over: u64, stock: Option<usize>, reason: DeletionReason) -> Option<u64> {
         let tiers: &[Option<bool>] = if reason == DeletionReason::Emergency {
             &[None]
         } else {
             &[Some(false), Some(true)]
         };
         for &spared in tiers {
-            let fits = |n: usize, s: bool| stock.is_none_or(|only| only == n) && spared.is_none_or(|t| t == s);
+            let fits =
+                |n: usize, s: bool| stock.is_none_or(|only| only == n) && spared.is_none_or(|t| t == s);
             // Beyond the end of a list that is cut off nobody knows which is the oldest.
             let horizon = self.horizon(fits);
             for item in &mut self.items {
                 if over == 0 {
-                    return 0;
+                    return Some(0);
                 }
                 if item.reason.is_some() || !fits(item.stock, item.spared) {
                     continue;
@@ -295,10 +320,10 @@ impl<'a> Planner<'a> {
             }
             if over > 0 && horizon.is_some() {
                 self.more = true;
-                return 0;
+                return None;
             }
         }
-        over
+        Some(over)
     }
 
     fn horizon(&self, fits: impl Fn(usize, bool) -> bool) -> Option<Timestamp> {

@@ -64,7 +64,9 @@ impl Policy {
     #[must_use]
     pub fn min_free_bytes(&self, total_bytes: u64) -> u64 {
         let critical = self.critical_bytes(total_bytes);
-        self.min_free.of(total_bytes).max(critical.saturating_add(critical / 2))
+        self.min_free
+            .of(total_bytes)
+            .max(critical.saturating_add(critical / 2))
     }
 }
 

@@ -38,6 +38,12 @@ impl Watch {
         self.low
     }
 
+    /// Whether a camera pauses.
+    #[must_use]
+    pub fn is_paused(&self, camera: &CameraId) -> bool {
+        self.paused.contains_key(camera)
+    }
+
     /// Takes a look. `exhausted`: nothing is left that may be deleted. `cameras` are those that are configured, with
     /// their priority; the highest pauses last.
     pub fn look(
@@ -76,7 +82,8 @@ impl Watch {
                 }
                 for (camera, _) in cameras.iter().filter(|(_, p)| *p == priority) {
                     if !self.paused.contains_key(camera) {
-                        self.paused.insert(camera.clone(), below.saturating_add(below / 4));
+                        self.paused
+                            .insert(camera.clone(), below.saturating_add(below / 4));
                         changes.push(Change::Pause(camera.clone()));
                     }
                 }
@@ -106,7 +113,9 @@ impl Steps {
     /// Notes both clocks as read at one instant; the time, unless it is not to be trusted.
     pub fn trusted(&mut self, now: Timestamp, steady_ns: i64) -> Option<Timestamp> {
         if let Some((then, steady_then)) = self.last.replace((now, steady_ns)) {
-            let deviation = now.since(then).saturating_sub(steady_ns.saturating_sub(steady_then));
+            let deviation = now
+                .since(then)
+                .saturating_sub(steady_ns.saturating_sub(steady_then));
             if deviation.saturating_abs() > duration_ns(STEP) {
                 self.hold_until_ns = steady_ns.saturating_add(duration_ns(HOLD));
                 tracing::warn!(

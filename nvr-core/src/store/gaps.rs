@@ -66,7 +66,7 @@ pub(super) fn insert(conn: &Connection, camera: &CameraId, range: TimeRange, cau
 
 pub(super) fn prune(conn: &Connection, camera: &CameraId, before: Timestamp) -> Result<u64> {
     let n = conn
-        .prepare_cached("DELETE FROM gaps WHERE camera = ?1 AND start_ns < ?2 AND end_ns < ?2")
+        .prepare_cached("DELETE FROM gaps WHERE camera = ?1 AND start_ns < ?2 AND end_ns <= ?2")
         .and_then(|mut s| s.execute((camera.as_str(), before.as_ns())))
         .sql()?;
     Ok(n as u64)
@@ -100,7 +100,7 @@ writes! {
         move |conn: &Connection| insert(conn, &camera, range, &cause)
     }}
 
-    /// Forgets a camera's gaps that ended before `before` (its oldest footage, usually); returns how many.
+    /// Forgets a camera's gaps that ended by `before` (its oldest footage, usually); returns how many.
     ///
     /// # Errors
     /// `Storage` when the index cannot be written.

@@ -42,8 +42,9 @@ pub use job_rows::{Candidate, JobCount, JobQuery, JobRow, NewJob, PRIORITIES, PR
 pub use jobs::{Added, JobBounds, Settled};
 pub use query::SegmentsByPath;
 pub use rows::{
-    CameraRow, CameraTotals, CondemnedRow, Cursor, DeletableRow, Deletables, EventQuery, EventRow, GapRow, MAX_PAGE,
-    Marks, Nearest, Order, Page, RunRow, SegmentQuery, SegmentRow, SegmentState, StockRow, TimelineRows,
+    CameraRow, CameraTotals, CondemnedRow, Cursor, DeletableRow, Deletables, EventQuery, EventRow, GapRow,
+    MAX_PAGE, Marks, Nearest, Order, Page, RunRow, SegmentQuery, SegmentRow, SegmentState, StockRow,
+    TimelineRows,
 };
 
 /// How to open the index.

@@ -187,7 +187,13 @@ fn deleted(conn: &Connection, ids: &[SegmentId]) -> Result<u64> {
     Ok(n)
 }
 
-fn note_hole(conn: &Connection, camera: &CameraId, start: i64, end: i64, reason: DeletionReason) -> Result<()> {
+fn note_hole(
+    conn: &Connection,
+    camera: &CameraId,
+    start: i64,
+    end: i64,
+    reason: DeletionReason,
+) -> Result<()> {
     let older: bool = conn
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM segments WHERE camera = ?1 AND start_ns < ?2 AND state <> 'missing'
@@ -218,7 +224,12 @@ fn note_hole(conn: &Connection, camera: &CameraId, start: i64, end: i64, reason:
     if grown == 0
         && let Ok(range) = TimeRange::new(Timestamp::from_ns(start), Timestamp::from_ns(end))
     {
-        gaps::insert(conn, camera, range, &Cause::new(CauseKind::Deleted, reason.words()))?;
+        gaps::insert(
+            conn,
+            camera,
+            range,
+            &Cause::new(CauseKind::Deleted, reason.words()),
+        )?;
     }
     Ok(())
 }

@@ -7,8 +7,8 @@ use axum::extract::State;
 use nvr_core::store::{Order, SegmentQuery};
 use nvr_core::{CameraId, TimeRange, Timestamp};
 
-use crate::dto::{DayDto, SegmentDto, SegmentsDto, TimelineDto};
-use crate::params::{CameraPath, Query, SegmentPath};
+use crate::dto::{DayDto, SegmentsDto, TimelineDto};
+use crate::params::{CameraPath, Query};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
@@ -145,20 +145,4 @@ pub(crate) async fn segments(
         segments: page.items.iter().map(Into::into).collect(),
         next: page.next.map(|c| c.to_string()),
     }))
-}
-
-/// Protects a segment from deletion, or with `off=true` no longer.
-#[utoipa::path(post, path = "/api/v1/segments/{id}/protect", tag = "footage",
-    params(("id" = i64, Path, description = "Segment id"),
-        ("off" = Option<bool>, Query, description = "Take the protection away")),
-    responses((status = 200, description = "The segment", body = SegmentDto),
-        (status = 404, description = "There is none of that id", body = Problem)))]
-pub(crate) async fn protect(
-    State(app): State<AppState>,
-    SegmentPath(id): SegmentPath,
-    mut query: Query,
-) -> Answer<Json<SegmentDto>> {
-    let off = query.flag("off")?;
-    query.end()?;
-    Ok(Json((&app.nvr.set_protected(id, !off).await?).into()))
 }

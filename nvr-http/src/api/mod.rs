@@ -2,7 +2,9 @@
 
 pub(crate) mod cameras;
 pub(crate) mod footage;
+pub(crate) mod jobs;
 pub(crate) mod media;
+pub(crate) mod storage;
 pub(crate) mod system;
 
 use axum::Json;

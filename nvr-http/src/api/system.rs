@@ -1,4 +1,4 @@
-//! The recorder itself: health, metrics, storage, events.
+//! The recorder itself: health, metrics, events.
 
 use std::convert::Infallible;
 
@@ -12,7 +12,7 @@ use nvr_core::CameraId;
 use nvr_core::Timestamp;
 use nvr_core::store::{EventQuery, Order};
 
-use crate::dto::{EventDto, EventsDto, HealthDto, StorageDto};
+use crate::dto::{EventDto, EventsDto, HealthDto};
 use crate::params::Query;
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
@@ -51,18 +51,6 @@ pub(crate) async fn metrics(State(app): State<AppState>) -> Response {
         text,
     )
         .into_response()
-}
-
-/// The disk and what every camera has on it.
-#[utoipa::path(get, path = "/api/v1/storage", tag = "system",
-    responses((status = 200, description = "The disk", body = StorageDto)))]
-pub(crate) async fn storage(State(app): State<AppState>) -> Answer<Json<StorageDto>> {
-    let stats = app.nvr.stats().await?;
-    Ok(Json(StorageDto {
-        cameras: stats.cameras.iter().map(Into::into).collect(),
-        disk_total_bytes: stats.disk_total_bytes,
-        disk_available_bytes: stats.disk_available_bytes,
-    }))
 }
 
 /// Events: recorded ones by query, or with `Accept: text/event-stream` those that happen from now on.

@@ -9,5 +9,6 @@ mod cameras;
 mod footage;
 mod media;
 mod mistakes;
+mod storage;
 mod support;
 mod system;

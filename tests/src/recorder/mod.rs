@@ -1,6 +1,7 @@
 //! A recorder as a process of its own ([`program`]), to be killed and told to end.
 
 pub mod program;
+pub mod steps;
 
 use std::path::Path;
 use std::process::{Command, ExitStatus};

@@ -10,15 +10,18 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
 use futures_core::Stream as _;
-use nvr_core::config::{CameraConfig, Config};
+use nvr_core::config::{Age, CameraConfig, Config, RetentionConfig};
 use nvr_core::{Camera, CameraId, Nvr, SourceSpec};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+
+use super::steps::StepsKind;
 
 /// Frames that may wait to be printed.
 const CAPACITY: usize = 10_000;
@@ -42,6 +45,9 @@ pub struct Args {
     /// Seconds without a frame until a camera is restarted.
     #[arg(long, default_value_t = 10.0)]
     watchdog: f64,
+    /// Seconds that footage is kept; for ever by default.
+    #[arg(long)]
+    max_age: Option<u64>,
     /// Seconds that an orderly end may take.
     #[arg(long, default_value_t = 10.0)]
     deadline: f64,
@@ -70,6 +76,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .init();
     let mut config = Config::new(&args.root);
     config.recorder.time_zone = "UTC".into();
+    config.retention = RetentionConfig::off();
+    if let Some(seconds) = args.max_age {
+        config.retention.max_age = Age::For(Duration::from_secs(seconds));
+    }
     config.recorder.shutdown_deadline = Duration::from_secs_f64(args.deadline);
     if let Some(database) = args.database {
         config.recorder.database = database;
@@ -84,7 +94,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
 
-    let nvr = Nvr::builder(config).start().await?;
+    let nvr = Nvr::builder(config).job_kind(Arc::new(StepsKind)).start().await?;
     say(&json!({ "started": nvr.started() }));
     let mut events = nvr.events();
     tokio::spawn(async move {

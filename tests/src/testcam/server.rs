@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use gst_rtsp::{RTSPAuthMethod, RTSPLowerTrans, RTSPStatusCode};
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::{
-    RTSPAuth, RTSPClient, RTSPFilterResult, RTSPMediaFactory, RTSPMountPoints, RTSPServer, RTSPToken,
+    RTSPAuth, RTSPClient, RTSPFilterResult, RTSPMediaFactory, RTSPMountPoints, RTSPServer, RTSPThreadPool,
+    RTSPToken,
 };
 
 use super::faults::Faults;
@@ -39,6 +40,11 @@ impl Server {
         let server = RTSPServer::new();
         server.set_address("127.0.0.1");
         server.set_service(&port.to_string());
+        // All in the thread of the main loop: a connection that is closed while another thread handles its request
+        // takes the whole server down.
+        let pool = RTSPThreadPool::new();
+        pool.set_max_threads(0);
+        server.set_thread_pool(Some(&pool));
         if let Some(auth) = &o.auth {
             server.set_auth(Some(&authenticator(auth)));
         }
@@ -84,8 +90,10 @@ impl Server {
 
     /// Closes the connections that exist; new ones are taken.
     pub fn drop_clients(&self) {
-        self.server
-            .client_filter(Some(&mut |_, _| RTSPFilterResult::Remove));
+        let server = self.server.clone();
+        self.context.invoke(move || {
+            server.client_filter(Some(&mut |_, _| RTSPFilterResult::Remove));
+        });
     }
 
     pub fn clients(&self) -> usize {

@@ -70,6 +70,14 @@ impl Actor {
                 }
                 self.resume_manual();
             }
+            Command::Pause(cause) => self.pause(cause).await,
+            Command::Unpause => {
+                if self.paused.take().is_some() {
+                    self.want(Cause::new(CauseKind::Startup, "the disk has room again"))
+                        .await;
+                    self.resume_manual();
+                }
+            }
             Command::Mended { path, segment } => match segment {
                 Some((segment, cut_bytes)) => {
                     let at = self.context.clock.now();
@@ -85,6 +93,24 @@ impl Actor {
                 self.stop_deadline = deadline;
                 self.begin_shutdown(cause, reply).await;
             }
+        }
+    }
+
+    /// What grows is closed; the camera stays connected for those who look.
+    async fn pause(&mut self, cause: Cause) {
+        if self.paused.is_some() {
+            return;
+        }
+        self.paused = Some(cause.clone());
+        let deadline = self.stop_deadline;
+        if let Some(session) = self.manual.as_mut().and_then(|m| m.session.as_mut()) {
+            session.stop(cause.clone(), deadline);
+        }
+        if self.config.record == RecordMode::Continuous {
+            if self.stopped_by_hand.is_none() {
+                self.outage_ends(&cause).await;
+            }
+            self.want(cause).await;
         }
     }
 
@@ -108,9 +134,7 @@ impl Actor {
     }
 
     async fn configure(&mut self, config: CameraConfig) {
-        let mut renamed = self.config.clone();
-        renamed.name.clone_from(&config.name);
-        let same_stream = renamed == config;
+        let same_stream = self.config.records_like(&config);
         self.config = config;
         self.machine.set_patience(patience(&self.config));
         if same_stream {

@@ -62,6 +62,9 @@ pub(crate) enum Command {
     },
     StorageFault(Cause),
     StorageBack,
+    /// Stay connected and record nothing: the disk has no room.
+    Pause(Cause),
+    Unpause,
     /// What became of a segment that a fault of the storage had cut off: footage, with the number of bytes cut
     /// off, or nothing.
     Mended {
@@ -108,6 +111,7 @@ pub(crate) fn spawn(
         run: None,
         manual: None,
         stopped_by_hand: None,
+        paused: None,
         footage_end: None,
         stop_deadline: STOP_DEADLINE,
         shutdown: None,
@@ -133,6 +137,8 @@ pub(super) struct Actor {
     pub(super) run: Option<Session>,
     pub(super) manual: Option<Manual>,
     stopped_by_hand: Option<Cause>,
+    /// Why nothing is recorded though it is wanted.
+    pub(super) paused: Option<Cause>,
     footage_end: Option<Timestamp>,
     pub(super) stop_deadline: Duration,
     shutdown: Option<oneshot::Sender<bool>>,
@@ -202,11 +208,16 @@ impl Actor {
             ))
         } else {
             Input::Want {
-                record: self.config.record == RecordMode::Continuous,
+                record: self.records(),
                 cause,
             }
         };
         self.tell(input).await;
+    }
+
+    /// Whether frames go to a file as they come.
+    fn records(&self) -> bool {
+        self.config.record == RecordMode::Continuous && self.paused.is_none()
     }
 
     async fn tell(&mut self, input: Input) {
@@ -244,7 +255,7 @@ impl Actor {
     }
 
     fn run_spec(&self, cause: Cause) -> RunSpec {
-        let continuous = self.config.record == RecordMode::Continuous;
+        let records = self.records();
         let mut source = self.config.source.clone();
         if !self.config.audio {
             source.without_audio();
@@ -252,10 +263,10 @@ impl Actor {
         RunSpec {
             camera: self.config.id.clone(),
             input: RunInput::Source(source),
-            record: continuous.then(|| self.record_spec()),
+            record: records.then(|| self.record_spec()),
             audio: self.config.audio,
             clock: self.context.clock.clone(),
-            keep: if continuous {
+            keep: if self.config.record == RecordMode::Continuous {
                 Duration::ZERO
             } else {
                 self.config.pre_roll

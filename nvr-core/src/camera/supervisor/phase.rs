@@ -19,7 +19,14 @@ impl Actor {
                 Cause::new(CauseKind::Requested, "recorded by hand"),
             )
         } else {
-            (self.machine.phase(), self.machine.cause().clone())
+            let phase = self.machine.phase();
+            // Standing by is all that a camera does whose recording pauses.
+            let continuous = self.config.record == RecordMode::Continuous;
+            let paused = self
+                .paused
+                .clone()
+                .filter(|_| continuous && phase == CameraPhase::Standby);
+            (phase, paused.unwrap_or_else(|| self.machine.cause().clone()))
         };
         if before.phase != phase {
             self.tell_phase(before.phase, phase, cause.clone(), now).await;
@@ -74,7 +81,7 @@ impl Actor {
             _ if !self.config.enabled => "the camera is disabled",
             RecordMode::Off => "the camera is not recorded",
             RecordMode::Manual => "recorded by hand only",
-            RecordMode::Continuous => return None,
+            RecordMode::Continuous => return self.paused.clone(),
         };
         Some(Cause::new(CauseKind::NotScheduled, words))
     }

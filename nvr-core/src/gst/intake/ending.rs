@@ -19,6 +19,11 @@ pub(super) struct Ending {
 impl Intake {
     /// Ends the run for `cause`, on the side: the last segment is completed, then `Ended` is told.
     pub(crate) fn end(&self, cause: Cause) {
+        self.end_explained(cause, |cause| cause);
+    }
+
+    /// The same; what there is to be found out about the cause may take a moment, and is told with it.
+    pub(crate) fn end_explained(&self, cause: Cause, explain: impl FnOnce(Cause) -> Cause + Send + 'static) {
         {
             let mut e = lock(&self.ending);
             if e.started {
@@ -30,7 +35,7 @@ impl Intake {
         let fallback = cause.clone();
         let spawned = std::thread::Builder::new()
             .name("nvr-end".into())
-            .spawn(move || me.complete(cause, END));
+            .spawn(move || me.complete(explain(cause), END));
         if spawned.is_err() {
             self.complete(fallback, Duration::ZERO);
         }

@@ -14,6 +14,8 @@ pub(crate) enum SourceError {
     Unsupported,
     /// The stream ended.
     Ended,
+    /// The camera's certificate is refused.
+    Certificate,
     /// The stream broke its own format or a limit.
     Bad,
     /// A fault in this program.
@@ -36,6 +38,7 @@ pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &Sou
         let kind = match own {
             SourceError::Unsupported => CauseKind::Unsupported,
             SourceError::Ended => CauseKind::StreamEnded,
+            SourceError::Certificate => CauseKind::Unreachable,
             SourceError::Bad => CauseKind::BadStream,
             SourceError::Internal => CauseKind::Internal,
         };

@@ -130,6 +130,7 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    use super::super::certificate::explain;
     use super::super::testing::{Running, check_video, decode, run};
     use crate::clock::{Clock, SystemClock};
     use crate::event::CauseKind;
@@ -306,5 +307,94 @@ mod tests {
             assert_eq!(cause.kind, kind, "{cause:?} {all}");
             assert!(!all.contains("wr0ngword"), "{all}");
         }
+    }
+
+    /// A TLS server with a certificate of its own.
+    struct TlsServer {
+        _dir: tempfile::TempDir,
+        child: std::process::Child,
+        port: u16,
+    }
+
+    impl TlsServer {
+        fn start() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let (key, cert) = (dir.path().join("key.pem"), dir.path().join("cert.pem"));
+            let made = std::process::Command::new("openssl")
+                .args([
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "rsa:2048",
+                    "-nodes",
+                    "-days",
+                    "2",
+                    "-subj",
+                    "/CN=camera",
+                ])
+                .arg("-keyout")
+                .arg(&key)
+                .arg("-out")
+                .arg(&cert)
+                .output()
+                .unwrap();
+            assert!(made.status.success());
+            let mut child = std::process::Command::new("openssl")
+                .args(["s_server", "-accept", "127.0.0.1:0", "-www", "-key"])
+                .arg(&key)
+                .arg("-cert")
+                .arg(&cert)
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let port = lines
+                .map_while(Result::ok)
+                .find_map(|line| line.strip_prefix("ACCEPT ")?.rsplit(':').next()?.parse().ok())
+                .expect("the port");
+            Self {
+                _dir: dir,
+                child,
+                port,
+            }
+        }
+    }
+
+    impl Drop for TlsServer {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    #[test]
+    fn a_refused_certificate_is_said_to_be_the_reason() {
+        let server = TlsServer::start();
+        let at = |verify: bool| {
+            let mut spec = SourceSpec::parse(&format!("https://127.0.0.1:{}/", server.port)).unwrap();
+            let SourceSpec::Mjpeg(s) = &mut spec else { panic!() };
+            s.verify_tls = verify;
+            spec
+        };
+        let spec = at(true);
+        let (cause, all) = run(&spec).failure();
+        let cause = explain(cause, &spec);
+        assert_eq!(cause.kind, CauseKind::Unreachable, "{cause:?} {all}");
+        for word in [
+            "certificate is refused: signed by nobody whom this machine trusts",
+            "another name",
+            "verify_tls = false",
+        ] {
+            assert!(cause.message.contains(word), "{cause:?} {all}");
+        }
+        // It is no wonder that nobody answers where nobody listens.
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let spec = SourceSpec::parse(&format!("https://{closed}/")).unwrap();
+        let cause = explain(run(&spec).failure().0, &spec);
+        assert!(!cause.message.contains("certificate"), "{cause:?}");
+        // Taken as it is, it answers with a page.
+        let (cause, all) = run(&at(false)).failure();
+        assert_eq!(cause.kind, CauseKind::Unsupported, "{cause:?} {all}");
     }
 }

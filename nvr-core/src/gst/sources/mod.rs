@@ -2,6 +2,7 @@
 //! units on one pad per track. What is done with them does not belong here.
 
 pub(crate) mod cause;
+pub(crate) mod certificate;
 pub(crate) mod describe;
 mod file;
 mod h264_sps;
@@ -45,6 +46,7 @@ pub(crate) fn build(spec: &SourceSpec, on_tracks: OnTracks) -> Result<SourceBin>
         SourceSpec::V4l2(s) => v4l2::build(s, on_tracks)?,
         SourceSpec::Libcamera(s) => libcamera::build(s, on_tracks)?,
     };
+    certificate::watch(&bin);
     Ok(SourceBin { bin })
 }
 

@@ -7,6 +7,8 @@ use gst_rtsp_server::prelude::*;
 /// A server with one stream at `/cam`; stopped when dropped.
 pub(crate) struct RtspCamera {
     pub port: u16,
+    server: gst_rtsp_server::RTSPServer,
+    context: glib::MainContext,
     main: glib::MainLoop,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -46,13 +48,17 @@ impl RtspCamera {
             login.map(|(u, p)| (u.to_owned(), p.to_owned())),
         );
         let (tell, told) = mpsc::channel();
-        let looping = main.clone();
+        let (looping, its) = (main.clone(), context.clone());
         let thread = std::thread::spawn(move || {
             context
                 .with_thread_default(|| {
                     let server = gst_rtsp_server::RTSPServer::new();
                     server.set_address("127.0.0.1");
                     server.set_service("0");
+                    // All in one thread: the server cannot close a connection while another handles a request.
+                    let pool = gst_rtsp_server::RTSPThreadPool::new();
+                    pool.set_max_threads(0);
+                    server.set_thread_pool(Some(&pool));
                     let factory = gst_rtsp_server::RTSPMediaFactory::new();
                     factory.set_launch(&launch);
                     factory.set_shared(true);
@@ -92,16 +98,38 @@ impl RtspCamera {
                     server.mount_points().unwrap().add_factory("/cam", factory);
                     // Removed with its context.
                     let _source = server.attach(Some(&context)).unwrap();
-                    tell.send(u16::try_from(server.bound_port()).unwrap()).unwrap();
+                    let port = u16::try_from(server.bound_port()).unwrap();
+                    tell.send((port, server)).unwrap();
                     looping.run();
                 })
                 .unwrap();
         });
+        let (port, server) = told.recv().unwrap();
         Self {
-            port: told.recv().unwrap(),
+            port,
+            server,
+            context: its,
             main,
             thread: Some(thread),
         }
+    }
+
+    /// Closes the connections that exist; new ones are taken.
+    pub(crate) fn drop_clients(&self) {
+        let server = self.server.clone();
+        let (tell, told) = mpsc::channel();
+        self.context.invoke(move || {
+            let mut remove = |_: &_, _: &_| gst_rtsp_server::RTSPFilterResult::Remove;
+            server.client_filter(Some(&mut remove));
+            let _ = tell.send(());
+        });
+        told.recv().unwrap();
+    }
+
+    /// Connections now.
+    pub(crate) fn clients(&self) -> usize {
+        let mut all = |_: &_, _: &_| gst_rtsp_server::RTSPFilterResult::Ref;
+        self.server.client_filter(Some(&mut all)).len()
     }
 
     pub(crate) fn url(&self) -> String {

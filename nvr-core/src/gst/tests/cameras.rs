@@ -165,4 +165,11 @@ fn a_certificate_of_its_own_is_taken_unless_it_is_to_be_judged() {
         panic!()
     };
     assert_eq!(cause.kind, CauseKind::Unreachable, "{cause:?}");
+    for word in [
+        "certificate is refused",
+        "signed by nobody whom this machine trusts",
+        "verify_tls = false",
+    ] {
+        assert!(cause.message.contains(word), "{cause:?}");
+    }
 }

@@ -8,17 +8,10 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::harness::*;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::event::CauseKind;
-use crate::gst::record::{RecordNews, Recorder};
-use crate::gst::tap::StreamInfo;
-use crate::gst::{AccessUnit, RunEvent, RunInput, UnitTrack};
-use crate::ids::{CameraId, RunId};
-use crate::run::{Anchor, RunClock};
+use crate::gst::RunEvent;
 use crate::segment::Container;
-use crate::source::{SourceSpec, TestSource};
-use crate::time::Timestamp;
-use crate::track::{Tracks, VideoCodec, VideoTrack};
 
 /// Changes each frame's times on their way out of the source.
 fn retimed(f: impl Fn(u64, u64) -> u64 + Send + Sync + 'static) -> Options {
@@ -248,111 +241,6 @@ fn a_panic_in_a_callback_ends_the_run_and_not_the_process() {
         |e| matches!(e, RunEvent::Ended(c) if c.kind == CauseKind::Internal),
     );
     let _ = b.stop();
-}
-
-#[test]
-fn a_stalled_disk_does_not_stall_the_camera_and_stop_keeps_its_deadline() {
-    let mut b = Bench::start(&h264(25, 10, ""), Some(ALAW), Options::default());
-    b.wait_frames(20);
-    b.folder.stall.store(true, Ordering::SeqCst);
-    let frames = b.run().stats().frames;
-    b.wait_frames(frames + 50);
-    let begun = b.clock.steady_ns();
-    let outcome = b.run.take().unwrap().stop(Duration::from_millis(300));
-    assert!(!outcome.clean);
-    assert!(b.clock.steady_ns() - begun < 3_000_000_000);
-    b.folder.stall.store(false, Ordering::SeqCst);
-    b.pump();
-    assert!(matches!(b.seen.last(), Some(RunEvent::Ended(_))));
-}
-
-/// A unit of `size` bytes that no decoder ever sees.
-fn unit(i: i64, key: bool, memory: &gst::Memory, info: &Arc<StreamInfo>) -> AccessUnit {
-    let mut buffer = gst::Buffer::new();
-    buffer.get_mut().unwrap().append_memory(memory.clone());
-    AccessUnit {
-        buffer,
-        info: info.clone(),
-        track: UnitTrack::Video,
-        keyframe: key,
-        pts_ns: i * 40_000_000,
-        dts_ns: i * 40_000_000,
-        duration: Some(Duration::from_millis(40)),
-        utc: Timestamp::from_ns(i * 40_000_000),
-    }
-}
-
-#[test]
-fn fm17_what_a_slow_disk_cannot_take_is_dropped_by_groups_and_counted() {
-    crate::gst::init().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let folder = Arc::new(Folder {
-        root: dir.path().to_owned(),
-        ..Folder::default()
-    });
-    let options = Options::default();
-    let clock = SystemClock::shared();
-    let source = RunInput::Source(SourceSpec::Test(TestSource::default()));
-    let spec = Bench::spec(&folder, clock, &options, source).record.unwrap();
-    let anchor = Anchor {
-        utc: Timestamp::default(),
-        steady_ns: 0,
-        running_ns: 0,
-    };
-    let dropped = Arc::new(AtomicU64::new(0));
-    let mine = dropped.clone();
-    let mut recorder = Recorder::new(
-        CameraId::new("cam").unwrap(),
-        spec,
-        Arc::new(RunClock::new(RunId::from_u64(1), anchor)),
-        false,
-        Arc::new(|_| {}),
-        Box::new(move |news| {
-            if let RecordNews::Dropped(n, _) = news {
-                mine.fetch_add(n, Ordering::SeqCst);
-            }
-        }),
-    );
-    let config = gst::Buffer::from_slice([1u8, 0x42, 0xc0, 0x0a, 0xff, 0xe0, 0]);
-    let caps = gst::Caps::builder("video/x-h264")
-        .field("stream-format", "avc")
-        .field("alignment", "au")
-        .field("width", 160i32)
-        .field("height", 120i32)
-        .field("codec_data", config)
-        .build();
-    let video = VideoTrack {
-        codec: VideoCodec::H264,
-        width: 160,
-        height: 120,
-        frame_rate: None,
-    };
-    let info = StreamInfo::new(caps, Tracks { video, audio: None });
-    let megabyte = gst::Memory::from_slice(vec![0u8; 1 << 20]);
-    folder.stall.store(true, Ordering::SeqCst);
-    for i in 0..200 {
-        recorder.video(&unit(i, i % 10 == 0, &megabyte, &info), 0);
-        assert!(recorder.waiting_bytes() < 70 << 20);
-    }
-    folder.stall.store(false, Ordering::SeqCst);
-    until("the disk", || (recorder.waiting_bytes() < 10 << 20).then_some(()));
-    for i in 200..215 {
-        recorder.video(&unit(i, i % 10 == 0, &megabyte, &info), 0);
-    }
-    assert!(recorder.finish(Duration::from_secs(10)));
-    let lost = dropped.load(Ordering::SeqCst);
-    assert!((50..150).contains(&lost), "{lost}");
-    let mut kept = Vec::new();
-    for entry in std::fs::read_dir(dir.path()).unwrap() {
-        kept.push(probe_any(&entry.unwrap().path()).0.video);
-    }
-    // The frames after the hole are in a file of their own, which begins with a keyframe.
-    assert_eq!(kept.len(), 2);
-    assert!(
-        kept.iter().any(|v| v.len() == 15),
-        "from frame 200, a keyframe, on"
-    );
-    assert_eq!(kept.iter().map(Vec::len).sum::<usize>() as u64 + lost, 215);
 }
 
 #[test]

@@ -103,6 +103,8 @@ pub struct Folder {
     pub root: PathBuf,
     pub fault: Arc<Mutex<Option<std::io::ErrorKind>>>,
     pub stall: Arc<AtomicBool>,
+    /// Makes new files hang.
+    pub stall_create: AtomicBool,
     pub panic: AtomicBool,
 }
 
@@ -129,6 +131,9 @@ impl SegmentFiles for Folder {
     fn create(&self, start: &SegmentStart) -> Result<Box<dyn SegmentFile>> {
         self.check()?;
         assert!(!self.panic.load(Ordering::SeqCst), "a panic in a callback");
+        while self.stall_create.load(Ordering::SeqCst) {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
         let path = PathBuf::from(format!(
             "{}-{:03}.{}",
             start.run,

@@ -5,4 +5,7 @@ mod faults;
 mod feeding;
 mod harness;
 mod holes;
+mod live;
+mod reconnects;
 mod recording;
+mod slow_disk;

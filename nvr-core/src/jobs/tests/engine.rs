@@ -252,13 +252,13 @@ impl Rig {
         self.store.job(id).unwrap()
     }
 
-    /// Lets time pass until something holds, in steps that no sleep is longer than.
+    /// Lets time pass until something holds.
     async fn turn_until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         self.until(what, async || {
             if holds().await {
                 return true;
             }
-            self.clock.advance(Duration::from_millis(100));
+            self.clock.advance(Duration::from_secs(5));
             false
         })
         .await;

@@ -2,6 +2,7 @@
 //! the files beside.
 
 mod faults;
+mod jobs;
 mod opening;
 mod queries;
 

@@ -1,0 +1,118 @@
+//! Refused certificates, in words. GStreamer's own errors only say that a camera cannot be reached.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gio::prelude::*;
+use gst::prelude::*;
+
+use super::cause::{SourceError, post};
+use crate::event::{Cause, CauseKind};
+use crate::gst::guard::guarded;
+use crate::source::SourceSpec;
+
+/// For one handshake whose outcome is known already.
+const PATIENCE_S: u32 = 5;
+
+/// Says why a certificate is refused, by the names of the flags `GTlsCertificateFlags`.
+fn words<'a>(flags: impl IntoIterator<Item = &'a str>) -> String {
+    let mut whys: Vec<&str> = flags
+        .into_iter()
+        .map(|flag| match flag {
+            "unknown-ca" => "signed by nobody whom this machine trusts",
+            "bad-identity" => "made out to another name than the address has",
+            "not-activated" => "not valid yet; is the clock right?",
+            "expired" => "expired",
+            "revoked" => "revoked",
+            "insecure" => "signed in a way that is no longer safe",
+            _ => "not valid",
+        })
+        .collect();
+    whys.dedup();
+    if whys.is_empty() {
+        whys.push("not valid");
+    }
+    format!(
+        "the camera's certificate is refused: {} (give it one that this machine trusts, or set verify_tls = false)",
+        whys.join(", ")
+    )
+}
+
+/// The names of the flags that are set.
+fn names(flags: &glib::Value) -> Vec<String> {
+    glib::FlagsValue::from_value(flags)
+        .map(|(_, set)| set.iter().map(|f| f.nick().to_owned()).collect())
+        .unwrap_or_default()
+}
+
+/// Watches the elements of a source that say when they refuse a certificate: the reason goes on the bus before
+/// the error that follows from it.
+pub(super) fn watch(bin: &gst::Bin) {
+    for element in bin.children() {
+        if element.factory().is_some_and(|f| f.name() == "rtspsrc") {
+            let bin = bin.downgrade();
+            element.connect("accept-certificate", false, move |values| {
+                let refuse = || {
+                    let Some(bin) = bin.upgrade() else { return };
+                    let flags = values.get(3).map(names).unwrap_or_default();
+                    let words = words(flags.iter().map(String::as_str));
+                    post(&bin, SourceError::Certificate, &words);
+                };
+                guarded("accept-certificate", (), |_| {}, refuse);
+                // As without anybody who is asked.
+                Some(false.to_value())
+            });
+        }
+    }
+}
+
+/// Finds out whether an HTTPS source could not be reached because of its certificate: libsoup's element does not
+/// say. Connects once more, so it blocks for some seconds at most.
+pub(crate) fn explain(cause: Cause, spec: &SourceSpec) -> Cause {
+    let SourceSpec::Mjpeg(source) = spec else {
+        return cause;
+    };
+    if cause.kind != CauseKind::Unreachable || !source.verify_tls {
+        return cause;
+    }
+    match refused(source.url.as_str()) {
+        Some(words) => Cause::new(CauseKind::Unreachable, format!("{spec}: {words}")),
+        None => cause,
+    }
+}
+
+fn refused(url: &str) -> Option<String> {
+    if !url.starts_with("https:") {
+        return None;
+    }
+    // A context of its own: the default one may be run by somebody else.
+    glib::MainContext::new()
+        .with_thread_default(|| {
+            let found: Arc<Mutex<Option<Vec<String>>>> = Arc::default();
+            let client = gio::SocketClient::new();
+            client.set_tls(true);
+            client.set_timeout(PATIENCE_S);
+            let seen = found.clone();
+            client.connect_event(move |_, event, _, connection| {
+                if event != gio::SocketClientEvent::TlsHandshaking {
+                    return;
+                }
+                let Some(tls) = connection.and_then(|c| c.dynamic_cast_ref::<gio::TlsConnection>()) else {
+                    return;
+                };
+                let seen = seen.clone();
+                tls.connect_accept_certificate(move |_, _, errors| {
+                    let names = names(&errors.to_value());
+                    *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(names);
+                    false
+                });
+            });
+            let connected = client.connect_to_uri(url, 443, gio::Cancellable::NONE);
+            let flags = found.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match (connected, flags) {
+                (Err(_), Some(flags)) => Some(words(flags.iter().map(String::as_str))),
+                _ => None,
+            }
+        })
+        .ok()
+        .flatten()
+}

@@ -1,0 +1,220 @@
+//! Retention at work: looks at the disk, lets the keeper delete, pauses cameras when nothing is left to delete.
+
+use std::sync::{PoisonError, Weak};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Inner, Nvr, blocking};
+use crate::camera::{Camera, Command};
+use crate::config::RecordMode;
+use crate::error::{ErrorKind, Result};
+use crate::event::{Cause, CauseKind, DeletionReason, Event, EventKind};
+use crate::ids::{CameraId, SegmentId};
+use crate::retention::{Change, Deleted, DeletedSoFar, Pass, Steps, Watch};
+use crate::time::duration_ns;
+
+/// How often the free space is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// How often ages and sizes are, while there is enough free.
+const RULES: Duration = Duration::from_secs(30);
+/// Passes in a row before the free space is looked at again.
+const PASSES: usize = 8;
+
+impl Nvr {
+    /// Deletes what is to go by the limits of retention, as the recorder does by itself from time to time; or with
+    /// `dry_run` only tells what that is. A bounded number of segments goes at once: `more` says to call again.
+    ///
+    /// # Errors
+    /// `Storage` when the root is not there or the index cannot be read.
+    pub async fn cleanup(&self, dry_run: bool) -> Result<Pass> {
+        let (keeper, policy) = (self.0.keeper.clone(), self.policy());
+        let now = self.clock().now();
+        if dry_run {
+            return blocking(move || keeper.preview(&policy, now)).await;
+        }
+        let pass = blocking(move || keeper.pass(&policy, Some(now))).await?;
+        self.0.tell_deleted(&pass.deleted).await;
+        Ok(pass)
+    }
+
+    /// What was deleted since this recorder started, by camera and reason.
+    #[must_use]
+    pub fn deleted(&self) -> Vec<DeletedSoFar> {
+        self.0.keeper.so_far()
+    }
+
+    /// Deletes one segment.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that id, `Conflict` when it is protected or grows, `Storage` when its file cannot
+    /// be deleted.
+    pub async fn delete_segment(&self, id: SegmentId) -> Result<Deleted> {
+        let keeper = self.0.keeper.clone();
+        let deleted = blocking(move || keeper.delete(id)).await?;
+        self.0.tell_deleted(std::slice::from_ref(&deleted)).await;
+        Ok(deleted)
+    }
+}
+
+#[derive(Default)]
+struct Looks {
+    watch: Watch,
+    steps: Steps,
+    /// When the rules are looked at again, by the steady clock.
+    rules_at_ns: i64,
+    /// Said already, so that it is not said every two seconds.
+    fault: String,
+}
+
+pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
+    let mut looks = Looks::default();
+    loop {
+        let Some(clock) = recorder.upgrade().map(|r| r.context.clock.clone()) else {
+            return;
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.sleep(LOOK) => {}
+        }
+        let Some(recorder) = recorder.upgrade() else {
+            return;
+        };
+        match recorder.keep(&mut looks).await {
+            Ok(()) => looks.fault.clear(),
+            // A disk that is not there is told by the one who watches it.
+            Err(e) if e.kind() == ErrorKind::Unavailable => {}
+            Err(e) => {
+                let fault = e.to_string();
+                if looks.fault != fault {
+                    tracing::warn!(error = %e, "nothing can be deleted now");
+                    looks.fault = fault;
+                }
+            }
+        }
+    }
+}
+
+/// A camera that writes, or may at any moment, with its priority.
+fn writer(camera: &Camera) -> Option<(CameraId, u8)> {
+    let config = camera.config();
+    let writes = config.enabled && config.record != RecordMode::Off;
+    writes.then(|| (config.id.clone(), config.priority))
+}
+
+impl Inner {
+    async fn keep(&self, looks: &mut Looks) -> Result<()> {
+        let steady = self.context.clock.steady_ns();
+        let now = looks.steps.trusted(self.context.clock.now(), steady);
+        let policy = self.archive.policy();
+        let keeper = self.keeper.clone();
+        let mut disk = blocking(move || keeper.disk()).await?;
+        let mut exhausted = false;
+        let short = disk.available_bytes < policy.min_free_bytes(disk.total_bytes);
+        if short || steady >= looks.rules_at_ns {
+            for _ in 0..PASSES {
+                let (keeper, policy) = (self.keeper.clone(), policy.clone());
+                let pass = blocking(move || keeper.pass(&policy, now)).await?;
+                for why in &pass.failed {
+                    tracing::warn!("a segment could not be deleted: {why}");
+                }
+                self.tell_deleted(&pass.deleted).await;
+                exhausted = pass.deleted.is_empty() && !pass.more;
+                if !pass.more || pass.deleted.is_empty() {
+                    looks.rules_at_ns = steady.saturating_add(duration_ns(RULES));
+                    break;
+                }
+            }
+            let keeper = self.keeper.clone();
+            disk = blocking(move || keeper.disk()).await?;
+        }
+        let cameras = self.cameras();
+        let writers: Vec<_> = cameras.iter().filter_map(writer).collect();
+        let critical = policy.critical_bytes(disk.total_bytes);
+        let changes = looks
+            .watch
+            .look(disk.available_bytes, critical, exhausted, &writers);
+        self.apply(changes, disk.available_bytes, critical, &cameras)
+            .await;
+        // Said again and again: a camera may have been removed and added since.
+        for camera in cameras.iter().filter(|c| looks.watch.is_paused(&c.id())) {
+            let _ = camera.send(Command::Pause(paused()));
+        }
+        Ok(())
+    }
+
+    async fn apply(
+        &self,
+        changes: Vec<Change>,
+        available_bytes: u64,
+        critical_bytes: u64,
+        cameras: &[Camera],
+    ) {
+        let now = self.context.clock.now();
+        let find = |id: &CameraId| cameras.iter().find(|c| c.id() == *id);
+        for change in changes {
+            match change {
+                Change::Low => {
+                    let words = format!(
+                        "the disk is nearly full ({available_bytes} bytes left): the oldest footage is deleted whatever its age"
+                    );
+                    tracing::warn!(available_bytes, critical_bytes, "{words}");
+                    *self.space_low.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some((now, Cause::new(CauseKind::LowSpace, words)));
+                    let kind = EventKind::SpaceLow {
+                        available_bytes,
+                        critical_bytes,
+                    };
+                    self.publish(Event::new(now, None, kind)).await;
+                }
+                Change::Recovered => {
+                    tracing::info!(available_bytes, "the disk has room again");
+                    *self.space_low.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                    self.publish(Event::new(
+                        now,
+                        None,
+                        EventKind::SpaceRecovered { available_bytes },
+                    ))
+                    .await;
+                }
+                Change::Pause(id) => {
+                    tracing::error!(camera = %id, available_bytes, "recording pauses: {}", paused().message);
+                }
+                Change::Resume(id) => {
+                    tracing::info!(camera = %id, available_bytes, "recording resumes: the disk has room again");
+                    if let Some(camera) = find(&id) {
+                        let _ = camera.send(Command::Unpause);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Footage that goes by the rules is told to those who listen; only what is out of the ordinary is kept.
+    async fn tell_deleted(&self, deleted: &[Deleted]) {
+        let now = self.context.clock.now();
+        for d in deleted {
+            tracing::info!(camera = %d.camera, segments = d.segments, bytes = d.size_bytes, until = %d.until,
+                "{}", d.reason.words());
+            let kind = EventKind::FootageDeleted {
+                segments: d.segments,
+                size_bytes: d.size_bytes,
+                until: d.until,
+                reason: d.reason,
+            };
+            let event = Event::new(now, Some(d.camera.clone()), kind);
+            if matches!(d.reason, DeletionReason::Emergency | DeletionReason::Requested) {
+                self.publish(event).await;
+            } else {
+                self.context.events.publish(event);
+            }
+        }
+    }
+}
+
+fn paused() -> Cause {
+    Cause::new(
+        CauseKind::LowSpace,
+        "the disk is nearly full and nothing on it may be deleted",
+    )
+}

@@ -1,0 +1,124 @@
+//! Disks to mount, fill and take away. Mounting takes root; tests skip without it.
+#![expect(
+    clippy::print_stderr,
+    reason = "tests say that they skip, and what a program complained of"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Runs a program; whether it succeeded. What it complains of goes to the log.
+///
+/// # Panics
+/// When it is not installed.
+#[must_use]
+pub fn run(program: &str, args: &[&str]) -> bool {
+    let out = Command::new(program).args(args).output();
+    let out = out.unwrap_or_else(|e| panic!("{program}: {e}"));
+    if !out.status.success() {
+        eprintln!("{program} {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    out.status.success()
+}
+
+/// A path as text.
+///
+/// # Panics
+/// When it is not UTF-8.
+#[must_use]
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// A mount point that is left empty.
+#[derive(Debug)]
+pub struct Mount {
+    at: PathBuf,
+}
+
+impl Mount {
+    /// Mounts with these arguments of `mount`; `None` where mounting is not allowed.
+    ///
+    /// # Panics
+    /// When it fails though it is allowed.
+    #[must_use]
+    pub fn new(at: &Path, args: &[&str]) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: mounting takes root");
+            return None;
+        }
+        std::fs::create_dir_all(at).unwrap_or_else(|e| panic!("{}: {e}", at.display()));
+        let args: Vec<&str> = args.iter().copied().chain([text(at)]).collect();
+        assert!(run("mount", &args), "root cannot mount {args:?}");
+        Some(Self { at: at.to_owned() })
+    }
+
+    /// A disk in memory of so many mebibytes.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn memory(at: &Path, mebibytes: u64) -> Option<Self> {
+        Self::new(at, &["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "none"])
+    }
+
+    /// Mounts again after [`Self::vanish`].
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn again(&self, args: &[&str]) {
+        let args: Vec<&str> = args.iter().copied().chain([text(&self.at)]).collect();
+        assert!(run("mount", &args), "cannot mount {args:?}");
+    }
+
+    /// Unmounts, also while files are open.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn vanish(&self) {
+        assert!(run("umount", &["-l", text(&self.at)]), "cannot unmount");
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // There may be one on top of the other, or none.
+        while Command::new("umount")
+            .args(["-l", text(&self.at)])
+            .output()
+            .is_ok_and(|o| o.status.success())
+        {}
+    }
+}
+
+/// What a process may still write to the file system of a path, in bytes.
+///
+/// # Panics
+/// When it cannot be asked.
+#[must_use]
+pub fn available(path: &Path) -> u64 {
+    let s = rustix::fs::statvfs(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    s.f_bavail * s.f_frsize
+}
+
+/// A file that leaves so many bytes of the disk available; it grows or shrinks to do so.
+///
+/// # Panics
+/// When it cannot be written.
+pub fn leave(file: &Path, bytes: u64) {
+    let disk = file.parent().unwrap_or(file);
+    let so_far = std::fs::metadata(file).map_or(0, |m| m.len());
+    let size = (so_far + available(disk)).saturating_sub(bytes);
+    let result = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(file)
+        .and_then(|f| {
+            if size <= so_far {
+                return f.set_len(size);
+            }
+            rustix::fs::fallocate(&f, rustix::fs::FallocateFlags::empty(), 0, size).map_err(Into::into)
+        });
+    result.unwrap_or_else(|e| panic!("{} of {size} bytes: {e}", file.display()));
+}
