@@ -159,6 +159,26 @@
 //! # Ok(()) }
 //! ```
 //!
+//! What takes long is better left to the [queue of jobs](jobs): [`Nvr::jobs`] enters, follows and calls off long exports,
+//! verification and whatever else an embedder adds.
+//!
+//! ```no_run
+//! # async fn f(nvr: nvr_core::Nvr, range: nvr_core::TimeRange) -> nvr_core::Result<()> {
+//! use nvr_core::jobs::export::{ExportParams, Packing};
+//!
+//! let params = ExportParams {
+//!     camera: "front".parse()?,
+//!     from: range.start(),
+//!     to: range.end(),
+//!     format: Packing::Mp4,
+//!     path: Some("/srv/clips/day.mp4".into()),
+//! };
+//! let job = nvr.jobs().enqueue(params.job()?).await?.job;
+//! let done = nvr.jobs().wait(job.id).await?;
+//! println!("{}: {}", done.state.as_str(), done.message);
+//! # Ok(()) }
+//! ```
+//!
 //! There are also [`Archive::days`], [`Archive::segments`], [`Archive::vod`] (HLS by byte range of the segments) and
 //! [`Nvr::picture`] (of now, from the stream). The crate `nvr-http` serves all of it as an axum router.
 //!

@@ -140,10 +140,7 @@ impl Windows {
                 let within = i8::try_from(minute % 60).unwrap_or(0);
                 let edge = DateTime::from_parts(date, Time::constant(hour, within, 0, 0));
                 let ambiguous = self.zone.to_ambiguous_timestamp(edge);
-                for moment in [ambiguous.clone().earlier(), ambiguous.later()]
-                    .into_iter()
-                    .flatten()
-                {
+                for moment in [ambiguous.earlier(), ambiguous.later()].into_iter().flatten() {
                     out.push(Timestamp::from_jiff(moment));
                 }
             }

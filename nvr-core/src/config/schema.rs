@@ -94,7 +94,7 @@ This reference is made from [`config.schema.json`](config.schema.json), a JSON S
 - `${NAME}` in a text stands for the environment variable, `${file:/path}` for the contents of a file (up to 64 KiB, \
 a newline at the end is dropped); `$${` is a literal `${`. What came from there is never printed.
 - Relative paths are relative to the folder of the file.
-- On SIGHUP (or when asked over the API) the file is read again. Only cameras that differ start again. Changes of \
+- On SIGHUP (or when asked over the API) the file is read again. Only cameras that differ start again; `[jobs]` counts at once. Changes of \
 `[recorder]`, `[http]`, `[log]` and of `recording.sync` wait for the next start of the recorder, and are reported. A \
 file with mistakes changes nothing.
 ";

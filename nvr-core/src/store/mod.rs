@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod filesystem;
 mod gaps;
+mod job_queries;
 mod job_rows;
 mod jobs;
 mod meta;

@@ -7,6 +7,7 @@
 
 mod cameras;
 mod footage;
+mod jobs;
 mod media;
 mod mistakes;
 mod storage;

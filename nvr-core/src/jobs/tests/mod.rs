@@ -1,4 +1,6 @@
-//! The engine with kinds made for the tests, on a clock that is turned; the scheduler's properties beside.
+//! The engine with a kind made for the tests, on a clock that is turned; the scheduler's properties beside.
 
 mod engine;
+mod interruptions;
+mod rig;
 mod scheduling;

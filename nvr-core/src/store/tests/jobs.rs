@@ -206,12 +206,8 @@ async fn what_is_over_is_forgotten_and_nothing_else() {
         ids.push(added.job.id);
         f.store.start_job(ids[n as usize], at(n)).await.unwrap().unwrap();
     }
-    for n in 0..4 {
-        f.store
-            .settle_job(ids[n], at(10 + n as i64), done())
-            .await
-            .unwrap()
-            .unwrap();
+    for (id, t) in ids.iter().zip(10..14) {
+        f.store.settle_job(*id, at(t), done()).await.unwrap().unwrap();
     }
     f.store.prune_jobs(at(11), 100).await.unwrap();
     assert!(f.store.job(ids[0]).is_err() && f.store.job(ids[1]).is_ok());

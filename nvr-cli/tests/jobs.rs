@@ -1,0 +1,160 @@
+//! `nvr jobs`, `nvr verify` and `nvr export --job`, beside a running recorder and without one.
+
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
+
+mod common;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use common::{Outcome, command, nvr};
+use nvr_core::clock::{Clock as _, SystemClock};
+use serde_json::json;
+
+/// A recorder of the demo; killed if a test leaves it.
+struct Demo(Child);
+
+impl Demo {
+    fn start(dir: &Path) -> Self {
+        let args = ["demo", "--dir", "demo", "--listen", "127.0.0.1:0", "--json"];
+        let mut child = command(dir, &args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert!(line.contains("started"), "{line}");
+        Self(child)
+    }
+
+    fn stop(mut self) {
+        let pid = self.0.id().to_string();
+        let status = std::process::Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(status.unwrap().success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn ask(dir: &Path, args: &[&str]) -> Outcome {
+    nvr(dir, &[&["-c", "demo/nvr.toml", "--json"], args].concat())
+}
+
+/// Asks again and again until the answer is good; panics with the last one after a minute.
+fn eventually(dir: &Path, args: &[&str], good: impl Fn(&Outcome) -> bool) -> Outcome {
+    let clock = SystemClock::new();
+    loop {
+        let answer = ask(dir, args);
+        if good(&answer) {
+            return answer;
+        }
+        assert!(clock.steady_ns() < 60_000_000_000, "{args:?}: {answer:#?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn the_queue_with_and_without_a_recorder() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let demo = Demo::start(dir);
+    eventually(dir, &["timeline", "front", "--last", "1h"], |out| {
+        out.code == 0 && out.json()[0]["totals"]["recorded_ns"].as_i64() > Some(2_000_000_000)
+    });
+
+    // Served by the recorder.
+    let job = ask(dir, &["export", "front", "--last", "1h", "--job"]);
+    assert_eq!(job.code, 0, "{job:?}");
+    let id = job.json()["id"].to_string();
+    let watched = ask(dir, &["jobs", "watch", &id]);
+    assert_eq!(watched.code, 0, "{watched:?}");
+    let last = watched.stdout.lines().last().unwrap();
+    let last: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!((&last["state"], &last["progress"]), (&json!("done"), &json!(1.0)));
+    let file = dir
+        .join("demo/recordings/_exports")
+        .join(last["result"]["file"].as_str().unwrap());
+    assert_eq!(&std::fs::read(file).unwrap()[4..8], b"ftyp");
+    let chosen = ask(dir, &["export", "front", "--last", "1h", "--job", "-o", "x.mp4"]);
+    assert_eq!(
+        chosen.code, 2,
+        "a recorder writes where it is told to by its configuration: {chosen:?}"
+    );
+    let good = ask(dir, &["verify", "yard"]);
+    assert_eq!(good.code, 0, "{good:?}");
+    let nothing = ask(
+        dir,
+        &[
+            "export",
+            "yard",
+            "--from",
+            "2020-01-01",
+            "--to",
+            "2020-01-02",
+            "--job",
+        ],
+    );
+    let failed = ask(dir, &["jobs", "watch", &nothing.json()["id"].to_string()]);
+    assert_eq!(failed.code, 6, "{failed:?}");
+    let listed = ask(dir, &["jobs", "--state", "failed,done", "--limit", "2"]).json();
+    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed:#}");
+    assert_eq!(listed[0]["state"], "failed", "newest first: {listed:#}");
+    assert_eq!(ask(dir, &["jobs", "cancel", &id]).code, 6);
+    assert_eq!(ask(dir, &["jobs", "show", "99"]).code, 4);
+    let text = nvr(dir, &["-c", "demo/nvr.toml", "jobs"]);
+    assert!(
+        text.stdout
+            .lines()
+            .next()
+            .is_some_and(|l| l.starts_with("ID") || l.contains("KIND")),
+        "{text:?}"
+    );
+    demo.stop();
+
+    // In the index, while none runs.
+    assert_eq!(ask(dir, &["jobs", "list"]).json().as_array().unwrap().len(), 3);
+    let watched = ask(dir, &["jobs", "watch"]);
+    assert_eq!(watched.code, 9, "{watched:?}");
+    assert!(watched.stderr.contains("no recorder runs"), "{watched:?}");
+    let to = dir.join("later.mp4");
+    let args = [
+        "export",
+        "front",
+        "--last",
+        "1h",
+        "--job",
+        "-o",
+        to.to_str().unwrap(),
+    ];
+    let later = ask(dir, &args).json();
+    assert_eq!(later["state"], "queued", "{later:#}");
+    let id = later["id"].to_string();
+    assert_eq!(ask(dir, &["jobs", "cancel", &id]).json()[0]["state"], "cancelled");
+    assert_eq!(ask(dir, &["jobs", "retry", &id]).json()[0]["state"], "queued");
+    assert_eq!(
+        ask(dir, &["jobs", "clean", "--state", "failed"]).json(),
+        json!({"forgotten": 1})
+    );
+    assert_eq!(
+        ask(dir, &["jobs", "clean", "--older-than", "1d"]).json(),
+        json!({"forgotten": 0})
+    );
+
+    // And it is done as soon as one runs.
+    let demo = Demo::start(dir);
+    let done = eventually(dir, &["jobs", "show", &id], |out| out.json()["state"] == "done");
+    assert_eq!(done.json()["result"]["path"], json!(to), "{done:?}");
+    assert!(to.is_file());
+    demo.stop();
+}
