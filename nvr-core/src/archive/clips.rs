@@ -1,7 +1,6 @@
 //! Exports and playlists of any range.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::{Archive, Footage};
 use crate::error::{Error, ErrorKind, Result};
@@ -152,7 +151,7 @@ fn clip_segment(footage: &Footage) -> Result<ClipSegment> {
         Some(hash) => FileStamp::Hash(hash),
         None => FileStamp::Size(footage.size_bytes),
     };
-    let file = Arc::new(footage.open()?);
+    let file = footage.open()?;
     let name = footage.path.to_string_lossy();
     Ok(ClipSegment::new(
         &name,

@@ -9,9 +9,11 @@ use super::Archive;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CameraId, RunId, SegmentId};
 use crate::media::FragmentIndex;
+use crate::media::clip::ReadAt;
 use crate::segment::Container;
 use crate::store::{Order, SegmentQuery, SegmentRow, SegmentState};
 use crate::time::{TimeRange, Timestamp};
+use crate::upload::RemoteFile;
 
 /// Longest index cache; each entry is some kilobytes.
 const CACHED_INDICES: usize = 256;
@@ -23,7 +25,8 @@ pub(crate) struct Footage {
     /// Of two runs that claim the same time, the one with the higher number was recorded later.
     pub(crate) run_order: i64,
     pub(crate) path: PathBuf,
-    absolute: PathBuf,
+    archive: Archive,
+    remote: bool,
     pub(crate) start: Timestamp,
     pub(crate) duration_ns: i64,
     pub(crate) index: Arc<FragmentIndex>,
@@ -33,8 +36,15 @@ pub(crate) struct Footage {
 }
 
 impl Footage {
-    pub(crate) fn open(&self) -> Result<File> {
-        File::open(&self.absolute).map_err(|e| Error::io(self.path.display(), e))
+    /// Opens it, here or where a copy is.
+    pub(crate) fn open(&self) -> Result<Arc<dyn ReadAt>> {
+        let inner = &self.archive.0;
+        if self.remote {
+            return Ok(Arc::new(RemoteFile::open(&inner.store, &inner.targets, self.id)?));
+        }
+        let file =
+            File::open(self.archive.absolute(&self.path)).map_err(|e| Error::io(self.path.display(), e))?;
+        Ok(Arc::new(file))
     }
 
     pub(crate) fn range(&self) -> TimeRange {
@@ -61,7 +71,7 @@ impl Archive {
     /// All footage of a camera that overlaps a range, in order of start, growing included; fMP4 only.
     pub(crate) fn footage(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<Footage>> {
         let mut query = SegmentQuery::new([camera.clone()], range);
-        query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+        query.states = SegmentState::FOOTAGE.to_vec();
         let mut out: Vec<(RunId, Footage)> = Vec::new();
         loop {
             let page = self.0.store.segments(&query)?;
@@ -107,7 +117,7 @@ impl Archive {
         }
         // It may have been closed since the row was read.
         match self.0.store.segment(row.id)? {
-            Some(now) if SegmentState::PLAYABLE.contains(&now.state) => {
+            Some(now) if now.state != SegmentState::Open && SegmentState::FOOTAGE.contains(&now.state) => {
                 let index = self.index_of(now.id)?;
                 Ok(Some(self.footage_with(&now, index)))
             }
@@ -120,7 +130,8 @@ impl Archive {
         Footage {
             id: row.id,
             run_order: row.id.0,
-            absolute: self.absolute(&row.path),
+            archive: self.clone(),
+            remote: row.state == SegmentState::Remote,
             path: row.path.clone(),
             start: row.start,
             duration_ns: if growing {
@@ -180,7 +191,7 @@ impl Archive {
     /// The newest segment of which something can be read: the one that grows may be empty yet.
     fn newest_footage(&self, camera: &CameraId) -> Result<Footage> {
         let mut query = SegmentQuery::new([camera.clone()], TimeRange::ALL);
-        query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+        query.states = SegmentState::FOOTAGE.to_vec();
         (query.order, query.limit) = (Order::Desc, 4);
         for row in self.0.store.segments(&query)?.items {
             if row.container == Container::Fmp4

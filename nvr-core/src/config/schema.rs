@@ -12,6 +12,7 @@ use super::log::RawLog;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
 use super::retention::RawRetention;
+use super::upload::RawUpload;
 use super::{Config, SECTIONS};
 
 /// The whole file.
@@ -33,6 +34,7 @@ impl JsonSchema for RawConfig {
                 "http": generator.subschema_for::<RawHttp>(),
                 "log": generator.subschema_for::<RawLog>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
+                "upload": { "type": "array", "items": generator.subschema_for::<RawUpload>() },
             },
             "required": ["recorder"],
             "additionalProperties": false,

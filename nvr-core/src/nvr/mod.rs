@@ -35,6 +35,7 @@ use crate::ids::CameraId;
 use crate::jobs::{JobKind, Jobs};
 use crate::retention::{Keeper, Policy};
 use crate::time::Timestamp;
+use crate::upload::{Targets, Uploads};
 
 /// Prepares a recorder.
 #[derive(Debug)]
@@ -81,6 +82,7 @@ pub struct Nvr(Arc<Inner>);
 struct Inner {
     archive: Archive,
     jobs: Jobs,
+    uploads: Uploads,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
@@ -147,13 +149,28 @@ impl Nvr {
             manual: Arc::new(Semaphore::new(config.recorder.max_manual)),
             storage: storage_tx,
         };
-        let archive = Archive::of_recorder(&config, store.clone(), tree.clone(), clock.clone());
+        let targets = Arc::new(Targets::new(&config.uploads, clock.clone()));
+        let archive = Archive::of_recorder(
+            &config,
+            store.clone(),
+            tree.clone(),
+            clock.clone(),
+            Arc::clone(&targets),
+        );
+        let uploads = Uploads::new(
+            store.clone(),
+            tree.clone(),
+            clock.clone(),
+            events.clone(),
+            targets,
+        );
         let me = Arc::new(OnceLock::new());
         let jobs_config = Arc::new(ArcSwap::from_pointee(config.jobs.clone()));
-        let jobs = jobs::start(&context, &archive, &jobs_config, kinds, Arc::clone(&me)).await?;
+        let jobs = jobs::start(&context, &archive, &jobs_config, kinds, &uploads, Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
             jobs,
+            uploads,
             jobs_config,
             context,
             keeper: Arc::new(Keeper::new(store, tree.clone())),
@@ -177,6 +194,7 @@ impl Nvr {
             storage_rx,
             nvr.0.stop.clone(),
         ));
+        nvr.0.uploads.start(nvr.jobs(), nvr.0.stop.clone()).await?;
         tokio::spawn(housekeeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         tokio::spawn(keeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for camera in config.cameras {

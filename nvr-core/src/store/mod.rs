@@ -28,6 +28,8 @@ mod segments;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod upload_rows;
+mod uploads;
 mod writer;
 
 use std::fmt;
@@ -46,6 +48,10 @@ pub use rows::{
     CameraRow, CameraTotals, CondemnedRow, Cursor, DeletableRow, Deletables, EventQuery, EventRow, GapRow,
     MAX_PAGE, Marks, Nearest, Order, Page, RunRow, SegmentQuery, SegmentRow, SegmentState, StockRow,
     TimelineRows,
+};
+
+pub use upload_rows::{
+    InboxRow, NewUpload, QueuedUpload, UploadCount, UploadQuery, UploadRow, UploadState, UploadedCopy,
 };
 
 /// How to open the index.
