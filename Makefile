@@ -6,10 +6,11 @@ DEMO_DIR ?= nvr-demo
 DEMO_ARGS ?=
 # For the benchmarks: --quick, --json FILE, or what to measure.
 BENCH_ARGS ?=
+FUZZ_SECONDS ?= 60
 # Tests start pipelines and encoders: as many at once as there are cores, but not more than four.
 TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: help demo build test test-v4l2 bench lint fmt docs deps clean
+.PHONY: help demo build test test-v4l2 bench fuzz lint fmt docs deps clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +36,10 @@ test-v4l2: ## Record from a real V4L2 device in a virtual machine
 bench: ## Measure, beside ffmpeg on the same input; prints one table
 	@tools/install-deps.sh build run test bench
 	$(CARGO) run --quiet --release -p nvr-benches -- $(BENCH_ARGS)
+
+fuzz: ## Feed the parsers at random, FUZZ_SECONDS each
+	@tools/install-deps.sh build
+	tools/fuzz.sh $(FUZZ_SECONDS)
 
 lint: ## Format, clippy, documentation, licences, rules of the rooms
 	@tools/install-deps.sh build test lint

@@ -7,6 +7,7 @@
     reason = "a program that talks to the person in front of it"
 )]
 
+mod codecs;
 mod export;
 mod footage;
 mod live;
@@ -50,6 +51,27 @@ struct BenchArgs {
     /// Numbers of cameras of which the recording cost is measured.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32])]
     cameras: Vec<u32>,
+    /// Which clients of RTSP record, for its cost.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Client::Lean, Client::Rtspsrc])]
+    ingest: Vec<Client>,
+}
+
+/// A client of RTSP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Client {
+    /// The recorder's own.
+    Lean,
+    /// GStreamer's.
+    Rtspsrc,
+}
+
+impl Client {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Lean => "lean",
+            Self::Rtspsrc => "rtspsrc",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -64,6 +86,8 @@ enum What {
     Export,
     /// Pictures of recorded moments.
     Snapshot,
+    /// Encoding footage again as H.265.
+    Codecs,
     /// Start with 100,000 segments on disk; a new index from the files.
     Recovery,
 }
@@ -74,6 +98,7 @@ pub(crate) struct Bench {
     pub dir: PathBuf,
     pub quick: bool,
     pub cameras: Vec<u32>,
+    pub ingest: Vec<Client>,
     pub report: Report,
 }
 
@@ -97,6 +122,7 @@ fn main() -> anyhow::Result<()> {
         dir,
         quick: args.quick,
         cameras: args.cameras,
+        ingest: args.ingest,
         report: Report::default(),
     };
     let all = [
@@ -105,6 +131,7 @@ fn main() -> anyhow::Result<()> {
         What::Queries,
         What::Export,
         What::Snapshot,
+        What::Codecs,
         What::Recovery,
     ];
     for what in all {
@@ -118,6 +145,7 @@ fn main() -> anyhow::Result<()> {
             What::Queries => queries::measure(&mut bench)?,
             What::Export => export::measure(&mut bench)?,
             What::Snapshot => snapshot::measure(&mut bench)?,
+            What::Codecs => codecs::measure(&mut bench)?,
             What::Recovery => recovery::measure(&mut bench)?,
         }
     }

@@ -9,8 +9,8 @@ use nvr_tests::proc::{Proc, Signal};
 use nvr_tests::wait;
 
 use crate::meter::{Stopwatch, Usage, usage};
-use crate::report::{Goal, median};
-use crate::{Bench, footage, roles};
+use crate::report::{Goal, Report, median};
+use crate::{Bench, Client, footage, roles};
 
 const FPS: f64 = 25.0;
 
@@ -40,71 +40,95 @@ pub(crate) fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     } else {
         (2, Duration::from_secs(20))
     };
-    let mut first: Option<Usage> = None;
+    let clients = bench.ingest.clone();
+    let mut first: Vec<Option<Usage>> = vec![None; clients.len()];
     for cameras in bench.cameras.clone() {
-        let (mut ours, mut peers) = (Vec::new(), Vec::new());
+        let (mut ours, mut peers) = (vec![Vec::new(); clients.len()], Vec::new());
         for turn in 0..turns {
             let dir = bench.dir.join(format!("record-{cameras}-{turn}"));
-            ours.push(run(&dir.join("nvr"), cameras, window, Contender::Recorder)?);
+            for (client, ours) in clients.iter().zip(&mut ours) {
+                let dir = dir.join(client.name());
+                ours.push(run(&dir, cameras, window, Contender::Recorder(*client))?);
+            }
             peers.push(run(&dir.join("ffmpeg"), cameras, window, Contender::Ffmpeg)?);
             std::fs::remove_dir_all(dir)?;
         }
-        let middle = |all: &[Turn], f: fn(&Turn) -> f64| median(&mut all.iter().map(f).collect::<Vec<_>>());
-        let name = |what: &str| format!("{what}, {cameras} camera{}", if cameras == 1 { "" } else { "s" });
-        let r = &mut bench.report;
-        r.beside(
-            name("recording: processor"),
-            middle(&ours, |t| t.cpu),
-            Some(middle(&peers, |t| t.cpu)),
-            "CPU-s/camera-min",
-            Goal::RatioAtMost(1.3),
-        );
-        r.beside(
-            name("recording: context switches"),
-            middle(&ours, |t| t.switches),
-            Some(middle(&peers, |t| t.switches)),
-            "/s/camera",
-            Goal::None,
-        );
-        let now = Usage {
-            memory_mb: middle(&ours, |t| t.usage.memory_mb),
-            threads: middle(&ours, |t| t.usage.threads),
-            ..Usage::default()
-        };
-        let memory_peer = middle(&peers, |t| t.usage.memory_mb);
-        let threads_peer = middle(&peers, |t| t.usage.threads);
-        if let Some(one) = first {
-            let more = f64::from(cameras - 1);
-            let further = |now: f64, one: f64| (now - one) / more;
-            r.beside(
-                name("memory per further camera"),
-                further(now.memory_mb, one.memory_mb),
-                Some(memory_peer / f64::from(cameras)),
-                "MB",
-                Goal::AtMost(10.0),
-            );
-            r.beside(
-                name("threads per further camera"),
-                further(now.threads, one.threads),
-                Some(threads_peer / f64::from(cameras)),
-                "",
-                Goal::AtMost(7.0),
-            );
-        } else {
-            r.beside(name("memory"), now.memory_mb, Some(memory_peer), "MB", Goal::None);
-            r.beside(name("threads"), now.threads, Some(threads_peer), "", Goal::None);
-            first = (cameras == 1).then_some(now);
+        for ((client, ours), first) in clients.iter().zip(&ours).zip(&mut first) {
+            rows(&mut bench.report, *client, cameras, ours, &peers, first);
         }
-        let lost: u64 = ours.iter().map(|t| t.lost).sum();
-        r.add(name("frames lost"), lost as f64, "", Goal::AtMost(0.0));
-        r.add(
-            name("frames under way at the stop"),
-            middle(&ours, |t| t.tail),
-            "/camera",
-            Goal::None,
-        );
     }
     Ok(())
+}
+
+/// The rows of one client with so many cameras; `first` is its usage with one.
+fn rows(
+    r: &mut Report,
+    client: Client,
+    cameras: u32,
+    ours: &[Turn],
+    peers: &[Turn],
+    first: &mut Option<Usage>,
+) {
+    let middle = |all: &[Turn], f: fn(&Turn) -> f64| median(&mut all.iter().map(f).collect::<Vec<_>>());
+    let name = |what: &str| {
+        let plural = if cameras == 1 { "" } else { "s" };
+        format!("{what}, {}, {cameras} camera{plural}", client.name())
+    };
+    let (most_cpu, most_threads, most_memory) = match client {
+        Client::Lean => (0.25, 3.0, 8.0),
+        Client::Rtspsrc => (1.1, 7.0, 10.0),
+    };
+    r.beside(
+        name("recording: processor"),
+        middle(ours, |t| t.cpu),
+        Some(middle(peers, |t| t.cpu)),
+        "CPU-s/camera-min",
+        Goal::RatioAtMost(most_cpu),
+    );
+    r.beside(
+        name("recording: context switches"),
+        middle(ours, |t| t.switches),
+        Some(middle(peers, |t| t.switches)),
+        "/s/camera",
+        Goal::None,
+    );
+    let now = Usage {
+        memory_mb: middle(ours, |t| t.usage.memory_mb),
+        threads: middle(ours, |t| t.usage.threads),
+        ..Usage::default()
+    };
+    let memory_peer = middle(peers, |t| t.usage.memory_mb);
+    let threads_peer = middle(peers, |t| t.usage.threads);
+    if let Some(one) = first {
+        let more = f64::from(cameras - 1);
+        let further = |now: f64, one: f64| (now - one) / more;
+        r.beside(
+            name("memory per further camera"),
+            further(now.memory_mb, one.memory_mb),
+            Some(memory_peer / f64::from(cameras)),
+            "MB",
+            Goal::AtMost(most_memory),
+        );
+        r.beside(
+            name("threads per further camera"),
+            further(now.threads, one.threads),
+            Some(threads_peer / f64::from(cameras)),
+            "",
+            Goal::AtMost(most_threads),
+        );
+    } else {
+        r.beside(name("memory"), now.memory_mb, Some(memory_peer), "MB", Goal::None);
+        r.beside(name("threads"), now.threads, Some(threads_peer), "", Goal::None);
+        *first = (cameras == 1).then_some(now);
+    }
+    let lost: u64 = ours.iter().map(|t| t.lost).sum();
+    r.add(name("frames lost"), lost as f64, "", Goal::AtMost(0.0));
+    r.add(
+        name("frames under way at the stop"),
+        middle(ours, |t| t.tail),
+        "/camera",
+        Goal::None,
+    );
 }
 
 fn idle(dir: &Path) -> anyhow::Result<Usage> {
@@ -117,7 +141,7 @@ fn idle(dir: &Path) -> anyhow::Result<Usage> {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Contender {
-    Recorder,
+    Recorder(Client),
     Ffmpeg,
 }
 
@@ -132,9 +156,9 @@ fn run(dir: &Path, cameras: u32, window: Duration, who: Contender) -> anyhow::Re
     let urls: Vec<String> = (0..cameras).map(|n| format!("{url}/{n}")).collect();
     let limit = Duration::from_secs(90);
     let mut processes = match who {
-        Contender::Recorder => {
+        Contender::Recorder(client) => {
             let root = dir.to_string_lossy();
-            let mut args = vec!["recorder", "--root", &root];
+            let mut args = vec!["recorder", "--root", &root, "--ingest", client.name()];
             args.extend(urls.iter().map(String::as_str));
             let mut recorder = roles::start(&args)?;
             recorder.wait_for_line("recording", limit)?;
@@ -166,7 +190,7 @@ fn run(dir: &Path, cameras: u32, window: Duration, who: Contender) -> anyhow::Re
 
     for process in &processes {
         process.signal(match who {
-            Contender::Recorder => Signal::Term,
+            Contender::Recorder(_) => Signal::Term,
             Contender::Ffmpeg => Signal::Int,
         })?;
     }
@@ -174,7 +198,7 @@ fn run(dir: &Path, cameras: u32, window: Duration, who: Contender) -> anyhow::Re
         process.wait_for_end(Duration::from_secs(30))?;
     }
     let (lost, tail) = match who {
-        Contender::Recorder => losses(dir, &mut camera, cameras)?,
+        Contender::Recorder(_) => losses(dir, &mut camera, cameras)?,
         Contender::Ffmpeg => (0, 0.0),
     };
     Ok(Turn {

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::Client;
 use anyhow::Context as _;
 use clap::Subcommand;
 use nvr_core::config::{CameraConfig, Config};
 use nvr_core::event::CameraPhase;
+use nvr_core::source::Ingest;
 use nvr_core::{CameraId, Nvr, SourceSpec};
 use nvr_tests::proc::Proc;
 use nvr_tests::{ReplayCam, ReplayOptions};
@@ -23,6 +25,9 @@ pub(crate) enum Role {
         root: PathBuf,
         #[arg(long, default_value_t = 60)]
         segment: u64,
+        /// Which client reads the streams.
+        #[arg(long, value_enum, default_value = "lean")]
+        ingest: Client,
         urls: Vec<String>,
     },
     /// Serves the clip and prints what it sent.
@@ -66,7 +71,12 @@ pub(crate) fn play(role: Role) -> anyhow::Result<()> {
         .init();
     match role {
         Role::Camera { paths } => camera(paths),
-        Role::Recorder { root, segment, urls } => runtime()?.block_on(recorder(root, segment, urls)),
+        Role::Recorder {
+            root,
+            segment,
+            ingest,
+            urls,
+        } => runtime()?.block_on(recorder(root, segment, ingest, urls)),
         Role::Server { root } => runtime()?.block_on(server(root)),
     }
 }
@@ -92,11 +102,17 @@ fn camera(paths: u32) -> anyhow::Result<()> {
     }
 }
 
-async fn recorder(root: PathBuf, segment: u64, urls: Vec<String>) -> anyhow::Result<()> {
+async fn recorder(root: PathBuf, segment: u64, ingest: Client, urls: Vec<String>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut config = Config::new(root);
     for (n, url) in urls.iter().enumerate() {
-        let source = SourceSpec::parse(url)?;
+        let mut source = SourceSpec::parse(url)?;
+        if let SourceSpec::Rtsp(s) = &mut source {
+            s.ingest = match ingest {
+                Client::Lean => Ingest::Lean,
+                Client::Rtspsrc => Ingest::Rtspsrc,
+            };
+        }
         let mut camera = CameraConfig::new(CameraId::new(&format!("cam{n:02}"))?, source);
         camera.segment = Duration::from_secs(segment);
         config.cameras.push(camera);

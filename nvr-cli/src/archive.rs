@@ -68,7 +68,7 @@ fn find(known: &[CameraId], name: &str) -> Result<CameraId, Failure> {
     found.cloned().ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(CameraId::as_str).collect();
         let hint = if names.is_empty() {
-            "no cameras configured; run `nvr init`".to_owned()
+            crate::commands::cameras::NONE.to_owned()
         } else {
             format!("the cameras are {}", names.join(", "))
         };

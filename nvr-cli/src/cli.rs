@@ -84,7 +84,12 @@ pub enum Command {
     /// Bring files back of which there are only copies.
     Restore(commands::restore::RestoreArgs),
     /// Show how much is recorded, how full the disk is, and how long it will do.
-    Stats,
+    Stats(commands::stats::StatsArgs),
+    /// Encode a stretch of footage again as H.265, to save space.
+    Transcode(commands::transcode::TranscodeArgs),
+    /// Measure what this machine can do.
+    #[command(subcommand)]
+    Bench(commands::bench::BenchCommand),
     /// Print completions for a shell.
     Completions(commands::completions::CompletionsArgs),
 }

@@ -39,6 +39,13 @@ impl Target {
                 closed: false,
             });
         }
+        if path.is_dir() {
+            let error = Error::new(
+                ErrorKind::InvalidArgument,
+                format!("{} is a folder", path.display()),
+            );
+            return Err(error.with_hint("name a file in it"));
+        }
         if !force && path.exists() {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,
@@ -53,7 +60,15 @@ impl Target {
             .write(true)
             .create_new(true)
             .open(&part)
-            .map_err(|e| Error::io(path.display(), e))?;
+            .map_err(|e| {
+                let is_missing = e.kind() == io::ErrorKind::NotFound;
+                let error = Error::io(path.display(), e);
+                if is_missing {
+                    error.with_hint("the folder is not there; make it first")
+                } else {
+                    error
+                }
+            })?;
         Ok(Self {
             kind: Kind::File {
                 file,
@@ -148,6 +163,12 @@ mod tests {
             Target::create(&path, false).unwrap_err().kind(),
             ErrorKind::AlreadyExists
         );
+        for force in [false, true] {
+            let error = Target::create(dir.path(), force).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        }
+        let error = Target::create(&dir.path().join("none/clip.mp4"), false).unwrap_err();
+        assert_eq!(error.hint(), Some("the folder is not there; make it first"));
         Target::create(&path, true).unwrap().finish().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"");
     }

@@ -191,6 +191,41 @@ impl Queue {
         }
     }
 
+    /// Has footage of a camera encoded again; `idle` are the jobs for it, entered here when no recorder runs.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing in the range can be encoded again, and what the recorder or the index says.
+    pub async fn transcode(
+        &self,
+        camera: &CameraId,
+        range: nvr_core::TimeRange,
+        idle: Vec<NewJob>,
+    ) -> Result<Vec<JobId>, Failure> {
+        if let Some(address) = self.address {
+            let body = json!({ "camera": camera, "from": range.start(), "to": range.end() });
+            let mut answer = self
+                .ask(address, "POST", "/api/v1/transcoding", Some(&body))
+                .await?;
+            return read(answer["jobs"].take());
+        }
+        if idle.is_empty() {
+            let e = Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "camera {camera} has no H.264 segment wholly inside the range that may be encoded again"
+                ),
+            );
+            return Err(e.into());
+        }
+        let jobs = self.idle().await?;
+        let mut ids = Vec::with_capacity(idle.len());
+        for job in idle {
+            ids.push(jobs.enqueue(job).await?.job.id);
+        }
+        jobs.close().await?;
+        Ok(ids)
+    }
+
     /// Enters a job; whether it is new.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 mod common;
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use nvr_core::clock::{Clock as _, SystemClock};
 use serde_json::json;
 
 /// A recorder of the demo; killed if a test leaves it.
-struct Demo(Child);
+struct Demo(Child, PathBuf);
 
 impl Demo {
     fn start(dir: &Path) -> Self {
         let args = ["demo", "--dir", "demo", "--listen", "127.0.0.1:0", "--json"];
         let mut child = command(dir, &args)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(dir.join("log")).unwrap())
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -29,14 +29,16 @@ impl Demo {
             .read_line(&mut line)
             .unwrap();
         assert!(line.contains("started"), "{line}");
-        Self(child)
+        Self(child, dir.join("log"))
     }
 
     fn stop(mut self) {
         let pid = self.0.id().to_string();
         let status = std::process::Command::new("kill").args(["-TERM", &pid]).status();
         assert!(status.unwrap().success());
-        assert!(self.0.wait().unwrap().success());
+        let end = self.0.wait().unwrap();
+        let log = std::fs::read_to_string(&self.1).unwrap_or_default();
+        assert!(end.success(), "{end}: {log}");
     }
 }
 

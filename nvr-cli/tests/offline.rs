@@ -177,3 +177,54 @@ fn a_reader_that_goes_away_is_no_error() {
     assert!(child.wait().unwrap().success());
     assert_eq!(told, "");
 }
+
+#[test]
+fn looking_at_footage_needs_no_secrets_of_cameras() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("nvr.toml");
+    let config = "[recorder]\nroot = \"rec\"\n[http]\nlisten = \"127.0.0.1:1\"\n[[cameras]]\nid = \"front\"\n\
+                  source = \"test:\"\n";
+    std::fs::write(&file, config).unwrap();
+    assert_eq!(nvr(dir.path(), &["run", "--for", "1"]).code, 0);
+    let source = "source = \"rtsp://127.0.0.1:9/s\"\nuser = \"u\"\npassword = \"${NVR_TEST_UNSET}\"\n";
+    std::fs::write(&file, config.replace("source = \"test:\"\n", source)).unwrap();
+    for args in [
+        &["timeline", "front"][..],
+        &["segments", "front"],
+        &["cameras"],
+        &["stats"],
+        &["check"],
+    ] {
+        let out = nvr(dir.path(), args);
+        assert_eq!((out.code, out.stderr.as_str()), (0, ""), "{args:?}: {out:?}");
+    }
+    // Recording, and opening the camera, do need them.
+    for args in [&["run", "--for", "1"][..], &["validate"], &["probe", "front"]] {
+        let out = nvr(dir.path(), args);
+        assert_eq!(out.code, 3, "{args:?}: {out:?}");
+        assert!(out.stderr.contains("NVR_TEST_UNSET"), "{out:?}");
+    }
+}
+
+#[test]
+fn the_demo_overwrites_no_changed_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("demo/nvr.toml");
+    let demo = |dir| {
+        nvr(
+            dir,
+            &["demo", "--dir", "demo", "--listen", "127.0.0.1:0", "--for", "1"],
+        )
+    };
+    for _ in 0..2 {
+        let out = demo(dir.path());
+        assert_eq!(out.code, 0, "{out:?}");
+    }
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    text += "\n[[cameras]]\nid = \"mine\"\nsource = \"test:\"\n";
+    std::fs::write(&file, &text).unwrap();
+    let out = demo(dir.path());
+    assert_eq!(out.code, 5, "{out:?}");
+    assert!(out.stderr.contains("nvr -c demo/nvr.toml run"), "{out:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+}

@@ -256,6 +256,7 @@ mod events;
 mod fault;
 pub mod health;
 pub mod ids;
+pub mod priority;
 pub mod run;
 pub mod secret;
 pub mod segment;
@@ -265,6 +266,7 @@ pub mod track;
 pub mod window;
 
 pub mod archive;
+pub mod bench;
 pub mod camera;
 pub mod check;
 pub mod config;
@@ -276,10 +278,12 @@ pub mod media;
 pub mod nvr;
 pub mod onvif;
 pub mod retention;
+mod rtsp;
 pub mod store;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod timeline;
+pub mod transcode;
 pub mod upload;
 
 pub use archive::{Archive, ExportRequest, Snapshot, SnapshotRequest, VodRequest};

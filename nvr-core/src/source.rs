@@ -41,6 +41,42 @@ pub enum Transport {
     Udp,
 }
 
+/// Which client reads an RTSP stream.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Debug,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Ingest {
+    /// The lean one over TCP; GStreamer's for other transports, and for what the lean one refuses.
+    #[default]
+    Auto,
+    /// This recorder's own: RTSP over TCP for many cameras in one thread.
+    Lean,
+    /// GStreamer's `rtspsrc`: every transport, a handful of threads for each camera.
+    Rtspsrc,
+}
+
+impl Ingest {
+    /// As in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Lean => "lean",
+            Self::Rtspsrc => "rtspsrc",
+        }
+    }
+}
+
 /// A stream's origin. `Display` gives the address without credentials.
 #[derive(Clone, PartialEq, Debug)]
 pub enum SourceSpec {
@@ -73,6 +109,8 @@ pub struct RtspSource {
     pub verify_tls: bool,
     /// Whether the audio track is taken.
     pub audio: bool,
+    /// Which client reads it.
+    pub ingest: Ingest,
 }
 
 /// An HTTP stream of JPEG pictures.
@@ -152,6 +190,10 @@ impl SourceSpec {
                 "write rtsp://…, rtsps://…, http(s)://… (MJPEG), v4l2:/dev/video0, libcamera:, file:/path or test:",
             )
         };
+        let bad_test = |why: String| {
+            Error::new(ErrorKind::InvalidArgument, format!("source: {why}"))
+                .with_hint("as in test:?size=640x360&fps=25&gop=50&audio=1&codec=h264&pattern=ball")
+        };
         let (scheme, rest) = text.split_once(':').ok_or_else(|| bad("no scheme"))?;
         match scheme.to_ascii_lowercase().as_str() {
             "rtsp" | "rtsps" => {
@@ -163,6 +205,7 @@ impl SourceSpec {
                     latency: Duration::from_millis(200),
                     verify_tls: false,
                     audio: true,
+                    ingest: Ingest::Auto,
                 }))
             }
             "http" | "https" => {
@@ -183,7 +226,7 @@ impl SourceSpec {
                 }
                 Ok(Self::File(path.into()))
             }
-            "test" => test(rest).map(Self::Test).map_err(|e| bad(&e)),
+            "test" => test(rest).map(Self::Test).map_err(bad_test),
             _ => Err(bad("the scheme is not known")),
         }
     }

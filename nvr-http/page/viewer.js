@@ -217,7 +217,27 @@ function mark(from, to) {
   link();
 }
 
+/** Asks first whether there is such a clip: a browser would only say that a download failed. */
+async function save(event) {
+  event.preventDefault();
+  const address = $("save").getAttribute("href");
+  if (!address) return;
+  const error = $("save-error");
+  try {
+    await ask(address, { headers: { range: "bytes=0-0" } });
+    error.hidden = true;
+    const link = document.createElement("a");
+    link.href = address;
+    link.download = "";
+    link.click();
+  } catch (e) {
+    error.textContent = `This clip cannot be saved: ${e.message}`;
+    error.hidden = false;
+  }
+}
+
 function link() {
+  $("save-error").hidden = true;
   const [from, to] = chosen();
   const usable = open && from < to;
   if (usable) $("save").href = `${base()}/export.mp4?format=mp4&download=true&from=${iso(from)}&to=${iso(to)}`;
@@ -256,6 +276,7 @@ $("bar").addEventListener("keydown", (e) => {
 });
 $("live").addEventListener("click", live);
 $("close").addEventListener("click", close);
+$("save").addEventListener("click", save);
 $("span").addEventListener("change", look);
 for (const id of ["from", "to"]) $(id).addEventListener("input", () => { link(); if (open) draw(); });
 $("range").addEventListener("submit", (e) => e.preventDefault());

@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use crate::problem::problem;
+
 /// Something that is served.
 pub(crate) trait Content: Send + Sync + 'static {
     /// Bytes in all.
@@ -81,6 +83,13 @@ fn lists(header: Option<&HeaderValue>, etag: &str) -> bool {
     })
 }
 
+fn matches_strongly(header: &HeaderValue, etag: &str) -> bool {
+    header
+        .to_str()
+        .is_ok_and(|h| h.split(',').map(str::trim).any(|t| t == "*" || t == etag))
+        && !etag.starts_with("W/")
+}
+
 /// Answers a GET or HEAD for it.
 pub(crate) fn serve(
     method: &Method,
@@ -106,6 +115,18 @@ pub(crate) fn serve(
     {
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
+    // RFC 9110, 13.2.2: first whether it is what the client means at all. A weak tag never is.
+    if let Some(wanted) = request.get(header::IF_MATCH) {
+        let met = about
+            .etag
+            .as_deref()
+            .is_some_and(|tag| matches_strongly(wanted, tag));
+        if !met {
+            headers.remove(header::CONTENT_TYPE);
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+            return (StatusCode::PRECONDITION_FAILED, headers).into_response();
+        }
+    }
     if let Some(etag) = &about.etag
         && lists(request.get(header::IF_NONE_MATCH), etag)
     {
@@ -130,7 +151,9 @@ pub(crate) fn serve(
         Wanted::Impossible => {
             headers.remove(header::CONTENT_TYPE);
             headers.insert(header::CONTENT_RANGE, text(&format!("bytes */{len}")));
-            return (StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response();
+            let detail = format!("the range lies behind the end: there are {len} bytes");
+            let status = StatusCode::RANGE_NOT_SATISFIABLE;
+            return (headers, problem(status, "range_not_satisfiable", detail, None)).into_response();
         }
     };
     if status == StatusCode::PARTIAL_CONTENT {

@@ -3,7 +3,7 @@
 mod jobs;
 mod uploads;
 
-use nvr_core::camera::{CameraStatus, ManualRecording};
+use nvr_core::camera::{CameraStatus, IngestStatus, ManualRecording};
 use nvr_core::config::{CameraConfig, RecordMode};
 use nvr_core::event::{Cause, Event};
 use nvr_core::health::Health;
@@ -120,6 +120,8 @@ pub(crate) struct CameraDto {
     /// The present run.
     run: Option<String>,
     tracks: Option<TracksDto>,
+    /// Which client reads the stream; RTSP only, from the first connection on.
+    ingest: Option<IngestDto>,
     /// Time of the newest frame.
     last_frame: Option<String>,
     counters: CountersDto,
@@ -142,6 +144,24 @@ impl From<&ManualRecording> for ManualDto {
     }
 }
 
+/// Which client reads a camera's stream.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct IngestDto {
+    /// `lean` (the recorder's own) or `rtspsrc` (GStreamer's).
+    client: &'static str,
+    /// Why it is not the lean one, where the configuration leaves the choice.
+    reason: Option<String>,
+}
+
+impl From<&IngestStatus> for IngestDto {
+    fn from(i: &IngestStatus) -> Self {
+        Self {
+            client: i.ingest.as_str(),
+            reason: i.reason.clone(),
+        }
+    }
+}
+
 /// Figures since the recorder started.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CountersDto {
@@ -151,6 +171,8 @@ pub(crate) struct CountersDto {
     segments: u64,
     segment_bytes: u64,
     restarts: u64,
+    /// Entries that the index never got because it stalled; files are found by a check.
+    index_lost: u64,
 }
 
 impl CameraDto {
@@ -174,6 +196,7 @@ impl CameraDto {
             manual: status.manual.as_ref().map(Into::into),
             run: status.run.map(|r| r.to_string()),
             tracks: status.tracks.as_ref().map(Into::into),
+            ingest: status.ingest.as_ref().map(Into::into),
             last_frame: status.last_frame.map(|t| t.to_string()),
             counters: CountersDto {
                 frames: c.frames,
@@ -182,6 +205,7 @@ impl CameraDto {
                 segments: c.segments,
                 segment_bytes: c.segment_bytes,
                 restarts: c.restarts,
+                index_lost: c.index_lost,
             },
         }
     }

@@ -10,6 +10,7 @@ use nvr_core::event::{CameraPhase, CauseKind};
 use nvr_core::health::Health;
 use nvr_core::jobs::{CLASSES_S, Durations, JobCount, JobState};
 use nvr_core::retention::DeletedSoFar;
+use nvr_core::store::TranscodeTotals;
 use nvr_core::upload::{CameraUploads, TargetStatus, UPLOAD_CLASSES_S};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
@@ -30,6 +31,8 @@ struct Scrape {
     durations: Vec<Durations>,
     uploads: BTreeMap<CameraId, CameraUploads>,
     targets: Vec<TargetStatus>,
+    transcoded: Vec<TranscodeTotals>,
+    transcoding: bool,
     now_s: f64,
     started_s: f64,
 }
@@ -37,6 +40,7 @@ struct Scrape {
 /// The metrics as OpenMetrics text.
 pub(crate) async fn render(app: &AppState) -> String {
     let nvr = &app.nvr;
+    let transcoding = nvr.transcoding().await.ok();
     let scrape = Scrape {
         cameras: nvr.cameras().iter().map(nvr_core::Camera::status).collect(),
         health: nvr.health(),
@@ -46,6 +50,8 @@ pub(crate) async fn render(app: &AppState) -> String {
         durations: nvr.jobs().durations(),
         uploads: nvr.uploads().figures(),
         targets: nvr.uploads().status().await.unwrap_or_default(),
+        transcoding: transcoding.as_ref().is_some_and(|t| t.enabled),
+        transcoded: transcoding.map(|t| t.cameras).unwrap_or_default(),
         now_s: nvr.clock().now().as_secs_f64(),
         started_s: nvr.started().as_secs_f64(),
     };
@@ -234,6 +240,70 @@ impl Scrape {
     }
 }
 
+/// What encoding again brought.
+impl Scrape {
+    fn transcoded(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        one(
+            e,
+            "nvr_transcoding_enabled",
+            "Whether footage is encoded again by itself",
+            yes(self.transcoding),
+        )?;
+        type Count = (&'static str, &'static str, fn(&TranscodeTotals) -> u64);
+        let counts: [Count; 4] = [
+            (
+                "camera_segments_transcoded",
+                "Segments encoded again as H.265",
+                |t| t.done,
+            ),
+            (
+                "camera_segments_transcode_kept",
+                "Segments tried and left as they were",
+                |t| t.kept,
+            ),
+            ("camera_transcoded_bytes_before", "Their size before", |t| {
+                t.before_bytes
+            }),
+            ("camera_transcoded_bytes_after", "Their size after", |t| {
+                t.after_bytes
+            }),
+        ];
+        for (name, help, value) in counts {
+            let mut family = e.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for t in &self.transcoded {
+                let labels = [("camera_id", t.camera.as_str())];
+                ConstCounter::new(value(t)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        type Gauge = (&'static str, &'static str, fn(&TranscodeTotals) -> Option<f64>);
+        let gauges: [Gauge; 3] = [
+            ("camera_transcode_seconds", "Time that encoding again took", |t| {
+                Some(t.elapsed_ns as f64 / 1e9)
+            }),
+            (
+                "camera_transcode_ssim",
+                "Mean structural similarity to the originals",
+                |t| t.ssim,
+            ),
+            (
+                "camera_transcode_psnr_db",
+                "Mean peak signal to noise ratio to the originals",
+                |t| t.psnr_db,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let mut family = e.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for t in &self.transcoded {
+                if let Some(value) = value(t) {
+                    let labels = [("camera_id", t.camera.as_str())];
+                    ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 fn one(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
     let gauge = ConstGauge::new(value);
     gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
@@ -346,6 +416,7 @@ impl Collector for Scrape {
         })?;
         self.jobs(e)?;
         self.uploads(e)?;
+        self.transcoded(e)?;
         one(e, "nvr_healthy", "Whether nothing is wrong", yes(self.health.ok))?;
         one(
             e,

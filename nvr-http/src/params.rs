@@ -6,6 +6,8 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use nvr_core::{CameraId, JobId, SegmentId, TimeRange, Timestamp};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::{KnownFormat, RefOr};
 
 use crate::problem::{Answer, Failure};
 
@@ -53,7 +55,11 @@ impl Query {
         if self.pairs.iter().any(|(k, _)| k == name) {
             return Err(Failure::invalid(format!("parameter {name} is there twice")));
         }
-        Ok((!value.is_empty()).then_some(value))
+        // `from=$FROM` of a script whose variable is not set must not mean the default.
+        if value.is_empty() {
+            return Err(Failure::invalid(format!("parameter {name} is empty")));
+        }
+        Ok(Some(value))
     }
 
     pub(crate) fn parsed<T: FromStr>(&mut self, name: &str, want: &str) -> Answer<Option<T>> {
@@ -131,6 +137,59 @@ impl Query {
             None => Ok(()),
             Some((key, _)) => Err(Failure::invalid(format!("parameter {key:?} is not known here"))),
         }
+    }
+}
+
+/// How a time is written; for the description of the API.
+#[derive(Debug)]
+pub(crate) struct Time;
+
+impl utoipa::PartialSchema for Time {
+    fn schema() -> RefOr<Schema> {
+        let moment = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        let seconds = ObjectBuilder::new().schema_type(Type::Number);
+        AnyOfBuilder::new().item(moment).item(seconds).into()
+    }
+}
+
+impl utoipa::ToSchema for Time {}
+
+/// Values of `order`; for the description of the API.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes what `Query` reads")]
+pub(crate) enum Direction {
+    Asc,
+    Desc,
+}
+
+/// Values of `format`; for the description of the API.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes what `Query` reads")]
+pub(crate) enum Packing {
+    Fmp4,
+    Mp4,
+}
+
+/// A length of time in JSON: seconds, or a text as the configuration has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Length(pub(crate) Duration);
+
+impl<'de> serde::Deserialize<'de> for Length {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        let value = serde_json::Value::deserialize(d)?;
+        let length = match &value {
+            serde_json::Value::Number(n) => n.as_f64().and_then(|s| Duration::try_from_secs_f64(s).ok()),
+            serde_json::Value::String(text) => nvr_core::config::parse_duration(text),
+            _ => None,
+        };
+        length
+            .map(Self)
+            .ok_or_else(|| D::Error::custom(format!("{value}: want seconds, or a text such as \"30s\"")))
     }
 }
 

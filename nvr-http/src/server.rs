@@ -20,7 +20,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{cameras, footage, jobs, media, storage, system, uploads};
+use crate::api::{cameras, footage, jobs, media, storage, system, transcoding, uploads};
 use crate::conn::Patient;
 use crate::guard::guard;
 use crate::problem::{PROBLEM_JSON, problem};
@@ -112,6 +112,9 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(uploads::restore))
         .routes(routes!(uploads::copies))
         .routes(routes!(uploads::link))
+        .routes(routes!(transcoding::status, transcoding::transcode))
+        .routes(routes!(transcoding::enable))
+        .routes(routes!(transcoding::disable))
         .routes(routes!(system::events))
         .routes(routes!(storage::storage))
         .routes(routes!(storage::cleanup))

@@ -222,6 +222,19 @@ async fn the_page_shows_plays_saves_and_orders() {
         .filter(|m| m["level"] != "DEBUG" && m["level"] != "INFO")
         .collect();
     assert!(bad.is_empty(), "{bad:#?}");
+    // A clip that is not there is refused in words; what the browser logs of it is looked at above.
+    browser
+        .value(
+            "(() => { for (const [id, value] of [['from', '2001-01-01T00:00:00'], ['to', '2001-01-01T00:01:00']]) {
+                const field = document.getElementById(id); field.value = value;
+                field.dispatchEvent(new Event('input')); } return true; })()",
+        )
+        .await;
+    browser.click("#save").await;
+    browser
+        .until("document.querySelector('#save-error').checkVisibility() && document.querySelector('#save-error').textContent.includes('nothing is recorded')")
+        .await;
+
     let hosts = browser.value("performance.getEntriesByType('resource').map((e) => e.name).filter((n) => !n.startsWith(location.origin) && !n.startsWith('blob:'))").await;
     assert_eq!(hosts, json!([]));
     // Nothing is wider than a small phone.

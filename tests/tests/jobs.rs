@@ -116,7 +116,6 @@ async fn a_job_is_interrupted_by_an_orderly_stop() {
 async fn recorded() -> (Rig, Vec<SegmentRow>) {
     let mut rig = Rig::new().unwrap();
     rig.add(CAM, PICTURE).unwrap();
-    rig.config.jobs.max_load_percent = 0;
     rig.start().await.unwrap();
     rig.frames(30).await.unwrap();
     rig.cam().split().unwrap();

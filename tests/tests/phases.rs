@@ -188,18 +188,15 @@ async fn a_recording_by_hand_is_stopped_during_an_outage() {
     rig.until("the end of the recording", || rig.cam().status().manual.is_none())
         .await
         .unwrap();
-    let store = rig.nvr().store().clone();
-    let id = rig.cam().id();
-    let gaps = tokio::task::spawn_blocking(move || store.gaps(&id, TimeRange::ALL))
-        .await
-        .unwrap()
-        .unwrap();
-    let last = gaps.last().unwrap();
-    assert_eq!(
-        (last.cause.kind, last.end),
-        (CauseKind::NotScheduled, None),
-        "{gaps:#?}"
-    );
+    let (store, id) = (rig.nvr().store().clone(), rig.cam().id());
+    // The state is told at once, the index a moment later.
+    rig.until("the gap in the index", || {
+        let gaps = store.gaps(&id, TimeRange::ALL).unwrap();
+        gaps.last()
+            .is_some_and(|g| (g.cause.kind, g.end) == (CauseKind::NotScheduled, None))
+    })
+    .await
+    .unwrap();
     cam.come_back().unwrap();
     rig.phase(CAM, CameraPhase::Standby).await.unwrap();
     assert!(!rig.cam().status().recording);

@@ -93,6 +93,7 @@ fn all_files_are_run_here() {
     let run_below = [
         "encoder-probe.launch",
         "file.launch",
+        "lean.launch",
         "mjpeg.launch",
         "record-audio.launch",
         "record.launch",
@@ -140,11 +141,13 @@ fn record_from_rtsp() {
         ..TestCamOptions::default()
     })
     .unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("camera.mp4");
-    let code = line("record.launch", &[("rtsp", &cam.url()), ("out", text(&file))]);
-    run(&code, End::After(std::time::Duration::from_secs(4))).unwrap();
-    assert!(judge::packets(&file, "v:0").unwrap().len() > 20);
+    for name in ["record.launch", "lean.launch"] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("camera.mp4");
+        let code = line(name, &[("rtsp", &cam.url()), ("out", text(&file))]);
+        run(&code, End::After(std::time::Duration::from_secs(4))).unwrap();
+        assert!(judge::packets(&file, "v:0").unwrap().len() > 20, "{name}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nvr_core::event::CameraPhase;
+use nvr_core::segment::Container;
 use nvr_core::time::NS_PER_S;
 use nvr_core::{ErrorKind, EventKind, ExportFormat, ExportRequest, TimeRange};
 use nvr_tests::rig::{CAM, Rig, file_of, id, judge_timeline, small, whole};
@@ -89,6 +90,32 @@ async fn fm20_no_frame_is_lost_at_a_split_and_no_name_used_twice() {
     rig.start().await.unwrap();
     after_removal(&rig, whole_range).await;
     rig.stop_clean().await.unwrap();
+}
+
+/// Plain files are indexed with their length.
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_containers_are_indexed_as_long_as_they_are() {
+    for container in [Container::Mp4, Container::Matroska] {
+        let cam = TestCam::start(TestCamOptions {
+            audio: Audio::Aac,
+            ..small()
+        })
+        .unwrap();
+        let mut rig = Rig::new().unwrap();
+        rig.add(CAM, &cam.url()).unwrap().container = container;
+        rig.start().await.unwrap();
+        rig.phase(CAM, CameraPhase::Recording).await.unwrap();
+        rig.frames(20).await.unwrap();
+        rig.stop_clean().await.unwrap();
+        let rows = rig.judge().await.unwrap();
+        let length: i64 = rows.iter().map(|r| r.duration_ns).sum();
+        let frames = rig.numbers(CAM).await.unwrap().len() as i64;
+        assert!(frames >= 20);
+        assert!(
+            (length - frames * NS_PER_S / 10).abs() < NS_PER_S,
+            "{frames} frames in {length} ns: {rows:#?}"
+        );
+    }
 }
 
 /// The footage of a removed camera can be seen and exported.

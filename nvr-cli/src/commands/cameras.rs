@@ -13,6 +13,9 @@ use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::{client, config, logging};
 
+/// What is said where there is no camera. A configuration was read: `nvr init` would refuse to replace it.
+pub const NONE: &str = "no cameras configured: add one as a [[cameras]] section";
+
 /// One camera as it is printed.
 #[derive(Serialize)]
 pub struct CameraView {
@@ -25,6 +28,10 @@ pub struct CameraView {
     /// What the running recorder says; `None` when none answers.
     state: Option<String>,
     cause: Option<String>,
+    /// Which client reads the stream (`lean` or `rtspsrc`), as the running recorder says.
+    ingest: Option<String>,
+    /// Why it is not the lean one, where that was left to the recorder.
+    ingest_reason: Option<String>,
     recorded_ns: i64,
     size_bytes: u64,
     segments: u64,
@@ -74,6 +81,12 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
             cause: now
                 .and_then(|c| c["cause"]["message"].as_str())
                 .map(str::to_owned),
+            ingest: now
+                .and_then(|c| c["ingest"]["client"].as_str())
+                .map(str::to_owned),
+            ingest_reason: now
+                .and_then(|c| c["ingest"]["reason"].as_str())
+                .map(str::to_owned),
             recorded_ns: totals.as_ref().map_or(0, |t| t.duration_ns),
             size_bytes: totals.as_ref().map_or(0, |t| t.size_bytes),
             segments: totals.as_ref().map_or(0, |t| t.segments),
@@ -93,6 +106,8 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
                 record: None,
                 state: None,
                 cause: None,
+                ingest: None,
+                ingest_reason: None,
                 recorded_ns: t.duration_ns,
                 size_bytes: t.size_bytes,
                 segments: t.segments,
@@ -104,7 +119,7 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
 /// The table that people read.
 pub fn table(views: &[CameraView]) -> String {
     if views.is_empty() {
-        return "no cameras configured; run `nvr init`".into();
+        return NONE.into();
     }
     let header = ["ID", "NAME", "STATE", "RECORDED", "SIZE", "SOURCE"];
     output::table(
@@ -130,6 +145,13 @@ pub fn table(views: &[CameraView]) -> String {
 }
 
 impl CameraView {
+    /// A line on a dearer way to read it than there could be.
+    pub fn detour(&self) -> Option<String> {
+        let client = self.ingest.as_deref()?;
+        let reason = self.ingest_reason.as_deref()?;
+        Some(format!("{}: read by {client}: {reason}", self.id))
+    }
+
     /// A line on what is wrong with it.
     pub fn trouble(&self) -> Option<String> {
         let state = self.state.as_deref()?;

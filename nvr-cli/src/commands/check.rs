@@ -134,7 +134,7 @@ fn compared(report: &CheckReport, repair: bool) -> String {
 fn rebuilt(report: &RebuildReport) -> String {
     let mut out = problems(&report.problems);
     out += &format!(
-        "new index: {} segments, {}, {} cameras, {} runs; {} mended",
+        "new index: {} segments, {}, {} cameras, {} runs; {} once cut off by a crash",
         report.segments,
         output::bytes(report.size_bytes),
         report.cameras,

@@ -77,14 +77,25 @@ async fn listen(wanted: Option<SocketAddr>) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Writes the demo's configuration; one that is there and is not the demo's own is left alone.
+/// Writes the demo's configuration; one that is there and is not the demo's own, or was changed by hand, is left
+/// alone.
 fn write_config(file: &Path, address: SocketAddr) -> Result<(), Failure> {
     let text = demo_text(address);
-    let mark = text.lines().next().unwrap_or_default();
+    // The address is that of the last time.
+    let kept = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with("listen = "));
+        lines.map(str::to_owned).collect()
+    };
     match std::fs::read_to_string(file) {
-        Ok(old) if old.lines().next() != Some(mark) => {
-            let message = format!("{} is there and is not the demo's", file.display());
-            let hint = "name another folder with --dir, or start it with `nvr run`";
+        Ok(old) if kept(&old) != kept(&text) => {
+            let message = format!(
+                "{} is there and is not the demo's, or was changed by hand",
+                file.display()
+            );
+            let hint = format!(
+                "start it with `nvr -c {} run`, or name another folder with --dir",
+                file.display()
+            );
             return Err(Error::new(ErrorKind::AlreadyExists, message)
                 .with_hint(hint)
                 .into());

@@ -11,7 +11,7 @@ use clap::Args;
 use nvr_core::clock::SystemClock;
 use nvr_core::config::{Config, TemplateCamera, template_text};
 use nvr_core::error::{Error, ErrorKind};
-use nvr_core::files::{Create, Root, RootOptions};
+use nvr_core::files::{Create, Root, RootOptions, disk_of};
 use nvr_core::store::{OpenMode, Store};
 use serde::Serialize;
 
@@ -73,7 +73,10 @@ pub async fn run(global: &Global, args: &InitArgs, output: Output) -> Result<(),
         detect::find(Some(Duration::from_secs(2)), false, output).await
     };
     let cameras = cameras(&found);
-    let text = template_text(&args.root, args.listen, &cameras);
+    // With the disk mounted now, a start without it can be refused later, even the first one.
+    let base = file.parent().unwrap_or_else(|| std::path::Path::new(""));
+    let mount = disk_of(&base.join(&args.root));
+    let text = template_text(&args.root, mount.as_deref(), args.listen, &cameras);
     // Never leave a file that the recorder would then refuse.
     let config = Config::parse(&text, Some(file))
         .map_err(|e| Error::new(ErrorKind::Internal, format!("the template is faulty: {e}")))?;

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub mod bench;
 pub mod cameras;
 pub mod check;
 pub mod cleanup;
@@ -18,6 +19,7 @@ pub mod snapshot;
 pub mod stats;
 pub mod status;
 pub mod timeline;
+pub mod transcode;
 pub mod upload;
 pub mod validate;
 pub mod verify;
@@ -54,7 +56,9 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Jobs(args) => block_on(jobs::run(&global, args, *output)),
         Command::Upload(args) => block_on(upload::run(&global, args, *output)),
         Command::Restore(args) => block_on(restore::run(&global, &args, *output)),
-        Command::Stats => block_on(stats::run(&global, *output)),
+        Command::Stats(args) => block_on(stats::run(&global, &args, *output)),
+        Command::Transcode(args) => block_on(transcode::run(&global, &args, *output)),
+        Command::Bench(args) => bench::run(&global, &args, *output),
     }
 }
 

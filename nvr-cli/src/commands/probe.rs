@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use nvr_core::SourceSpec;
+use nvr_core::config::Config;
 use nvr_core::detect::{ProbeOptions, ProbeReport};
 use nvr_core::error::{Error, ErrorKind};
 use nvr_core::secret::Secret;
@@ -51,8 +52,12 @@ pub async fn run(global: &Global, args: &ProbeArgs, output: Output) -> Result<()
     let result = nvr_core::detect::probe(source.clone(), options).await;
     spinner.finish_and_clear();
     let report = result.map_err(|e| match e.kind() {
-        ErrorKind::NotFound if e.hint().is_none() => {
-            e.with_hint("the path of the stream differs from maker to maker: see the camera's manual")
+        ErrorKind::NotFound if e.hint().is_none() => e.with_hint(match source {
+            SourceSpec::File(_) => "is the path right? It starts from the folder nvr runs in",
+            _ => "the path of the stream differs from maker to maker: see the camera's manual",
+        }),
+        ErrorKind::Unsupported if e.hint().is_none() && matches!(source, SourceSpec::Mjpeg(_)) => {
+            e.with_hint("see the camera's manual for the address of its MJPEG or RTSP stream")
         }
         _ => e,
     })?;
@@ -67,7 +72,9 @@ fn source(global: &Global, args: &ProbeArgs) -> Result<SourceSpec, Failure> {
     let mut source = if args.source.contains(':') {
         SourceSpec::parse(&args.source)?
     } else {
-        let config = config::load(global)?;
+        // Whoever opens a camera needs its password.
+        let config = Config::load(&global.config)?;
+        config::warn(&config);
         let found = config.cameras.iter().find(|c| c.id.as_str() == args.source);
         let found = found.ok_or_else(|| {
             let message = format!("{:?} is neither a source nor a configured camera", args.source);

@@ -38,7 +38,7 @@ pub async fn run(global: &Global, args: &RunArgs, output: Output) -> Result<(), 
     logging::start(global.verbose, Some(&config.log));
     config::warn(&config);
     if config.cameras.is_empty() {
-        tracing::warn!("no cameras configured; run `nvr init`");
+        tracing::warn!("{}", super::cameras::NONE);
     }
     let listener = listen(&config).await?;
     record(config, listener, args.seconds.map(Duration::from_secs), output).await

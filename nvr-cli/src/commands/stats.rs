@@ -6,8 +6,19 @@ use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::times;
 
-pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
+#[derive(clap::Args, Debug)]
+pub struct StatsArgs {
+    /// Show what encoding footage again as H.265 brought.
+    #[arg(long)]
+    transcode: bool,
+}
+
+pub async fn run(global: &Global, args: &StatsArgs, output: Output) -> Result<(), Failure> {
     let asked = archive::open(global).await?;
+    if args.transcode {
+        let totals = asked.archive.transcode_totals().await?;
+        return output.result(&totals, || transcoded(&totals));
+    }
     let stats = asked.archive.stats().await?;
     output.result(&stats, || {
         let header = [
@@ -79,4 +90,44 @@ fn bit_rate(bytes: u64, ns: i64) -> String {
         return String::new();
     }
     format!("{:.2} Mbit/s", bytes as f64 * 8e3 / ns as f64)
+}
+
+fn transcoded(totals: &[nvr_core::store::TranscodeTotals]) -> String {
+    if totals.is_empty() {
+        return "nothing was encoded again yet".into();
+    }
+    let header = [
+        "CAMERA", "SEGMENTS", "KEPT", "BEFORE", "AFTER", "SAVED", "TIME", "SSIM", "WORST", "PSNR",
+    ];
+    let number = |n: Option<f64>, digits: usize| n.map_or_else(String::new, |n| format!("{n:.digits$}"));
+    let table = output::table(
+        &header,
+        &[1, 2, 3, 4, 5, 6, 7, 8, 9],
+        totals.iter().map(|t| {
+            vec![
+                t.camera.to_string(),
+                t.done.to_string(),
+                t.kept.to_string(),
+                output::bytes(t.before_bytes),
+                output::bytes(t.after_bytes),
+                saved(t.before_bytes, t.after_bytes),
+                output::duration(t.elapsed_ns),
+                number(t.ssim, 4),
+                number(t.worst_ssim, 4),
+                number(t.psnr_db, 1),
+            ]
+        }),
+    );
+    let (before, after) = totals
+        .iter()
+        .fold((0, 0), |(b, a), t| (b + t.before_bytes, a + t.after_bytes));
+    let all = output::bytes(before.saturating_sub(after));
+    format!("{table}\n\n{all} saved in all ({})", saved(before, after))
+}
+
+fn saved(before: u64, after: u64) -> String {
+    if before == 0 {
+        return String::new();
+    }
+    format!("{:.0} %", 100.0 - after as f64 * 100.0 / before as f64)
 }

@@ -1,5 +1,6 @@
 //! `nvr status`: how the recorder and its cameras fare.
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -7,7 +8,7 @@ use super::cameras::{self, CameraView};
 use crate::cli::Global;
 use crate::exit::Failure;
 use crate::output::Output;
-use crate::{client, config, logging};
+use crate::{client, config, logging, times};
 
 #[derive(Serialize)]
 struct Report {
@@ -39,10 +40,11 @@ pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
         cameras: cameras::collect(&config, live.as_ref()).await?,
         health,
     };
-    output.result(&report, || text(&report, address))
+    let zone = times::zone(&config.recorder.time_zone);
+    output.result(&report, || text(&report, address, &zone))
 }
 
-fn text(report: &Report, address: Option<std::net::SocketAddr>) -> String {
+fn text(report: &Report, address: Option<std::net::SocketAddr>, zone: &TimeZone) -> String {
     let mut out = match (&report.url, &report.health, address) {
         (Some(url), Some(health), _) => {
             let word = if health["ready"] == true {
@@ -52,7 +54,10 @@ fn text(report: &Report, address: Option<std::net::SocketAddr>) -> String {
             } else {
                 "something is wrong"
             };
-            let since = health["started"].as_str().unwrap_or("?");
+            let started = health["started"].as_str().unwrap_or_default();
+            let since = started
+                .parse()
+                .map_or_else(|_| "?".into(), |t| times::show(t, zone));
             format!("recorder at {url}: {word} (running since {since})\n")
         }
         (_, _, Some(address)) => {
@@ -72,6 +77,9 @@ fn text(report: &Report, address: Option<std::net::SocketAddr>) -> String {
         }
     }
     for camera in report.cameras.iter().filter_map(CameraView::trouble) {
+        out += &format!("  {camera}\n");
+    }
+    for camera in report.cameras.iter().filter_map(CameraView::detour) {
         out += &format!("  {camera}\n");
     }
     out + "\n" + &cameras::table(&report.cameras)

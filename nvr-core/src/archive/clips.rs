@@ -81,7 +81,7 @@ impl Archive {
     }
 
     /// The HLS media playlist of a range (RFC 8216), by byte range of the segment files; `uri` gives the
-    /// address of a segment's file.
+    /// address of a segment's file, to which `?v=` and the version of the file is added.
     ///
     /// # Errors
     /// `NotFound` when nothing is recorded there.
@@ -103,7 +103,15 @@ impl Archive {
                 ..VodOptions::default()
             };
             let id_of = |name: &str| ids.get(name).copied().unwrap_or(SegmentId(0));
-            playlist::media_playlist(&segments, request.range, options, |s| uri(id_of(&s.name)))
+            // Under another address when its file is exchanged for another version: the byte ranges are others.
+            let versioned = |s: &ClipSegment| {
+                let uri = uri(id_of(&s.name));
+                match s.stamp.version() {
+                    Some(version) => format!("{uri}?v={version}"),
+                    None => uri,
+                }
+            };
+            playlist::media_playlist(&segments, request.range, options, versioned)
                 .map_err(|e| e.context(format_args!("camera {}", request.camera)))
         })
         .await
@@ -146,19 +154,19 @@ impl Archive {
 }
 
 fn clip_segment(footage: &Footage) -> Result<ClipSegment> {
+    let opened = footage.open()?;
     let stamp = match footage.hash {
         _ if footage.growing => FileStamp::Growing,
-        Some(hash) => FileStamp::Hash(hash),
-        None => FileStamp::Size(footage.size_bytes),
+        Some(hash) if !opened.exchanged => FileStamp::Hash(hash),
+        _ => FileStamp::Size(opened.size_bytes),
     };
-    let file = footage.open()?;
     let name = footage.path.to_string_lossy();
     Ok(ClipSegment::new(
         &name,
         footage.start,
         footage.run_order,
-        file,
-        footage.index.clone(),
+        opened.file,
+        opened.index,
         stamp,
     ))
 }

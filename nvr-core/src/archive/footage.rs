@@ -35,16 +35,57 @@ pub(crate) struct Footage {
     pub(crate) size_bytes: u64,
 }
 
+/// A file and the index that belongs to it.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) file: Arc<dyn ReadAt>,
+    pub(crate) index: Arc<FragmentIndex>,
+    pub(crate) size_bytes: u64,
+    /// It is another version than the index told.
+    pub(crate) exchanged: bool,
+}
+
 impl Footage {
-    /// Opens it, here or where a copy is.
-    pub(crate) fn open(&self) -> Result<Arc<dyn ReadAt>> {
+    /// The file, here or where a copy is, with the index that belongs to it: its own, where it was exchanged for another
+    /// version since the row was read (the row follows a moment later).
+    pub(crate) fn open(&self) -> Result<Opened> {
+        let failed = |e| Error::io(self.path.display(), e);
+        let mut opened = Opened {
+            file: Arc::new(Vec::new()),
+            index: Arc::clone(&self.index),
+            size_bytes: self.size_bytes,
+            exchanged: false,
+        };
         let inner = &self.archive.0;
+        let remote = || RemoteFile::open(&inner.store, &inner.targets, self.id);
         if self.remote {
-            return Ok(Arc::new(RemoteFile::open(&inner.store, &inner.targets, self.id)?));
+            opened.file = Arc::new(remote()?);
+            return Ok(opened);
         }
-        let file =
-            File::open(self.archive.absolute(&self.path)).map_err(|e| Error::io(self.path.display(), e))?;
-        Ok(Arc::new(file))
+        let file = match File::open(self.archive.absolute(&self.path)) {
+            Ok(file) => file,
+            Err(e) => {
+                // It may have gone since the row was read, and be remote now.
+                let gone = failed(e);
+                if gone.kind() == ErrorKind::NotFound
+                    && let Ok(file) = remote()
+                {
+                    opened.file = Arc::new(file);
+                    return Ok(opened);
+                }
+                return Err(gone);
+            }
+        };
+        opened.size_bytes = file.metadata().map_err(failed)?.len();
+        if !self.growing
+            && opened.size_bytes != self.size_bytes
+            && let Some(info) = crate::media::read_closed(&mut &file)?
+        {
+            opened.index = Arc::new(info.index);
+            opened.exchanged = true;
+        }
+        opened.file = Arc::new(file);
+        Ok(opened)
     }
 
     pub(crate) fn range(&self) -> TimeRange {
@@ -66,6 +107,18 @@ impl Archive {
         let file = File::open(self.absolute(path)).map_err(|e| Error::io(path.display(), e))?;
         let scan = crate::media::scan(&mut std::io::BufReader::new(file))?;
         Ok(Some(Arc::new(scan.index)))
+    }
+
+    /// Bytes of a growing file of a plain container; `None` when it does not grow any more.
+    pub(super) fn growing_bytes(&self, path: &Path) -> Option<u64> {
+        match &self.0.tree {
+            Some(tree) => {
+                let growing = tree.growing();
+                let found = growing.iter().find(|g| g.path() == path)?;
+                Some(found.size_bytes())
+            }
+            None => std::fs::metadata(self.absolute(path)).ok().map(|m| m.len()),
+        }
     }
 
     /// All footage of a camera that overlaps a range, in order of start, growing included; fMP4 only.
@@ -107,7 +160,9 @@ impl Archive {
     /// `None` for a growing segment of which nothing can be read yet, or ever.
     pub(super) fn footage_of(&self, row: &SegmentRow) -> Result<Option<Footage>> {
         if row.state != SegmentState::Open {
-            return Ok(Some(self.footage_with(row, self.index_of(row.id)?)));
+            return Ok(Some(
+                self.footage_with(row, self.index_of(row.id, row.size_bytes)?),
+            ));
         }
         match self.growing_index(&row.path) {
             Ok(Some(index)) => return Ok(Some(self.footage_with(row, index))),
@@ -118,7 +173,7 @@ impl Archive {
         // It may have been closed since the row was read.
         match self.0.store.segment(row.id)? {
             Some(now) if now.state != SegmentState::Open && SegmentState::FOOTAGE.contains(&now.state) => {
-                let index = self.index_of(now.id)?;
+                let index = self.index_of(now.id, now.size_bytes)?;
                 Ok(Some(self.footage_with(&now, index)))
             }
             _ => Ok(None),
@@ -150,13 +205,15 @@ impl Archive {
         }
     }
 
-    fn index_of(&self, id: SegmentId) -> Result<Arc<FragmentIndex>> {
+    fn index_of(&self, id: SegmentId, size_bytes: u64) -> Result<Arc<FragmentIndex>> {
+        // The size tells versions of a segment apart.
+        let key = (id, size_bytes);
         let cached = self
             .0
             .indices
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
+            .get(&key)
             .cloned();
         if let Some(index) = cached {
             return Ok(index);
@@ -170,7 +227,7 @@ impl Archive {
         if cache.len() >= CACHED_INDICES {
             cache.clear();
         }
-        cache.insert(id, index.clone());
+        cache.insert(key, index.clone());
         Ok(index)
     }
 

@@ -9,6 +9,7 @@ mod picture;
 mod segments;
 mod stats;
 mod timelines;
+mod transcoded;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,7 @@ struct Inner {
     /// Where copies are of segments whose files are not here.
     targets: Arc<Targets>,
     /// Indices of closed segments that were just used: a player asks for the same ones again and again.
-    indices: Mutex<HashMap<SegmentId, Arc<FragmentIndex>>>,
+    indices: Mutex<HashMap<(SegmentId, u64), Arc<FragmentIndex>>>,
 }
 
 impl Archive {

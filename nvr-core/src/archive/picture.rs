@@ -93,15 +93,16 @@ fn read_exact(file: &dyn ReadAt, from: u64, buf: &mut [u8]) -> io::Result<()> {
 /// keyframe. Returns them with the wanted frame's distance from the segment's start.
 fn read_group(footage: &Footage, at_ns: i64, exact: bool) -> Result<(PictureGroup, i64)> {
     let corrupt = |what: &str| Error::new(ErrorKind::Corrupt, format!("{}: {what}", footage.path.display()));
-    let index: &Arc<FragmentIndex> = &footage.index;
+    let opened = footage.open()?;
+    let index: &Arc<FragmentIndex> = &opened.index;
     let first = index
         .keyframe_at_or_before(at_ns)
         .or_else(|| index.keyframe_at_or_after(0));
     let first = first.ok_or_else(|| corrupt("no keyframe"))?;
     let fragments = &index.fragments[first..];
-    let file = footage.open()?;
+    let file = &*opened.file;
     let mut head = vec![0; usize::try_from(index.header_len.min(4 << 20)).unwrap_or(0)];
-    read_exact(&*file, 0, &mut head).map_err(|e| Error::io(footage.path.display(), e))?;
+    read_exact(file, 0, &mut head).map_err(|e| Error::io(footage.path.display(), e))?;
     let init = InitSegment::parse(&head)?;
     let track = init.video().ok_or_else(|| corrupt("no video track"))?;
     let (codec, codec_data) = config_of(track).ok_or_else(|| corrupt("no H.264 or H.265 in it"))?;
@@ -117,7 +118,7 @@ fn read_group(footage: &Footage, at_ns: i64, exact: bool) -> Result<(PictureGrou
             break;
         }
         let mut bytes = vec![0; fragment.size as usize];
-        read_exact(&*file, fragment.offset, &mut bytes).map_err(|e| Error::io(footage.path.display(), e))?;
+        read_exact(file, fragment.offset, &mut bytes).map_err(|e| Error::io(footage.path.display(), e))?;
         samples(&bytes.into(), &init, track, index, &mut frames)?;
         if !exact {
             frames.truncate(1);

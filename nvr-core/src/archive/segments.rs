@@ -13,12 +13,18 @@ use crate::time::TimeRange;
 use crate::upload::RemoteFile;
 
 impl Archive {
-    /// Segments, a page at a time.
+    /// Segments, a page at a time. A growing one has the length and size of what can be read of it now.
     ///
     /// # Errors
     /// An error of the index.
     pub async fn segments(&self, query: SegmentQuery) -> Result<Page<SegmentRow>> {
-        self.read(move |store| store.segments(&query)).await
+        let archive = self.clone();
+        blocking(move || {
+            let mut page = archive.0.store.segments(&query)?;
+            archive.measure(&mut page.items);
+            Ok(page)
+        })
+        .await
     }
 
     /// One segment.
@@ -26,10 +32,14 @@ impl Archive {
     /// # Errors
     /// `NotFound` when there is none of that id.
     pub async fn segment(&self, id: SegmentId) -> Result<SegmentRow> {
-        self.read(move |store| {
-            store
-                .segment(id)?
-                .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no segment {id}")))
+        let archive = self.clone();
+        blocking(move || {
+            let row = archive.0.store.segment(id)?;
+            let mut row =
+                [row.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no segment {id}")))?];
+            archive.measure(&mut row);
+            let [row] = row;
+            Ok(row)
         })
         .await
     }

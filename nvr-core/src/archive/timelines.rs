@@ -111,15 +111,23 @@ impl Archive {
 
     /// Enters in open rows what can be read of them now, and gives the segment that is being written. At a
     /// split there are two open rows for a moment.
-    fn measure(&self, rows: &mut [SegmentRow]) -> Option<Growing> {
+    pub(super) fn measure(&self, rows: &mut [SegmentRow]) -> Option<Growing> {
         for row in rows.iter_mut().filter(|r| r.state == SegmentState::Open) {
-            match self.growing_index(&row.path) {
-                Ok(Some(index)) if row.container == Container::Fmp4 => {
-                    row.duration_ns = index.duration_ns();
-                    row.size_bytes = index.tail_offset();
+            let now = if row.container == Container::Fmp4 {
+                let index = self.growing_index(&row.path).ok().flatten();
+                index.map(|index| (index.duration_ns(), index.tail_offset()))
+            } else {
+                // Its length is known when it is closed.
+                self.growing_bytes(&row.path)
+                    .map(|bytes| (row.duration_ns, bytes))
+            };
+            match now {
+                Some((duration_ns, size_bytes)) => {
+                    row.duration_ns = duration_ns;
+                    row.size_bytes = size_bytes;
                 }
                 // Closed since the rows were read?
-                _ => {
+                None => {
                     if let Ok(Some(now)) = self.0.store.segment(row.id) {
                         *row = now;
                     }

@@ -13,6 +13,16 @@ use crate::event::{Cause, CauseKind};
 use crate::gst::{AccessUnit, Tap, TapReceiver};
 use crate::ids::CameraId;
 
+/// How a recording by hand is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordRequest {
+    /// Its length from now on; until it is stopped when absent.
+    pub duration: Option<Duration>,
+    /// How much of what went before belongs to it, at most as much as the camera keeps (its `pre_roll`); all of
+    /// that when absent. It begins with the keyframe at or before.
+    pub pre_roll: Option<Duration>,
+}
+
 /// A camera of a running recorder. Cheap to clone; useless, but harmless, once the camera is removed.
 #[derive(Clone, Debug)]
 pub struct Camera {
@@ -125,8 +135,20 @@ impl Camera {
     /// `Conflict` when its mode is not manual, `Busy` at the limit of such recordings, `Unavailable` while
     /// it sends no frames.
     pub async fn record(&self, duration: Option<Duration>) -> Result<ManualRecording> {
+        self.record_as(RecordRequest {
+            duration,
+            pre_roll: None,
+        })
+        .await
+    }
+
+    /// As [`record`](Self::record), with more to choose.
+    ///
+    /// # Errors
+    /// As there, and `InvalidArgument` for a pre-roll longer than what the camera keeps.
+    pub async fn record_as(&self, request: RecordRequest) -> Result<ManualRecording> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Record { duration, reply })?;
+        self.send(Command::Record { request, reply })?;
         answer.await.map_err(|_| self.gone())?
     }
 

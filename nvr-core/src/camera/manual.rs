@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::handle::RecordRequest;
 use super::session::Session;
 use super::status::ManualRecording;
 use super::supervisor::Actor;
@@ -31,7 +32,7 @@ pub(super) struct Manual {
 }
 
 impl Actor {
-    pub(super) async fn record(&mut self, duration: Option<Duration>) -> Result<ManualRecording> {
+    pub(super) fn record(&mut self, request: RecordRequest) -> Result<ManualRecording> {
         let id = &self.config.id;
         if self.config.record != RecordMode::Manual {
             let mode = if self.config.record == RecordMode::Continuous {
@@ -44,8 +45,18 @@ impl Actor {
                     .with_hint("set record = \"manual\" to record it by hand"),
             );
         }
+        let kept = self.config.pre_roll;
+        let pre_roll = request.pre_roll.unwrap_or(kept);
+        if pre_roll > kept {
+            let (asked, kept) = (pre_roll.as_secs_f64(), kept.as_secs_f64());
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("camera {id} keeps {kept} s of what went before, and {asked} s were asked for"),
+            )
+            .with_hint("ask for less, or raise the camera's pre_roll"));
+        }
         let (now, steady) = (self.context.clock.now(), self.now_ns());
-        let length = duration.map(duration_ns);
+        let length = request.duration.map(duration_ns);
         if let Some(manual) = &mut self.manual {
             if manual.ending {
                 return Err(Error::new(
@@ -94,7 +105,6 @@ impl Actor {
             _permit: permit,
         });
         self.status.set_manual(Some(info.clone()));
-        let pre_roll = self.config.pre_roll;
         self.start_manual(pre_roll);
         Ok(info)
     }
@@ -111,6 +121,7 @@ impl Actor {
             clock: self.context.clock.clone(),
             keep: Duration::ZERO,
             cause: Cause::new(CauseKind::Requested, "recorded by hand"),
+            reactor: self.context.reactor.clone(),
         };
         if let Some(manual) = &mut self.manual
             && manual.session.is_none()
@@ -130,7 +141,7 @@ impl Actor {
     }
 
     /// Ends the recording by hand; its last segment is closed in order.
-    pub(super) async fn end_manual(&mut self) {
+    pub(super) fn end_manual(&mut self) {
         let deadline = self.stop_deadline;
         let Some(manual) = &mut self.manual else { return };
         manual.ending = true;
@@ -141,11 +152,11 @@ impl Actor {
             self.manual = None;
             self.status.set_manual(None);
             let now = self.context.clock.now();
-            self.idle_gap(now).await;
+            self.idle_gap(now);
         }
     }
 
-    pub(super) async fn manual_ended(&mut self, at: Timestamp, cause: Cause) {
+    pub(super) fn manual_ended(&mut self, at: Timestamp, cause: Cause) {
         let wait = if cause.kind.is_storage() {
             MANUAL_STORAGE_RETRY
         } else {
@@ -161,23 +172,23 @@ impl Actor {
             self.manual = None;
             self.status.set_manual(None);
             if !self.is_recording() {
-                self.idle_gap(at).await;
+                self.idle_gap(at);
             }
         } else if cause.kind != CauseKind::StreamEnded {
-            self.journal.open_gap(at, cause).await;
+            self.journal.open_gap(at, cause);
         }
-        self.publish_state().await;
+        self.publish_state();
     }
 
     /// Ends it when its time is over, else begins again what was interrupted.
-    pub(super) async fn tick_manual(&mut self) {
+    pub(super) fn tick_manual(&mut self) {
         let now = self.now_ns();
         if self
             .manual
             .as_ref()
             .is_some_and(|m| !m.ending && m.until_steady_ns.is_some_and(|t| now >= t))
         {
-            self.end_manual().await;
+            self.end_manual();
         }
         self.resume_manual();
     }

@@ -12,6 +12,6 @@ mod session;
 mod status;
 mod supervisor;
 
-pub use handle::Camera;
-pub use status::{CameraState, CameraStatus, Counters, ManualRecording};
+pub use handle::{Camera, RecordRequest};
+pub use status::{CameraState, CameraStatus, Counters, IngestStatus, ManualRecording};
 pub(crate) use supervisor::{Command, Context, spawn};

@@ -304,6 +304,7 @@ mod tests {
             clock: SystemClock::shared(),
             keep: Duration::ZERO,
             cause: Cause::new(CauseKind::Startup, "test"),
+            reactor: crate::gst::Reactor::new(),
         }
     }
 

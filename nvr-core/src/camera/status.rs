@@ -4,9 +4,11 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use super::journal::Backlog;
 use crate::event::{CameraPhase, Cause};
 use crate::gst::{RunStats, Tap};
 use crate::ids::{CameraId, RunId};
+use crate::source::Ingest;
 use crate::time::Timestamp;
 use crate::track::Tracks;
 
@@ -32,6 +34,16 @@ pub struct ManualRecording {
     pub until: Option<Timestamp>,
 }
 
+/// Which client reads a camera's stream.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct IngestStatus {
+    /// `lean` or `rtspsrc`.
+    #[serde(rename = "client")]
+    pub ingest: Ingest,
+    /// Why it is not the lean one, where the configuration leaves the choice.
+    pub reason: Option<String>,
+}
+
 /// Figures since the recorder started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counters {
@@ -47,6 +59,9 @@ pub struct Counters {
     pub segment_bytes: u64,
     /// Times that a connection was lost or could not be made.
     pub restarts: u64,
+    /// Entries that the index never got, because it stalled for longer than they are kept. No footage is lost with
+    /// them: `nvr check` finds its files.
+    pub index_lost: u64,
 }
 
 /// Everything that is known of a camera now.
@@ -62,10 +77,14 @@ pub struct CameraStatus {
     pub run: Option<RunId>,
     /// What the stream carries.
     pub tracks: Option<Tracks>,
+    /// How its stream is read; RTSP only, from the first connection on.
+    pub ingest: Option<IngestStatus>,
     /// The recording by hand, if one is going on.
     pub manual: Option<ManualRecording>,
     /// Figures.
     pub counters: Counters,
+    /// Entries that wait for the index.
+    pub index_waiting: u64,
     /// UTC of the newest video frame.
     pub last_frame: Option<Timestamp>,
     /// Bytes that wait for the disk.
@@ -85,11 +104,13 @@ struct Rest {
     recording: bool,
     run: Option<RunId>,
     tracks: Option<Tracks>,
+    ingest: Option<IngestStatus>,
     manual: Option<ManualRecording>,
     done: Counters,
     now: Option<RunStats>,
     last_frame: Option<Timestamp>,
     tap: Option<Tap>,
+    backlog: Backlog,
 }
 
 impl StatusCell {
@@ -145,6 +166,10 @@ impl StatusCell {
         self.rest().tracks = tracks;
     }
 
+    pub(crate) fn set_ingest(&self, ingest: Option<IngestStatus>) {
+        self.rest().ingest = ingest;
+    }
+
     pub(crate) fn set_manual(&self, manual: Option<ManualRecording>) {
         self.rest().manual = manual;
     }
@@ -161,6 +186,10 @@ impl StatusCell {
 
     pub(crate) fn dropped(&self, frames: u64) {
         self.rest().done.frames_dropped += frames;
+    }
+
+    pub(crate) fn set_backlog(&self, backlog: Backlog) {
+        self.rest().backlog = backlog;
     }
 
     pub(crate) fn set_stats(&self, stats: RunStats, last_frame: Option<Timestamp>) {
@@ -184,6 +213,7 @@ impl StatusCell {
         let state = self.state();
         let rest = self.rest().clone();
         let mut counters = rest.done;
+        counters.index_lost = rest.backlog.lost;
         if let Some(now) = rest.now {
             counters.frames += now.frames;
             counters.bytes_in += now.bytes_in;
@@ -194,8 +224,10 @@ impl StatusCell {
             recording: rest.recording,
             run: rest.run,
             tracks: rest.tracks,
+            ingest: rest.ingest,
             manual: rest.manual,
             counters,
+            index_waiting: rest.backlog.waiting,
             last_frame: rest.last_frame,
             waiting_bytes: rest.now.map_or(0, |now| now.waiting_bytes),
         }

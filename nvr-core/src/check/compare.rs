@@ -90,7 +90,10 @@ fn is_index(store: &Store, path: &Path) -> bool {
         .iter()
         .find_map(|end| rest.strip_suffix(*end))
         .unwrap_or(rest);
-    let companion = [&b""[..], b".bak", b".rebuild"].contains(&rest);
+    let numbered = rest
+        .strip_prefix(b".bak.")
+        .is_some_and(|n| n.iter().all(u8::is_ascii_digit));
+    let companion = numbered || [&b""[..], b".bak", b".rebuild"].contains(&rest);
     // By whatever way the root was named, it is the same folder.
     companion && same_folder(path.parent(), store.path().parent())
 }

@@ -25,7 +25,7 @@ use crate::time::TimeRange;
 
 pub use compare::{CheckOptions, check};
 pub use rebuild::{RebuildOptions, RebuildReport, rebuild};
-pub use reconcile::{MendedSegment, ReconcileReport, reconcile};
+pub use reconcile::{MendedSegment, ReconcileReport, adopt_day, days, reconcile};
 pub use report::{CheckReport, Problem, ProblemKind, Progress, Repair};
 
 /// Refuses an index that belongs to another tree; true when it belongs to none yet.

@@ -1,10 +1,11 @@
 //! A new index from the files alone.
 //!
 //! What comes out equal to the old index: cameras, runs with their anchors, segments with times, sizes,
-//! tracks and fragments. What no file knows: names of cameras, why a run began or ended, the causes of gaps
-//! (holes between segments are entered with cause `unknown`), and events. Nor does a file know whether it is
-//! protected from retention, its own hash, and whether it was mended after a crash; these three are taken over
-//! from the old index, if that can still be read and the file's size is the same.
+//! tracks and fragments. What no file knows: names of cameras, why a run began or ended, and events. Nor does a
+//! file know whether it is protected from retention, its own hash, whether it was mended after a crash, and why
+//! there is nothing between it and the next; these are taken over from the old index, if that can still be read (and
+//! for hash and mending the file's size is the same). Holes of which it knows nothing are entered with cause
+//! `unknown`.
 //!
 //! Plain containers tell less of themselves: their sequence number and anchor are not known.
 
@@ -19,7 +20,7 @@ use crate::event::{Cause, CauseKind};
 use crate::files::{Entry, Inspection, Recovered, Root, SegmentName, Walk, inspect, recover};
 use crate::ids::{CameraId, RunId};
 use crate::segment::ClosedSegment;
-use crate::store::{MAX_PAGE, OpenMode, SegmentQuery, SegmentState, Store};
+use crate::store::{GapRow, MAX_PAGE, OpenMode, SegmentQuery, SegmentState, Store};
 use crate::time::{TimeRange, Timestamp};
 
 /// Segments in a transaction.
@@ -51,7 +52,7 @@ pub struct RebuildReport {
     pub cameras: u64,
     /// Runs.
     pub runs: u64,
-    /// Segments whose tail had to be cut.
+    /// Segments that a crash once cut off, now or as the old index knows.
     pub mended: u64,
     /// Files with a segment's name that could not be indexed (the first 10,000); they are left alone.
     pub problems: Vec<Problem>,
@@ -59,7 +60,8 @@ pub struct RebuildReport {
     pub backup: Option<PathBuf>,
 }
 
-/// Makes a new index of the tree beside `db` and puts it in its place; the old one is kept as `….bak`.
+/// Makes a new index of the tree beside `db` and puts it in its place; the old one is kept as `….bak`, or
+/// `….bak.2` and so on where there is such a one already.
 /// Nobody else may have the index open: the root must have been opened exclusively.
 ///
 /// When it is killed or fails, the old index is still in its place.
@@ -83,7 +85,7 @@ pub fn rebuild(
         let store = Store::open(&new_path, OpenMode::ReadWrite)?;
         store.set_tree_id_blocking(&tree.to_string())?;
         let mut report = fill(&store, root, options, &old, progress)?;
-        derive_runs_and_gaps(&store, &mut report)?;
+        derive_runs_and_gaps(&store, &old, &mut report)?;
         store.shutdown_blocking()?;
         Ok(report)
     })();
@@ -125,6 +127,18 @@ impl Old {
             segment.recovered |= row.state == SegmentState::Recovered;
         }
         row.protected
+    }
+
+    /// All gaps of a camera that it knows, by time.
+    fn gaps(&self, camera: &CameraId) -> Vec<GapRow> {
+        let noted = self.0.as_ref().and_then(|s| s.gaps(camera, TimeRange::ALL).ok());
+        noted.unwrap_or_default()
+    }
+
+    /// Cameras that it knows.
+    fn cameras(&self) -> Vec<CameraId> {
+        let known = self.0.as_ref().and_then(|s| s.cameras().ok());
+        known.unwrap_or_default().into_iter().map(|c| c.id).collect()
     }
 
     fn close(&self) {
@@ -267,9 +281,17 @@ fn write(store: &Store, batch: &mut Vec<ClosedSegment>, protected: &mut Vec<bool
 }
 
 /// Ends every run where its last segment ends, and enters the holes between segments as gaps.
-fn derive_runs_and_gaps(store: &Store, report: &mut RebuildReport) -> Result<()> {
-    for camera in store.cameras()? {
+fn derive_runs_and_gaps(store: &Store, old: &Old, report: &mut RebuildReport) -> Result<()> {
+    let cameras = store.cameras()?;
+    for camera in old.cameras() {
+        // Nothing was ever recorded of it, which has its causes, too.
+        if !cameras.iter().any(|c| c.id == camera) {
+            enter_gaps(store, &old.gaps(&camera), &camera, TimeRange::ALL)?;
+        }
+    }
+    for camera in cameras {
         report.cameras += 1;
+        let noted = old.gaps(&camera.id);
         let mut query = SegmentQuery::new([camera.id.clone()], TimeRange::ALL);
         query.limit = MAX_PAGE;
         let mut ends: BTreeMap<RunId, Timestamp> = BTreeMap::new();
@@ -280,8 +302,9 @@ fn derive_runs_and_gaps(store: &Store, report: &mut RebuildReport) -> Result<()>
                 let end = row.end();
                 let of_run = ends.entry(row.run).or_insert(end);
                 *of_run = end.max(*of_run);
-                if let Some(before) = covered.filter(|before| row.start.since(*before) >= MIN_GAP_NS) {
-                    enter_gap(store, &camera.id, before, row.start)?;
+                let before = covered.unwrap_or(Timestamp::MIN);
+                if before < row.start {
+                    enter_gaps(store, &noted, &camera.id, TimeRange::new(before, row.start)?)?;
                 }
                 covered = Some(covered.map_or(end, |c| c.max(end)));
             }
@@ -289,6 +312,9 @@ fn derive_runs_and_gaps(store: &Store, report: &mut RebuildReport) -> Result<()>
             if query.cursor.is_none() {
                 break;
             }
+        }
+        if let Some(last) = covered {
+            enter_gaps(store, &noted, &camera.id, TimeRange::new(last, Timestamp::MAX)?)?;
         }
         report.runs += ends.len() as u64;
         let cause = Cause::new(CauseKind::Unknown, "index rebuilt from the files");
@@ -299,9 +325,28 @@ fn derive_runs_and_gaps(store: &Store, report: &mut RebuildReport) -> Result<()>
     Ok(())
 }
 
-fn enter_gap(store: &Store, camera: &CameraId, from: Timestamp, to: Timestamp) -> Result<()> {
-    let cause = Cause::new(CauseKind::Unknown, "index rebuilt from the files");
-    store.insert_gap_blocking(camera, TimeRange::new(from, to)?, &cause)
+/// Enters why nothing is recorded in a hole: what the old index noted (by time), cut to the hole.
+fn enter_gaps(store: &Store, noted: &[GapRow], camera: &CameraId, hole: TimeRange) -> Result<()> {
+    let end_of = |gap: &GapRow| gap.end.unwrap_or(Timestamp::MAX);
+    let first = noted.partition_point(|gap| end_of(gap) <= hole.start());
+    let inside = noted.get(first..).unwrap_or_default();
+    let mut is_noted = false;
+    for gap in inside.iter().take_while(|gap| gap.start < hole.end()) {
+        is_noted = true;
+        let (start, end) = (gap.start.max(hole.start()), end_of(gap).min(hole.end()));
+        if end == Timestamp::MAX {
+            store.open_gap_blocking(camera, start, &gap.cause)?;
+        } else if start < end {
+            store.insert_gap_blocking(camera, TimeRange::new(start, end)?, &gap.cause)?;
+        }
+    }
+    // Before the first segment and behind the last one nothing is known to be missing.
+    let is_between = hole.start() != Timestamp::MIN && hole.end() != Timestamp::MAX;
+    if !is_noted && is_between && hole.len_ns() >= MIN_GAP_NS {
+        let cause = Cause::new(CauseKind::Unknown, "index rebuilt from the files");
+        store.insert_gap_blocking(camera, hole, &cause)?;
+    }
+    Ok(())
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -323,14 +368,22 @@ fn remove_database(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A name for the old index that is free: an earlier backup may hold what the files do not.
+fn free_backup(db: &Path) -> PathBuf {
+    let numbered = (2_u32..).map(|n| with_suffix(db, &format!(".bak.{n}")));
+    std::iter::once(with_suffix(db, ".bak"))
+        .chain(numbered)
+        .find(|bak| !bak.exists())
+        .unwrap_or_else(|| with_suffix(db, ".bak"))
+}
+
 /// Puts the new index in the place of the old one. The old one's write-ahead log must not stay: it would be
 /// taken for the new one's.
 fn swap(new: &Path, db: &Path) -> Result<Option<PathBuf>> {
     let failed = |path: &Path, e| Error::io(format!("replace {}", path.display()), e);
     let mut backup = None;
     if db.exists() {
-        let bak = with_suffix(db, ".bak");
-        remove_database(&bak)?;
+        let bak = free_backup(db);
         // A second name for the old one: at no moment is there no index.
         std::fs::hard_link(db, &bak)
             .or_else(|_| std::fs::copy(db, &bak).map(drop))

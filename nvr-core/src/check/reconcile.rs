@@ -17,7 +17,7 @@ use crate::store::{Order, SegmentQuery, SegmentState, Store};
 use crate::time::{TimeRange, Timestamp};
 
 /// Files that are indexed in one start at most: half a second's work. More than that means another or no
-/// index, which is worth a rebuild.
+/// index; the rest is entered on the side, see [`adopt_day`].
 const MAX_ADOPTED: usize = 500;
 
 /// A segment that was open in the index and is complete now.
@@ -46,8 +46,8 @@ pub struct ReconcileReport {
     pub adopted: u64,
     /// Files that could not be looked at, with the reason; they are left as they are.
     pub failed: Vec<(PathBuf, String)>,
-    /// There are more files that the index does not know: `nvr check --repair` or `--rebuild` enters them.
-    /// Until then they are safe, for nothing deletes what has no row.
+    /// There are more files that the index does not know: [`adopt_day`] enters them, as does `nvr check --repair`
+    /// or `--rebuild`. Until then they are safe, for nothing deletes what has no row.
     pub incomplete: bool,
 }
 
@@ -83,11 +83,55 @@ pub fn reconcile(store: &Store, tree: &Tree) -> Result<ReconcileReport> {
                 }
                 if report.adopted as usize + report.failed.len() >= MAX_ADOPTED {
                     report.incomplete = true;
-                    tracing::warn!("more files than can be indexed at start; run `nvr check --repair`");
+                    tracing::warn!(
+                        "more files than can be indexed at start; the rest follows while it records"
+                    );
                     return Ok(report);
                 }
                 adopt(store, tree, &name, &mut report)?;
             }
+        }
+    }
+    Ok(report)
+}
+
+/// All days of the tree, the newest first: what [`adopt_day`] is to be called with, one after the other.
+///
+/// # Errors
+/// `Storage` when the root is not there or cannot be read.
+pub fn days(tree: &Tree) -> Result<Vec<(CameraId, Day)>> {
+    let root = tree.root();
+    let dir = root.dir()?;
+    let read = |e| storage(format!("read {}", root.path().display()), e);
+    let mut all = Vec::new();
+    for camera in scan::cameras(&dir).map_err(read)?.ours {
+        let days = scan::days(&dir, &camera).map_err(read)?.ours;
+        all.extend(days.into_iter().map(|day| (camera.clone(), day)));
+    }
+    all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    Ok(all)
+}
+
+/// Enters the files of one day that the index does not know, while cameras are being recorded. Blocks for some
+/// milliseconds a file that is entered.
+///
+/// # Errors
+/// As [`reconcile`].
+pub fn adopt_day(store: &Store, tree: &Tree, camera: &CameraId, day: Day) -> Result<ReconcileReport> {
+    let root = tree.root();
+    let mut report = ReconcileReport::default();
+    let dir = root.dir()?;
+    let files = scan::segments(&dir, camera, day)
+        .map_err(|e| storage(format!("read {}", root.path().display()), e))?
+        .ours;
+    // Behind the list: what this process made until then is known as growing, or has its row, or belongs to the
+    // run that makes files now.
+    let growing: HashSet<PathBuf> = tree.growing().iter().map(|g| g.path().to_owned()).collect();
+    for (name, _) in files {
+        let path = name.path();
+        let ours = growing.contains(&path) || tree.may_make(camera, name.run);
+        if !ours && store.segment_by_path(&path)?.is_none() {
+            adopt(store, tree, &name, &mut report)?;
         }
     }
     Ok(report)

@@ -10,7 +10,7 @@ use super::values::{Bytes, Size, Span, Text, Word};
 use crate::ids::CameraId;
 use crate::secret::Secret;
 use crate::segment::Container;
-use crate::source::{DeviceFormat, SourceSpec, Transport};
+use crate::source::{DeviceFormat, Ingest, SourceSpec, Transport};
 
 /// One camera, resolved: what it does not say itself is taken from [`RecordingConfig`].
 #[derive(Clone, PartialEq, Debug)]
@@ -60,6 +60,12 @@ impl CameraConfig {
     /// A camera that does what `[recording]` says.
     #[must_use]
     pub fn with_defaults(id: CameraId, source: SourceSpec, recording: &RecordingConfig) -> Self {
+        let mut source = source;
+        if let SourceSpec::Rtsp(s) = &mut source
+            && s.ingest == Ingest::Auto
+        {
+            s.ingest = recording.ingest;
+        }
         Self {
             name: id.to_string(),
             id,
@@ -166,11 +172,13 @@ section! {
         max_bytes: Bytes,
         /// Which cameras pause last when the disk is full and nothing may be deleted: 1 to 10, the higher the later.
         priority: u64 = 5,
+        /// Which client reads an RTSP stream: `auto`, `lean` or `rtspsrc`.
+        ingest: Word<Ingest>,
     }
 }
 
 impl CameraConfig {
-    /// Reads one camera; `None` when it has no usable id or source.
+    /// Reads one camera; `None` when it has no usable id, or a source that cannot be known here.
     pub(super) fn read(
         reader: &mut Reader<'_, '_>,
         section: &Section<'_>,
@@ -190,6 +198,7 @@ impl CameraConfig {
         }
         let id = raw.id.as_ref().and_then(|at| read_id(reader, at));
         let source = raw.source.as_ref().and_then(|at| read_source(reader, at));
+        let is_unknown = source.is_none() && raw.source.as_ref().is_some_and(|at| at.unknown);
         // Read everything even if it is of no use, so that all mistakes are told.
         let mut out = Self::with_defaults(
             id.clone().or_else(|| CameraId::new("unusable").ok())?,
@@ -250,11 +259,12 @@ impl CameraConfig {
             _ => {}
         }
         let at = raw.id?;
-        id.and(source).map(|_| At {
+        id.filter(|_| !is_unknown).map(|_| At {
             value: out,
             span: at.span,
             key: at.key,
             secret: at.secret,
+            unknown: false,
         })
     }
 }
@@ -276,6 +286,14 @@ fn read_source(reader: &mut Reader<'_, '_>, at: &At<Text>) -> Option<SourceSpec>
         Ok(source) => return Some(source),
         Err(error) => error,
     };
+    if at.unknown {
+        let hint = "set the variable, or make the file readable, to have this camera listed";
+        let message = "`source`: comes from a variable or file that cannot be had here";
+        reader
+            .problems
+            .warn(&at.span, &at.key, message, Some(hint.into()));
+        return None;
+    }
     let text = at.value.as_str();
     // `#`, `/` and `?` end the part of a URL that holds the password.
     let hint = if text.contains("://") && text.contains('@') {
@@ -328,6 +346,7 @@ fn apply_options(reader: &mut Reader<'_, '_>, raw: &RawCamera, check: bool, sour
     refuse(place(raw.verify_tls.as_ref()), is_net, "rtsps or https");
     refuse(place(raw.transport.as_ref()), is_rtsp, "rtsp");
     refuse(place(raw.latency.as_ref()), is_rtsp, "rtsp");
+    refuse(place(raw.ingest.as_ref()), is_rtsp, "rtsp");
     let device = "v4l2 or libcamera; test: takes test:?size=640x360&fps=25";
     refuse(place(raw.size.as_ref()), is_device, device);
     refuse(place(raw.frame_rate.as_ref()), is_device, device);
@@ -342,6 +361,17 @@ fn apply_options(reader: &mut Reader<'_, '_>, raw: &RawCamera, check: bool, sour
             s.transport = raw.transport.as_ref().map_or(s.transport, |at| at.value.0);
             s.latency = latency.map_or(s.latency, |d| d.0);
             s.verify_tls = raw.verify_tls.as_ref().map_or(s.verify_tls, |at| at.value);
+            s.ingest = raw.ingest.as_ref().map_or(s.ingest, |at| at.value.0);
+            if let (Some(at), Ingest::Lean, Transport::Udp | Transport::Auto) =
+                (&raw.ingest, s.ingest, s.transport)
+            {
+                reader.problems.error(
+                    &at.span,
+                    &at.key,
+                    "`ingest`: the lean client reads RTSP over TCP only",
+                    Some("leave `transport` out, or write ingest = \"auto\"".to_owned()),
+                );
+            }
         }
         SourceSpec::Mjpeg(s) => s.verify_tls = raw.verify_tls.as_ref().map_or(s.verify_tls, |at| at.value),
         SourceSpec::V4l2(s) | SourceSpec::Libcamera(s) => {

@@ -35,6 +35,7 @@ impl ConfigDiff {
                 o.shutdown_deadline != n.shutdown_deadline,
             ),
             ("recorder.time_zone", o.time_zone != n.time_zone),
+            ("recorder.root_mount", o.root_mount != n.root_mount),
             ("recorder.adopt_root", o.adopt_root != n.adopt_root),
             ("recorder.events_keep", o.events_keep != n.events_keep),
             ("recording.sync", old.recording.sync != new.recording.sync),

@@ -9,18 +9,30 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 /// Where the values of variables come from; the process environment but in tests.
 pub(super) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
+/// What a text reads as where a variable or file stands that cannot be had and is not needed.
+pub(super) const UNKNOWN: &str = "unknown";
+
 /// A string value after expansion.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Expanded {
     pub(super) text: String,
     /// Whether anything was put in, so that the text must not be shown.
     pub(super) secret: bool,
+    /// Whether [`UNKNOWN`] stands in it.
+    pub(super) unknown: bool,
 }
 
-/// Puts in what `${…}` stands for; `$${` is a literal `${`. `base` is where relative files are looked for.
-pub(super) fn expand(text: &str, env: Env<'_>, base: Option<&Path>) -> Result<Expanded, String> {
+/// Puts in what `${…}` stands for; `$${` is a literal `${`. `base` is where relative files are looked for. Unless
+/// `needed`, what cannot be had becomes [`UNKNOWN`].
+pub(super) fn expand(
+    text: &str,
+    env: Env<'_>,
+    base: Option<&Path>,
+    needed: bool,
+) -> Result<Expanded, String> {
     let mut out = String::with_capacity(text.len());
     let mut secret = false;
+    let mut unknown = false;
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         let (before, from) = rest.split_at(at);
@@ -35,15 +47,26 @@ pub(super) fn expand(text: &str, env: Env<'_>, base: Option<&Path>) -> Result<Ex
             return Err("`${` without `}`".into());
         };
         let value = match name.strip_prefix("file:") {
-            Some(path) => read_file(path, base)?,
-            None => variable(name, env)?,
+            Some(path) => read_file(path, base),
+            None => variable(name, env),
         };
-        out.push_str(&value);
+        match value {
+            Ok(value) => out.push_str(&value),
+            Err(why) if needed => return Err(why),
+            Err(_) => {
+                out.push_str(UNKNOWN);
+                unknown = true;
+            }
+        }
         secret = true;
         rest = after;
     }
     out.push_str(rest);
-    Ok(Expanded { text: out, secret })
+    Ok(Expanded {
+        text: out,
+        secret,
+        unknown,
+    })
 }
 
 /// Writes a text so that [`expand`] gives it back.
@@ -91,7 +114,7 @@ mod tests {
 
     #[test]
     fn variables_and_escapes() {
-        let text = |t: &str| expand(t, &env, None).map(|e| (e.text, e.secret));
+        let text = |t: &str| expand(t, &env, None, true).map(|e| (e.text, e.secret));
         assert_eq!(text("a${CAM_PW}b"), Ok(("ahunter2b".into(), true)));
         assert_eq!(text("$${CAM_PW} $5 $"), Ok(("${CAM_PW} $5 $".into(), false)));
         assert!(text("${MISSING}").unwrap_err().contains("MISSING"));
@@ -104,13 +127,21 @@ mod tests {
     fn files_lose_one_newline() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("pw"), "hunter2\r\n").unwrap();
-        let e = expand("${file:pw}", &env, Some(dir.path())).unwrap();
+        let e = expand("${file:pw}", &env, Some(dir.path()), true).unwrap();
         assert_eq!(e.text, "hunter2");
         let absolute = format!("${{file:{}}}", dir.path().join("pw").display());
-        assert_eq!(expand(&absolute, &env, None).unwrap().text, "hunter2");
+        assert_eq!(expand(&absolute, &env, None, true).unwrap().text, "hunter2");
         for bad in ["${file:none}", "${file:.}", "${file:}", "${file:/dev/zero}"] {
-            assert!(expand(bad, &env, Some(dir.path())).is_err(), "{bad}");
+            assert!(expand(bad, &env, Some(dir.path()), true).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_not_needed_may_be_unknown() {
+        let e = expand("rtsp://u:${MISSING}@${file:/nowhere}/", &env, None, false).unwrap();
+        assert_eq!((e.text.as_str(), e.unknown), ("rtsp://u:unknown@unknown/", true));
+        assert!(!expand("${CAM_PW}", &env, None, false).unwrap().unknown);
+        assert!(expand("${MISSING", &env, None, false).is_err());
     }
 
     proptest! {
@@ -118,7 +149,7 @@ mod tests {
         fn escaped_text_comes_back(text in "[a${}:]{0,20}") {
             // `$$` before `{` cannot be told from an escape, so a `$` directly before `${` has no spelling.
             prop_assume!(!text.contains("$${"));
-            let e = expand(&escape(&text), &env, None).unwrap();
+            let e = expand(&escape(&text), &env, None, true).unwrap();
             prop_assert_eq!(e.text, text);
         }
     }

@@ -72,9 +72,9 @@ section! {
         keep: Span = "30d",
         /// How many finished jobs are listed at most, 0 to 1000000.
         max_finished: u64 = 10_000,
-        /// Load average for each core, in percent, above which heavy jobs make way for recording; 0: never.
+        /// Load average for each core, in percent, above which jobs that keep the processors busy make way; 0: never.
         max_load_percent: u64 = 300,
-        /// Bytes of one camera that wait for the disk above which heavy jobs make way for recording; 0: never.
+        /// Bytes of one camera that wait for the disk above which jobs make way for recording; 0: never.
         max_backlog: Bytes = "8MiB",
         /// Folder of exports that are made as jobs; `_exports` in the recordings root by default.
         exports: Text,

@@ -19,6 +19,7 @@ mod problem;
 mod reader;
 mod schema;
 mod template;
+mod transcode;
 mod values;
 
 use std::collections::HashMap;
@@ -36,7 +37,9 @@ pub use self::recorder::RecorderConfig;
 pub use self::recording::{RecordingConfig, SyncMode};
 pub use self::retention::{Age, CameraRetention, RetentionConfig, Room};
 pub use self::template::{TemplateCamera, demo_text, template_text};
+pub use self::transcode::TranscodeConfig;
 pub use self::upload::{S3Place, UploadChecksum, UploadConfig, UploadEncryption, UploadPlace, UploadWhat};
+pub use self::values::parse_duration;
 
 use self::problem::Problems;
 use self::reader::{Reader, Section};
@@ -46,11 +49,12 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 8] = [
+const SECTIONS: [(&str, &str); 9] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
     ("jobs", "[jobs]"),
+    ("transcode", "[transcode]"),
     ("http", "[http]"),
     ("log", "[log]"),
     ("cameras", "[[cameras]]"),
@@ -71,6 +75,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// The queue of slow work.
     pub jobs: JobsConfig,
+    /// Encoding footage again, to save space.
+    pub transcode: TranscodeConfig,
     /// The log.
     pub log: LogConfig,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
@@ -93,6 +99,7 @@ impl Config {
             recording: RecordingConfig::default(),
             retention: RetentionConfig::default(),
             jobs: JobsConfig::default(),
+            transcode: TranscodeConfig::default(),
             log: LogConfig::default(),
             cameras: Vec::new(),
             uploads: Vec::new(),
@@ -120,6 +127,18 @@ impl Config {
         Ok(Self::parse(&Self::read_text(path)?, Some(path))?)
     }
 
+    /// Reads a file in order to look at what is recorded: users, passwords and sources of cameras that come from
+    /// variables or files which this process cannot have are left open, since only recording needs them. Not for
+    /// [`Nvr`](crate::Nvr), which would knock at the cameras with the wrong passwords.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn load_without_secrets(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let env: expand::Env<'_> = &|name| std::env::var(name).ok();
+        Ok(Self::read(&Self::read_text(path)?, Some(path), env, true)?)
+    }
+
     /// The text of a configuration file, for [`parse`](Self::parse).
     ///
     /// # Errors
@@ -131,6 +150,9 @@ impl Config {
             let error = Error::io(format_args!("configuration {}", path.display()), e);
             if missing {
                 error.with_hint("write one with `nvr init`, or name another with --config or NVR_CONFIG")
+            } else if path.is_dir() {
+                let message = format!("configuration {}: this is a folder", path.display());
+                Error::new(ErrorKind::Config, message).with_hint("name the file in it, for example nvr.toml")
             } else {
                 error
             }
@@ -140,6 +162,7 @@ impl Config {
                 ErrorKind::Config,
                 format!("configuration {}: {why}", path.display()),
             )
+            .with_hint("is this the right file? It is a text in TOML")
         };
         let mut bytes = Vec::new();
         std::fs::File::open(path)
@@ -156,12 +179,22 @@ impl Config {
     }
 
     fn parse_with(text: &str, path: Option<&Path>, env: expand::Env<'_>) -> Result<Self, ConfigErrors> {
+        Self::read(text, path, env, false)
+    }
+
+    fn read(
+        text: &str,
+        path: Option<&Path>,
+        env: expand::Env<'_>,
+        spare_secrets: bool,
+    ) -> Result<Self, ConfigErrors> {
         let (root, syntax) = DeTable::parse_recoverable(text);
         let base = path.and_then(Path::parent);
         let mut reader = Reader {
             problems: Problems::new(text, path),
             env,
             base,
+            spare_secrets,
         };
         for error in syntax {
             let span = error.span().unwrap_or(0..0);
@@ -184,6 +217,8 @@ impl Config {
         let retention = RetentionConfig::read(&mut reader, &section);
         let section = reader.section(root, "jobs");
         let jobs = JobsConfig::read(&mut reader, &section, base, &recorder.time_zone);
+        let section = reader.section(root, "transcode");
+        let transcode = TranscodeConfig::read(&mut reader, &section, &recorder.time_zone);
         let section = reader.section(root, "log");
         let log = LogConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording);
@@ -194,6 +229,7 @@ impl Config {
             recording,
             retention,
             jobs,
+            transcode,
             log,
             cameras,
             uploads,

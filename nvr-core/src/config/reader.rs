@@ -20,6 +20,8 @@ pub(super) struct At<T> {
     pub(super) key: String,
     /// Whether it came from a variable, so that it must not be shown.
     pub(super) secret: bool,
+    /// Whether it came from a variable that cannot be had and was not needed.
+    pub(super) unknown: bool,
 }
 
 /// A table of the text; absent ones read as empty.
@@ -45,7 +47,12 @@ pub(super) struct Reader<'t, 'e> {
     pub(super) env: Env<'e>,
     /// Folder of the configuration file.
     pub(super) base: Option<&'t Path>,
+    /// Whether the cameras' secrets are left out where they cannot be had.
+    pub(super) spare_secrets: bool,
 }
+
+/// The keys of a camera that may be left out then.
+const SECRETS: [&str; 3] = ["source", "user", "password"];
 
 impl Reader<'_, '_> {
     /// The table under a key of the root; reports a value of another type.
@@ -73,20 +80,25 @@ impl Reader<'_, '_> {
         let found = section.table?.get(key)?;
         let span = found.span();
         let path = section.key(key);
-        let value = match self.value(found.get_ref()) {
+        let needed = !(self.spare_secrets && section.path.starts_with("cameras[") && SECRETS.contains(&key));
+        let value = match self.value(found.get_ref(), needed) {
             Ok(value) => value,
             Err(message) => {
                 self.problems.error(&span, &path, message, None);
                 return None;
             }
         };
-        let secret = matches!(&value, Value::Text(e) if e.secret);
+        let (secret, unknown) = match &value {
+            Value::Text(e) => (e.secret, e.unknown),
+            _ => (false, false),
+        };
         match T::from_value(&value) {
             Ok(value) => Some(At {
                 value,
                 span,
                 key: path,
                 secret,
+                unknown,
             }),
             Err(Wrong { message, hint }) => {
                 self.problems
@@ -96,11 +108,15 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn value(&self, value: &DeValue<'_>) -> Result<Value, String> {
+    fn value(&self, value: &DeValue<'_>, needed: bool) -> Result<Value, String> {
         Ok(match value {
-            DeValue::String(text) => Value::Text(expand(text, self.env, self.base)?),
+            DeValue::String(text) => Value::Text(expand(text, self.env, self.base, needed)?),
             DeValue::Integer(n) => Value::Integer(u64::from_str_radix(n.as_str(), n.radix()).ok()),
             DeValue::Boolean(b) => Value::Bool(*b),
+            DeValue::Float(n) => n
+                .as_str()
+                .parse()
+                .map_or(Value::Other("a number with decimals"), Value::Float),
             other => Value::Other(a_kind(other)),
         })
     }

@@ -12,6 +12,8 @@ use super::values::{Span, Text};
 pub struct RecorderConfig {
     /// Folder of the recordings.
     pub root: PathBuf,
+    /// Mount point of the disk that the root must lie on; without one mounted there the recorder does not start.
+    pub root_mount: Option<PathBuf>,
     /// The index; `{root}/nvr.db` by default. Must be on a local file system.
     pub database: PathBuf,
     /// How many cameras may be opening their source at once (1 to 64; default 4).
@@ -36,6 +38,7 @@ impl RecorderConfig {
         Self {
             database: root.join("nvr.db"),
             root,
+            root_mount: None,
             max_starting: 4,
             max_manual: 3,
             shutdown_deadline: Duration::from_secs(10),
@@ -51,6 +54,9 @@ section! {
     RawRecorder requires ["root"] {
         /// Folder of the recordings. It is made if it is not there, and marked as belonging to the recorder.
         root: Text,
+        /// Mount point of the disk that the root lies on, such as `/mnt/disk`. With nothing mounted there the recorder
+        /// refuses to start, also for the first time.
+        root_mount: Text,
         /// File of the index, `nvr.db` in the root by default. It must be on a local file system.
         database: Text,
         /// How many cameras may be opening their source at once, 1 to 64.
@@ -80,7 +86,7 @@ impl RecorderConfig {
                 .as_ref()
                 .map_or_else(PathBuf::new, |r| absolute(r.value.as_str())),
         );
-        for at in [&raw.root, &raw.database].into_iter().flatten() {
+        for at in [&raw.root, &raw.root_mount, &raw.database].into_iter().flatten() {
             if at.value.as_str().trim().is_empty() || at.value.as_str().contains('\0') {
                 reader
                     .problems
@@ -94,6 +100,23 @@ impl RecorderConfig {
                 "root",
                 "say where recordings go: [recorder] root = \"/srv/nvr\"",
             );
+        }
+        if let Some(at) = &raw.root_mount {
+            let mount = absolute(at.value.as_str());
+            let inside = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            if !mount.is_absolute() || !inside(&out.root).starts_with(&mount) {
+                reader.problems.error(
+                    &at.span,
+                    &at.key,
+                    format!(
+                        "`root_mount`: {} is no folder above the root {}",
+                        mount.display(),
+                        out.root.display()
+                    ),
+                    Some("name the mount point of the disk that `root` lies on, or leave it out".into()),
+                );
+            }
+            out.root_mount = Some(mount);
         }
         if let Some(at) = &raw.database {
             out.database = absolute(at.value.as_str());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::reader::{Reader, Section, section};
 use super::values::{Span, Text, Word, format_duration, parse_duration};
 use crate::segment::Container;
+use crate::source::Ingest;
 
 /// How cameras are recorded unless they say otherwise.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,6 +28,8 @@ pub struct RecordingConfig {
     pub watchdog: Duration,
     /// How long a camera may take from being opened to its first frame (1 s to 5 min; default 20 s).
     pub start_deadline: Duration,
+    /// Which client reads RTSP streams (default: the lean one where it can).
+    pub ingest: Ingest,
 }
 
 impl Default for RecordingConfig {
@@ -40,6 +43,7 @@ impl Default for RecordingConfig {
             pre_roll: Duration::from_secs(5),
             watchdog: Duration::from_secs(10),
             start_deadline: Duration::from_secs(20),
+            ingest: Ingest::Auto,
         }
     }
 }
@@ -79,6 +83,10 @@ section! {
         watchdog: Span = "10s",
         /// How long a camera may take from being opened to its first frame, 1 s to 5 min.
         start_deadline: Span = "20s",
+        /// Which client reads RTSP streams: `lean` (this recorder's own, over TCP), `rtspsrc` (GStreamer's, which
+        /// costs several times as much and knows every transport) or `auto`: lean over TCP, rtspsrc for other
+        /// transports and for what the lean one refuses.
+        ingest: Word<Ingest> = "auto",
     }
 }
 
@@ -115,6 +123,9 @@ impl RecordingConfig {
         }
         if let Some(at) = &raw.audio {
             out.audio = at.value;
+        }
+        if let Some(at) = &raw.ingest {
+            out.ingest = at.value.0;
         }
         if let Some(at) = &raw.sync {
             match parse_duration(at.value.as_str()).map(Span) {

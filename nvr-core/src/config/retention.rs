@@ -143,6 +143,7 @@ pub(super) fn age(reader: &mut Reader<'_, '_>, field: Option<&At<Age>>) -> Optio
                 span: at.span.clone(),
                 key: at.key.clone(),
                 secret: at.secret,
+                unknown: at.unknown,
             };
             reader.within(Some(&span), &AGE).map(|d| Age::For(d.0))
         }

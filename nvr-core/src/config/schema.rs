@@ -12,6 +12,7 @@ use super::log::RawLog;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
 use super::retention::RawRetention;
+use super::transcode::RawTranscode;
 use super::upload::RawUpload;
 use super::{Config, SECTIONS};
 
@@ -31,6 +32,7 @@ impl JsonSchema for RawConfig {
                 "recording": generator.subschema_for::<RawRecording>(),
                 "retention": generator.subschema_for::<RawRetention>(),
                 "jobs": generator.subschema_for::<RawJobs>(),
+                "transcode": generator.subschema_for::<RawTranscode>(),
                 "http": generator.subschema_for::<RawHttp>(),
                 "log": generator.subschema_for::<RawLog>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
@@ -124,7 +126,7 @@ fn kind(property: &Value) -> &str {
         .unwrap_or(match property["type"].as_str() {
             Some("string") => "text",
             Some("boolean") => "true or false",
-            Some("integer") => "number",
+            Some("integer" | "number") => "number",
             Some(other) => other,
             None => "one of",
         })

@@ -25,9 +25,15 @@ pub struct TemplateCamera {
     pub commented: bool,
 }
 
-/// A commented configuration with all keys: recordings below `root`, and the given cameras.
+/// A commented configuration with all keys: recordings below `root`, on the disk mounted at `root_mount` if one is
+/// given, and the given cameras.
 #[must_use]
-pub fn template_text(root: &Path, listen: SocketAddr, cameras: &[TemplateCamera]) -> String {
+pub fn template_text(
+    root: &Path,
+    root_mount: Option<&Path>,
+    listen: SocketAddr,
+    cameras: &[TemplateCamera],
+) -> String {
     let schema = Config::json_schema();
     let mut out = String::from(HEAD);
     for (name, heading) in SECTIONS {
@@ -60,7 +66,10 @@ pub fn template_text(root: &Path, listen: SocketAddr, cameras: &[TemplateCamera]
         );
         let root = quote(&root.to_string_lossy());
         let listen = quote(&listen.to_string());
-        write_keys(&mut out, section, "", &[("root", &root), ("listen", &listen)]);
+        let mut set = vec![("root", root.as_str()), ("listen", listen.as_str())];
+        let mount = root_mount.map(|m| quote(&m.to_string_lossy()));
+        set.extend(mount.as_ref().map(|m| ("root_mount", m.as_str())));
+        write_keys(&mut out, section, "", &set);
     }
     out
 }

@@ -59,6 +59,25 @@ max_bytes = "2TB"
 min_free = "10GiB"
 critical_free = "1GiB"
 
+[transcode]
+enabled = true
+cameras = "front, yard"
+after = "2d"
+min_size = "2MiB"
+window = "01:00-05:00"
+encoders = "vah265enc,x265enc"
+preset = "fast"
+quality = 24
+threads = 2
+nice = 10
+io = "best-effort"
+max_running = 2
+min_ssim = 0.97
+min_psnr = 35
+compare_every = 10
+smaller_by = 20
+keep_original = "1d"
+probe_keep = "1h"
 [jobs]
 max_running = 2
 max_queued = 500
@@ -293,10 +312,64 @@ source = "test:?size=1x1"
         "25:11 cameras[1].latency: `latency` does not go with this source",
         "26:12 cameras[1].password: `password` without `user`",
         "26:12 cameras[1].password: `password` does not go with this source",
+        "29:6 cameras[2].id: two cameras are called `front`",
+        "33:6 cameras[3].id: two cameras are called `front`",
         "34:10 cameras[3].source: source: test: size=1x1, sides are even and from 16 to 7680",
         "35:2 extra: unknown key `extra` in the configuration",
     ];
     assert_eq!(found, want, "{}", found.join("\n"));
+}
+
+#[test]
+fn a_camera_without_a_usable_source_still_has_its_id() {
+    let text = "[recorder]\nroot = \"r\"\n[[cameras]]\nid = \"a\"\nsource = \"rtps://x\"\n\
+                [[cameras]]\nid = \"a\"\nsource = \"test:\"\n";
+    assert_eq!(
+        mistakes(text),
+        [
+            "5:10 cameras[0].source: source: the scheme is not known",
+            "7:6 cameras[1].id: two cameras are called `a`"
+        ]
+    );
+}
+
+#[test]
+fn secrets_that_only_recording_needs_may_be_missing() {
+    let text = r#"
+[recorder]
+root = "r"
+[[cameras]]
+id = "a"
+source = "rtsp://admin:${NONE}@10.0.0.1/s"
+[[cameras]]
+id = "b"
+source = "rtsp://10.0.0.2/s"
+user = "${NONE}"
+password = "${file:/nowhere}"
+[[cameras]]
+id = "c"
+source = "${NONE}"
+"#;
+    let spared = |text| Config::read(text, Some(Path::new("/etc/nvr/nvr.toml")), &env, true);
+    assert_eq!(mistakes(text).len(), 4);
+    let config = spared(text).unwrap();
+    let cameras: Vec<_> = config
+        .cameras
+        .iter()
+        .map(|c| (c.id.as_str(), c.source.to_string()))
+        .collect();
+    assert_eq!(
+        cameras,
+        [
+            ("a", "rtsp://10.0.0.1/s".to_owned()),
+            ("b", "rtsp://10.0.0.2/s".to_owned())
+        ]
+    );
+    let warning = &config.warnings[0];
+    assert_eq!((warning.line, warning.key.as_str()), (14, "cameras[2].source"));
+    // What is needed for looking, too, is still missed.
+    assert!(spared("[recorder]\nroot = \"${NONE}\"").is_err());
+    assert!(spared(&text.replace("id = \"c\"", "id = \"${NONE}\"")).is_err());
 }
 
 #[test]
@@ -450,7 +523,12 @@ fn the_template_is_valid_and_holds_every_key() {
         commented: true,
         ..nasty.clone()
     };
-    let text = template_text(Path::new("/srv/a \"b\""), listen, &[nasty.clone(), commented]);
+    let text = template_text(
+        Path::new("/srv/a \"b\""),
+        Some(Path::new("/srv")),
+        listen,
+        &[nasty.clone(), commented],
+    );
     let c = parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
     assert_eq!(c.recorder.root, Path::new("/srv/a \"b\""));
     assert_eq!(c.cameras.len(), 1);
@@ -466,7 +544,7 @@ fn the_template_is_valid_and_holds_every_key() {
         }
     }
     // What stands there commented out is usable once the mark is taken away.
-    let bare = template_text(Path::new("/srv/nvr"), listen, &[]);
+    let bare = template_text(Path::new("/srv/nvr"), None, listen, &[]);
     let filled: String = bare
         .lines()
         .map(|l| {
@@ -675,6 +753,24 @@ proptest! {
 }
 
 #[test]
+fn the_disk_of_the_root_is_above_it() {
+    let parse = |mount: &str| {
+        Config::parse(
+            &format!("[recorder]\nroot = \"/mnt/disk/rec\"\nroot_mount = \"{mount}\"\n"),
+            None,
+        )
+    };
+    assert_eq!(
+        parse("/mnt/disk").unwrap().recorder.root_mount,
+        Some("/mnt/disk".into())
+    );
+    for bad in ["/mnt/other", "/mnt/disk/rec/deeper", "", "disk"] {
+        let e = parse(bad).unwrap_err();
+        assert!(e.to_string().contains("root_mount"), "{e}");
+    }
+}
+
+#[test]
 fn mistakes_of_retention_are_told() {
     let text = r#"
 [recorder]
@@ -705,4 +801,48 @@ priority = 11
     // Switched off is switched off.
     let off = parse("[recorder]\nroot = \"/r\"\n[retention]\nmin_free = 0").unwrap();
     assert_eq!(off.retention, RetentionConfig::off());
+}
+
+#[test]
+fn transcoding_is_read_and_checked() {
+    let c = parse(FULL).unwrap().transcode;
+    assert!(c.enabled);
+    assert_eq!(
+        c.cameras.iter().map(CameraId::as_str).collect::<Vec<_>>(),
+        ["front", "yard"]
+    );
+    assert_eq!(
+        (c.after, c.min_bytes, c.quality),
+        (Duration::from_secs(172_800), 2 << 20, 24)
+    );
+    assert_eq!(c.encoders, ["vah265enc", "x265enc"]);
+    assert_eq!(
+        (c.preset.as_deref(), c.threads, c.max_running),
+        (Some("fast"), 2, 2)
+    );
+    assert_eq!(
+        (c.priority.nice, c.priority.io),
+        (10, crate::priority::IoClass::BestEffort)
+    );
+    assert_eq!((c.min_ssim, c.min_psnr_db, c.compare_every), (0.97, 35, 10));
+    assert_eq!(
+        (c.smaller_by_percent, c.keep_original),
+        (20, Duration::from_secs(86_400))
+    );
+    assert!(!c.window.is_always());
+    let defaults = parse("[recorder]\nroot = \"/r\"\n").unwrap().transcode;
+    assert_eq!(defaults, crate::config::TranscodeConfig::default());
+    for bad in [
+        "min_ssim = 1.1",
+        "min_ssim = \"0.95\"",
+        "quality = 52",
+        "encoders = \"h265\"",
+        "cameras = \"A B\"",
+        "window = \"25:00-26:00\"",
+        "preset = \"fast; rm\"",
+        "io = \"realtime\"",
+    ] {
+        let text = format!("[recorder]\nroot = \"/r\"\n[transcode]\n{bad}\n");
+        assert!(parse(&text).is_err(), "{bad}");
+    }
 }

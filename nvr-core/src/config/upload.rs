@@ -319,6 +319,7 @@ impl UploadConfig {
             span: at.span,
             key: at.key,
             secret: at.secret,
+            unknown: false,
         })
     }
 }
@@ -359,6 +360,11 @@ fn read_place(
     base: Option<&Path>,
 ) -> Option<UploadPlace> {
     let text = url.value.as_str();
+    if url.unknown {
+        let message = "`url`: comes from a variable or file that cannot be had here";
+        reader.problems.warn(&url.span, &url.key, message, None);
+        return None;
+    }
     let Some(rest) = text.strip_prefix("s3://") else {
         if text.trim().is_empty() || text.contains('\0') || text.contains("://") {
             let message = format!("`url`: {} is not a place for uploads", url.value.shown());
@@ -438,6 +444,9 @@ fn read_place(
 }
 
 fn read_endpoint(reader: &mut Reader<'_, '_>, raw: &RawUpload, at: &At<Text>) -> Option<String> {
+    if at.unknown {
+        return None;
+    }
     let allow_http = raw.allow_http.as_ref().is_some_and(|at| at.value);
     let parsed = url::Url::parse(at.value.as_str()).ok();
     let usable = parsed.filter(|u| {
@@ -491,7 +500,7 @@ fn check_encryption(
             reader.problems.error(&at.span, &at.key, message, None);
         }
         (Some(of), Some(at)) if encryption == UploadEncryption::Customer => {
-            if !is_key(at.value.as_str()) {
+            if !at.unknown && !is_key(at.value.as_str()) {
                 let message = "`encryption_key`: not Base64 of 32 bytes";
                 let hint = Some("make one by `openssl rand -base64 32`".to_owned());
                 reader.problems.error(&at.span, &at.key, message, hint);

@@ -13,6 +13,7 @@ pub(super) enum Value {
     Text(Expanded),
     Integer(Option<u64>),
     Bool(bool),
+    Float(f64),
     /// Something else, by the name of its type.
     Other(&'static str),
 }
@@ -26,6 +27,7 @@ impl Value {
             Self::Integer(Some(n)) => n.to_string(),
             Self::Integer(None) => "the number".into(),
             Self::Bool(b) => b.to_string(),
+            Self::Float(n) => n.to_string(),
             Self::Other(kind) => (*kind).to_owned(),
         }
     }
@@ -74,6 +76,42 @@ impl FromValue for u64 {
                 value,
                 "a number that can be used here",
                 "write a whole number without quotes",
+            )),
+        }
+    }
+}
+
+/// A share: a number with decimals.
+#[derive(Clone, Copy, PartialEq, PartialOrd, Debug)]
+pub(super) struct Ratio(pub(super) f64);
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl JsonSchema for Ratio {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Ratio".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number" })
+    }
+}
+
+impl FromValue for Ratio {
+    fn from_value(value: &Value) -> Result<Self, Wrong> {
+        match value {
+            Value::Float(n) if n.is_finite() => Ok(Self(*n)),
+            Value::Integer(Some(n)) => Ok(Self(*n as f64)),
+            _ => Err(Wrong::new(
+                value,
+                "a number",
+                "write a number such as 0.95, without quotes",
             )),
         }
     }
@@ -316,8 +354,10 @@ const DURATION_UNITS: [(&str, u64); 6] = [
     ("ms", 1_000_000),
 ];
 
-/// Reads `"1h 30m"`, `"250ms"`, `"1.5s"`; a bare number of seconds is fine, too.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+/// Reads a length of time as the configuration has it: `"1h 30m"`, `"250ms"`, `"1.5s"`; a bare number of seconds
+/// is fine, too. `None` for anything else.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if let Ok(seconds) = rest.parse::<u64>() {
         return Some(Duration::from_secs(seconds));

@@ -108,7 +108,7 @@ fn tracks(data: &[u8]) -> Option<Tracks> {
     let mut audio = None;
     for (_, entry) in children(data).filter(|(id, _)| *id == TRACK_ENTRY) {
         let get = |wanted: u64| children(entry).find(|(id, _)| *id == wanted).map(|(_, b)| b);
-        let codec = get(0x86).unwrap_or_default();
+        let codec = get(0x86).map(text).unwrap_or_default();
         match get(0x83).and_then(number) {
             Some(1) if video.is_none() => {
                 let inner = |wanted| {
@@ -186,6 +186,12 @@ fn number(body: &[u8]) -> Option<u64> {
     (body.len() <= 8).then(|| body.iter().fold(0, |n, b| n << 8 | u64::from(*b)))
 }
 
+/// A text without the zeros that it may be filled up with (RFC 8794, 7.3); GStreamer writes one.
+fn text(body: &[u8]) -> &[u8] {
+    let end = body.iter().position(|b| *b == 0).unwrap_or(body.len());
+    &body[..end]
+}
+
 fn float(body: &[u8]) -> Option<f64> {
     match body.len() {
         4 => Some(f32::from_be_bytes(*body.first_chunk()?).into()),
@@ -204,4 +210,42 @@ fn read_at<R: Read + Seek>(reader: &mut R, at: u64, most: u64) -> Option<Vec<u8>
     let mut data = Vec::new();
     reader.by_ref().take(most).read_to_end(&mut data).ok()?;
     Some(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn element(id: &[u8], body: &[u8]) -> Vec<u8> {
+        let size = [0x80 | u8::try_from(body.len()).unwrap()];
+        [id, &size, body].concat()
+    }
+
+    #[test]
+    fn names_of_codecs_may_end_in_zeros() {
+        let sizes = [element(&[0xB0], &[1, 64]), element(&[0xBA], &[180])].concat();
+        for (name, codec) in [
+            (&b"V_MPEG4/ISO/AVC"[..], VideoCodec::H264),
+            (b"V_MPEG4/ISO/AVC\0", VideoCodec::H264),
+            (b"V_MPEGH/ISO/HEVC\0\0", VideoCodec::H265),
+        ] {
+            let entry = [
+                element(&[0x83], &[1]),
+                element(&[0x86], name),
+                element(&[0xE0], &sizes),
+            ];
+            let audio = [element(&[0x83], &[2]), element(&[0x86], b"A_OPUS\0")];
+            let both = [
+                element(&[0xAE], &entry.concat()),
+                element(&[0xAE], &audio.concat()),
+            ];
+            let found = tracks(&both.concat()).unwrap();
+            assert_eq!(
+                (found.video.codec, found.video.width, found.video.height),
+                (codec, 320, 180)
+            );
+            assert_eq!(found.audio.map(|a| a.codec), Some(AudioCodec::Opus));
+        }
+        assert!(tracks(&element(&[0xAE], &element(&[0x86], b"V_VP8\0"))).is_none());
+    }
 }

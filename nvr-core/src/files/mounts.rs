@@ -14,6 +14,40 @@ pub(super) fn unmounted_above(root: &Path) -> Option<PathBuf> {
     missing(&absolute, &read("/etc/fstab"), &read("/proc/self/mountinfo"))
 }
 
+/// What is mounted now.
+#[derive(Debug)]
+pub(super) struct Mounts(Vec<PathBuf>);
+
+impl Mounts {
+    pub(super) fn read() -> Self {
+        Self::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
+    }
+
+    pub(super) fn parse(mountinfo: &[u8]) -> Self {
+        Self(fields(mountinfo, 4).collect())
+    }
+
+    pub(super) fn has(&self, point: &Path) -> bool {
+        // Without the trailing slash that people write.
+        let point: PathBuf = point.components().collect();
+        self.0.contains(&point)
+    }
+
+    /// The mount point that a path lies below. Symbolic links are followed as far as they are there.
+    pub(super) fn above(&self, path: &Path) -> Option<PathBuf> {
+        let real = path.ancestors().find_map(|a| {
+            let rest = path.strip_prefix(a).ok()?;
+            Some(a.canonicalize().ok()?.join(rest))
+        });
+        let real = real.as_deref().unwrap_or(path);
+        self.0
+            .iter()
+            .filter(|p| real.starts_with(p))
+            .max_by_key(|p| p.components().count())
+            .cloned()
+    }
+}
+
 fn missing(root: &Path, fstab: &[u8], mountinfo: &[u8]) -> Option<PathBuf> {
     // fstab(5): device, mount point, type, options; mountinfo, proc(5): the mount point is the fifth.
     let declared = fields(fstab, 1).filter(|p| p.is_absolute() && p != Path::new("/"));

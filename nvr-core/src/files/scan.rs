@@ -86,7 +86,7 @@ pub(crate) fn cameras(root: &OwnedFd) -> Result<Listing<CameraId>, Errno> {
     found.ours.sort_by_cached_key(|c| format!("{c}/"));
     found.foreign.retain(|p| {
         let name = p.to_string_lossy();
-        ![MARKER, LOCK, PROBE, EXPORTS, "lost+found"].contains(&&*name)
+        ![MARKER, LOCK, PROBE, EXPORTS, super::replace::FOLDER, "lost+found"].contains(&&*name)
     });
     Ok(found)
 }

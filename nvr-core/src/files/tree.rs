@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     /// The last name given to each camera, so that none is given twice even if the file was deleted since.
     last: Mutex<HashMap<CameraId, (RunId, i64)>>,
+    /// Whose file each camera made last, or is making now.
+    making: Mutex<HashMap<CameraId, RunId>>,
     /// Files left as after a crash by a fault of the storage while this process lives on.
     abandoned: Mutex<Vec<(SegmentName, SegmentStart)>>,
 }
@@ -54,6 +56,7 @@ impl Tree {
             syncer,
             registry: Registry::default(),
             last: Mutex::default(),
+            making: Mutex::default(),
             abandoned: Mutex::default(),
         })))
     }
@@ -98,6 +101,12 @@ impl Tree {
     #[must_use]
     pub fn growing_of(&self, camera: &CameraId) -> Vec<Arc<GrowingSegment>> {
         self.0.registry.of(camera)
+    }
+
+    /// Whether a file of this run may be in the making: not in the registry yet, but on disk.
+    pub(crate) fn may_make(&self, camera: &CameraId, run: RunId) -> bool {
+        let making = self.0.making.lock().unwrap_or_else(PoisonError::into_inner);
+        making.get(camera) == Some(&run)
     }
 
     /// A finished segment is in the index now: it no longer counts as growing.
@@ -169,6 +178,11 @@ impl SegmentFiles for Tree {
         let shared = &self.0;
         let root = shared.root.dir_for_writing()?;
         let mut name = shared.fresh_name(start);
+        shared
+            .making
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(start.camera.clone(), start.run);
         let mut tries = 0;
         let (file, folders) = loop {
             match dirs::create_segment(&root, &name) {

@@ -46,7 +46,8 @@ pub(crate) fn watch(
                     // How rtspsrc tells it. The end of the stream that goes with it is lost where no pad has
                     // seen a packet yet. (Of the same kind is the news that it goes on over TCP.)
                     if w.error().kind::<gst::ResourceError>() == Some(gst::ResourceError::Read)
-                        && w.error().message().contains("closed the connection")
+                        && w.debug()
+                            .is_some_and(|d| d.contains("server closed the connection"))
                     {
                         on_news(BusNews::Closed);
                     }

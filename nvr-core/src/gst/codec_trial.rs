@@ -90,8 +90,8 @@ pub(crate) fn try_encoder(c: &Candidate, settings: &EncoderSettings, patience: D
         return Outcome::Absent;
     }
     let (c, settings) = (*c, *settings);
-    trial(patience, move || {
-        let mut chain = source(settings.size)?;
+    trial(patience, FRAMES, move || {
+        let mut chain = source(settings.size, FRAMES)?;
         chain.extend(c.chain(&settings)?);
         Ok(chain)
     })
@@ -112,9 +112,9 @@ fn try_decoder(name: &'static str, codec: VideoCodec) -> Outcome {
         };
     };
     let encoder = *encoder;
-    trial(PATIENCE, move || {
+    trial(PATIENCE, FRAMES, move || {
         let settings = EncoderSettings::live((640, 360), 25.0);
-        let mut chain = source(settings.size)?;
+        let mut chain = source(settings.size, FRAMES)?;
         chain.extend(encoder.chain(&settings)?);
         chain.push(make(parser)?);
         chain.push(make(name)?);
@@ -122,9 +122,10 @@ fn try_decoder(name: &'static str, codec: VideoCodec) -> Outcome {
     })
 }
 
-fn source(size: (u32, u32)) -> Result<Vec<gst::Element>> {
+/// Pictures of a size, so many of them.
+pub(super) fn source(size: (u32, u32), frames: u32) -> Result<Vec<gst::Element>> {
     let src = make("videotestsrc")?;
-    src.set_property("num-buffers", i32::try_from(FRAMES).unwrap_or(8));
+    src.set_property("num-buffers", i32::try_from(frames).unwrap_or(8));
     let caps = gst::Caps::builder("video/x-raw")
         .field("format", "I420")
         .field("width", i32::try_from(size.0).unwrap_or(i32::MAX))
@@ -135,13 +136,18 @@ fn source(size: (u32, u32)) -> Result<Vec<gst::Element>> {
 }
 
 /// Runs a chain in a thread of its own, since a driver may hang in any call; then the thread is left behind.
-fn trial(patience: Duration, chain: impl FnOnce() -> Result<Vec<gst::Element>> + Send + 'static) -> Outcome {
+/// The chain makes `wanted` frames.
+pub(super) fn trial(
+    patience: Duration,
+    wanted: u32,
+    chain: impl FnOnce() -> Result<Vec<gst::Element>> + Send + 'static,
+) -> Outcome {
     let (tell, told) = mpsc::channel();
     let limit = gst::ClockTime::try_from(patience).unwrap_or(gst::ClockTime::from_seconds(6));
     let spawned = std::thread::Builder::new()
         .name("codec-trial".into())
         .spawn(move || {
-            let _ = tell.send(run_trial(limit, chain));
+            let _ = tell.send(run_trial(limit, wanted, chain));
         });
     let late = || Outcome::Slow {
         reason: "it hangs".into(),
@@ -157,7 +163,11 @@ fn trial(patience: Duration, chain: impl FnOnce() -> Result<Vec<gst::Element>> +
     }
 }
 
-fn run_trial(limit: gst::ClockTime, chain: impl FnOnce() -> Result<Vec<gst::Element>>) -> Outcome {
+fn run_trial(
+    limit: gst::ClockTime,
+    wanted: u32,
+    chain: impl FnOnce() -> Result<Vec<gst::Element>>,
+) -> Outcome {
     let broken = |reason: String| Outcome::Broken { reason };
     let mut chain = match chain() {
         Ok(chain) => chain,
@@ -194,7 +204,7 @@ fn run_trial(limit: gst::ClockTime, chain: impl FnOnce() -> Result<Vec<gst::Elem
             reason: format!("{made} frames of {FRAMES} in {:.0} s", limit.seconds_f64()),
         },
         Some(gst::MessageView::Error(e)) => broken(e.error().message().chars().take(200).collect()),
-        _ if made < u64::from(FRAMES) => broken(format!("{made} frames came of {FRAMES}")),
+        _ if made < u64::from(wanted) => broken(format!("{made} frames came of {wanted}")),
         _ => Outcome::Works {
             fps: (made as f64 / seconds.max(1e-6) * 10.0).round() / 10.0,
         },

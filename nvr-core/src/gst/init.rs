@@ -16,7 +16,8 @@ pub fn init() -> Result<()> {
         .get_or_init(|| {
             gst::init().map_err(|e| format!("GStreamer cannot be initialised: {e}"))?;
             gstfmp4::plugin_register_static()
-                .map_err(|e| format!("the fragmented MP4 muxer cannot be registered: {e}"))
+                .map_err(|e| format!("the fragmented MP4 muxer cannot be registered: {e}"))?;
+            super::lean::register().map_err(|e| format!("the RTSP source cannot be registered: {e}"))
         })
         .clone()
         .map_err(|e| {

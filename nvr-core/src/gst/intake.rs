@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::audio;
 use super::guard::guarded;
+use super::lean::Demand;
 use super::record::{RecordNews, Recorder};
 use super::retime::Retimer;
 use super::spec::{RunEvent, RunSpec, RunStats};
@@ -19,6 +20,7 @@ use super::writer::{OnNews, WriterNews};
 use crate::event::{Cause, CauseKind};
 use crate::ids::RunId;
 use crate::run::{Anchor, ClockCheck, RunClock};
+use crate::source::Ingest;
 use crate::time::{NS_PER_S, Timestamp};
 use crate::track::{AudioTrack, Tracks, VideoCodec, VideoTrack};
 
@@ -122,6 +124,19 @@ impl Intake {
         Tap(self.tap.clone())
     }
 
+    /// Who wants frames as they come.
+    pub(crate) fn demand(&self) -> Arc<Demand> {
+        self.tap.demand()
+    }
+
+    /// The source takes this way.
+    pub(crate) fn ingest(&self, ingest: Ingest, reason: Option<&str>) {
+        self.tell(RunEvent::Ingest {
+            ingest,
+            reason: reason.map(str::to_owned),
+        });
+    }
+
     pub(crate) fn stats(&self) -> RunStats {
         *lock(&self.stats)
     }
@@ -187,7 +202,7 @@ impl Intake {
         on_buffer: fn(&Self, &gst::Pad, gst::Buffer),
         on_event: fn(&Self, &gst::Event),
     ) -> gst::Pad {
-        let (chain, event) = (self.me.clone(), self.me.clone());
+        let (chain, list, event) = (self.me.clone(), self.me.clone(), self.me.clone());
         super::writer::any_pad(gst::PadDirection::Sink, name)
             .chain_function(move |pad, _, buffer| {
                 let Some(me) = chain.upgrade() else {
@@ -196,6 +211,24 @@ impl Intake {
                 let panicked = |text: &str| me.end(Cause::new(CauseKind::Internal, format!("panic: {text}")));
                 guarded(name, Err(gst::FlowError::Error), panicked, || {
                     on_buffer(&me, pad, buffer);
+                    Ok(gst::FlowSuccess::Ok)
+                })
+            })
+            .chain_list_function(move |pad, _, buffers| {
+                let Some(me) = list.upgrade() else {
+                    return Err(gst::FlowError::Flushing);
+                };
+                let panicked = |text: &str| me.end(Cause::new(CauseKind::Internal, format!("panic: {text}")));
+                guarded(name, Err(gst::FlowError::Error), panicked, || {
+                    for buffer in buffers.iter_owned() {
+                        on_buffer(&me, pad, buffer);
+                    }
+                    // A source that hands out lists does so when it sleeps in between.
+                    if name == "video"
+                        && let Some(r) = lock(&me.recorder).as_mut()
+                    {
+                        r.pause();
+                    }
                     Ok(gst::FlowSuccess::Ok)
                 })
             })

@@ -4,9 +4,14 @@
 //! [`SegmentFiles`](crate::segment::SegmentFiles) and offers the encoded frames to others as a [`Tap`].
 //! When to start, restart and stop is not decided here, nor is where files lie.
 
+mod archive_encoders;
 mod audio;
 mod bus;
+mod calm;
+mod catalogue;
+mod clips;
 mod codec_trial;
+mod compare;
 pub mod decode;
 mod devices;
 mod encoders;
@@ -14,7 +19,10 @@ mod gate;
 mod guard;
 mod init;
 mod intake;
+mod lean;
 mod probe;
+mod recode;
+mod recode_file;
 mod record;
 mod retime;
 mod run;
@@ -23,13 +31,23 @@ pub mod snapshot;
 mod source_bin;
 pub(crate) mod sources;
 mod spec;
+mod ssim;
 mod tap;
+#[cfg(test)]
+pub(crate) mod test_encoders;
 mod writer;
 
+pub use archive_encoders::{ARCHIVE_H265, ArchiveEncoder, ArchiveSettings};
+pub use catalogue::{Catalogue, Ranked};
+pub use clips::{CLIP_FPS, Scene, write_clip};
 pub use codec_trial::{CodecKind, CodecReport, Outcome, detect_codecs};
+pub use compare::{Comparison, compare};
 pub use devices::{DeviceFormatReport, DeviceReport, DeviceSize, devices};
 pub use init::init;
+pub use lean::Reactor;
 pub use probe::{ProbeOptions, ProbeReport, probe};
+pub use recode::{CodedFrame, CodedVideo, Gate, RecodeFault, RecodeWith, Recoded, WAIT, recode};
+pub use recode_file::{FileRecode, recode_file, video_of};
 pub use run::Run;
 pub(crate) use sources::cause::cause_of_build;
 pub use spec::{RecordSpec, RunEvent, RunInput, RunSpec, RunStats, StopOutcome};

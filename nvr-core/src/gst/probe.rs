@@ -6,7 +6,7 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::audio::track_of as audio_track;
-use super::source_bin::OnTracks;
+use super::source_bin::{Around, OnTracks};
 use super::sources;
 use super::sources::cause::cause_of;
 use super::sources::describe::video_track;
@@ -127,7 +127,7 @@ fn try_once(spec: &SourceSpec, options: ProbeOptions) -> Result<ProbeReport> {
     let pipeline = gst::Pipeline::new();
     // More than are waited for are thrown away at the channel.
     let (tell, told) = mpsc::sync_channel(64);
-    let source = sources::build(spec, on_tracks(&pipeline, tell.clone()))?;
+    let source = sources::build(spec, &Around::default(), on_tracks(&pipeline, tell.clone()))?;
     let internal = |e: glib::BoolError| Error::new(ErrorKind::Internal, "probe: no pipeline").with_source(e);
     source.bin.set_property("name", "source");
     pipeline.add(&source.bin).map_err(internal)?;

@@ -130,7 +130,7 @@ impl Recorder {
 
     #[cfg(test)]
     pub(crate) fn weak(&self) -> Option<glib::WeakRef<gst::Object>> {
-        self.writer.as_ref().map(Writer::weak)
+        self.writer.as_ref().and_then(Writer::weak)
     }
 
     /// A new segment at the next keyframe.
@@ -260,6 +260,15 @@ impl Recorder {
             if writer.feed(&feed, &audio, segment).is_err() {
                 tracing::debug!(camera = %self.camera, "the writer takes no more");
             }
+        }
+    }
+
+    /// What came in one go is over, and nothing will come for a while.
+    pub(crate) fn pause(&mut self) {
+        if let Some(writer) = &mut self.writer
+            && writer.pause().is_err()
+        {
+            tracing::debug!(camera = %self.camera, "the writer takes no more");
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::bus::{self, BusNews};
 use super::intake::Intake;
-use super::source_bin::{OnTracks, SourceBin};
+use super::source_bin::{Around, OnTracks, SourceBin};
 use super::spec::{RunEvent, RunInput, RunSpec, RunStats, StopOutcome};
 use super::tap::Tap;
 use super::{record, sources};
@@ -53,7 +53,21 @@ impl Run {
         match spec.input.clone() {
             RunInput::Source(source) => {
                 let text = source.clone();
-                Self::start_with(spec, &text, move |on_tracks| sources::build(&source, on_tracks))
+                let reactor = spec.reactor.clone();
+                Self::start_with(spec, &text, move |intake, on_tracks| {
+                    let weak = Arc::downgrade(intake);
+                    let around = Around {
+                        reactor,
+                        demand: intake.demand(),
+                        lazy: true,
+                        on_ingest: Some(Arc::new(move |ingest, reason| {
+                            if let Some(intake) = weak.upgrade() {
+                                intake.ingest(ingest, reason);
+                            }
+                        })),
+                    };
+                    sources::build(&source, &around, on_tracks)
+                })
             }
             RunInput::Tap { tap, pre_roll } => Self::start_from_tap(spec, &tap, pre_roll),
         }
@@ -62,7 +76,7 @@ impl Run {
     pub(crate) fn start_with(
         spec: RunSpec,
         source: &SourceSpec,
-        build: impl FnOnce(OnTracks) -> Result<SourceBin>,
+        build: impl FnOnce(&Arc<Intake>, OnTracks) -> Result<SourceBin>,
     ) -> Result<(Self, UnboundedReceiver<RunEvent>)> {
         super::init()?;
         if let Some(r) = &spec.record {
@@ -89,7 +103,7 @@ impl Run {
                 }
             })
         };
-        let SourceBin { bin } = build(on_tracks)?;
+        let SourceBin { bin } = build(&intake, on_tracks)?;
         let _ = slot.set(bin.downgrade());
         pipeline
             .add(&bin)
@@ -141,12 +155,9 @@ impl Run {
         }
         let (events, receiver) = unbounded_channel();
         let clock = spec.clock.clone();
-        let mut reader = if pre_roll.is_zero() {
-            // One that goes on after a fault must not record again what it has.
-            tap.subscribe(TAP_CAPACITY)
-        } else {
-            tap.subscribe_from(pre_roll, TAP_CAPACITY)
-        };
+        // One that goes on after a fault must not record again what it has.
+        let back = (!pre_roll.is_zero()).then_some(pre_roll);
+        let mut reader = tap.subscribe_patiently(back, TAP_CAPACITY);
         let close = reader.closer();
         let intake = Intake::new(spec, events, None);
         intake.expect_audio(tap.has_audio());

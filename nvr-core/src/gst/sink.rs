@@ -37,7 +37,12 @@ mod imp {
         next: Option<MakeFile>,
         file: Option<Box<dyn SegmentFile>>,
         offset: u64,
+        /// Where the pieces of a chunk are put together.
+        scratch: Vec<u8>,
     }
+
+    /// A larger buffer is given back.
+    const SCRATCH_KEPT: usize = 512 << 10;
 
     fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
         m.lock().unwrap_or_else(PoisonError::into_inner)
@@ -202,22 +207,30 @@ mod imp {
             buffers: impl Iterator<Item = &'a gst::BufferRef>,
         ) -> Result<gst::FlowSuccess, gst::FlowError> {
             let mut s = lock(&self.state);
+            // A chunk comes as a list of small pieces: one write, one look at the boxes and one run of the hash
+            // for all of them cost less than the copy.
+            let mut bytes = std::mem::take(&mut s.scratch);
+            bytes.clear();
             for buffer in buffers {
                 // Each memory by itself: mapping the whole buffer would first merge them into a copy.
                 for memory in buffer.iter_memories() {
                     let map = memory.map_readable().map_err(|_| gst::FlowError::Error)?;
-                    let offset = s.offset;
-                    let Some(file) = s.file.as_mut() else {
-                        return Err(gst::FlowError::Eos);
-                    };
-                    if let Err(e) = file.write_at(offset, map.as_slice()) {
-                        s.file = None;
-                        drop(s);
-                        self.fail("cannot write the segment", &e);
-                        return Err(gst::FlowError::Error);
-                    }
-                    s.offset = offset + map.len() as u64;
+                    bytes.extend_from_slice(&map);
                 }
+            }
+            let offset = s.offset;
+            let Some(file) = s.file.as_mut() else {
+                return Err(gst::FlowError::Eos);
+            };
+            if let Err(e) = file.write_at(offset, &bytes) {
+                s.file = None;
+                drop(s);
+                self.fail("cannot write the segment", &e);
+                return Err(gst::FlowError::Error);
+            }
+            s.offset = offset + bytes.len() as u64;
+            if bytes.capacity() <= SCRATCH_KEPT {
+                s.scratch = bytes;
             }
             Ok(gst::FlowSuccess::Ok)
         }

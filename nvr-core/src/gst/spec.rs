@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::lean::Reactor;
 use super::tap::Tap;
 use crate::clock::SharedClock;
 use crate::event::Cause;
 use crate::ids::{CameraId, RunId};
 use crate::run::Anchor;
 use crate::segment::{ClosedSegment, Container, SegmentFiles, SegmentStart};
-use crate::source::SourceSpec;
+use crate::source::{Ingest, SourceSpec};
 use crate::track::Tracks;
 
 /// Where the frames of a run come from.
@@ -57,12 +58,21 @@ pub struct RunSpec {
     pub keep: Duration,
     /// Why the run begins; comes back in [`RunEvent::RunStarted`].
     pub cause: Cause,
+    /// Serves the connections of lean sources; one for all runs of a recorder.
+    pub reactor: Reactor,
 }
 
 /// What happened in a run, in order. [`Ended`](Self::Ended) is the last one, and always comes.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum RunEvent {
+    /// The way that an RTSP source takes.
+    Ingest {
+        /// `Lean` or `Rtspsrc`.
+        ingest: Ingest,
+        /// Why it is not the lean one, where that was tried or would have been the first choice.
+        reason: Option<String>,
+    },
     /// The source answered and says what it carries.
     Connected {
         /// As the camera sends them.

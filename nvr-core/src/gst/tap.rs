@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::lean::{Demand, Wanting};
 use crate::time::{Timestamp, duration_ns};
 use crate::track::Tracks;
 
@@ -147,6 +148,7 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct TapCore {
     keep_ns: i64,
     state: Mutex<State>,
+    demand: Arc<Demand>,
 }
 
 #[derive(Debug, Default)]
@@ -164,7 +166,12 @@ impl TapCore {
         Arc::new(Self {
             keep_ns: duration_ns(keep),
             state: Mutex::default(),
+            demand: Arc::default(),
         })
+    }
+
+    pub(crate) fn demand(&self) -> Arc<Demand> {
+        self.demand.clone()
     }
 
     /// Never blocks for longer than the bookkeeping takes.
@@ -264,7 +271,7 @@ impl Tap {
     /// groups of pictures, which are counted.
     #[must_use]
     pub fn subscribe(&self, capacity: usize) -> TapReceiver {
-        self.reader(capacity, None)
+        self.reader(capacity, None, Some(self.0.demand.want()))
     }
 
     /// The same, but beginning with what [`recent`](Self::recent) gives, without a seam: with zero, at the
@@ -272,7 +279,12 @@ impl Tap {
     /// at the next keyframe. The past does not count towards the capacity.
     #[must_use]
     pub fn subscribe_from(&self, back: Duration, capacity: usize) -> TapReceiver {
-        self.reader(capacity, Some(back))
+        self.reader(capacity, Some(back), Some(self.0.demand.want()))
+    }
+
+    /// Like these two for one who is in no hurry: while nobody else is, units come in batches.
+    pub(crate) fn subscribe_patiently(&self, back: Option<Duration>, capacity: usize) -> TapReceiver {
+        self.reader(capacity, back, None)
     }
 
     /// Whether audio passed.
@@ -280,7 +292,7 @@ impl Tap {
         lock(&self.0.state).has_audio
     }
 
-    fn reader(&self, capacity: usize, back: Option<Duration>) -> TapReceiver {
+    fn reader(&self, capacity: usize, back: Option<Duration>, wanting: Option<Wanting>) -> TapReceiver {
         let mut s = lock(&self.0.state);
         // Without a ring the keyframe alone cannot be continued: the frames between are gone.
         let past = match back {
@@ -297,6 +309,7 @@ impl Tap {
             }),
             notify: Notify::new(),
             wake: Condvar::new(),
+            _wanting: wanting,
         });
         if !s.closed {
             s.readers.push(Arc::downgrade(&reader));
@@ -311,6 +324,8 @@ struct Reader {
     queue: Mutex<Queue>,
     notify: Notify,
     wake: Condvar,
+    /// Frames come as soon as they can while there is one.
+    _wanting: Option<Wanting>,
 }
 
 #[derive(Debug)]

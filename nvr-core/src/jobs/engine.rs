@@ -118,9 +118,9 @@ impl Engine {
         self.kinds.iter().find(|k| k.name() == name)
     }
 
-    /// Whether heavy jobs make way now.
-    pub(super) fn overloaded(&self) -> bool {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner).is_over()
+    /// What is too much now.
+    pub(super) fn gate(&self) -> LoadGate {
+        *self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn rules(&self, kind: &Arc<dyn JobKind>) -> Rules {
@@ -204,20 +204,20 @@ impl Engine {
     /// One look at the queue, and what follows from it; returns when to look again.
     async fn turn(self: &Arc<Self>) -> Result<Duration> {
         let config = self.config.load_full();
-        let overloaded = {
+        let load = {
             let bounds = LoadBounds {
                 per_core_percent: config.max_load_percent,
                 backlog_bytes: config.max_backlog_bytes,
             };
-            let load = (self.load)();
+            let now = (self.load)();
             let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
             let before = gate.is_over();
-            let over = gate.look(load, bounds);
+            let over = gate.look(now, bounds);
             if over != before {
                 let state = if over { "make way" } else { "may run again" };
-                tracing::info!(?load, "heavy jobs {state}");
+                tracing::info!(load = ?now, "heavy jobs {state}");
             }
-            over
+            *gate
         };
         let now = self.clock.now();
         let (kinds, next) = {
@@ -227,7 +227,7 @@ impl Engine {
         let situation = Situation {
             now,
             most_running: config.max_running,
-            overloaded,
+            load,
             kinds,
         };
         let decision = schedule::decide(&situation);

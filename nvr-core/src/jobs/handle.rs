@@ -9,6 +9,7 @@ use super::context::StopReason;
 use super::engine::{Engine, Parts};
 use super::figures::Durations;
 use super::kind::Origin;
+use super::schedule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::JobState;
 use crate::ids::JobId;
@@ -218,7 +219,7 @@ impl Jobs {
     pub fn kinds(&self) -> Vec<KindStatus> {
         let engine = &self.0.engine;
         let now = engine.clock.now();
-        let overloaded = engine.overloaded();
+        let load = engine.gate();
         engine
             .kinds
             .iter()
@@ -233,7 +234,7 @@ impl Jobs {
                     windows: limits.windows.to_string(),
                     open: limits.windows.contains(now),
                     changes: limits.windows.next_change(now),
-                    yielding: overloaded && limits.yields,
+                    yielding: schedule::makes_way(&limits, load),
                 }
             })
             .collect()

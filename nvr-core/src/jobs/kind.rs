@@ -79,6 +79,9 @@ pub struct KindLimits {
     pub newest_first: bool,
     /// Whether it makes way when the machine or the recorder has too much to do.
     pub yields: bool,
+    /// Whether it also makes way for the load average of the machine; otherwise only for what waits for the disk. For
+    /// kinds that keep the processors busy.
+    pub minds_load: bool,
     /// Attempts before it fails for good; `None`: it is tried for ever.
     pub most_attempts: Option<NonZeroU32>,
     /// Nothing is started before (the other side asked for patience).
@@ -96,6 +99,7 @@ impl KindLimits {
             finish_started: false,
             newest_first: false,
             yields: true,
+            minds_load: true,
             most_attempts: NonZeroU32::new(5),
             hold_until: None,
         }

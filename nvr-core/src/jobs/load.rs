@@ -54,6 +54,18 @@ impl LoadGate {
         self.is_over()
     }
 
+    /// Whether the load average was too high at the last look.
+    #[must_use]
+    pub const fn load_is_over(self) -> bool {
+        self.load
+    }
+
+    /// Whether too much waited for the disk at the last look.
+    #[must_use]
+    pub const fn backlog_is_over(self) -> bool {
+        self.backlog
+    }
+
     /// What the last look brought.
     #[must_use]
     pub const fn is_over(self) -> bool {

@@ -11,6 +11,7 @@
 
 use super::context::StopReason;
 use super::kind::KindLimits;
+use super::load::LoadGate;
 use crate::ids::JobId;
 use crate::store::Candidate;
 use crate::time::Timestamp;
@@ -44,8 +45,8 @@ pub struct Situation {
     pub now: Timestamp,
     /// Jobs of all kinds at once.
     pub most_running: usize,
-    /// Whether the machine or the recorder has too much to do.
-    pub overloaded: bool,
+    /// What is too much now.
+    pub load: LoadGate,
     /// All kinds.
     pub kinds: Vec<KindQueue>,
 }
@@ -109,11 +110,16 @@ pub fn decide(situation: &Situation) -> Decision {
     decision
 }
 
+/// Whether a kind makes way now.
+pub(super) const fn makes_way(limits: &KindLimits, load: LoadGate) -> bool {
+    limits.yields && (load.backlog_is_over() || limits.minds_load && load.load_is_over())
+}
+
 fn must_stop(limits: &KindLimits, job: Running, situation: &Situation) -> Option<StopReason> {
     if !limits.enabled {
         return Some(StopReason::Disabled);
     }
-    if situation.overloaded && limits.yields {
+    if makes_way(limits, situation.load) {
         return Some(StopReason::Overload);
     }
     let outside = !job.anytime && !limits.finish_started && !limits.windows.contains(situation.now);
@@ -122,7 +128,7 @@ fn must_stop(limits: &KindLimits, job: Running, situation: &Situation) -> Option
 
 fn may_start(limits: &KindLimits, job: &Candidate, situation: &Situation) -> bool {
     limits.enabled
-        && !(situation.overloaded && limits.yields)
+        && !makes_way(limits, situation.load)
         && limits.hold_until.is_none_or(|t| t <= situation.now)
         && job.not_before <= situation.now
         && (job.anytime || limits.windows.contains(situation.now))

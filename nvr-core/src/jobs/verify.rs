@@ -245,6 +245,7 @@ impl JobKind for Verify {
         let mut limits = KindLimits::new(1);
         limits.windows = config.verify_window.clone();
         limits.most_attempts = Some(config.max_attempts);
+        limits.minds_load = false;
         limits
     }
 

@@ -204,7 +204,9 @@ impl FragmentIndex {
             let word = varint(&mut r)?;
             if word & IRREGULAR != 0 {
                 offset = offset.checked_add(varint(&mut r)?).ok_or_else(wrong)?;
-                time = time.checked_add(unzigzag(varint(&mut r)?)).ok_or_else(wrong)?;
+                // As it was packed: the distance of two times may be more than a number holds. Whether
+                // times fall is looked at below.
+                time = time.wrapping_add(unzigzag(varint(&mut r)?));
             }
             duration = duration
                 .checked_add(unzigzag(varint(&mut r)?))
@@ -296,6 +298,25 @@ mod tests {
             assert!(blob.len() < 4 * 4500 + 32, "{} bytes", blob.len());
             assert_eq!(FragmentIndex::from_blob(&blob).unwrap(), index);
         }
+    }
+
+    /// Found by fuzzing: times further apart than a number holds came back as an error.
+    #[test]
+    fn times_at_both_ends_of_all_times_are_packed() {
+        let fragment = |offset, start_ns| Fragment {
+            offset,
+            size: 10,
+            start_ns,
+            duration_ns: 5,
+            keyframe: true,
+        };
+        let index = FragmentIndex {
+            header_len: 0,
+            timescale: 0,
+            media_start: 0,
+            fragments: vec![fragment(0, i64::MIN + 1), fragment(10, i64::MAX - 10)],
+        };
+        assert_eq!(FragmentIndex::from_blob(&index.to_blob()).unwrap(), index);
     }
 
     #[test]

@@ -23,7 +23,9 @@ pub mod growing;
 pub mod index;
 pub mod init;
 pub mod mfra;
+pub mod mux;
 pub mod playlist;
+pub mod recode;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 mod tlv;

@@ -52,6 +52,8 @@ pub struct SyntheticSegment {
     pub audio: bool,
     /// With audio: every so many chunks an extra one of audio alone.
     pub audio_only_every: Option<u32>,
+    /// The last audio sample says that it lasts 0 ticks, as muxers write it that were told no more.
+    pub audio_open_end: bool,
     /// Writes a `styp` before every chunk with a keyframe.
     pub styp: bool,
     /// Writes the sizes of `mdat` in 64 bits.
@@ -114,6 +116,7 @@ impl SyntheticSegment {
             b_frames: false,
             audio: false,
             audio_only_every: None,
+            audio_open_end: false,
             styp: false,
             large_mdat: false,
             frame_bytes: 400,
@@ -284,8 +287,9 @@ impl Builder<'_> {
                 w.boxed(b"traf", |w| self.video_traf(w, first, &sizes, &mut patches));
             }
             if !audio_sizes.is_empty() {
+                let open_end = spec.audio_open_end && first + count >= spec.frames;
                 w.boxed(b"traf", |w| {
-                    audio_traf(w, audio_first, &audio_sizes, video_len, &mut patches);
+                    audio_traf(w, audio_first, &audio_sizes, open_end, video_len, &mut patches);
                 });
             }
         });
@@ -359,6 +363,7 @@ fn audio_traf(
     w: &mut BoxWriter,
     first: u64,
     sizes: &[u32],
+    open_end: bool,
     in_data: usize,
     patches: &mut Vec<(usize, usize)>,
 ) {
@@ -366,11 +371,15 @@ fn audio_traf(
         w.u32(AUDIO_ID);
     });
     write_tfdt(w, first * AAC_FRAME);
-    w.full(b"trun", 0, 0x201, |w| {
+    w.full(b"trun", 0, if open_end { 0x301 } else { 0x201 }, |w| {
         w.u32(sizes.len() as u32);
         patches.push((w.position(), in_data));
         w.u32(0);
-        for &size in sizes {
+        for (i, &size) in sizes.iter().enumerate() {
+            if open_end {
+                let is_last = i + 1 == sizes.len();
+                w.u32(if is_last { 0 } else { AAC_FRAME as u32 });
+            }
             w.u32(size);
         }
     });

@@ -1,4 +1,5 @@
-//! Events of the recorder, kept until the index takes them, and old ones cleared.
+//! On the side: events of the recorder are kept until the index takes them, old ones cleared, and footage entered
+//! that the index does not know.
 
 use std::collections::VecDeque;
 use std::sync::{MutexGuard, PoisonError, Weak};
@@ -6,9 +7,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Inner;
-use crate::error::ErrorKind;
+use super::{Inner, blocking};
+use crate::check;
+use crate::error::{ErrorKind, Result};
 use crate::event::Event;
+use crate::files::Tree;
+use crate::store::Store;
 
 /// Events of the recorder (not of its cameras) that wait for the index at most.
 const MOST_UNSAVED: usize = 1000;
@@ -63,4 +67,38 @@ pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
             () = clock.sleep(EVENTS_PRUNE) => {}
         }
     }
+}
+
+/// Enters what the start left out, a day at a time.
+pub(super) async fn adopt_rest(recorder: Weak<Inner>, stop: CancellationToken) {
+    let Some((store, tree)) = recorder
+        .upgrade()
+        .map(|inner| (inner.context.store.clone(), inner.tree.clone()))
+    else {
+        return;
+    };
+    let adopted = adopt_all(&store, &tree, &stop).await;
+    match adopted {
+        Ok(segments) => tracing::warn!(segments, "footage that the index did not know was entered"),
+        Err(e) => {
+            tracing::error!(error = %e, "not all footage is in the index; the next start, or `nvr check --repair`, goes on");
+        }
+    }
+}
+
+async fn adopt_all(store: &Store, tree: &Tree, stop: &CancellationToken) -> Result<u64> {
+    let its = tree.clone();
+    let mut adopted = 0;
+    for (camera, day) in blocking(move || check::days(&its)).await? {
+        if stop.is_cancelled() {
+            break;
+        }
+        let (store, tree) = (store.clone(), tree.clone());
+        let found = blocking(move || check::adopt_day(&store, &tree, &camera, day)).await?;
+        for (path, why) in &found.failed {
+            tracing::error!(path = %path.display(), "a segment could not be looked at: {why}");
+        }
+        adopted += found.adopted;
+    }
+    Ok(adopted)
 }

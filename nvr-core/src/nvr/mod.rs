@@ -10,6 +10,7 @@ mod shutdown;
 mod storage_watch;
 #[cfg(test)]
 mod tests;
+mod transcoding;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
@@ -35,6 +36,7 @@ use crate::ids::CameraId;
 use crate::jobs::{JobKind, Jobs};
 use crate::retention::{Keeper, Policy};
 use crate::time::Timestamp;
+use crate::transcode::Transcoding;
 use crate::upload::{Targets, Uploads};
 
 /// Prepares a recorder.
@@ -83,6 +85,7 @@ struct Inner {
     archive: Archive,
     jobs: Jobs,
     uploads: Uploads,
+    transcoding: Transcoding,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
@@ -136,6 +139,7 @@ impl Nvr {
             store,
             tree,
             recovered,
+            incomplete,
         } = opened;
         let events = Arc::new(EventBus::new(clock.clone()));
         let (storage_tx, storage_rx) = mpsc::unbounded_channel();
@@ -146,6 +150,7 @@ impl Nvr {
             events: events.clone(),
             // None at all would be a recorder that never starts a camera.
             turns: Arc::new(Semaphore::new(config.recorder.max_starting.max(1))),
+            reactor: crate::gst::Reactor::new(),
             manual: Arc::new(Semaphore::new(config.recorder.max_manual)),
             storage: storage_tx,
         };
@@ -166,12 +171,16 @@ impl Nvr {
         );
         let me = Arc::new(OnceLock::new());
         let jobs_config = Arc::new(ArcSwap::from_pointee(config.jobs.clone()));
+        let transcoding = transcoding::new(&context, &config.transcode);
+        let mut kinds = kinds;
+        kinds.push(Arc::new(transcoding.clone()));
         let jobs = jobs::start(&context, &archive, &jobs_config, kinds, &uploads, Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
             jobs,
             uploads,
             jobs_config,
+            transcoding,
             context,
             keeper: Arc::new(Keeper::new(store, tree.clone())),
             tree,
@@ -196,6 +205,11 @@ impl Nvr {
         ));
         nvr.0.uploads.start(nvr.jobs(), nvr.0.stop.clone()).await?;
         tokio::spawn(housekeeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        if incomplete {
+            let (recorder, stop) = (Arc::downgrade(&nvr.0), nvr.0.stop.clone());
+            tokio::spawn(housekeeping::adopt_rest(recorder, stop));
+        }
+        tokio::spawn(transcoding::plan(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         tokio::spawn(keeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for camera in config.cameras {
             if let Err(e) = nvr.begin(camera).await {

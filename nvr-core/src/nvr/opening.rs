@@ -1,11 +1,13 @@
 //! Root and index, opened together; what a crash left is mended and told.
 
+use std::path::Path;
+
 use crate::check;
 use crate::clock::SharedClock;
 use crate::config::{Config, SyncMode};
 use crate::error::Result;
 use crate::event::{Cause, CauseKind, Event, EventKind};
-use crate::files::{Create, Root, RootOptions, SyncPolicy, Tree};
+use crate::files::{Create, Root, RootMemory, RootOptions, SyncPolicy, Tree, require_disk};
 use crate::retention;
 use crate::store::{OpenMode, Store};
 use crate::time::{TimeRange, Timestamp};
@@ -14,11 +16,22 @@ pub(super) struct Opened {
     pub(super) store: Store,
     pub(super) tree: Tree,
     pub(super) recovered: Vec<Event>,
+    /// There is footage that the index does not know yet.
+    pub(super) incomplete: bool,
 }
 
 pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     crate::gst::init()?;
     let recorder = &config.recorder;
+    let memory = config.path.as_deref().map(RootMemory::path_for);
+    let remembered = memory.as_deref().and_then(RootMemory::load);
+    if !recorder.adopt_root {
+        require_disk(
+            &recorder.root,
+            recorder.root_mount.as_deref(),
+            remembered.as_ref(),
+        )?;
+    }
     // An index that is there knows which tree it belongs to. One that is not there is made only after the
     // root has proved itself: by default it lies inside.
     let known = if recorder.database.exists() {
@@ -42,6 +55,9 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     };
     let root = Root::open(&recorder.root, options, clock.clone())?;
     let tree_id = root.attach()?;
+    if let Some(file) = &memory {
+        remember(&recorder.root, file, remembered.as_ref());
+    }
     let store = match known {
         Some(store) => store,
         None => Store::open(&recorder.database, OpenMode::ReadWrite)?,
@@ -54,6 +70,13 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         SyncMode::Every(every) => SyncPolicy::Every(every),
     };
     let tree = Tree::new(root, policy)?;
+    tell_settled(&crate::transcode::settle(
+        &store,
+        &tree,
+        clock,
+        config.transcode.keep_original,
+        true,
+    )?);
     match retention::finish_cut_off(&store, tree.root()) {
         Ok(0) => {}
         Ok(segments) => tracing::info!(segments, "deletions that were cut off are finished"),
@@ -61,12 +84,41 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     }
     let found = check::reconcile(&store, &tree)?;
     note_crash(&store)?;
+    let incomplete = found.incomplete;
     let recovered = tell_reconciled(found, clock);
     Ok(Opened {
         store,
         tree,
         recovered,
+        incomplete,
     })
+}
+
+/// Notes where the root lies, so that a start without its disk is told from the first one. A configuration in a
+/// folder that cannot be written (as in `/etc`) has no such memory.
+fn remember(root: &Path, file: &Path, before: Option<&RootMemory>) {
+    let saved = RootMemory::of(root).and_then(|now| {
+        if before == Some(&now) {
+            return Ok(());
+        }
+        now.save(file)
+    });
+    if let Err(e) = saved {
+        tracing::info!(error = %e, "the place of the recordings root is not remembered; recorder.root_mount guards it as well");
+    }
+}
+
+/// What a crash left of files that were being exchanged.
+fn tell_settled(settled: &crate::transcode::Settled) {
+    for path in &settled.rows {
+        tracing::warn!(path = %path.display(), "the index did not know yet that this segment was encoded again");
+    }
+    for path in &settled.restored {
+        tracing::warn!(path = %path.display(), "a segment's file was gone; its original is back in its place");
+    }
+    for (path, why) in &settled.failed {
+        tracing::error!(path = %path.display(), "what an exchange left could not be settled: {why}");
+    }
 }
 
 /// What was found at the start, for the log and as events.

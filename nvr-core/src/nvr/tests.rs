@@ -53,3 +53,104 @@ async fn a_vanished_disk_is_noticed_and_so_is_its_return() {
     assert!(nvr.health().ok);
     nvr.shutdown(Duration::from_secs(5)).await;
 }
+
+/// fm15: what is more than the start can enter is entered while it runs, and what grows meanwhile is left alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm15_a_lost_index_is_complete_again_soon_after_the_start() {
+    use crate::files::tests::{media, record, start};
+    use crate::files::{Root, RootOptions, SegmentName, SyncPolicy, Tree};
+    use crate::segment::SegmentFiles;
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path().join("recordings"));
+    config.recorder.database = dir.path().join("nvr.db");
+    let root = config.recorder.root.clone();
+    std::fs::create_dir(&root).unwrap();
+    let options = RootOptions {
+        create: crate::files::Create::IfEmpty,
+        expected: None,
+        exclusive: true,
+    };
+    let clock = crate::clock::SystemClock::shared();
+    let tree = Tree::new(Root::open(&root, options, clock).unwrap(), SyncPolicy::Close).unwrap();
+    let template = record(
+        &tree,
+        &start("cam", 1, 0, Timestamp::from_secs(0)),
+        &media().bytes,
+    );
+    drop(tree);
+    let bytes = std::fs::read(root.join(&template.path)).unwrap();
+    const DAY: i64 = 86_400;
+    for i in 1..1200i64 {
+        let begin = Timestamp::from_secs(i % 3 * DAY + i * 4);
+        let name = SegmentName::of(&start("cam", 1, u32::try_from(i).unwrap(), begin));
+        let path = root.join(name.path());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, &bytes).unwrap();
+    }
+    let nvr = Nvr::builder(config).start().await.unwrap();
+    // A segment of this life, on a day that is looked at.
+    let growing = start("cam", 2, 0, Timestamp::from_secs(2 * DAY + 50_000));
+    let mut file = nvr.0.tree.create(&growing).unwrap();
+    file.write_at(0, &bytes[..bytes.len() / 2]).unwrap();
+    let full = tokio::time::timeout(Duration::from_secs(60), async {
+        while nvr.store().count().unwrap() < 1200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    full.await.unwrap();
+    assert_eq!(nvr.store().segment_by_path(file.path()).unwrap(), None);
+    assert_eq!(nvr.store().count().unwrap(), 1200);
+    drop(file);
+    nvr.shutdown(Duration::from_secs(5)).await;
+}
+
+/// fm14: a start without the disk that the last one had makes no tree in its place, whatever is in `/etc/fstab`, and
+/// the index lies on that disk as it does by default.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm14_a_start_without_its_disk_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mount = dir.path().join("mnt");
+    std::fs::create_dir(&mount).unwrap();
+    let run = |command: &str, args: &[&str]| {
+        let status = std::process::Command::new(command)
+            .args(args)
+            .arg(&mount)
+            .status();
+        status.unwrap().success()
+    };
+    let tmpfs = || run("mount", &["-t", "tmpfs", "-o", "size=64m", "none"]);
+    if !tmpfs() {
+        assert!(!rustix::process::geteuid().is_root(), "root cannot mount a tmpfs");
+        eprintln!("skipped: mounting a tmpfs needs root");
+        return;
+    }
+    let mut config = Config::new(mount.join("recordings"));
+    config.path = Some(dir.path().join("nvr.toml"));
+    let life = async |config: &Config| {
+        let nvr = Nvr::builder(config.clone()).start().await?;
+        nvr.shutdown(Duration::from_secs(5)).await;
+        crate::Result::Ok(())
+    };
+    life(&config).await.unwrap();
+    assert!(run("umount", &[]));
+    let e = life(&config).await.unwrap_err();
+    assert_eq!(
+        crate::files::cause_of(&e).map(|c| c.kind),
+        Some(CauseKind::StorageMissing),
+        "{e:?}"
+    );
+    assert_eq!(
+        std::fs::read_dir(&mount).unwrap().count(),
+        0,
+        "nothing was made there"
+    );
+    // Another disk, still empty, is a new beginning.
+    assert!(tmpfs());
+    life(&config).await.unwrap();
+    assert!(run("umount", &[]));
+    // Asked for, it is missed at the very first start as well.
+    config.path = None;
+    config.recorder.root_mount = Some(mount.clone());
+    assert!(life(&config).await.is_err());
+    assert_eq!(std::fs::read_dir(&mount).unwrap().count(), 0);
+}

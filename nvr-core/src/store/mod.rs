@@ -28,6 +28,7 @@ mod segments;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod transcodes;
 mod upload_rows;
 mod uploads;
 mod writer;
@@ -49,6 +50,7 @@ pub use rows::{
     MAX_PAGE, Marks, Nearest, Order, Page, RunRow, SegmentQuery, SegmentRow, SegmentState, StockRow,
     TimelineRows,
 };
+pub use transcodes::{TranscodeQuery, TranscodeRecord, TranscodeTotals};
 
 pub use upload_rows::{
     InboxRow, NewUpload, QueuedUpload, UploadCount, UploadQuery, UploadRow, UploadState, UploadedCopy,

@@ -127,6 +127,15 @@ pub struct SegmentRow {
 }
 
 impl SegmentRow {
+    /// Whether `version` (see [`FileStamp::version`](crate::media::clip::FileStamp::version)) is that of its file.
+    #[must_use]
+    pub fn is_version(&self, version: &str) -> bool {
+        use crate::media::clip::FileStamp;
+        let by_hash = self.hash.and_then(|hash| FileStamp::Hash(hash).version());
+        by_hash.as_deref() == Some(version)
+            || FileStamp::Size(self.size_bytes).version().as_deref() == Some(version)
+    }
+
     /// End of the last video frame.
     #[must_use]
     pub const fn end(&self) -> Timestamp {

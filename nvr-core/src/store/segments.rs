@@ -213,7 +213,7 @@ fn close(conn: &Connection, path: &Path, segment: &ClosedSegment) -> Result<Segm
     Ok(id)
 }
 
-fn put_fragments(conn: &Connection, id: SegmentId, data: &[u8]) -> Result<()> {
+pub(super) fn put_fragments(conn: &Connection, id: SegmentId, data: &[u8]) -> Result<()> {
     if data.is_empty() {
         conn.prepare_cached("DELETE FROM fragments WHERE segment = ?1")
             .and_then(|mut s| s.execute([id.0]))
@@ -400,7 +400,7 @@ const fn stored(state: SegmentState) -> &'static str {
     }
 }
 
-fn bytes(n: u64) -> i64 {
+pub(super) fn bytes(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
@@ -418,7 +418,7 @@ fn container_from(name: &str) -> Option<Container> {
         .find(|&c| container_name(c) == name)
 }
 
-const fn video_name(c: VideoCodec) -> &'static str {
+pub(super) const fn video_name(c: VideoCodec) -> &'static str {
     match c {
         VideoCodec::H264 => "h264",
         VideoCodec::H265 => "h265",

@@ -1,4 +1,4 @@
-//! Material for tests and benches (feature `test-util`): a clock to turn, an index with many rows.
+//! Material for tests and benches (feature `test-util`): a clock to turn, an index with many rows, bodies of fuzz targets.
 
 mod clock;
 
@@ -12,6 +12,9 @@ use crate::store::Store;
 use crate::time::{NS_PER_S, TimeRange, Timestamp};
 use crate::track::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
 
+pub use crate::rtsp::{
+    exercise_client as rtsp_client, exercise_packets as rtsp_packets, exercise_sdp as rtsp_sdp,
+};
 pub use clock::ManualClock;
 
 /// Segments of this length are entered by [`synthetic_index`].

@@ -8,8 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{CONTENT_LENGTH, HeaderValue};
-use http_body_util::BodyExt as _;
+use http::header::{CONTENT_LENGTH, HeaderValue, USER_AGENT};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Empty, Limited, StreamBody};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse,
     HttpResponseBody, HttpService,
@@ -26,6 +31,7 @@ use crate::time::duration_ns;
 const PIECE: usize = 16 << 10;
 /// How long nothing may move.
 pub(super) const STALL: Duration = Duration::from_secs(60);
+const AGENT: &str = concat!("nvr/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// The rate of a target, shared by all its uploads.
@@ -51,57 +57,63 @@ impl Limiter {
     }
 }
 
+/// What is sent.
+type Sending = UnsyncBoxBody<Bytes, HttpError>;
+
 /// An HTTP client that keeps to a rate.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
-    client: reqwest::Client,
+    client: Client<HttpsConnector<hyper_util::client::legacy::connect::HttpConnector>, Sending>,
     limit: Arc<Limiter>,
     clock: SharedClock,
 }
 
 impl Wire {
     pub(super) fn new(ca: Option<&Path>, limit: Arc<Limiter>, clock: SharedClock) -> Result<Self> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("nvr/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            // A request is signed for one address.
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(tls(ca)?)
-            .build()
-            .map_err(|e| Error::new(ErrorKind::Internal, "no HTTP client can be made").with_source(e))?;
+        let mut tcp = hyper_util::client::legacy::connect::HttpConnector::new();
+        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(ca)?)
+            // Whether that is wanted was asked when the configuration was read.
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self { client, limit, clock })
     }
 
     /// A request without a body to an address that is signed already; status and the body, up to `most` bytes.
-    pub(super) async fn get(&self, url: url::Url, most: usize) -> Result<(u16, Bytes)> {
+    pub(super) async fn get(&self, url: &str, most: usize) -> Result<(u16, Bytes)> {
+        let request = http::Request::get(url)
+            .header(USER_AGENT, AGENT)
+            .body(Sending::new(Empty::new().map_err(|never| match never {})))
+            .map_err(|e| Error::new(ErrorKind::Internal, "an address cannot be asked").with_source(e))?;
+        // The address holds a signature, so it is not in the message.
+        let failed =
+            |e: &dyn std::fmt::Display| Error::new(ErrorKind::Unavailable, format!("the service: {e}"));
         let asked = async {
-            let mut answer = self.client.get(url).send().await?;
+            let answer = self
+                .client
+                .request(request)
+                .await
+                .map_err(|e| failed(&chain(&e)))?;
             let status = answer.status().as_u16();
-            let mut body = Vec::new();
-            while let Some(chunk) = answer.chunk().await? {
-                if body.len() + chunk.len() > most {
-                    break;
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok::<_, reqwest::Error>((status, Bytes::from(body)))
+            let body = Limited::new(answer.into_body(), most).collect().await;
+            let body = body.map_err(|e| failed(&e))?.to_bytes();
+            Ok((status, body))
         };
-        let answer = tokio::select! {
+        tokio::select! {
             answer = asked => answer,
-            () = self.clock.sleep(STALL) => {
-                return Err(Error::new(ErrorKind::Timeout, "the service does not answer"));
-            }
-        };
-        answer.map_err(|e| {
-            // The address holds a signature.
-            Error::new(ErrorKind::Unavailable, e.without_url().to_string())
-        })
+            () = self.clock.sleep(STALL) => Err(Error::new(ErrorKind::Timeout, "the service does not answer")),
+        }
     }
 
-    fn paced(&self, body: HttpRequestBody, moved: Arc<AtomicI64>) -> reqwest::Body {
+    fn paced(&self, body: HttpRequestBody, moved: Arc<AtomicI64>) -> Sending {
         let (limit, clock) = (Arc::clone(&self.limit), self.clock.clone());
         let state = (body, Bytes::new());
-        reqwest::Body::wrap_stream(stream::unfold(state, move |(mut body, mut rest)| {
+        let pieces = stream::unfold(state, move |(mut body, mut rest)| {
             let (limit, clock, moved) = (Arc::clone(&limit), clock.clone(), Arc::clone(&moved));
             async move {
                 while rest.is_empty() {
@@ -118,9 +130,10 @@ impl Wire {
                 if !wait.is_zero() {
                     clock.sleep(wait).await;
                 }
-                Some((Ok::<_, HttpError>(piece), (body, rest)))
+                Some((Ok::<_, HttpError>(Frame::data(piece)), (body, rest)))
             }
-        }))
+        });
+        Sending::new(StreamBody::new(pieces))
     }
 
     async fn stands_still(&self, moved: &AtomicI64) {
@@ -141,44 +154,45 @@ impl Wire {
 #[async_trait]
 impl HttpService for Wire {
     async fn call(&self, request: HttpRequest) -> std::result::Result<HttpResponse, HttpError> {
-        let (parts, body) = request.into_parts();
-        let url =
-            url::Url::parse(&parts.uri.to_string()).map_err(|e| HttpError::new(HttpErrorKind::Unknown, e))?;
-        let mut request = reqwest::Request::new(parts.method, url);
-        *request.headers_mut() = parts.headers;
+        let (mut parts, body) = request.into_parts();
         let moved = Arc::new(AtomicI64::new(self.clock.steady_ns()));
         let length = body.content_length();
         if length > 0 {
-            request
-                .headers_mut()
-                .insert(CONTENT_LENGTH, HeaderValue::from(length));
-            *request.body_mut() = Some(self.paced(body, Arc::clone(&moved)));
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
+        parts.headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let request = http::Request::from_parts(parts, self.paced(body, Arc::clone(&moved)));
         let answer = tokio::select! {
-            answer = self.client.execute(request) => answer,
+            answer = self.client.request(request) => answer,
             () = self.stands_still(&moved) => {
                 let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "nothing moved for a minute");
                 return Err(HttpError::new(HttpErrorKind::Timeout, late));
             }
         };
-        let answer: http::Response<reqwest::Body> = answer.map_err(failure)?.into();
-        let (parts, body) = answer.into_parts();
-        let body = HttpResponseBody::new(body.map_err(failure));
+        let (parts, body) = answer
+            .map_err(|e| {
+                let kind = if e.is_connect() {
+                    HttpErrorKind::Connect
+                } else {
+                    HttpErrorKind::Interrupted
+                };
+                HttpError::new(kind, std::io::Error::other(chain(&e)))
+            })?
+            .into_parts();
+        let body = HttpResponseBody::new(body.map_err(|e| HttpError::new(HttpErrorKind::Interrupted, e)));
         Ok(HttpResponse::from_parts(parts, body))
     }
 }
 
-fn failure(e: reqwest::Error) -> HttpError {
-    let kind = if e.is_connect() {
-        HttpErrorKind::Connect
-    } else if e.is_timeout() {
-        HttpErrorKind::Timeout
-    } else if e.is_decode() {
-        HttpErrorKind::Decode
-    } else {
-        HttpErrorKind::Interrupted
-    };
-    HttpError::new(kind, e.without_url())
+/// An error with its causes, which hyper does not name.
+fn chain(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut source = e.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 /// Hands out one client, whatever is asked for.

@@ -209,7 +209,7 @@ impl Bucket {
         let options = SignedUrlOptions::new().with_query(query);
         let signed = self.store.signed_url_opts(http::Method::GET, path, OWN, &options);
         let url = signed.await.map_err(failure)?;
-        self.wire.get(url, MOST_LIST).await
+        self.wire.get(url.as_str(), MOST_LIST).await
     }
 
     /// Numbers (from 0) of the parts that the service has; `None` when it does not know the upload, or cannot tell.

@@ -237,3 +237,57 @@ async fn only_so_many_cameras_are_opened_at_once() {
     assert_eq!(most.load(Ordering::SeqCst), 1, "more than one was opened at once");
     stop(nvr).await;
 }
+
+/// A camera goes on while the index takes nothing: it is stopped and started, and what happened is entered when the
+/// index is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_index_holds_up_no_camera() {
+    let house = House::new([camera("cam", SMALL)]);
+    let nvr = house.start().await;
+    let log = Log::of(&nvr);
+    let cam = nvr.camera(&id("cam")).unwrap();
+    frames(&cam, 3).await;
+    let other = rusqlite::Connection::open(&house.config.recorder.database).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Each of these some ten entries, each of which would wait for seconds.
+    for _ in 0..5 {
+        cam.stop().unwrap();
+        phase(&cam, CameraPhase::Stopped).await;
+        cam.start().unwrap();
+        phase(&cam, CameraPhase::Recording).await;
+        frames(&cam, 3).await;
+    }
+    until("entries that wait", || {
+        (cam.status().index_waiting > 20).then_some(())
+    })
+    .await;
+    // Those who listen have heard of it already.
+    let stopped = |e: &EventKind| {
+        matches!(
+            e,
+            EventKind::CameraState {
+                to: CameraPhase::Stopped,
+                ..
+            }
+        )
+    };
+    until("the events", || {
+        (log.all().iter().filter(|e| stopped(&e.kind)).count() >= 5).then_some(())
+    })
+    .await;
+    other.execute_batch("ROLLBACK").unwrap();
+    until("the index", || (cam.status().index_waiting == 0).then_some(())).await;
+    stop(nvr).await;
+    assert_eq!(cam.status().counters.index_lost, 0);
+    let archive = house.archive().await;
+    let found = runs(&archive, "cam").await;
+    assert_eq!(found.len(), 6);
+    assert!(found.iter().all(|r| r.ended.is_some()), "{found:#?}");
+    assert_eq!(segments(&archive, "cam").await.len(), 6);
+    let closed = gaps(&archive, "cam").await;
+    assert_eq!(
+        closed.iter().filter(|g| g.end.is_none()).count(),
+        1,
+        "{closed:#?}"
+    );
+}

@@ -6,3 +6,4 @@ mod house;
 mod lifecycle;
 mod modes;
 mod reload;
+mod transcoding;

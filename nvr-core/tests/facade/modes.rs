@@ -238,11 +238,13 @@ async fn stopped_by_hand_and_started_again() {
     assert!(!nvr.health().ok);
     away.stop().unwrap();
     phase(&away, CameraPhase::Stopped).await;
-    let causes = kinds(&gaps(&nvr, "away").await);
-    assert_eq!(
-        causes,
-        [CauseKind::Startup, CauseKind::Unreachable, CauseKind::Requested]
-    );
+    // The state is told at once, the index a moment later.
+    let wanted = [CauseKind::Startup, CauseKind::Unreachable, CauseKind::Requested];
+    until("the gap in the index", || {
+        let found = nvr.store().gaps(&id("away"), TimeRange::ALL).unwrap();
+        (kinds(&found) == wanted).then_some(())
+    })
+    .await;
     assert!(away.status().state.next_try.is_none());
     log.judge_phases("cam");
     log.judge_phases("away");

@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 use nvr_core::Camera;
 use nvr_core::detect::ProbeOptions;
 
-use super::Body;
+use super::{Body, MaybeBody};
 use crate::dto::{CameraDto, ManualDto, TracksDto};
-use crate::params::{CameraPath, Query};
+use crate::params::{CameraPath, Length, Query};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
@@ -98,35 +98,68 @@ macro_rules! order_all {
 order_all!(start_all, "/api/v1/cameras/start", start, "Starts all cameras.");
 order_all!(stop_all, "/api/v1/cameras/stop", stop, "Stops all cameras.");
 
+/// How to record. Every key may be left out; so may the whole.
+#[derive(Debug, Default, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecordRequest {
+    /// Length: seconds, or a text such as `"30s"` or `"1h 30m"`. Until it is stopped when absent.
+    #[schema(value_type = Option<String>, example = "30s")]
+    duration: Option<Length>,
+    /// How much of what went before belongs to it, in the same way; as configured when absent, and at most that.
+    #[schema(value_type = Option<String>, example = "5s")]
+    pre_roll: Option<Length>,
+    /// End the recording that is going on instead.
+    #[serde(default)]
+    stop: bool,
+}
+
 /// Records a camera of mode `manual` from now, less its pre-roll.
 #[utoipa::path(post, path = "/api/v1/cameras/{id}/record", tag = "cameras",
+    request_body(content = Option<RecordRequest>, description = "How; what is named here must not stand in the query as well"),
     params(("id" = String, Path, description = "Camera id"),
-        ("seconds" = Option<f64>, Query, description = "Length; until it is stopped when absent"),
+        ("seconds" = Option<f64>, Query, minimum = 1, maximum = 86400, description = "Length; until it is stopped when absent"),
+        ("pre_roll" = Option<f64>, Query, minimum = 0, description = "Seconds of what went before; as configured when absent"),
         ("stop" = Option<bool>, Query, description = "End the recording that is going on instead")),
     responses((status = 202, description = "It records; asked again, the newest wish counts", body = ManualDto),
         (status = 204, description = "It was stopped"),
+        (status = 400, description = "Something cannot be read", body = Problem),
         (status = 404, description = "There is none of that id", body = Problem),
         (status = 409, description = "Its mode is not manual, or nothing to stop", body = Problem),
+        (status = 415, description = "The body is not JSON", body = Problem),
         (status = 429, description = "As many as allowed are going on", body = Problem),
         (status = 503, description = "It sends no frames now", body = Problem)))]
 pub(crate) async fn record(
     State(app): State<AppState>,
     CameraPath(id): CameraPath,
     mut query: Query,
+    MaybeBody(body): MaybeBody<RecordRequest>,
 ) -> Answer<axum::response::Response> {
     use axum::response::IntoResponse;
-    let length = query.seconds("seconds")?;
-    let stop = query.flag("stop")?;
+    let body = body.unwrap_or_default();
+    let one = |name: &str, here: Option<Duration>, there: Option<Length>| match (here, there) {
+        (Some(_), Some(_)) => Err(Failure::invalid(format!(
+            "{name} stands in the query and in the body"
+        ))),
+        (here, there) => Ok(here.or(there.map(|l| l.0))),
+    };
+    let duration = one("duration", query.seconds("seconds")?, body.duration)?;
+    let pre_roll = one("pre_roll", query.seconds("pre_roll")?, body.pre_roll)?;
+    let stop = query.flag("stop")? || body.stop;
     query.end()?;
     let camera = app.nvr.camera(&id)?;
     if stop {
+        if duration.is_some() || pre_roll.is_some() {
+            return Err(Failure::invalid("to stop takes no duration and no pre_roll"));
+        }
         camera.stop_recording().await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    if length.is_some_and(|l| l < Duration::from_secs(1) || l > Duration::from_hours(24)) {
-        return Err(Failure::invalid("parameter seconds: want 1 to 86400"));
+    if duration.is_some_and(|l| l < Duration::from_secs(1) || l > Duration::from_hours(24)) {
+        return Err(Failure::invalid("duration: want 1 second to 24 hours"));
     }
-    let manual = camera.record(length).await?;
+    let manual = camera
+        .record_as(nvr_core::camera::RecordRequest { duration, pre_roll })
+        .await?;
     Ok((StatusCode::ACCEPTED, Json(ManualDto::from(&manual))).into_response())
 }
 
@@ -135,12 +168,14 @@ pub(crate) async fn record(
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProbeRequest {
     /// `rtsp://…`, `http://…`, `v4l2:/dev/video0`, `test:` …
+    #[schema(pattern = "^[A-Za-z0-9]+:")]
     source: String,
     /// User, if not in the address.
     user: Option<String>,
     /// Password, if not in the address.
     password: Option<String>,
     /// Frames to read (1 to 1000, default 10).
+    #[schema(minimum = 1, maximum = 1000)]
     frames: Option<u32>,
 }
 
@@ -166,8 +201,13 @@ pub(crate) async fn probe(
     Body(request): Body<ProbeRequest>,
 ) -> Answer<Json<ProbeDto>> {
     let mut source = nvr_core::SourceSpec::parse(&request.source)?;
-    if let (Some(user), Some(password)) = (request.user, request.password) {
-        source.set_credentials(user, nvr_core::secret::Secret::new(password));
+    match (request.user, request.password) {
+        (Some(user), password) => {
+            let password = nvr_core::secret::Secret::new(password.unwrap_or_default());
+            source.set_credentials(user, password);
+        }
+        (None, Some(_)) => return Err(Failure::invalid("`password` without `user`")),
+        (None, None) => {}
     }
     // A path of this machine is nothing that a page may name.
     if matches!(source, nvr_core::SourceSpec::File(_)) {

@@ -8,7 +8,7 @@ use nvr_core::store::{Order, SegmentQuery};
 use nvr_core::{CameraId, TimeRange, Timestamp};
 
 use crate::dto::{DayDto, SegmentsDto, TimelineDto};
-use crate::params::{CameraPath, Query};
+use crate::params::{CameraPath, Direction, Query, Time};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
@@ -26,9 +26,9 @@ fn resolution(query: &mut Query) -> Answer<i64> {
 /// Footage, gaps with their causes, events and sums of a camera.
 #[utoipa::path(get, path = "/api/v1/cameras/{id}/timeline", tag = "footage",
     params(("id" = String, Path, description = "Camera id"),
-        ("from" = Option<String>, Query, description = "RFC 3339 or Unix seconds; a day ago"),
-        ("to" = Option<String>, Query, description = "RFC 3339 or Unix seconds; now"),
-        ("resolution" = Option<f64>, Query, description = "Seconds that a point of the display stands for; shorter stretches are folded")),
+        ("from" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; a day ago"),
+        ("to" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; now"),
+        ("resolution" = Option<f64>, Query, minimum = 0, description = "Seconds that a point of the display stands for; shorter stretches are folded")),
     responses((status = 200, description = "The timeline", body = TimelineDto),
         (status = 400, description = "A parameter cannot be read", body = Problem),
         (status = 404, description = "There is no such camera", body = Problem)))]
@@ -48,9 +48,9 @@ pub(crate) async fn timeline(
 /// Timelines of several cameras over one range.
 #[utoipa::path(get, path = "/api/v1/timeline", tag = "footage",
     params(("cameras" = Option<String>, Query, description = "Ids, separated by commas; all"),
-        ("from" = Option<String>, Query, description = "RFC 3339 or Unix seconds; a day ago"),
-        ("to" = Option<String>, Query, description = "RFC 3339 or Unix seconds; now"),
-        ("resolution" = Option<f64>, Query, description = "Seconds that a point of the display stands for")),
+        ("from" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; a day ago"),
+        ("to" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; now"),
+        ("resolution" = Option<f64>, Query, minimum = 0, description = "Seconds that a point of the display stands for")),
     responses((status = 200, description = "One timeline for each camera, in the order asked for", body = [TimelineDto]),
         (status = 400, description = "A parameter cannot be read", body = Problem),
         (status = 404, description = "There is no such camera", body = Problem)))]
@@ -79,8 +79,8 @@ pub(crate) async fn timelines(
 #[utoipa::path(get, path = "/api/v1/cameras/{id}/days", tag = "footage",
     params(("id" = String, Path, description = "Camera id"),
         ("tz" = Option<String>, Query, description = "IANA time zone; the recorder's"),
-        ("from" = Option<String>, Query, description = "RFC 3339 or Unix seconds; 31 days ago"),
-        ("to" = Option<String>, Query, description = "RFC 3339 or Unix seconds; now")),
+        ("from" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; 31 days ago"),
+        ("to" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; now")),
     responses((status = 200, description = "The days", body = [DayDto]),
         (status = 400, description = "A parameter cannot be read", body = Problem),
         (status = 404, description = "There is no such camera", body = Problem)))]
@@ -103,10 +103,10 @@ pub(crate) async fn days(
 /// Segments of a camera, a page at a time.
 #[utoipa::path(get, path = "/api/v1/cameras/{id}/segments", tag = "footage",
     params(("id" = String, Path, description = "Camera id"),
-        ("from" = Option<String>, Query, description = "RFC 3339 or Unix seconds; the beginning"),
-        ("to" = Option<String>, Query, description = "RFC 3339 or Unix seconds; the end"),
-        ("order" = Option<String>, Query, description = "asc (default) or desc"),
-        ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),
+        ("from" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; the beginning"),
+        ("to" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; the end"),
+        ("order" = inline(Option<Direction>), Query, description = "asc (default) or desc"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "1 to 1000, default 100"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "A page", body = SegmentsDto),
         (status = 400, description = "A parameter cannot be read", body = Problem),

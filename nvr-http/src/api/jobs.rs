@@ -36,7 +36,7 @@ fn states(query: &mut Query) -> Answer<Vec<JobState>> {
 }
 
 /// Jobs, a page at a time, newest first.
-#[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs",
+#[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", operation_id = "list_jobs",
     params(("state" = Option<String>, Query, description = "queued, running, done, failed, cancelled; several with commas"),
         ("kind" = Option<String>, Query, description = "Kinds, separated by commas"),
         ("camera" = Option<String>, Query, description = "Camera id"),
@@ -146,7 +146,7 @@ pub(crate) async fn enqueue(
 }
 
 /// One job. Its progress also comes as events of the kind `job_changed`.
-#[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs",
+#[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", operation_id = "one_job",
     params(("id" = i64, Path, description = "Job id")),
     responses((status = 200, description = "The job", body = JobDto),
         (status = 404, description = "There is none of that id (any more)", body = Problem)))]

@@ -8,10 +8,11 @@ use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use nvr_core::media::clip::{Clip, ReadAt};
 use nvr_core::store::SegmentState;
+use nvr_core::{Error, ErrorKind};
 use nvr_core::{ExportFormat, ExportRequest, SnapshotRequest, TimeRange, VodRequest};
 
 use crate::bytes_body::{Content, Described, serve};
-use crate::params::{CameraPath, Query, SegmentPath};
+use crate::params::{CameraPath, Packing, Query, SegmentPath, Time};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
@@ -39,17 +40,29 @@ impl Content for Exported {
 
 /// The file of a segment. The id may end in `.mp4`.
 #[utoipa::path(get, path = "/api/v1/segments/{id}", tag = "footage",
-    params(("id" = String, Path, description = "Segment id")),
+    params(("id" = String, Path, description = "Segment id"),
+        ("v" = Option<String>, Query, description = "Version of the file, as playlists name it; without it the file is not cached for long")),
     responses((status = 200, description = "The file; `Range` is answered with 206", content_type = "video/mp4"),
-        (status = 404, description = "There is none of that id, or its file is gone", body = Problem)))]
+        (status = 404, description = "There is none of that id or that version, or its file is gone", body = Problem)))]
 pub(crate) async fn segment(
     State(app): State<AppState>,
     SegmentPath(id): SegmentPath,
+    mut query: Query,
     method: Method,
     headers: HeaderMap,
 ) -> Answer<Response> {
+    let version = query.text("v")?;
+    query.end()?;
     let (row, file, len) = app.nvr.open_segment(id).await?;
     let growing = row.state == SegmentState::Open;
+    if version.as_deref().is_some_and(|v| !row.is_version(v)) {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("segment {id} has another version by now: it was encoded again"),
+        )
+        .with_hint("load the playlist again")
+        .into());
+    }
     let etag = match row.hash {
         Some(hash) => {
             let hex: String = hash[..16].iter().map(|b| format!("{b:02x}")).collect();
@@ -64,7 +77,8 @@ pub(crate) async fn segment(
         },
         etag: Some(etag),
         file_name: None,
-        immutable: !growing,
+        // It may be encoded again; then it gets another version.
+        immutable: !growing && version.is_some(),
     };
     Ok(serve(&method, &headers, Arc::new(Stored(file, len)), about))
 }
@@ -72,9 +86,9 @@ pub(crate) async fn segment(
 /// One file for a range of footage, gaps left out. Its size is known before the first byte.
 #[utoipa::path(get, path = "/api/v1/cameras/{id}/export.mp4", tag = "footage",
     params(("id" = String, Path, description = "Camera id"),
-        ("from" = String, Query, description = "RFC 3339 or Unix seconds"),
-        ("to" = String, Query, description = "RFC 3339 or Unix seconds"),
-        ("format" = Option<String>, Query, description = "fmp4 (default): fragments as recorded; mp4: for every player, ends at the very frame"),
+        ("from" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
+        ("to" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
+        ("format" = inline(Option<Packing>), Query, description = "fmp4 (default): fragments as recorded; mp4: for every player, ends at the very frame"),
         ("download" = Option<bool>, Query, description = "Ask the browser to save it")),
     responses((status = 200, description = "The file; `Range` is answered with 206", content_type = "video/mp4"),
         (status = 404, description = "Nothing is recorded there", body = Problem),
@@ -131,22 +145,28 @@ fn playlist(text: String) -> Response {
         .into_response()
 }
 
+/// What both playlists are asked with.
+fn asked(mut query: Query) -> Answer<(TimeRange, bool)> {
+    let range = query.full_range()?;
+    let event = query.flag("event")?;
+    query.end()?;
+    Ok((range, event))
+}
+
 /// HLS master playlist of a range.
 #[utoipa::path(get, path = "/api/v1/cameras/{id}/vod.m3u8", tag = "footage",
     params(("id" = String, Path, description = "Camera id"),
-        ("from" = String, Query, description = "RFC 3339 or Unix seconds"),
-        ("to" = String, Query, description = "RFC 3339 or Unix seconds"),
+        ("from" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
+        ("to" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("event" = Option<bool>, Query, description = "Leave it open at the growing segment")),
     responses((status = 200, description = "The playlist", content_type = "application/vnd.apple.mpegurl"),
         (status = 404, description = "Nothing is recorded there", body = Problem)))]
 pub(crate) async fn vod(
     State(app): State<AppState>,
     CameraPath(id): CameraPath,
-    mut query: Query,
+    query: Query,
 ) -> Answer<Response> {
-    let range = query.full_range()?;
-    let event = query.flag("event")?;
-    query.end()?;
+    let (range, event) = asked(query)?;
     let event_part = if event { "&event=true" } else { "" };
     let media = format!("media.m3u8?from={}&to={}{event_part}", range.start(), range.end());
     Ok(playlist(app.nvr.vod_master(id, range, media).await?))
@@ -155,19 +175,17 @@ pub(crate) async fn vod(
 /// HLS media playlist of a range: the segment files by byte range.
 #[utoipa::path(get, path = "/api/v1/cameras/{id}/media.m3u8", tag = "footage",
     params(("id" = String, Path, description = "Camera id"),
-        ("from" = String, Query, description = "RFC 3339 or Unix seconds"),
-        ("to" = String, Query, description = "RFC 3339 or Unix seconds"),
+        ("from" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
+        ("to" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("event" = Option<bool>, Query, description = "Leave it open at the growing segment")),
     responses((status = 200, description = "The playlist", content_type = "application/vnd.apple.mpegurl"),
         (status = 404, description = "Nothing is recorded there", body = Problem)))]
 pub(crate) async fn media(
     State(app): State<AppState>,
     CameraPath(id): CameraPath,
-    mut query: Query,
+    query: Query,
 ) -> Answer<Response> {
-    let range = query.full_range()?;
-    let event = query.flag("event")?;
-    query.end()?;
+    let (range, event) = asked(query)?;
     let request = VodRequest {
         camera: id,
         range,
@@ -183,8 +201,8 @@ pub(crate) async fn media(
 /// A picture of a recorded moment, or of now.
 #[utoipa::path(get, path = "/api/v1/cameras/{id}/snapshot.jpg", tag = "footage",
     params(("id" = String, Path, description = "Camera id"),
-        ("at" = Option<String>, Query, description = "RFC 3339 or Unix seconds; now"),
-        ("width" = Option<u32>, Query, description = "Pixels, 16 to 7680; as recorded"),
+        ("at" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; now"),
+        ("width" = Option<u32>, Query, minimum = 16, maximum = 7680, description = "Pixels, 16 to 7680; as recorded"),
         ("exact" = Option<bool>, Query, description = "The very frame instead of the keyframe at or before it")),
     responses((status = 200, description = "The picture; `X-Frame-Time` is its time", content_type = "image/jpeg"),
         (status = 404, description = "Nothing is recorded there", body = Problem)))]

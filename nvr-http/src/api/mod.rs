@@ -6,6 +6,7 @@ pub(crate) mod jobs;
 pub(crate) mod media;
 pub(crate) mod storage;
 pub(crate) mod system;
+pub(crate) mod transcoding;
 pub(crate) mod uploads;
 
 use axum::Json;
@@ -36,5 +37,23 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for Body<T> 
                 }
                 _ => Failure::invalid(e.body_text()),
             })
+    }
+}
+
+/// The same where there need not be one.
+#[derive(Debug)]
+pub(crate) struct MaybeBody<T>(pub(crate) Option<T>);
+
+impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        // Nothing at all, as `curl -X POST` sends it, has no type either.
+        if axum::body::HttpBody::is_end_stream(request.body()) {
+            return Ok(Self(None));
+        }
+        Body::from_request(request, state)
+            .await
+            .map(|Body(value)| Self(Some(value)))
     }
 }

@@ -13,7 +13,7 @@ use nvr_core::Timestamp;
 use nvr_core::store::{EventQuery, Order};
 
 use crate::dto::{EventDto, EventsDto, HealthDto};
-use crate::params::Query;
+use crate::params::{Direction, Query, Time};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
@@ -55,12 +55,12 @@ pub(crate) async fn metrics(State(app): State<AppState>) -> Response {
 
 /// Events: recorded ones by query, or with `Accept: text/event-stream` those that happen from now on.
 #[utoipa::path(get, path = "/api/v1/events", tag = "system",
-    params(("from" = Option<String>, Query, description = "RFC 3339 or Unix seconds; the beginning"),
-        ("to" = Option<String>, Query, description = "RFC 3339 or Unix seconds; the end"),
+    params(("from" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; the beginning"),
+        ("to" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; the end"),
         ("camera" = Option<String>, Query, description = "Camera id"),
         ("kind" = Option<String>, Query, description = "Kinds, separated by commas"),
-        ("order" = Option<String>, Query, description = "desc (default) or asc"),
-        ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),
+        ("order" = inline(Option<Direction>), Query, description = "desc (default) or asc"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "1 to 1000, default 100"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "A page of events, or a stream of them",
             content((EventsDto = "application/json"), (String = "text/event-stream"))),

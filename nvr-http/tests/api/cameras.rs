@@ -157,3 +157,76 @@ async fn probe_says_what_a_source_is() {
     assert_problem(&untyped, 415, "unsupported_media_type");
     server.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_by_hand_is_described_in_json() {
+    let mut front = manual("front");
+    front.pre_roll = std::time::Duration::from_secs(3);
+    let server = Server::of([front], |_| {}).await;
+    server.state("front", "standby").await;
+    let path = "/api/v1/cameras/front/record";
+    let send = |body: &'static str| {
+        server.ask(
+            reqwest::Method::POST,
+            path,
+            &[("content-type", "application/json")],
+            Some(body.into()),
+        )
+    };
+    for (bad, word) in [
+        (r#"{"durration": 5}"#, "durration"),
+        (r#"{"duration": "soon"}"#, "soon"),
+        (r#"{"duration": -1}"#, "want seconds"),
+        (r#"{"duration": "200ms"}"#, "1 second"),
+        (r#"{"pre_roll": "1h"}"#, "keeps 3 s"),
+        (r#"{"stop": true, "duration": 5}"#, "to stop"),
+        ("{", "JSON"),
+    ] {
+        let reply = send(bad).await;
+        assert_problem(&reply, 400, "invalid_argument");
+        assert!(reply.text().contains(word), "{bad}: {}", reply.text());
+    }
+    let twice = server
+        .ask(
+            reqwest::Method::POST,
+            &format!("{path}?seconds=5"),
+            &[("content-type", "application/json")],
+            Some(r#"{"duration": 5}"#.into()),
+        )
+        .await;
+    assert_problem(&twice, 400, "invalid_argument");
+    let odd = server
+        .ask(
+            reqwest::Method::POST,
+            path,
+            &[("content-type", "text/plain")],
+            Some("5".into()),
+        )
+        .await;
+    assert_problem(&odd, 415, "unsupported_media_type");
+
+    let started = send(r#"{"duration": "1h", "pre_roll": 0}"#).await;
+    assert_eq!(started.status, 202, "{}", started.text());
+    let info: serde_json::Value = started.json();
+    let time = |key: &str| {
+        info[key]
+            .as_str()
+            .unwrap()
+            .parse::<nvr_core::Timestamp>()
+            .unwrap()
+    };
+    assert_eq!(time("until").since(time("since")), 3_600_000_000_000);
+    // The growing segment has a size as soon as it has a frame.
+    let grown = server
+        .until("/api/v1/cameras/front/segments", |s| {
+            s["segments"][0]["size_bytes"].as_u64().is_some_and(|n| n > 0)
+        })
+        .await;
+    assert_eq!(grown["segments"][0]["state"], "open");
+    assert!(grown["segments"][0]["duration_seconds"].as_f64().unwrap() > 0.0);
+    let begun: nvr_core::Timestamp = grown["segments"][0]["start"].as_str().unwrap().parse().unwrap();
+    assert!(begun.add_ns(500_000_000) >= time("since"), "no pre-roll");
+    assert_eq!(send(r#"{"stop": true}"#).await.status, 204);
+    server.state("front", "standby").await;
+    server.end().await;
+}

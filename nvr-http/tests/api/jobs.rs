@@ -14,10 +14,7 @@ async fn post(server: &Server, path: &str, body: &Value) -> crate::support::Repl
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_entered_watched_and_fetched() {
-    let server = Server::of([camera("front", PICTURE)], |config| {
-        config.jobs.max_load_percent = 0
-    })
-    .await;
+    let server = Server::of([camera("front", PICTURE)], |_| {}).await;
     let timeline = server.recorded("front", 2.0).await;
     assert_eq!(
         server.json("/api/v1/jobs").await,

@@ -13,3 +13,5 @@ mod mistakes;
 mod storage;
 mod support;
 mod system;
+mod transcoding;
+mod uploads;

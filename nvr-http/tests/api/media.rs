@@ -19,6 +19,7 @@ async fn footage_can_be_played() {
     let seconds = timeline["totals"]["recorded_seconds"].as_f64().unwrap() - 1.0;
 
     segments_are_served_by_range(&server).await;
+    a_range_that_is_over_has_one_tag(&server).await;
     exports_close_the_gaps(&server, &span, seconds).await;
     playlists_play(&server, &span, seconds).await;
     pictures_of_any_moment(&server, from, to).await;
@@ -54,7 +55,7 @@ async fn ranges_and_conditions(server: &Server, path: &str) {
     let behind = server
         .get_with(path, &[("range", &format!("bytes={len}-"))])
         .await;
-    assert_eq!(behind.status, 416);
+    assert_problem(&behind, 416, "range_not_satisfiable");
     assert_eq!(
         behind.header("content-range"),
         Some(format!("bytes */{len}").as_str())
@@ -84,6 +85,60 @@ async fn ranges_and_conditions(server: &Server, path: &str) {
     assert_eq!((changed.status.as_u16(), changed.body.len()), (200, len));
 }
 
+/// Whether its last file still grows or not; what is not over is another thing every time.
+async fn a_range_that_is_over_has_one_tag(server: &Server) {
+    let growing = server
+        .until("/api/v1/cameras/front/segments?order=desc&limit=1", |s| {
+            s["segments"][0]["state"] == "open"
+                && s["segments"][0]["duration_seconds"]
+                    .as_f64()
+                    .is_some_and(|d| d > 3.0)
+        })
+        .await;
+    let from: Timestamp = growing["segments"][0]["start"].as_str().unwrap().parse().unwrap();
+    let to = from.add_ns(2_000_000_000);
+    let paths =
+        ["fmp4", "mp4"].map(|f| format!("/api/v1/cameras/front/export.mp4?from={from}&to={to}&format={f}"));
+    let mut before = Vec::new();
+    for path in &paths {
+        before.push(server.get(path).await);
+    }
+    let live = format!(
+        "/api/v1/cameras/front/export.mp4?from={from}&to={}",
+        from.add_ns(3_600_000_000_000)
+    );
+    let early = server.get(&live).await;
+    assert_eq!(server.post("/api/v1/cameras/front/split").await.status, 202);
+    server
+        .until("/api/v1/cameras/front/segments?order=desc&limit=2", |s| {
+            s["segments"][1]["id"] == growing["segments"][0]["id"] && s["segments"][1]["state"] == "closed"
+        })
+        .await;
+    for (path, before) in paths.iter().zip(&before) {
+        let after = server.get(path).await;
+        assert!(after.body == before.body, "{path}");
+        let etag = before.header("etag").unwrap();
+        assert_eq!(after.header("etag"), Some(etag), "{path}");
+        let rest = server
+            .get_with(path, &[("range", "bytes=100-"), ("if-range", etag)])
+            .await;
+        assert_eq!(rest.status, 206);
+        assert!(rest.body == before.body[100..]);
+        let same = server.get_with(path, &[("if-match", etag)]).await;
+        assert_eq!(same.status, 200);
+    }
+    let stale = early.header("etag").unwrap();
+    let whole = server
+        .get_with(&live, &[("range", "bytes=100-"), ("if-range", stale)])
+        .await;
+    assert_eq!(whole.status, 200);
+    assert!(whole.body.len() > early.body.len());
+    let refused = server
+        .get_with(&live, &[("range", "bytes=100-"), ("if-match", stale)])
+        .await;
+    assert_eq!((refused.status.as_u16(), refused.body.len()), (412, 0));
+}
+
 async fn segments_are_served_by_range(server: &Server) {
     let segments = server.json("/api/v1/cameras/front/segments").await;
     let closed = &segments["segments"][0];
@@ -100,7 +155,7 @@ async fn segments_are_served_by_range(server: &Server) {
     assert_eq!(reply.header("content-type"), Some("video/mp4"));
 
     // The growing one gets longer, and what was there stays.
-    let growing = &segments["segments"][2];
+    let growing = segments["segments"].as_array().unwrap().last().unwrap();
     assert_eq!(growing["state"], "open");
     let path = format!("/api/v1/segments/{}", growing["id"]);
     let early = server.get(&path).await;

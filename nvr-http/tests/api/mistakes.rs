@@ -16,6 +16,11 @@ async fn mistakes_are_problems() {
         (format!("{front}/timeline?from=yesterday"), "yesterday"),
         (format!("{front}/timeline?from=2&to=1"), "ends"),
         (format!("{front}/timeline?from=1&from=2"), "twice"),
+        (format!("{front}/timeline?from="), "from is empty"),
+        (
+            format!("{front}/export.mp4?from=1&to=2&download"),
+            "download is empty",
+        ),
         (format!("{front}/timeline?resolution=-1"), "resolution"),
         (format!("{front}/timeline?resolution=nan"), "resolution"),
         (format!("{front}/timeline?from=%ff"), "UTF-8"),
@@ -89,13 +94,17 @@ async fn mistakes_are_problems() {
             reply.headers
         );
     }
+    let json = [("content-type", "application/json")];
+    let half = json!({"source": "rtsp://127.0.0.1:1/", "password": "x"}).to_string();
+    let probe = "/api/v1/cameras/probe";
+    let reply = server
+        .ask(Method::POST, probe, &json, Some(half.into_bytes()))
+        .await;
+    assert_problem(&reply, 400, "invalid_argument");
     let large = json!({"source": "test:", "user": "x".repeat(2000)})
         .to_string()
         .into_bytes();
-    let json = [("content-type", "application/json")];
-    let reply = server
-        .ask(Method::POST, "/api/v1/cameras/probe", &json, Some(large))
-        .await;
+    let reply = server.ask(Method::POST, probe, &json, Some(large)).await;
     assert_problem(&reply, 413, "too_large");
     server.end().await;
 }

@@ -118,7 +118,7 @@ async fn events_are_recorded_and_streamed() {
 
     let recorded = server
         .until("/api/v1/events?camera=front&kind=camera_state", |v| {
-            v.to_string().contains("\"stopped\"")
+            v["events"][0]["detail"]["to"] == "stopped"
         })
         .await;
     let events = recorded["events"].as_array().unwrap();
@@ -176,6 +176,30 @@ async fn the_description_is_whole() {
             );
         }
     }
+    // Bounds that the handlers keep are told.
+    let parameter = |path: &str, name: &str| {
+        let list = description["paths"][path]["get"]["parameters"]
+            .as_array()
+            .unwrap();
+        list.iter().find(|p| p["name"] == name).unwrap().clone()
+    };
+    let limit = parameter("/api/v1/cameras/{id}/segments", "limit");
+    assert_eq!(
+        (&limit["schema"]["minimum"], &limit["schema"]["maximum"]),
+        (&1.into(), &1000.into())
+    );
+    let from = parameter("/api/v1/cameras/{id}/export.mp4", "from");
+    assert_eq!(from["required"], true);
+    assert!(from["schema"].to_string().contains("date-time"), "{from}");
+    assert_eq!(
+        parameter("/api/v1/cameras/{id}/timeline", "from")["required"],
+        false
+    );
+    let format = parameter("/api/v1/cameras/{id}/export.mp4", "format");
+    assert!(
+        format["schema"].to_string().contains("[\"fmp4\",\"mp4\"]"),
+        "{format}"
+    );
     assert_eq!(
         references(&description)
             .difference(&definitions(&description))

@@ -11,21 +11,21 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Cause, CauseKind};
 
 impl Actor {
-    pub(super) async fn command(&mut self, command: Command) {
+    pub(super) fn command(&mut self, command: Command) {
         match command {
             Command::Start(cause) => {
                 self.stopped_by_hand = None;
-                self.want(cause).await;
+                self.want(cause);
             }
             Command::Stop(cause) => {
                 self.stopped_by_hand = Some(cause.clone());
-                self.end_manual().await;
-                self.outage_ends(&cause).await;
-                self.want(cause).await;
+                self.end_manual();
+                self.outage_ends(&cause);
+                self.want(cause);
             }
             Command::Restart(cause) => {
                 self.stopped_by_hand = None;
-                self.begin_anew(cause).await;
+                self.begin_anew(cause);
             }
             Command::Split => {
                 if let Some(run) = &self.run {
@@ -35,14 +35,14 @@ impl Actor {
                     session.split();
                 }
             }
-            Command::Configure(config) => self.configure(*config).await,
-            Command::Record { duration, reply } => {
-                let result = self.record(duration).await;
+            Command::Configure(config) => self.configure(*config),
+            Command::Record { request, reply } => {
+                let result = self.record(request);
                 let _ = reply.send(result);
             }
             Command::StopRecording { reply } => {
                 let result = if self.manual.is_some() {
-                    self.end_manual().await;
+                    self.end_manual();
                     Ok(())
                 } else {
                     Err(Error::new(
@@ -63,27 +63,26 @@ impl Actor {
                 }
             }
             Command::StorageBack => {
-                self.journal.flush().await;
-                self.tell(Input::StorageBack).await;
+                self.journal.retry();
+                self.tell(Input::StorageBack);
                 if let Some(manual) = &mut self.manual {
                     manual.retry_at_ns = 0;
                 }
                 self.resume_manual();
             }
-            Command::Pause(cause) => self.pause(cause).await,
+            Command::Pause(cause) => self.pause(cause),
             Command::Unpause => {
                 if self.paused.take().is_some() {
-                    self.want(Cause::new(CauseKind::Startup, "the disk has room again"))
-                        .await;
+                    self.want(Cause::new(CauseKind::Startup, "the disk has room again"));
                     self.resume_manual();
                 }
             }
             Command::Mended { path, segment } => match segment {
                 Some((segment, cut_bytes)) => {
                     let at = self.context.clock.now();
-                    self.journal.segment_mended(at, *segment, cut_bytes).await;
+                    self.journal.segment_mended(at, *segment, cut_bytes);
                 }
-                None => self.journal.segment_lost(path).await,
+                None => self.journal.segment_lost(path),
             },
             Command::Shutdown {
                 cause,
@@ -91,13 +90,13 @@ impl Actor {
                 reply,
             } => {
                 self.stop_deadline = deadline;
-                self.begin_shutdown(cause, reply).await;
+                self.begin_shutdown(cause, reply);
             }
         }
     }
 
     /// What grows is closed; the camera stays connected for those who look.
-    async fn pause(&mut self, cause: Cause) {
+    fn pause(&mut self, cause: Cause) {
         if self.paused.is_some() {
             return;
         }
@@ -108,32 +107,32 @@ impl Actor {
         }
         if self.config.record == RecordMode::Continuous {
             if self.stopped_by_hand.is_none() {
-                self.outage_ends(&cause).await;
+                self.outage_ends(&cause);
             }
-            self.want(cause).await;
+            self.want(cause);
         }
     }
 
-    pub(super) async fn begin_shutdown(&mut self, cause: Cause, reply: oneshot::Sender<bool>) {
+    pub(super) fn begin_shutdown(&mut self, cause: Cause, reply: oneshot::Sender<bool>) {
         self.shutdown = Some(reply);
         let stopped_before = self.stopped_by_hand.replace(cause.clone()).is_some();
-        self.end_manual().await;
+        self.end_manual();
         if !stopped_before {
-            self.outage_ends(&cause).await;
+            self.outage_ends(&cause);
         }
-        self.want(cause).await;
+        self.want(cause);
     }
 
     /// The camera was away and is not wanted any more: from now on that is why footage is missing.
-    async fn outage_ends(&mut self, cause: &Cause) {
+    fn outage_ends(&mut self, cause: &Cause) {
         let wanted = self.config.enabled && self.config.record == RecordMode::Continuous;
         if self.run.is_none() && wanted {
             let now = self.context.clock.now();
-            self.journal.open_gap(now, cause.clone()).await;
+            self.journal.open_gap(now, cause.clone());
         }
     }
 
-    async fn configure(&mut self, config: CameraConfig) {
+    fn configure(&mut self, config: CameraConfig) {
         let same_stream = self.config.records_like(&config);
         self.config = config;
         self.machine.set_patience(patience(&self.config));
@@ -141,25 +140,25 @@ impl Actor {
             return;
         }
         if self.config.record != RecordMode::Manual || !self.config.enabled {
-            self.end_manual().await;
+            self.end_manual();
         }
         let cause = Cause::new(
             CauseKind::ConfigChanged,
             "the configuration of the camera changed",
         );
-        self.begin_anew(cause).await;
+        self.begin_anew(cause);
         if self.run.is_none() {
             let now = self.context.clock.now();
-            self.idle_gap(now).await;
+            self.idle_gap(now);
         }
     }
 
     /// Starts by what is wanted now: at once where nothing runs, else after the present run.
-    async fn begin_anew(&mut self, cause: Cause) {
+    fn begin_anew(&mut self, cause: Cause) {
         let ran = self.machine.running();
-        self.want(cause.clone()).await;
+        self.want(cause.clone());
         if ran {
-            self.tell(Input::Restart(cause)).await;
+            self.tell(Input::Restart(cause));
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::outputs::Whose;
+use super::handle::RecordRequest;
 use super::journal::Journal;
 use super::machine::{Action, Input, Machine, Patience};
 use super::manual::Manual;
@@ -22,7 +23,7 @@ use crate::error::Result;
 use crate::event::{CameraPhase, Cause, CauseKind};
 use crate::events::EventBus;
 use crate::files::Tree;
-use crate::gst::{RecordSpec, RunInput, RunSpec};
+use crate::gst::{Reactor, RecordSpec, RunInput, RunSpec};
 use crate::segment::ClosedSegment;
 use crate::store::Store;
 use crate::time::Timestamp;
@@ -40,6 +41,8 @@ pub(crate) struct Context {
     pub(crate) tree: Tree,
     pub(crate) events: Arc<EventBus>,
     pub(crate) turns: Arc<Semaphore>,
+    /// Serves the connections of lean sources.
+    pub(crate) reactor: Reactor,
     pub(crate) manual: Arc<Semaphore>,
     /// Told about storage faults; the recorder watches the disk for all.
     pub(crate) storage: mpsc::UnboundedSender<Cause>,
@@ -54,7 +57,7 @@ pub(crate) enum Command {
     Split,
     Configure(Box<CameraConfig>),
     Record {
-        duration: Option<Duration>,
+        request: RecordRequest,
         reply: oneshot::Sender<Result<ManualRecording>>,
     },
     StopRecording {
@@ -151,9 +154,8 @@ impl Actor {
         let idle = self
             .idle_cause()
             .unwrap_or_else(|| Cause::new(CauseKind::Startup, "connecting"));
-        self.journal.open_gap(now, idle).await;
-        self.want(Cause::new(CauseKind::Startup, "the recorder started"))
-            .await;
+        self.journal.open_gap(now, idle);
+        self.want(Cause::new(CauseKind::Startup, "the recorder started"));
         let mut dropped = false;
         let clock = self.context.clock.clone();
         let mut tick = clock.sleep(TICK);
@@ -167,19 +169,18 @@ impl Actor {
                 () = &mut tick => Step::Tick,
             };
             match step {
-                Step::Command(Some(command)) => self.command(command).await,
+                Step::Command(Some(command)) => self.command(command),
                 // The handle is gone without a shutdown: the same, with nobody to tell.
                 Step::Command(None) => {
                     dropped = true;
                     if self.shutdown.is_none() {
                         let (reply, _) = oneshot::channel();
-                        self.begin_shutdown(Cause::new(CauseKind::Shutdown, "the camera was dropped"), reply)
-                            .await;
+                        self.begin_shutdown(Cause::new(CauseKind::Shutdown, "the camera was dropped"), reply);
                     }
                 }
-                Step::Output(whose, output) => self.output(whose, output).await,
+                Step::Output(whose, output) => self.output(whose, output),
                 Step::Tick => {
-                    self.tick().await;
+                    self.tick();
                     tick = clock.sleep(TICK);
                 }
             }
@@ -187,9 +188,9 @@ impl Actor {
                 break;
             }
         }
-        self.journal.flush().await;
+        let written = self.journal.close().await;
         if let Some(reply) = self.shutdown.take() {
-            let _ = reply.send(self.clean && self.journal.is_written());
+            let _ = reply.send(self.clean && written);
         }
     }
 
@@ -198,7 +199,7 @@ impl Actor {
     }
 
     /// What the configuration and the operator want, told to the machine.
-    async fn want(&mut self, cause: Cause) {
+    fn want(&mut self, cause: Cause) {
         let input = if let Some(by_hand) = &self.stopped_by_hand {
             Input::Unwant(by_hand.clone())
         } else if !self.config.enabled || self.config.record == RecordMode::Off {
@@ -212,7 +213,7 @@ impl Actor {
                 cause,
             }
         };
-        self.tell(input).await;
+        self.tell(input);
     }
 
     /// Whether frames go to a file as they come.
@@ -220,15 +221,15 @@ impl Actor {
         self.config.record == RecordMode::Continuous && self.paused.is_none()
     }
 
-    async fn tell(&mut self, input: Input) {
+    fn tell(&mut self, input: Input) {
         let now = self.now_ns();
         for action in self.machine.on(input, now, rand::random()) {
-            self.act(action).await;
+            self.act(action);
         }
-        self.publish_state().await;
+        self.publish_state();
     }
 
-    async fn act(&mut self, action: Action) {
+    fn act(&mut self, action: Action) {
         match action {
             Action::Start(cause) => {
                 let spec = self.run_spec(cause);
@@ -272,6 +273,7 @@ impl Actor {
                 self.config.pre_roll
             },
             cause,
+            reactor: self.context.reactor.clone(),
         }
     }
 
@@ -289,14 +291,15 @@ impl Actor {
         })
     }
 
-    async fn tick(&mut self) {
+    fn tick(&mut self) {
         let input = self.sample_stats().unwrap_or(Input::Tick {
             last_frame_ns: None,
             usual_pause_ns: 0,
         });
-        self.tell(input).await;
-        self.journal.flush().await;
-        self.tick_manual().await;
+        self.tell(input);
+        self.journal.retry();
+        self.status.set_backlog(self.journal.backlog());
+        self.tick_manual();
     }
 }
 

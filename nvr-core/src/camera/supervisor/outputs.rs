@@ -3,6 +3,7 @@
 use super::Actor;
 use crate::camera::machine::Input;
 use crate::camera::session::{Output, Session};
+use crate::camera::status::IngestStatus;
 use crate::event::{Cause, EventKind};
 use crate::gst::RunEvent;
 use crate::time::Timestamp;
@@ -15,17 +16,23 @@ pub(super) enum Whose {
 }
 
 impl Actor {
-    pub(super) async fn output(&mut self, whose: Whose, output: Output) {
+    pub(super) fn output(&mut self, whose: Whose, output: Output) {
         let event = match output {
             Output::Opening => {
                 if whose == Whose::Camera {
-                    self.tell(Input::Opening).await;
+                    self.tell(Input::Opening);
                 }
                 return;
             }
             Output::Event(event) => *event,
         };
         match event {
+            RunEvent::Ingest { ingest, reason } => {
+                if let Some(reason) = &reason {
+                    tracing::warn!(camera = %self.config.id, reason, "recorded through rtspsrc, which costs more");
+                }
+                self.status.set_ingest(Some(IngestStatus { ingest, reason }));
+            }
             RunEvent::Connected { tracks } | RunEvent::TracksChanged(tracks) => {
                 if whose == Whose::Camera {
                     self.status.set_tracks(Some(tracks));
@@ -42,11 +49,9 @@ impl Actor {
                             .utc
                             .add_ns(anchor.running_ns.saturating_sub(old_anchor.running_ns));
                         self.footage_end = None;
-                        self.journal
-                            .clock_stepped(old, until, anchor.utc, cause.clone())
-                            .await;
+                        self.journal.clock_stepped(old, until, anchor.utc, cause.clone());
                     }
-                    self.journal.run_started(run, anchor, cause).await;
+                    self.journal.run_started(run, anchor, cause);
                 }
                 if whose == Whose::Camera {
                     self.status.set_run(Some(run));
@@ -59,7 +64,7 @@ impl Actor {
                         let tap = run.tap();
                         self.status.set_tap(tap);
                     }
-                    self.tell(Input::FirstFrame).await;
+                    self.tell(Input::FirstFrame);
                     if let Some(manual) = &mut self.manual {
                         manual.retry_at_ns = 0;
                     }
@@ -71,28 +76,26 @@ impl Actor {
                     session.recording = true;
                 }
                 self.status.set_recording(true);
-                self.journal.segment_opened(start, &path).await;
-                self.publish_state().await;
+                self.journal.segment_opened(start, &path);
+                self.publish_state();
             }
             RunEvent::SegmentClosed(segment) => {
                 self.status.segment_done(segment.size_bytes);
                 self.footage_end = Some(segment.range().end());
-                self.journal.segment_closed(segment).await;
+                self.journal.segment_closed(segment);
             }
             RunEvent::AudioTrouble(cause) => {
                 let at = self.context.clock.now();
                 tracing::warn!(camera = %self.config.id, "{}", cause.message);
-                self.journal.event(at, EventKind::AudioTrouble { cause }).await;
+                self.journal.event(at, EventKind::AudioTrouble { cause });
             }
             RunEvent::FramesDropped { count, cause } => {
                 let at = self.context.clock.now();
                 tracing::error!(camera = %self.config.id, count, "frames lost: {}", cause.message);
                 self.status.dropped(count);
-                self.journal
-                    .event(at, EventKind::FramesDropped { count, cause })
-                    .await;
+                self.journal.event(at, EventKind::FramesDropped { count, cause });
             }
-            RunEvent::Ended(cause) => self.ended(whose, cause).await,
+            RunEvent::Ended(cause) => self.ended(whose, cause),
         }
     }
 
@@ -103,7 +106,7 @@ impl Actor {
         }
     }
 
-    async fn ended(&mut self, whose: Whose, cause: Cause) {
+    fn ended(&mut self, whose: Whose, cause: Cause) {
         if whose == Whose::Camera {
             self.sample_stats();
         }
@@ -116,7 +119,7 @@ impl Actor {
         if session.records {
             self.clean &= session.was_clean() || self.shutdown.is_none();
             if let Some((run, _)) = session.anchored {
-                self.journal.run_ended(run, now, cause.clone()).await;
+                self.journal.run_ended(run, now, cause.clone());
             }
         }
         if cause.kind.is_storage() {
@@ -130,28 +133,26 @@ impl Actor {
             now
         };
         match whose {
-            Whose::Camera => self.camera_ended(&session, at, cause).await,
-            Whose::Manual => self.manual_ended(at, cause).await,
+            Whose::Camera => self.camera_ended(&session, at, cause),
+            Whose::Manual => self.manual_ended(at, cause),
         }
     }
 
-    async fn camera_ended(&mut self, session: &Session, at: Timestamp, cause: Cause) {
+    fn camera_ended(&mut self, session: &Session, at: Timestamp, cause: Cause) {
         self.status.run_over();
         // The end of a recording by hand that only read along comes by itself, but not its reason.
         let by_hand = self.manual.as_ref().is_some_and(|m| !m.ending);
         if session.records && !self.is_recording() {
             let stopping = self.stopped_by_hand.is_some();
             let gap = self.idle_cause().filter(|_| !stopping);
-            self.journal
-                .open_gap(at, gap.unwrap_or_else(|| cause.clone()))
-                .await;
+            self.journal.open_gap(at, gap.unwrap_or_else(|| cause.clone()));
         } else if by_hand {
             // One that brought no frame is another try of an outage that goes on.
             let last = session.anchored.and_then(|_| self.last_footage());
             let at = last.unwrap_or(at).min(at);
-            self.journal.open_gap(at, cause.clone()).await;
+            self.journal.open_gap(at, cause.clone());
         }
         self.status.set_recording(self.is_recording());
-        self.tell(Input::Ended(cause)).await;
+        self.tell(Input::Ended(cause));
     }
 }

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 impl Actor {
     /// Shows where the camera stands. To the machine a recording by hand is standby: it only reads along.
-    pub(in crate::camera) async fn publish_state(&mut self) {
+    pub(in crate::camera) fn publish_state(&mut self) {
         let (now, steady) = (self.context.clock.now(), self.now_ns());
         let utc = |ns: i64| now.add_ns(ns - steady);
         let before = self.status.state();
@@ -29,7 +29,7 @@ impl Actor {
             (phase, paused.unwrap_or_else(|| self.machine.cause().clone()))
         };
         if before.phase != phase {
-            self.tell_phase(before.phase, phase, cause.clone(), now).await;
+            self.tell_phase(before.phase, phase, cause.clone(), now);
         }
         // `since` is computed once per phase: derived again it would tremble with the clocks.
         let since = if before.phase == phase { before.since } else { now };
@@ -45,7 +45,7 @@ impl Actor {
         });
     }
 
-    async fn tell_phase(&mut self, from: CameraPhase, to: CameraPhase, cause: Cause, at: Timestamp) {
+    fn tell_phase(&mut self, from: CameraPhase, to: CameraPhase, cause: Cause, at: Timestamp) {
         let (id, kind) = (&self.config.id, cause.kind.as_str());
         match to {
             CameraPhase::BackingOff | CameraPhase::Failed | CameraPhase::Stalled => {
@@ -56,9 +56,7 @@ impl Actor {
         if matches!(to, CameraPhase::BackingOff | CameraPhase::Failed) {
             self.status.restarted();
         }
-        self.journal
-            .event(at, EventKind::CameraState { from, to, cause })
-            .await;
+        self.journal.event(at, EventKind::CameraState { from, to, cause });
     }
 
     /// Whether a segment grows now.
@@ -86,9 +84,9 @@ impl Actor {
         Some(Cause::new(CauseKind::NotScheduled, words))
     }
 
-    pub(in crate::camera) async fn idle_gap(&mut self, at: Timestamp) {
+    pub(in crate::camera) fn idle_gap(&mut self, at: Timestamp) {
         if let Some(cause) = self.idle_cause() {
-            self.journal.open_gap(at, cause).await;
+            self.journal.open_gap(at, cause);
         }
     }
 }

@@ -38,6 +38,7 @@ fn the_index_in_the_root_is_no_stranger() {
         "nvr.db-journal",
         "nvr.db.bak",
         "nvr.db.bak-wal",
+        "nvr.db.bak.2",
         "nvr.db.txt",
         "other.db",
     ] {

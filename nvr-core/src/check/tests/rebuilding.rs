@@ -4,7 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::event::CauseKind;
+use crate::event::{Cause, CauseKind};
 use crate::files::RootOptions;
 use crate::ids::CameraId;
 
@@ -22,9 +22,15 @@ fn a_rebuild_equals_the_old_index() {
         .set_protected_blocking(house.row(&kept).unwrap().id, true)
         .unwrap();
     reconcile(&house.store, &house.tree).unwrap();
+    let cam = CameraId::new("cam").unwrap();
+    let noted = TimeRange::new(Timestamp::from_secs(10), Timestamp::from_secs(90_000)).unwrap();
+    let out = Cause::new(CauseKind::Unreachable, "nobody answers");
+    house.store.insert_gap_blocking(&cam, noted, &out).unwrap();
+    let ended = Cause::new(CauseKind::Shutdown, "the recorder stopped");
+    let since = Timestamp::from_secs(200_010);
+    house.store.open_gap_blocking(&cam, since, &ended).unwrap();
     let before = facts(&house.store);
     let cameras = house.store.cameras().unwrap();
-    let cam = CameraId::new("cam").unwrap();
     let runs = house.store.runs(&cam, TimeRange::ALL).unwrap();
     let dir = house.die();
 
@@ -51,7 +57,6 @@ fn a_rebuild_equals_the_old_index() {
                 (row.hash, row.protected) = (None, false);
             }
         } else {
-            assert_eq!(report.backup, Some(dir.path().join("index.db.bak")));
             assert_eq!(store.tree_id().unwrap(), root.id().map(|id| id.to_string()));
         }
         assert!(facts(&store) == expected, "round {round}");
@@ -62,18 +67,18 @@ fn a_rebuild_equals_the_old_index() {
         assert_eq!(anchors(&again), anchors(&runs));
         assert!(again.iter().all(|r| r.ended.is_some()));
         let gaps = store.gaps(&cam, TimeRange::ALL).unwrap();
-        let holes: Vec<_> = gaps
-            .iter()
-            .map(|g| (g.start.as_ns(), g.end.unwrap().as_ns(), g.cause.kind))
-            .collect();
-        let s = 1_000_000_000;
-        assert_eq!(
-            holes,
-            [
-                (16 * s, 100_000 * s, CauseKind::Unknown),
-                (100_016 * s, 200_000 * s, CauseKind::Unknown)
-            ]
-        );
+        let holes: Vec<_> = gaps.iter().map(|g| (g.start, g.end, g.cause.kind)).collect();
+        let s = Timestamp::from_secs;
+        let second = (s(100_016), Some(s(200_000)), CauseKind::Unknown);
+        // Each old index is kept, and what it noted where nothing is recorded is taken over.
+        if round == 0 {
+            assert_eq!(report.backup, Some(dir.path().join("index.db.bak")));
+            let first = (s(16), Some(s(90_000)), CauseKind::Unreachable);
+            assert_eq!(holes, [first, second, (since, None, CauseKind::Shutdown)]);
+        } else {
+            assert_eq!(report.backup, Some(dir.path().join("index.db.bak.2")));
+            assert_eq!(holes, [(s(16), Some(s(100_000)), CauseKind::Unknown), second]);
+        }
         let report = check(&store, &root, &CheckOptions::default(), &mut |_| {}).unwrap();
         assert!(report.problems.is_empty(), "{report:?}");
         store.shutdown_blocking().unwrap();

@@ -42,7 +42,7 @@ pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &Sou
             SourceError::Bad => CauseKind::BadStream,
             SourceError::Internal => CauseKind::Internal,
         };
-        return Cause::new(kind, format!("{spec}: {}", error.message()));
+        return Cause::new(kind, format!("{spec}: {}", clean(error.message(), spec)));
     }
     if error.message().contains("No supported stream was found") {
         // rtspsrc, when no stream of the description was selected; what it advises is beside the point.
@@ -64,8 +64,11 @@ pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &Sou
     } else {
         (CauseKind::Unknown, "GStreamer failed")
     };
-    let detail = clean(error.message(), spec);
-    Cause::new(kind, format!("{spec}: {words} ({detail})"))
+    let detail = error.message();
+    if is_stock(detail) {
+        return Cause::new(kind, format!("{spec}: {words}"));
+    }
+    Cause::new(kind, format!("{spec}: {words} ({})", clean(detail, spec)))
 }
 
 /// What a source that could not be built means.
@@ -150,6 +153,12 @@ fn status(debug: &str) -> Option<u16> {
     })
 }
 
+/// Whether a text is one of GStreamer's own sentences ("Could not open resource for reading and writing."), which
+/// say less than the recorder's words, and not a server's reason.
+fn is_stock(text: &str) -> bool {
+    text.starts_with("Could not ") && text.ends_with('.')
+}
+
 /// One line of bounded length without the password.
 fn clean(text: &str, spec: &SourceSpec) -> String {
     let mut line: String = text
@@ -202,6 +211,21 @@ mod tests {
         }
         let gone = Error::new(ErrorKind::Unavailable, "v4l2:/dev/video0: no such file");
         assert_eq!(cause_of_build(&gone, &spec).kind, CauseKind::Device);
+    }
+
+    #[test]
+    fn what_gstreamer_always_says_is_left_out() {
+        let spec = SourceSpec::parse("rtsp://10.0.0.2/x").unwrap();
+        let words = |text| {
+            let error = gst::glib::Error::new(gst::ResourceError::OpenReadWrite, text);
+            cause_of(&error, None, &spec).message
+        };
+        let plain = "rtsp://10.0.0.2/x: the camera cannot be reached";
+        assert_eq!(words("Could not open resource for reading and writing."), plain);
+        assert_eq!(
+            words("Service Unavailable"),
+            format!("{plain} (Service Unavailable)")
+        );
     }
 
     #[test]

@@ -12,80 +12,41 @@ pub(super) enum Reorder {
     Unknown,
 }
 
-/// Reads an `avcC` record (ISO/IEC 14496-15, 5.3.3.1): the first parameter set in it.
+/// The first parameter set in an `avcC` record (ISO/IEC 14496-15, 5.3.3.1).
+fn sps_of(record: &[u8]) -> Option<&[u8]> {
+    let count = *record.get(5)? & 0x1F;
+    let length = usize::from(u16::from_be_bytes([*record.get(6)?, *record.get(7)?]));
+    record.get(8..8 + length).filter(|_| count > 0)
+}
+
+/// Reads an `avcC` record: the first parameter set in it.
 pub(super) fn reorder_of_avcc(record: &[u8]) -> Reorder {
-    let sps = || {
-        let count = *record.get(5)? & 0x1F;
-        let length = usize::from(u16::from_be_bytes([*record.get(6)?, *record.get(7)?]));
-        record.get(8..8 + length).filter(|_| count > 0)
+    sps_of(record)
+        .and_then(reorder_of_sps)
+        .unwrap_or(Reorder::Unknown)
+}
+
+/// Whether the first parameter set of an `avcC` record says that luma uses all values from 0 to 255 (E.2.1,
+/// `video_full_range_flag`).
+pub(in crate::gst) fn is_full_range(record: &[u8]) -> bool {
+    let read = || {
+        let mut bits = Bits::new(sps_of(record)?.get(1..)?);
+        bits.head()?;
+        if !bits.has_vui()? {
+            return Some(false);
+        }
+        bits.full_range()
     };
-    sps().and_then(reorder_of_sps).unwrap_or(Reorder::Unknown)
+    read().unwrap_or(false)
 }
 
 /// Reads a parameter set with its NAL header; `None` when it is cut or of no known form.
 pub(super) fn reorder_of_sps(nal: &[u8]) -> Option<Reorder> {
     let mut bits = Bits::new(nal.get(1..)?);
-    let profile = bits.take(8)?;
-    let constraints = bits.take(8)?;
-    bits.take(8)?;
-    bits.ue()?;
-    if matches!(
-        profile,
-        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
-    ) {
-        let chroma = bits.ue()?;
-        if chroma == 3 {
-            bits.take(1)?;
-        }
-        bits.ue()?;
-        bits.ue()?;
-        bits.take(1)?;
-        if bits.take(1)? == 1 {
-            for list in 0..if chroma == 3 { 12 } else { 8 } {
-                if bits.take(1)? == 1 {
-                    bits.scaling_list(if list < 6 { 16 } else { 64 })?;
-                }
-            }
-        }
-    }
-    bits.ue()?;
-    let order_type = bits.ue()?;
-    match order_type {
-        0 => {
-            bits.ue()?;
-        }
-        1 => {
-            bits.take(1)?;
-            bits.ue()?;
-            bits.ue()?;
-            let cycle = bits.ue()?;
-            for _ in 0..cycle.min(255) {
-                bits.ue()?;
-            }
-        }
-        2 => {}
-        _ => return None,
-    }
-    // 8.2.1.3: with type 2 output order is decoding order. Baseline has no B slices.
-    let constraint_set3 = constraints & 0x10 != 0;
-    let intra_only = constraint_set3 && matches!(profile, 44 | 86 | 100 | 110 | 122 | 244);
-    if order_type == 2 || profile == 66 || intra_only {
+    if bits.head()? {
         return Some(Reorder::None);
     }
-    bits.ue()?;
-    bits.take(1)?;
-    bits.ue()?;
-    bits.ue()?;
-    if bits.take(1)? == 0 {
-        bits.take(1)?;
-    }
-    bits.take(1)?;
-    if bits.take(1)? == 1 {
-        for _ in 0..4 {
-            bits.ue()?;
-        }
-    }
-    if bits.take(1)? == 0 {
+    if !bits.has_vui()? {
         return Some(Reorder::Unknown);
     }
     Some(match bits.reorder_of_vui()? {
@@ -168,6 +129,88 @@ impl Bits {
         }
         self.take(20)?;
         Some(())
+    }
+
+    /// Reads up to what tells the order of pictures; true when it cannot differ from that of decoding.
+    fn head(&mut self) -> Option<bool> {
+        let profile = self.take(8)?;
+        let constraints = self.take(8)?;
+        self.take(8)?;
+        self.ue()?;
+        if matches!(
+            profile,
+            100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
+        ) {
+            let chroma = self.ue()?;
+            if chroma == 3 {
+                self.take(1)?;
+            }
+            self.ue()?;
+            self.ue()?;
+            self.take(1)?;
+            if self.take(1)? == 1 {
+                for list in 0..if chroma == 3 { 12 } else { 8 } {
+                    if self.take(1)? == 1 {
+                        self.scaling_list(if list < 6 { 16 } else { 64 })?;
+                    }
+                }
+            }
+        }
+        self.ue()?;
+        let order_type = self.ue()?;
+        match order_type {
+            0 => {
+                self.ue()?;
+            }
+            1 => {
+                self.take(1)?;
+                self.ue()?;
+                self.ue()?;
+                let cycle = self.ue()?;
+                for _ in 0..cycle.min(255) {
+                    self.ue()?;
+                }
+            }
+            2 => {}
+            _ => return None,
+        }
+        // 8.2.1.3: with type 2 output order is decoding order. Baseline has no B slices.
+        let constraint_set3 = constraints & 0x10 != 0;
+        let intra_only = constraint_set3 && matches!(profile, 44 | 86 | 100 | 110 | 122 | 244);
+        Some(order_type == 2 || profile == 66 || intra_only)
+    }
+
+    /// Reads on up to the VUI; whether there is one.
+    fn has_vui(&mut self) -> Option<bool> {
+        self.ue()?;
+        self.take(1)?;
+        self.ue()?;
+        self.ue()?;
+        if self.take(1)? == 0 {
+            self.take(1)?;
+        }
+        self.take(1)?;
+        if self.take(1)? == 1 {
+            for _ in 0..4 {
+                self.ue()?;
+            }
+        }
+        Some(self.take(1)? == 1)
+    }
+
+    /// `video_full_range_flag` of the VUI (E.1.1).
+    fn full_range(&mut self) -> Option<bool> {
+        if self.take(1)? == 1 && self.take(8)? == 255 {
+            self.take(32)?;
+        }
+        if self.take(1)? == 1 {
+            self.take(1)?;
+        }
+        if self.take(1)? == 0 {
+            return Some(false);
+        }
+        self.take(3)?;
+        Some(self.take(1)? == 1)
     }
 
     /// `max_num_reorder_frames` of the VUI (E.1.1), if it is there.

@@ -62,7 +62,12 @@ mod tests {
         crate::gst::init().unwrap();
         let spec = SourceSpec::parse("libcamera:").unwrap();
         if !has("libcamerasrc") {
-            let e = crate::gst::sources::build(&spec, Box::new(|_| {})).unwrap_err();
+            let e = crate::gst::sources::build(
+                &spec,
+                &crate::gst::source_bin::Around::default(),
+                Box::new(|_| {}),
+            )
+            .unwrap_err();
             assert_eq!(e.kind(), ErrorKind::Unsupported);
             assert!(e.hint().unwrap().contains("gstreamer1.0-libcamera"));
             // Stands in for the real one.
@@ -82,7 +87,12 @@ mod tests {
         check_video(&units);
 
         device.device = "no such property".into();
-        let e = crate::gst::sources::build(&SourceSpec::Libcamera(device), Box::new(|_| {})).unwrap_err();
+        let e = crate::gst::sources::build(
+            &SourceSpec::Libcamera(device),
+            &crate::gst::source_bin::Around::default(),
+            Box::new(|_| {}),
+        )
+        .unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unsupported);
     }
 }

@@ -5,11 +5,12 @@ pub(crate) mod cause;
 pub(crate) mod certificate;
 pub(crate) mod describe;
 mod file;
-mod h264_sps;
+pub(in crate::gst) mod h264_sps;
 mod jpeg;
 mod libcamera;
 mod mjpeg;
 mod rtsp;
+mod rtspsrc;
 mod stamp;
 mod test;
 mod test_picture;
@@ -20,11 +21,13 @@ pub(in crate::gst) mod testing_rtsp;
 mod tracks;
 pub(in crate::gst) mod v4l2;
 
+pub(in crate::gst) use stamp::Stamper;
+
 use gst::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::guard::guarded;
-use crate::gst::source_bin::{OnTracks, SourceBin};
+use crate::gst::source_bin::{Around, OnTracks, SourceBin};
 use crate::source::SourceSpec;
 
 /// Builds the bin of a source. Nothing is opened before the bin leaves the NULL state, except that a local file
@@ -36,10 +39,10 @@ use crate::source::SourceSpec;
 /// # Errors
 /// `Unsupported` when a GStreamer element is missing or the file is of the wrong kind; `NotFound`, `Busy` or
 /// `Unavailable` when a local file or device cannot be used.
-pub(crate) fn build(spec: &SourceSpec, on_tracks: OnTracks) -> Result<SourceBin> {
+pub(crate) fn build(spec: &SourceSpec, around: &Around, on_tracks: OnTracks) -> Result<SourceBin> {
     crate::gst::init()?;
     let bin = match spec {
-        SourceSpec::Rtsp(s) => rtsp::build(s, on_tracks)?,
+        SourceSpec::Rtsp(s) => rtsp::build(s, around, on_tracks)?,
         SourceSpec::Test(s) => test::build(s, on_tracks)?,
         SourceSpec::File(path) => file::build(path, on_tracks)?,
         SourceSpec::Mjpeg(s) => mjpeg::build(s, on_tracks)?,

@@ -1,366 +1,177 @@
-//! RTSP cameras: rtspsrc, the depayloaders, and the choice of one video and one audio stream.
+//! RTSP cameras: which of the two clients reads one, and the change from the lean one to the other.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
 
-use super::cause::SourceError;
-use super::make;
-use super::tracks::{Gate, Kind, audio_chain, discard, video_chain};
-use crate::error::Result;
-use crate::gst::source_bin::OnTracks;
-use crate::source::{RtspSource, Transport};
-use crate::track::VideoCodec;
+use super::cause::{SourceError, post};
+use super::rtspsrc;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gst::guard::guarded;
+use crate::gst::lean::{Failure, NvrRtspSrc};
+use crate::gst::source_bin::{Around, OnIngest, OnTracks};
+use crate::source::{Ingest, RtspSource, Transport};
 
-/// How long a silent connection is waited for: while connecting, and for UDP packets before TCP is tried.
-const TIMEOUT_US: u64 = 5_000_000;
+/// How long an answer is waited for.
+const TIMEOUT_MS: u32 = 5000;
 
-/// What is taken of a session description.
-#[derive(Default)]
-struct Selection {
-    video: Option<u32>,
-    audio: Option<u32>,
-    refused: Vec<String>,
-}
+/// Taken by whoever tells the tracks.
+type Slot = Arc<Mutex<Option<OnTracks>>>;
 
-pub(super) fn build(spec: &RtspSource, on_tracks: OnTracks) -> Result<gst::Bin> {
+pub(super) fn build(spec: &RtspSource, around: &Around, on_tracks: OnTracks) -> Result<gst::Bin> {
     let bin = gst::Bin::builder().name("rtsp").build();
-    let src = make("rtspsrc")?;
-    configure(&src, spec);
-    bin.add(&src)
-        .map_err(|e| crate::error::Error::new(crate::error::ErrorKind::Internal, "rtspsrc").with_source(e))?;
-
-    let gate = Gate::new(&bin, on_tracks, spec.audio);
-    let selection = Arc::new(Mutex::new(Selection::default()));
-
-    let want_audio = spec.audio;
-    let at_streams = Arc::clone(&gate);
-    let chosen = Arc::clone(&selection);
-    src.connect("select-stream", false, move |args| {
-        let taken = at_streams.guarded("select-stream", None, || {
-            let number = args.get(1)?.get::<u32>().ok()?;
-            let caps = args.get(2)?.get::<gst::Caps>().ok()?;
-            let mut s = chosen.lock().unwrap_or_else(PoisonError::into_inner);
-            Some(select(&mut s, number, &caps, want_audio))
-        });
-        Some(taken.unwrap_or(false).to_value())
-    });
-
-    let at_pads = Arc::clone(&gate);
-    let chosen = Arc::clone(&selection);
-    src.connect_pad_added(move |_, pad| {
-        at_pads.guarded("pad-added", (), || {
-            if let Err(e) = pad_added(&at_pads, &chosen, pad) {
-                at_pads.fail(SourceError::Unsupported, &e.to_string());
-            }
-        });
-    });
-
-    src.connect_no_more_pads(move |_| {
-        gate.guarded("no-more-pads", (), || {
-            let hopeless = selection
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .hopeless();
-            if let Some(refused) = hopeless {
-                gate.no_more_pads(&refused);
-            }
-        });
-    });
+    let tell = |ingest, reason| {
+        if let Some(f) = &around.on_ingest {
+            f(ingest, reason);
+        }
+    };
+    match (spec.ingest, spec.transport) {
+        (Ingest::Auto | Ingest::Lean, Transport::Tcp) => {
+            tell(Ingest::Lean, None);
+            lean(&bin, spec, around, on_tracks)?;
+        }
+        (Ingest::Lean, _) => {
+            return Err(
+                Error::new(ErrorKind::Unsupported, "the lean client reads RTSP over TCP only")
+                    .with_hint("set transport = \"tcp\" or ingest = \"auto\""),
+            );
+        }
+        (Ingest::Auto, _) => {
+            tell(Ingest::Rtspsrc, Some("the transport is not TCP"));
+            rtspsrc::fill(&bin, spec, on_tracks)?;
+        }
+        (Ingest::Rtspsrc, _) => {
+            tell(Ingest::Rtspsrc, None);
+            rtspsrc::fill(&bin, spec, on_tracks)?;
+        }
+    }
     Ok(bin)
 }
 
-impl Selection {
-    /// What the camera has instead, if no video was set up. If one was, "no more pads" says nothing: each
-    /// stream has a thread of its own, rtspsrc counts a pad before it adds it, and so the signal can come
-    /// from one thread before the other's pad.
-    fn hopeless(&self) -> Option<String> {
-        self.video.is_none().then(|| self.refused.join(", "))
-    }
+fn take(slot: &Slot) -> Option<OnTracks> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-fn configure(src: &gst::Element, spec: &RtspSource) {
-    // The address has no credentials: rtspsrc quotes it in its messages.
+fn lean(bin: &gst::Bin, spec: &RtspSource, around: &Around, on_tracks: OnTracks) -> Result<()> {
+    let slot: Slot = Arc::new(Mutex::new(Some(on_tracks)));
+    let on_refusal = (spec.ingest == Ingest::Auto).then(|| {
+        let (bin, spec, slot) = (bin.downgrade(), spec.clone(), slot.clone());
+        let on_ingest = around.on_ingest.clone();
+        let taken: Box<dyn Fn(&Failure) -> bool + Send + Sync> =
+            Box::new(move |failure| match (bin.upgrade(), take(&slot)) {
+                (Some(bin), Some(on_tracks)) => {
+                    change_over(&bin, &spec, on_ingest.as_ref(), failure, on_tracks);
+                    true
+                }
+                _ => false,
+            });
+        taken
+    });
+    let src = NvrRtspSrc::embedded(
+        around.reactor.clone(),
+        around.demand.clone(),
+        around.lazy,
+        on_refusal,
+    );
+    // The address has no credentials: it is quoted in messages.
     src.set_property("location", spec.url.as_str());
     if let Some(c) = &spec.credentials {
         src.set_property("user-id", &c.user);
         src.set_property("user-pw", c.password.expose());
     }
-    src.set_property_from_str(
-        "protocols",
-        match spec.transport {
-            Transport::Tcp => "tcp",
-            Transport::Udp => "udp",
-            Transport::Auto => "udp+tcp",
-        },
-    );
+    src.set_property("tls-validation", spec.verify_tls);
+    src.set_property("audio", spec.audio);
+    src.set_property("timeout", TIMEOUT_MS);
     let latency = u32::try_from(spec.latency.as_millis()).unwrap_or(u32::MAX);
     src.set_property("latency", latency);
-    src.set_property("tcp-timeout", TIMEOUT_US);
-    src.set_property("timeout", TIMEOUT_US);
-    src.set_property("do-rtsp-keep-alive", true);
-    src.set_property("add-reference-timestamp-meta", true);
-    // "auto" would take a camera that claims to be seekable for a file and buffer it.
-    src.set_property_from_str("buffer-mode", "slave");
-    src.set_property("user-agent", concat!("nvr/", env!("CARGO_PKG_VERSION")));
-    if !spec.verify_tls {
-        src.set_property_from_str("tls-validation-flags", "no-flags");
-    }
-}
+    bin.add(&src)
+        .map_err(|e| Error::new(ErrorKind::Internal, "cannot add the RTSP source").with_source(e))?;
 
-/// Whether a stream of the description is set up: the first video and the first audio of a kind that is known.
-/// Asked again for the same stream when rtspsrc falls back to TCP.
-fn select(s: &mut Selection, number: u32, caps: &gst::CapsRef, want_audio: bool) -> bool {
-    let (slot, known) = match media(caps) {
-        Media::Video(_) => (&mut s.video, true),
-        Media::Audio { .. } => (&mut s.audio, want_audio),
-        Media::Other(name) => {
-            if s.refused.len() < 16 && !s.refused.contains(&name) {
-                s.refused.push(name);
+    let weak = bin.downgrade();
+    src.connect_pad_added(move |_, pad| {
+        let Some(bin) = weak.upgrade() else { return };
+        let panicked = |text: &str| {
+            post(
+                &bin,
+                SourceError::Internal,
+                &format!("pad-added panicked: {text}"),
+            )
+        };
+        guarded("pad-added", (), panicked, || {
+            let added = gst::GhostPad::builder_with_target(pad).and_then(|ghost| {
+                let ghost = ghost.name(pad.name()).build();
+                ghost.set_active(true)?;
+                // Its caps are known before anything flows.
+                pad.sticky_events_foreach(|event| {
+                    let _ = ghost.store_sticky_event(event);
+                    std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
+                });
+                bin.add_pad(&ghost)
+            });
+            if let Err(e) = added {
+                post(&bin, SourceError::Internal, &format!("no ghost pad: {e}"));
             }
-            return false;
-        }
-    };
-    known && *slot.get_or_insert(number) == number
+        });
+    });
+    let weak = bin.downgrade();
+    src.connect_no_more_pads(move |src| {
+        let (Some(bin), Some(on_tracks)) = (weak.upgrade(), take(&slot)) else {
+            return;
+        };
+        let panicked = |text: &str| {
+            post(
+                &bin,
+                SourceError::Internal,
+                &format!("the recorder taking the tracks panicked: {text}"),
+            );
+        };
+        let has_audio = src.static_pad("audio").is_some();
+        guarded("no-more-pads", (), panicked, || on_tracks(has_audio));
+    });
+    Ok(())
 }
 
-enum Media {
-    Video(VideoCodec),
-    /// The depayloader, and the media type that it makes.
-    Audio {
-        depay: &'static str,
-        made: &'static str,
-    },
-    Other(String),
-}
-
-/// What an RTP stream carries, by its `encoding-name`.
-fn media(caps: &gst::CapsRef) -> Media {
-    let Some(s) = caps.structure(0) else {
-        return Media::Other("nothing".into());
-    };
-    let media = s.get::<&str>("media").unwrap_or_default();
-    let encoding = s
-        .get::<&str>("encoding-name")
-        .unwrap_or_default()
-        .to_ascii_uppercase();
-    let audio = |depay, made| Media::Audio { depay, made };
-    match (media, encoding.as_str()) {
-        ("video", "H264") => Media::Video(VideoCodec::H264),
-        ("video", "H265") => Media::Video(VideoCodec::H265),
-        ("audio", "MPEG4-GENERIC") => audio("rtpmp4gdepay", "audio/mpeg"),
-        ("audio", "MP4A-LATM") => audio("rtpmp4adepay", "audio/mpeg"),
-        ("audio", "PCMU") => audio("rtppcmudepay", "audio/x-mulaw"),
-        ("audio", "PCMA") => audio("rtppcmadepay", "audio/x-alaw"),
-        ("audio", "OPUS") => audio("rtpopusdepay", "audio/x-opus"),
-        // RFC 3551: these two payload types need no rtpmap.
-        ("audio", "") if s.get::<i32>("payload") == Ok(0) => audio("rtppcmudepay", "audio/x-mulaw"),
-        ("audio", "") if s.get::<i32>("payload") == Ok(8) => audio("rtppcmadepay", "audio/x-alaw"),
-        _ => {
-            let name: String = format!("{media}/{encoding}")
-                .chars()
-                .filter(char::is_ascii_graphic)
-                .collect();
-            Media::Other(name.chars().take(60).collect())
-        }
+/// Puts rtspsrc in the place of the lean client, on the side: this is called from a thread that serves others, too.
+fn change_over(
+    bin: &gst::Bin,
+    spec: &RtspSource,
+    on_ingest: Option<&OnIngest>,
+    failure: &Failure,
+    on_tracks: OnTracks,
+) {
+    if let Some(f) = on_ingest {
+        f(Ingest::Rtspsrc, Some(&failure.message));
     }
-}
-
-fn pad_added(gate: &Arc<Gate>, selection: &Mutex<Selection>, pad: &gst::Pad) -> Result<()> {
-    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-    let (video, audio, refused) = {
-        let s = selection.lock().unwrap_or_else(PoisonError::into_inner);
-        (s.video.is_some(), s.audio.is_some(), s.refused.join(", "))
-    };
-    match media(&caps) {
-        Media::Video(codec) => {
-            // Every stream of the description has been offered by now.
-            gate.expect_audio(audio);
-            let mut chain = vec![make(match codec {
-                VideoCodec::H264 => "rtph264depay",
-                VideoCodec::H265 => "rtph265depay",
-            })?];
-            chain.extend(video_chain(codec)?);
-            gate.add(Kind::Video, pad, &chain)
-        }
-        Media::Audio { .. } if !video => {
-            discard(pad);
-            gate.no_more_pads(&refused);
-            Ok(())
-        }
-        Media::Audio { depay, made } => {
-            let mut chain = vec![make(depay)?];
-            let made = gst::Caps::builder(made).field("mpegversion", 4).build();
-            chain.extend(audio_chain(&made)?.unwrap_or_default());
-            gate.add(Kind::Audio, pad, &chain)
-        }
-        Media::Other(_) => {
-            discard(pad);
-            Ok(())
-        }
-    }
+    let spec = spec.clone();
+    let once = Mutex::new(Some(on_tracks));
+    bin.call_async(move |bin| {
+        let panicked = |text: &str| {
+            post(
+                bin,
+                SourceError::Internal,
+                &format!("the change to rtspsrc panicked: {text}"),
+            )
+        };
+        guarded("change of source", (), panicked, || {
+            for old in bin.children() {
+                let _ = bin.remove(&old);
+                let _ = old.set_state(gst::State::Null);
+            }
+            let Some(on_tracks) = once.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+                return;
+            };
+            let started = rtspsrc::fill(bin, &spec, on_tracks)
+                .map_err(|e| (SourceError::Unsupported, e.to_string()))
+                .and_then(|src| {
+                    src.sync_state_with_parent()
+                        .map_err(|e| (SourceError::Internal, e.to_string()))
+                });
+            if let Err((kind, text)) = started {
+                post(bin, kind, &text);
+            }
+        });
+    });
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{check_video, run};
-    use super::super::testing_rtsp::RtspCamera;
-    use crate::event::CauseKind;
-    use crate::source::{SourceSpec, Transport};
-
-    const H264: &str = "videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 \
-        ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 threads=1 ! rtph264pay name=pay0 pt=96";
-    const ALAW: &str = "audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc";
-
-    fn source(url: &str) -> SourceSpec {
-        SourceSpec::parse(url).unwrap()
-    }
-
-    #[test]
-    fn no_more_pads_before_the_video_pad_is_no_fault() {
-        let mut selection = super::Selection::default();
-        selection.refused.push("application/VND.ONVIF.METADATA".into());
-        assert_eq!(
-            selection.hopeless().as_deref(),
-            Some("application/VND.ONVIF.METADATA")
-        );
-        // The audio's thread may be first to end; the video's pad is on its way.
-        selection.video = Some(0);
-        assert_eq!(selection.hopeless(), None);
-    }
-
-    fn media(units: &[super::super::testing::Unit], video: bool) -> String {
-        units.iter().find(|u| u.video == video).unwrap().caps.to_string()
-    }
-
-    #[test]
-    fn each_kind_of_audio_arrives_as_the_camera_sends_it() {
-        let kinds = [
-            (format!("{ALAW} ! rtppcmapay name=pay1"), "audio/x-alaw"),
-            ("audiotestsrc is-live=true ! mulawenc ! rtppcmupay name=pay1".into(), "audio/x-mulaw"),
-            ("audiotestsrc is-live=true ! audioconvert ! avenc_aac ! aacparse ! rtpmp4gpay name=pay1 pt=97".into(), "audio/mpeg"),
-            ("audiotestsrc is-live=true ! audioconvert ! avenc_aac ! aacparse ! rtpmp4apay name=pay1 pt=97".into(), "audio/mpeg"),
-            ("audiotestsrc is-live=true ! opusenc ! rtpopuspay name=pay1 pt=97".into(), "audio/x-opus"),
-        ];
-        for (audio, want) in kinds {
-            let camera = RtspCamera::serve(&format!("( {H264} {audio} )"), None);
-            let (has_audio, units) = run(&source(&camera.url())).collect(20);
-            assert!(has_audio, "{want}");
-            check_video(&units);
-            assert!(media(&units, true).starts_with("video/x-h264"));
-            let caps = media(&units, false);
-            assert!(caps.starts_with(want), "{caps}");
-            assert!(
-                !caps.contains("mpeg") || caps.contains("stream-format=(string)raw"),
-                "{caps}"
-            );
-        }
-    }
-
-    #[test]
-    fn h265_alone_and_over_udp() {
-        let camera = RtspCamera::serve(
-            "( videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240,framerate=15/1 \
-             ! x265enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph265pay name=pay0 pt=96 config-interval=-1 )",
-            None,
-        );
-        for transport in [Transport::Tcp, Transport::Udp, Transport::Auto] {
-            let mut spec = source(&camera.url());
-            let SourceSpec::Rtsp(s) = &mut spec else { panic!() };
-            s.transport = transport;
-            let (has_audio, units) = run(&spec).collect(12);
-            assert!(!has_audio);
-            check_video(&units);
-            assert!(media(&units, true).starts_with("video/x-h265"));
-        }
-    }
-
-    #[test]
-    fn a_camera_without_udp_is_taken_over_tcp() {
-        let tcp = gst_rtsp::RTSPLowerTrans::TCP;
-        let camera = RtspCamera::serve_over(&format!("( {H264} )"), None, tcp);
-        let mut spec = source(&camera.url());
-        let with = |spec: &mut SourceSpec, transport| {
-            let SourceSpec::Rtsp(s) = spec else { panic!() };
-            s.transport = transport;
-        };
-        with(&mut spec, Transport::Auto);
-        check_video(&run(&spec).collect(10).1);
-        with(&mut spec, Transport::Udp);
-        let (cause, all) = run(&spec).failure();
-        assert_eq!(cause.kind, CauseKind::Unsupported, "{cause:?} {all}");
-    }
-
-    #[test]
-    fn a_camera_with_sound_can_be_taken_without() {
-        let camera = RtspCamera::serve(&format!("( {H264} {ALAW} ! rtppcmapay name=pay1 )"), None);
-        let mut spec = source(&camera.url());
-        let SourceSpec::Rtsp(s) = &mut spec else { panic!() };
-        s.audio = false;
-        let (has_audio, units) = run(&spec).collect(10);
-        assert!(!has_audio && units.iter().all(|u| u.video));
-    }
-
-    #[test]
-    fn silent_audio_does_not_hold_the_video() {
-        let camera = RtspCamera::serve(
-            &format!("( {H264} {ALAW} ! identity drop-probability=1 ! rtppcmapay name=pay1 )"),
-            None,
-        );
-        let (has_audio, units) = run(&source(&camera.url())).collect(60);
-        // It may still come.
-        assert!(has_audio && units.iter().all(|u| u.video));
-        check_video(&units);
-    }
-
-    #[test]
-    fn passwords_are_asked_for_and_never_told() {
-        let camera = RtspCamera::serve(&format!("( {H264} )"), Some(("admin", "s3cr3t pass")));
-        let with = |login: &str| camera.url().replace("rtsp://", &format!("rtsp://{login}@"));
-        let (_, units) = run(&source(&with("admin:s3cr3t%20pass"))).collect(3);
-        check_video(&units);
-        for url in [with("admin:wr0ngword"), camera.url()] {
-            let (cause, all) = run(&source(&url)).failure();
-            assert_eq!(cause.kind, CauseKind::Unauthorized, "{all}");
-            assert!(
-                !all.contains("wr0ngword") && !cause.message.contains("wr0ngword"),
-                "{all}"
-            );
-        }
-    }
-
-    #[test]
-    fn faults_are_told_apart() {
-        let camera = RtspCamera::serve(&format!("( {H264} )"), None);
-        let jpeg = RtspCamera::serve(
-            "( videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240 ! jpegenc ! rtpjpegpay name=pay0 )",
-            None,
-        );
-        let sound = RtspCamera::serve(&format!("( {ALAW} ! rtppcmapay name=pay0 )"), None);
-        let closed = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let faults = [
-            (camera.url().replace("/cam", "/other"), CauseKind::StreamNotFound),
-            (jpeg.url(), CauseKind::Unsupported),
-            (sound.url(), CauseKind::Unsupported),
-            (format!("rtsp://{closed}/x"), CauseKind::Unreachable),
-            (
-                format!("rtsp://{}/x", frozen.local_addr().unwrap()),
-                CauseKind::Unreachable,
-            ),
-            ("rtsp://no-such-host.invalid/x".into(), CauseKind::Unreachable),
-            (
-                format!("rtsps://127.0.0.1:{}/cam", camera.port),
-                CauseKind::Unreachable,
-            ),
-        ];
-        for (url, kind) in faults {
-            let (cause, all) = run(&source(&url)).failure();
-            println!("{} <- {all}", cause.message);
-            assert_eq!(cause.kind, kind, "{url}: {cause:?} {all}");
-        }
-    }
-}
+mod tests;

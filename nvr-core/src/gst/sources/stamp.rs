@@ -106,8 +106,8 @@ enum Mode {
 }
 
 /// Decoding times without looking ahead.
-#[derive(Default)]
-struct Stamper {
+#[derive(Default, Debug)]
+pub(in crate::gst) struct Stamper {
     last_dts: Option<u64>,
     latest_pts: u64,
     /// How far decoding times stay behind presentation times: a little more than any frame was seen to come late.
@@ -116,7 +116,7 @@ struct Stamper {
 
 impl Stamper {
     /// Presentation and decoding time of the next frame in decoding order; the latter always increases.
-    fn stamp(&mut self, pts: Option<u64>) -> (u64, u64) {
+    pub(in crate::gst) fn stamp(&mut self, pts: Option<u64>) -> (u64, u64) {
         let least = self.last_dts.map_or(0, |d| d.saturating_add(STEP_NS));
         let pts = match pts {
             Some(t) if self.last_dts.is_none() || t.saturating_add(JUMP_NS) >= self.latest_pts => t,

@@ -222,7 +222,12 @@ mod tests {
 
     #[test]
     fn an_unknown_pattern_is_refused() {
-        let e = crate::gst::sources::build(&spec("test:?pattern=nosuch"), Box::new(|_| {})).unwrap_err();
+        let e = crate::gst::sources::build(
+            &spec("test:?pattern=nosuch"),
+            &crate::gst::source_bin::Around::default(),
+            Box::new(|_| {}),
+        )
+        .unwrap_err();
         assert_eq!(e.kind(), crate::error::ErrorKind::InvalidArgument);
     }
 }

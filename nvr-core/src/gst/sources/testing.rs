@@ -7,7 +7,7 @@ use gst::prelude::*;
 
 use super::cause::cause_of;
 use crate::event::Cause;
-use crate::gst::source_bin::OnTracks;
+use crate::gst::source_bin::{Around, OnTracks};
 use crate::source::SourceSpec;
 
 /// One buffer that a source handed out.
@@ -45,7 +45,9 @@ impl Drop for Running {
 
 /// Starts a source; what happens arrives in `told`.
 pub(crate) fn run(spec: &SourceSpec) -> Running {
-    run_bin(spec, |on_tracks| super::build(spec, on_tracks).unwrap().bin)
+    run_bin(spec, |on_tracks| {
+        super::build(spec, &Around::default(), on_tracks).unwrap().bin
+    })
 }
 
 /// Starts a bin that was built otherwise.

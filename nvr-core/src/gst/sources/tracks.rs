@@ -501,9 +501,13 @@ mod tests {
     fn a_panic_of_the_taker_ends_the_source() {
         let spec = SourceSpec::parse("test:?size=160x120&fps=30&audio=0").unwrap();
         let running = run_bin(&spec, |_| {
-            crate::gst::sources::build(&spec, Box::new(|_| panic!("on purpose")))
-                .unwrap()
-                .bin
+            crate::gst::sources::build(
+                &spec,
+                &crate::gst::source_bin::Around::default(),
+                Box::new(|_| panic!("on purpose")),
+            )
+            .unwrap()
+            .bin
         });
         let (cause, _) = running.failure();
         assert_eq!(cause.kind, crate::event::CauseKind::Internal, "{cause:?}");

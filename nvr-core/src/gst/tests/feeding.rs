@@ -169,7 +169,7 @@ impl Feeding {
             if hole && (self.sound.is_none() || next - dts > 2500) {
                 self.sound_until(next, &mut packet);
                 let dir = self.dir.path().to_owned();
-                until("the frames before are on disk", || {
+                until(&format!("the {i} frames before are on disk"), || {
                     (frames_in(&dir) >= i).then_some(())
                 });
             }

@@ -229,7 +229,7 @@ impl Bench {
             RunInput::Source(source_spec.clone()),
         );
         let (run, events) =
-            Run::start_with(spec, &source_spec, |on| source(video, audio, options.hook, on)).unwrap();
+            Run::start_with(spec, &source_spec, |_, on| source(video, audio, options.hook, on)).unwrap();
         Self::with(dir, folder, clock, run, events)
     }
 
@@ -261,6 +261,7 @@ impl Bench {
             clock,
             keep: options.keep,
             cause: Cause::new(CauseKind::Startup, "test"),
+            reactor: crate::gst::Reactor::new(),
         }
     }
 

@@ -77,3 +77,13 @@ fn b_frames_with_holes() {
         each_audio(&frames, 1);
     }
 }
+
+/// Also where the last frame begins a chunk: a muxer that waits for one more unit of each track fails there.
+#[test]
+fn a_file_may_end_after_any_frame() {
+    for frames in 1..=30 {
+        let mut f = Feeding::new(Some(0));
+        f.feed(&at((0..frames).map(|i| i * 40), 12), frames * 40);
+        assert_eq!(f.finish().len(), 1, "{frames} frames");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::disguise::Unit;
+use super::Unit;
 
 /// A keyframe this long after the beginning of the fragment begins another one.
 const FRAGMENT_NS: i64 = 1_000_000_000;
@@ -14,6 +14,8 @@ pub(super) struct Cuts {
     chunk_from_ns: i64,
     fragment_from_ns: i64,
     latest_pts_ns: i64,
+    /// Whether a chunk might end before the latest unit.
+    clear: bool,
 }
 
 impl Cuts {
@@ -23,14 +25,15 @@ impl Cuts {
             chunk_from_ns: 0,
             fragment_from_ns: 0,
             latest_pts_ns: 0,
+            clear: false,
         }
     }
 
     /// Whether a chunk ends before `unit`; `begins` when it is the first of a file.
     pub(super) fn before(&mut self, unit: &Unit, begins: bool) -> bool {
-        // A frame that is shown before an earlier one stays with it: then the decoding times, which a file
-        // derives from the presentation times of each chunk, run on without a step.
-        let clear = unit.pts_ns > self.latest_pts_ns;
+        // A frame that is shown before an earlier one stays with it: so chunks follow each other in presentation
+        // as they do in decoding.
+        self.clear = !begins && unit.pts_ns > self.latest_pts_ns;
         self.latest_pts_ns = if begins {
             unit.pts_ns
         } else {
@@ -49,14 +52,28 @@ impl Cuts {
         } else {
             chunk >= self.chunk_ns
         };
-        if !due || !clear {
-            return false;
+        let cut = due && self.clear;
+        if cut {
+            self.cut(unit);
         }
+        cut
+    }
+
+    /// Nothing will come for a while: whether a chunk ends before `unit`, the latest, though none is due by time.
+    /// If so, that is settled.
+    pub(super) fn at_pause(&mut self, unit: &Unit) -> bool {
+        let enough = unit.dts_ns.saturating_sub(self.chunk_from_ns) >= self.chunk_ns / 4;
+        if enough && self.clear {
+            self.cut(unit);
+        }
+        enough && self.clear
+    }
+
+    const fn cut(&mut self, unit: &Unit) {
         self.chunk_from_ns = unit.dts_ns;
         if unit.keyframe {
             self.fragment_from_ns = unit.dts_ns;
         }
-        true
     }
 }
 
@@ -114,5 +131,33 @@ mod tests {
             .map(|(d, p)| (p * 40, d as i64 * 40 - 40, d == 0));
         let at = cuts(160, units);
         assert_eq!(at, [120, 360]);
+    }
+
+    #[test]
+    fn what_came_in_one_go_is_a_chunk_of_its_own() {
+        crate::gst::init().unwrap();
+        let unit = |pts: i64, dts: i64| Unit {
+            buffer: gst::Buffer::new(),
+            pts_ns: pts * 1_000_000,
+            dts_ns: dts * 1_000_000,
+            duration: None,
+            keyframe: dts == 0,
+        };
+        let mut cuts = Cuts::new(Duration::from_millis(250));
+        assert!(!cuts.before(&unit(0, 0), true));
+        assert!(
+            !cuts.at_pause(&unit(0, 0)),
+            "a file does not begin with an empty chunk"
+        );
+        assert!(!cuts.before(&unit(40, 40), false));
+        assert!(!cuts.at_pause(&unit(40, 40)), "too short to be worth its head");
+        assert!(!cuts.before(&unit(80, 80), false));
+        assert!(cuts.at_pause(&unit(80, 80)));
+        assert!(!cuts.at_pause(&unit(80, 80)), "once");
+        // The next one by time counts from there, and is not put before a frame that is shown before another.
+        assert!(!cuts.before(&unit(320, 240), false));
+        assert!(!cuts.before(&unit(280, 280), false));
+        assert!(!cuts.at_pause(&unit(280, 280)));
+        assert!(cuts.before(&unit(400, 360), false));
     }
 }

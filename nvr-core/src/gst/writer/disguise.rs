@@ -1,20 +1,15 @@
 //! The made-up time line that splitmuxsink is shown, and the way back from it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use gst::prelude::*;
 
+use super::{Unit, subtract_waiting};
 use crate::gst::guard::guarded;
 
 /// Added to all running times, so that decoding times before zero can be written (as the timestampers do).
 pub(crate) const OFFSET: gst::ClockTime = gst::ClockTime::from_seconds(1000 * 3600);
-
-/// What the muxer knows as a gap, when it is empty.
-pub(super) const GAP: gst::BufferFlags = gst::BufferFlags::GAP.union(gst::BufferFlags::DROPPABLE);
-
-/// The muxer ends its chunk before this buffer.
-const CUT: gst::BufferFlags = gst::BufferFlags::RESYNC;
 
 /// The nearest multiple of 1/90000 s, the unit of the file: then neither durations nor offsets are rounded
 /// again, which would add up over a chunk.
@@ -24,66 +19,19 @@ pub(super) fn on_grid(ns: i64) -> i64 {
     i64::try_from((ticks * 100_000 + 8).div_euclid(9)).unwrap_or(ns)
 }
 
-/// A unit on its way into a file; times are running times.
-#[derive(Debug, Clone)]
-pub(crate) struct Unit {
-    pub buffer: gst::Buffer,
-    pub pts_ns: i64,
-    pub dts_ns: i64,
-    pub duration: Option<gst::ClockTime>,
-    pub keyframe: bool,
-}
-
-impl Unit {
-    /// The buffer with its times and flags put away.
-    pub(super) fn disguised(&self) -> gst::Buffer {
-        let unit = self;
-        let mut buffer = unit.buffer.clone();
-        {
-            // Copies the description, not the bytes: the memories are shared.
-            let b = buffer.make_mut();
-            b.set_offset((OFFSET.nseconds() as i64).saturating_add(unit.pts_ns) as u64);
-            b.set_offset_end((OFFSET.nseconds() as i64).saturating_add(unit.dts_ns) as u64);
-            b.set_duration(unit.duration);
-            b.unset_flags(gst::BufferFlags::DELTA_UNIT | gst::BufferFlags::MARKER | GAP | CUT);
-            if !unit.keyframe {
-                b.set_flags(gst::BufferFlags::MARKER);
-            }
-        }
-        buffer
-    }
-}
-
-/// An empty unit at a time, which the muxer counts and does not write.
-pub(super) fn gap(memory: &gst::Memory, pts_ns: i64, dts_ns: i64, keyframe: bool) -> gst::Buffer {
-    let unit = Unit {
-        buffer: filler(memory, false),
-        pts_ns,
-        dts_ns,
-        duration: None,
-        keyframe,
-    };
-    let mut buffer = unit.disguised();
+/// A unit's buffer with its times and flags put away.
+pub(super) fn disguised(unit: &Unit) -> gst::Buffer {
+    let mut buffer = unit.buffer.clone();
+    // Copies the description, not the bytes: the memories are shared.
     let b = buffer.make_mut();
-    b.set_flags(GAP);
-    if !keyframe {
-        // It stays in the group of the unit before it.
-        b.set_flags(gst::BufferFlags::DELTA_UNIT);
+    b.set_offset((OFFSET.nseconds() as i64).saturating_add(unit.pts_ns) as u64);
+    b.set_offset_end((OFFSET.nseconds() as i64).saturating_add(unit.dts_ns) as u64);
+    b.set_duration(unit.duration);
+    b.unset_flags(gst::BufferFlags::DELTA_UNIT | gst::BufferFlags::MARKER);
+    if !unit.keyframe {
+        b.set_flags(gst::BufferFlags::MARKER);
     }
     buffer
-}
-
-/// Marks where a chunk begins.
-pub(super) fn cut_before(buffer: &mut gst::Buffer) {
-    buffer.make_mut().set_flags(CUT);
-}
-
-/// The event by which the muxer is told: a new chunk, or else a new fragment, begins with the next buffer.
-fn cut_event(chunk: bool) -> gst::Event {
-    let s = gst::Structure::builder("FMP4MuxSplitNow")
-        .field("chunk", chunk)
-        .build();
-    gst::event::CustomDownstream::new(s)
 }
 
 /// One byte that goes nowhere: a group without bytes would not be passed on.
@@ -105,11 +53,10 @@ pub(super) fn at(mut buffer: gst::Buffer, pts: u64, dts: u64) -> gst::Buffer {
     buffer
 }
 
-/// Puts the truth back on the muxer's pad and takes the filler out. Where a unit is marked, the muxer's chunk
-/// ends before it; on the video pad its fragment, too, when it is a sync point.
-pub(super) fn restore_times(pad: &gst::Pad, video: bool, waiting_bytes: &Arc<AtomicU64>) {
+/// Puts the truth back on the muxer's pad and takes the filler out.
+pub(super) fn restore_times(pad: &gst::Pad, waiting_bytes: &Arc<AtomicU64>) {
     let waiting = waiting_bytes.clone();
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         guarded(
             "muxer probe",
             gst::PadProbeReturn::Ok,
@@ -124,28 +71,13 @@ pub(super) fn restore_times(pad: &gst::Pad, video: bool, waiting_bytes: &Arc<Ato
                     return gst::PadProbeReturn::Handled;
                 }
                 let b = buffer.make_mut();
-                let size = b.size() as u64;
-                let gap = b.flags().contains(GAP);
-                if gap {
-                    b.remove_all_memory();
-                }
                 b.set_pts(gst::ClockTime::from_nseconds(b.offset()));
                 b.set_dts(gst::ClockTime::from_nseconds(b.offset_end()));
                 if b.flags().contains(gst::BufferFlags::MARKER) {
                     b.unset_flags(gst::BufferFlags::MARKER);
                     b.set_flags(gst::BufferFlags::DELTA_UNIT);
                 }
-                if b.flags().contains(CUT) {
-                    b.unset_flags(CUT);
-                    let fragment = video && !b.flags().contains(gst::BufferFlags::DELTA_UNIT);
-                    pad.send_event(cut_event(!fragment));
-                }
-                if gap {
-                    return gst::PadProbeReturn::Ok;
-                }
-                let _ = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |w| {
-                    Some(w.saturating_sub(size))
-                });
+                subtract_waiting(&waiting, b.size() as u64);
                 gst::PadProbeReturn::Ok
             },
         )

@@ -211,6 +211,7 @@ impl JobKind for Export {
         let config = self.config.load();
         let mut limits = KindLimits::new(config.max_exports);
         limits.most_attempts = Some(config.max_attempts);
+        limits.minds_load = false;
         limits
     }
 

@@ -1,6 +1,7 @@
 //! Windows, load, stops and crashes: what is interrupted goes on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
@@ -86,6 +87,18 @@ async fn heavy_jobs_make_way_and_come_back() {
     rig.kind.change(|l| l.yields = true);
     rig.jobs.look();
     rig.state(id, JobState::Queued).await;
+    // The load of the machine counts for kinds that mind it.
+    *rig.load.lock().unwrap() = Load {
+        per_core_percent: Some(1000),
+        backlog_bytes: 0,
+    };
+    rig.jobs.look();
+    assert!(rig.jobs.kinds()[0].yielding);
+    rig.kind.change(|l| l.minds_load = false);
+    rig.jobs.look();
+    rig.until("it to run", async || rig.kind.at_once.load(Ordering::SeqCst) == 1)
+        .await;
+    rig.kind.change(|l| l.minds_load = true);
     *rig.load.lock().unwrap() = Load::default();
     rig.jobs.look();
     rig.kind.gate.add_permits(2);

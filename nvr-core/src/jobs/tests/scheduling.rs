@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use crate::ids::JobId;
+use crate::jobs::load::{Load, LoadBounds, LoadGate};
 use crate::jobs::schedule::{Decision, KindQueue, Running, Situation, decide};
 use crate::jobs::{KindLimits, StopReason};
 use crate::store::{Candidate, rank};
@@ -14,7 +15,7 @@ const MIDNIGHT_S: i64 = 1_777_852_800;
 
 fn limits() -> impl Strategy<Value = KindLimits> {
     (
-        any::<[bool; 4]>(),
+        any::<[bool; 5]>(),
         0usize..4,
         prop_oneof![
             Just(""),
@@ -24,23 +25,45 @@ fn limits() -> impl Strategy<Value = KindLimits> {
         ],
         prop::option::of(-7200i64..7200),
     )
-        .prop_map(|([enabled, finish, newest, yields], most, windows, hold)| {
-            let mut limits = KindLimits::new(most);
-            limits.enabled = enabled;
-            limits.finish_started = finish;
-            limits.newest_first = newest;
-            limits.yields = yields;
-            limits.windows = Windows::parse(windows, "Europe/Berlin").unwrap();
-            limits.hold_until = hold.map(|s| Timestamp::from_secs(MIDNIGHT_S + s));
-            limits
-        })
+        .prop_map(
+            |([enabled, finish, newest, yields, minds_load], most, windows, hold)| {
+                let mut limits = KindLimits::new(most);
+                limits.enabled = enabled;
+                limits.finish_started = finish;
+                limits.newest_first = newest;
+                limits.yields = yields;
+                limits.minds_load = minds_load;
+                limits.windows = Windows::parse(windows, "Europe/Berlin").unwrap();
+                limits.hold_until = hold.map(|s| Timestamp::from_secs(MIDNIGHT_S + s));
+                limits
+            },
+        )
+}
+
+fn gate((load, backlog): (bool, bool)) -> LoadGate {
+    let bounds = LoadBounds {
+        per_core_percent: 1,
+        backlog_bytes: 1,
+    };
+    let now = Load {
+        per_core_percent: Some(2 * u32::from(load)),
+        backlog_bytes: 2 * u64::from(backlog),
+    };
+    let mut gate = LoadGate::default();
+    gate.look(now, bounds);
+    gate
+}
+
+fn is_too_much(s: &Situation, kind: &KindQueue) -> bool {
+    let counts = s.load.backlog_is_over() || kind.limits.minds_load && s.load.load_is_over();
+    counts && kind.limits.yields
 }
 
 prop_compose! {
     fn situation()(
         now in 0i64..86_400,
         most_running in 0usize..6,
-        overloaded in any::<bool>(),
+        load in any::<(bool, bool)>().prop_map(gate),
         kinds in prop::collection::vec(
             (
                 limits(),
@@ -76,7 +99,7 @@ prop_compose! {
                 KindQueue { limits, queued, running }
             })
             .collect();
-        Situation { now, most_running, overloaded, kinds }
+        Situation { now, most_running, load, kinds }
     }
 }
 
@@ -94,7 +117,7 @@ fn is_allowed(s: &Situation, kind: &KindQueue, job: &Candidate) -> bool {
         && job.not_before <= s.now
         && kind.limits.hold_until.is_none_or(|t| t <= s.now)
         && (job.anytime || kind.limits.windows.contains(s.now))
-        && !(s.overloaded && kind.limits.yields)
+        && !is_too_much(s, kind)
 }
 
 fn of_kind(d: &Decision, n: usize) -> usize {
@@ -163,7 +186,7 @@ proptest! {
                     None
                 } else if !kind.limits.enabled {
                     Some(StopReason::Disabled)
-                } else if s.overloaded && kind.limits.yields {
+                } else if is_too_much(&s, kind) {
                     Some(StopReason::Overload)
                 } else {
                     outside.then_some(StopReason::WindowClosed)

@@ -17,20 +17,28 @@ pub(super) fn track_edges(moof: &MovieFragment<'_>, track_id: u32) -> Option<Tra
     let mut edges: Option<TrackEdges> = None;
     for track in moof.tracks.iter().filter(|t| t.track_id == track_id) {
         let mut dts = i64::try_from(track.base_decode_time?.value).ok()?;
+        let mut before = 0;
         for s in track.samples() {
-            let end = dts.checked_add(i64::from(s.duration))?;
+            let length = i64::from(length(s.duration, before));
             let pts = dts.checked_add(i64::from(s.cts_offset))?;
             let sample = TrackEdges {
                 first_dts: dts,
-                end_dts: end,
+                end_dts: dts.checked_add(length)?,
                 first_pts: pts,
-                end_pts: pts.checked_add(i64::from(s.duration))?,
+                end_pts: pts.checked_add(length)?,
             };
             edges = Some(edges.map_or(sample, |e| e.and(sample)));
-            dts = end;
+            dts = dts.checked_add(i64::from(s.duration))?;
+            before = s.duration;
         }
     }
     edges
+}
+
+/// How long a sample lasts that says `duration`, behind one that lasts `before`. The last audio of a file may say
+/// 0: nothing came that would have told its end. It is heard in full all the same.
+pub(super) const fn length(duration: u32, before: u32) -> u32 {
+    if duration == 0 { before } else { duration }
 }
 
 impl TrackEdges {

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::edges::{audio_offset, pts_of};
+use super::edges::{audio_offset, length, pts_of};
 use super::head::{TrackHead, progressive};
 use super::moof::{HeaderReader, absolute_offsets};
 use super::plan::{ClipPlan, PlanPart, no_video};
@@ -267,6 +267,9 @@ impl PartSamples {
                     audio.filter(|a| a.id == id).map(|_| AUDIO)
                 }
             })?;
+        }
+        if let [.., before, last] = out.samples[AUDIO].as_mut_slice() {
+            last.duration = length(last.duration, before.duration);
         }
         let offset = audio_offset(&init);
         for s in &mut out.samples[AUDIO] {

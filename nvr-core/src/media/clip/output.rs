@@ -9,11 +9,9 @@ use super::Format;
 use super::fmp4::Fmp4;
 use super::mp4::Mp4;
 use super::plan::{ClipPlan, common_init};
-use super::source::FileStamp;
 use super::timeline::MapEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::codec::codecs;
-use crate::media::index::Fragment;
 use crate::time::TimeRange;
 
 /// How much [`Clip::write_to`] reads at once.
@@ -222,10 +220,12 @@ impl std::io::Seek for ClipReader<'_> {
 }
 
 /// Version of the layout: changes when the same plan gives other bytes.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
-/// Everything that the bytes depend on. The bytes of a fragment do not change while it exists: a growing
-/// file only gets longer, and a file that is replaced (transcoded) has another stamp.
+/// Everything that the bytes depend on: which files, and of each the fragments that
+/// are taken, with places, sizes and times. Whether a file still grows does not belong to it: the bytes of a
+/// fragment never change, so a range that is over has one tag, before and after its last file is closed. A file
+/// that is replaced (transcoded) has fragments of other sizes.
 fn etag(plan: &ClipPlan) -> String {
     let mut hash = blake3::Hasher::new();
     let mut number = |n: u64| {
@@ -236,25 +236,26 @@ fn etag(plan: &ClipPlan) -> String {
     number(plan.range.start().as_ns() as u64);
     number(plan.range.end().as_ns() as u64);
     for part in &plan.parts {
-        let index = &part.segment.index;
+        let fragments = &part.segment.index.fragments[part.fragments.clone()];
         for n in [
             part.segment.start.as_ns() as u64,
-            part.fragments.start as u64,
-            part.fragments.end as u64,
-            index.fragments.get(part.fragments.start).map_or(0, |f| f.offset),
-            index.fragments[..part.fragments.end]
-                .last()
-                .map_or(0, Fragment::end_offset),
+            part.segment.index.header_len,
             part.segment.name.len() as u64,
+            fragments.len() as u64,
         ] {
             hash.update(&n.to_le_bytes());
         }
         hash.update(part.segment.name.as_bytes());
-        match part.segment.stamp {
-            FileStamp::Hash(h) => hash.update(&h),
-            FileStamp::Size(n) => hash.update(&n.to_le_bytes()),
-            FileStamp::Growing => hash.update(b"growing"),
-        };
+        for f in fragments {
+            for n in [
+                f.offset,
+                u64::from(f.size),
+                f.start_ns as u64,
+                f.duration_ns as u64,
+            ] {
+                hash.update(&n.to_le_bytes());
+            }
+        }
     }
     format!("\"{}\"", &hash.finalize().to_hex()[..32])
 }

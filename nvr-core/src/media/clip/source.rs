@@ -61,6 +61,18 @@ pub enum FileStamp {
     Growing,
 }
 
+impl FileStamp {
+    /// A short text that differs between versions of a file; `None` while it grows.
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        match self {
+            Self::Hash(hash) => Some(hash[..8].iter().map(|b| format!("{b:02x}")).collect()),
+            Self::Size(size) => Some(format!("s{size}")),
+            Self::Growing => None,
+        }
+    }
+}
+
 /// One recorded segment as material for clips and playlists.
 #[derive(Clone, Debug)]
 pub struct ClipSegment {

@@ -167,7 +167,7 @@ prop_compose! {
     ) -> Synthetic {
         SyntheticSegment {
             frames, gop, chunk, timescale, frame_ticks, first_decode_time, b_frames, audio,
-            audio_only_every, styp, large_mdat, frame_bytes, description: None, closed, seed,
+            audio_only_every, audio_open_end: false, styp, large_mdat, frame_bytes, description: None, closed, seed,
         }.build()
     }
 }

@@ -9,9 +9,11 @@ use super::material::{EPOCH, Kind, at_ms, encode, range_ms, run, segment, three}
 use super::real::{check_order, export, frames, packets};
 use crate::error::ErrorKind;
 use crate::media::boxes::Boxes;
+use crate::media::clip::edges::look;
 use crate::media::clip::fmp4::Fmp4;
 use crate::media::clip::plan::common_init;
 use crate::media::clip::{Clip, ClipSegment, FileStamp, Format, OnChange, plan};
+use crate::media::testing::SyntheticSegment;
 
 const FORMATS: [Format; 2] = [Format::Fmp4, Format::Mp4];
 
@@ -180,6 +182,39 @@ fn audio_that_comes_and_goes_stays_where_it_was() {
             &["-v", "error", "-i", out.to_str().unwrap(), "-f", "null", "-"],
         );
     }
+}
+
+/// The recorder's muxer writes the last audio of a file with no length. What is put behind it must not overlap it.
+#[test]
+fn the_last_audio_of_a_file_lasts_as_long_as_any() {
+    let spec = SyntheticSegment {
+        audio: true,
+        audio_open_end: true,
+        ..SyntheticSegment::new()
+    };
+    let built = spec.build();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("open-end.mp4");
+    std::fs::write(&path, &built.bytes).unwrap();
+    let segments = [segment(&path, 0, 0), segment(&path, 10_000, 0)];
+    let of = |format| plan(&segments, range_ms(0, 60_000), format, OnChange::Refuse).unwrap();
+    // 4 s at 48 kHz are 187 whole AAC frames.
+    for part in &of(Format::Fmp4)[0].parts {
+        let audio = look(part).unwrap().edges.audio.unwrap();
+        assert_eq!(audio.end_dts - audio.first_dts, 187 * 1024);
+    }
+    let clip = Clip::open(&of(Format::Mp4)[0]).unwrap();
+    let mut whole = Vec::new();
+    clip.write_to(&mut whole, |_| true).unwrap();
+    let tables: Vec<usize> = (4..whole.len())
+        .filter(|&i| whole[i..].starts_with(b"stts"))
+        .collect();
+    let word = |at: usize| u32::from_be_bytes(whole[at..at + 4].try_into().unwrap());
+    let audio = tables[1];
+    let lengths: Vec<u32> = (0..word(audio + 8) as usize)
+        .map(|i| word(audio + 16 + 8 * i))
+        .collect();
+    assert!(lengths.iter().all(|&l| l >= 1024), "{lengths:?}");
 }
 
 #[test]

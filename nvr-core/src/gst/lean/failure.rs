@@ -1,0 +1,69 @@
+//! Why a session ended.
+
+use crate::rtsp::{RtspError, RtspErrorKind};
+
+/// What sort of thing went wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::gst) enum FailureKind {
+    /// No connection, or the server cannot serve now.
+    Unreachable,
+    /// Connected, and no answer in time.
+    NoAnswer,
+    /// An established connection broke.
+    Broken,
+    /// The server's certificate is not to be trusted.
+    Certificate,
+    /// User or password.
+    Unauthorized,
+    /// No such stream.
+    NotFound,
+    /// Of no kind that can be recorded, or in a manner that this client does not do.
+    Unsupported,
+    /// No video of a codec that can be recorded, whatever the client.
+    NoVideo,
+    /// RTP within the RTSP connection is refused.
+    Transport,
+    /// Against the protocol.
+    Bad,
+    /// The stream ended.
+    Ended,
+    /// A fault in this program.
+    Internal,
+}
+
+/// The end of a session, in one line without credentials.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::gst) struct Failure {
+    pub kind: FailureKind,
+    pub message: String,
+}
+
+impl Failure {
+    pub(super) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// Whether another client may do better: rtspsrc knows other transports, old TLS and more codecs.
+    pub(in crate::gst) const fn is_refusal(&self) -> bool {
+        matches!(self.kind, FailureKind::Unsupported | FailureKind::Transport)
+    }
+}
+
+impl From<RtspError> for Failure {
+    fn from(e: RtspError) -> Self {
+        let kind = match e.kind {
+            RtspErrorKind::Unreachable => FailureKind::Unreachable,
+            RtspErrorKind::Unauthorized => FailureKind::Unauthorized,
+            RtspErrorKind::NotFound => FailureKind::NotFound,
+            RtspErrorKind::Unsupported => FailureKind::Unsupported,
+            RtspErrorKind::NoVideo => FailureKind::NoVideo,
+            RtspErrorKind::Transport => FailureKind::Transport,
+            RtspErrorKind::Protocol => FailureKind::Bad,
+            RtspErrorKind::Timeout => FailureKind::NoAnswer,
+        };
+        Self::new(kind, e.message)
+    }
+}

@@ -1,0 +1,244 @@
+//! One connection to a camera, from its first request to its end.
+
+use std::sync::Arc;
+
+use url::Url;
+
+use super::demand::Demand;
+use super::failure::{Failure, FailureKind};
+use super::link::{Got, Link};
+use crate::rtsp::{Client, ClientOptions, Event};
+
+/// After the tracks are known, a stream is read at once for so long: its time line is fitted to the arrival of the
+/// first packets.
+const SETTLE_NS: i64 = 2_000_000_000;
+/// Bytes that one connection may bring before others have their turn.
+const TURN_BYTES: usize = 4 << 20;
+/// Addresses that a server may send on to, one after the other.
+const MOST_REDIRECTS: u32 = 4;
+
+/// What a session is told to open.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub client: ClientOptions,
+    pub verify_tls: bool,
+    /// Whether it is read on the tick while nobody wants its frames at once.
+    pub lazy: bool,
+    pub demand: Arc<Demand>,
+    pub handler: Box<dyn Handler>,
+}
+
+/// Takes what a session brings. Called in a reactor's thread, which serves other cameras, too: it must not wait.
+pub(super) trait Handler: Send + std::fmt::Debug {
+    /// News, in order.
+    ///
+    /// # Errors
+    /// Ends the session.
+    fn event(&mut self, event: Event) -> Result<(), Failure>;
+    /// What came in one go is over. `more`: the next is expected at once.
+    ///
+    /// # Errors
+    /// Ends the session.
+    fn flush(&mut self, more: bool) -> Result<(), Failure>;
+    /// The session is over; last call.
+    fn ended(&mut self, why: Failure);
+}
+
+/// Whether a session goes on.
+#[derive(Debug)]
+pub(super) enum Next {
+    Go,
+    /// Connect anew, to another address.
+    Redirect(Url),
+    /// It is over, and why.
+    End(Failure),
+}
+
+/// A connection that stands.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub link: Link,
+    client: Client,
+    events: Vec<Event>,
+    /// When the tracks came.
+    tracks_at_ns: Option<i64>,
+    /// It is read four times in a tick: its buffer would not hold more.
+    pub heavy: bool,
+    /// Something waits to be sent.
+    pub unsent: bool,
+    /// What epoll was told.
+    pub interest: rustix::event::epoll::EventFlags,
+}
+
+impl Live {
+    pub(super) fn new(link: Link, options: ClientOptions, now_ns: i64) -> Self {
+        Self {
+            link,
+            client: Client::new(options, now_ns),
+            events: Vec::new(),
+            tracks_at_ns: None,
+            heavy: false,
+            unsent: false,
+            interest: rustix::event::epoll::EventFlags::empty(),
+        }
+    }
+
+    /// Whether it may wait for the tick.
+    pub(super) fn can_wait(&self, now_ns: i64) -> bool {
+        self.tracks_at_ns
+            .is_some_and(|at| now_ns.saturating_sub(at) > SETTLE_NS)
+    }
+
+    pub(super) fn due(&self, now_ns: i64) -> bool {
+        self.client.next_timeout_ns().is_some_and(|t| t <= now_ns)
+    }
+
+    /// Reads what is there. `waits`: it will not be read again before the next tick.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        handler: &mut dyn Handler,
+        now_ns: i64,
+        waits: bool,
+    ) -> Next {
+        let mut taken = 0;
+        let end = loop {
+            match self.link.read(buffer) {
+                Ok(Got::Bytes(n)) => {
+                    taken += n;
+                    let result = self.client.input(&buffer[..n], now_ns, &mut self.events);
+                    match self.pass_on(handler, now_ns) {
+                        Next::Go => {}
+                        over => return self.last_words(over, handler),
+                    }
+                    if let Err(e) = result {
+                        break Some(Failure::from(e));
+                    }
+                    // A short read has emptied a plain socket; another would only say so.
+                    if (n < buffer.len() && !self.link.is_tls()) || taken >= TURN_BYTES {
+                        break None;
+                    }
+                }
+                Ok(Got::Nothing) => break None,
+                Ok(Got::End) => {
+                    let kind = if self.tracks_at_ns.is_some() {
+                        FailureKind::Ended
+                    } else {
+                        FailureKind::Unreachable
+                    };
+                    break Some(Failure::new(kind, "the camera closed the connection"));
+                }
+                Err(e) => break Some(e),
+            }
+        };
+        self.heavy = taken > self.link.buffer_bytes() / 4;
+        if let Err(e) = handler.flush(!waits) {
+            return Next::End(e);
+        }
+        match end {
+            Some(e) => Next::End(e),
+            None => self.write(),
+        }
+    }
+
+    /// Deadlines, keep-alive, reports.
+    pub(super) fn on_time(&mut self, handler: &mut dyn Handler, now_ns: i64) -> Next {
+        let result = self.client.on_time(now_ns, &mut self.events);
+        match self.pass_on(handler, now_ns) {
+            Next::Go => {}
+            over => return self.last_words(over, handler),
+        }
+        if let Err(e) = handler.flush(true) {
+            return Next::End(e);
+        }
+        match result {
+            Ok(()) => self.write(),
+            Err(e) => Next::End(e.into()),
+        }
+    }
+
+    /// Sends what the client has to say.
+    pub(super) fn write(&mut self) -> Next {
+        let bytes = self.client.take_output();
+        let sent = self.link.send(&bytes).and_then(|()| self.link.flush());
+        match sent {
+            Ok(unsent) => {
+                self.unsent = unsent;
+                Next::Go
+            }
+            Err(e) => Next::End(e),
+        }
+    }
+
+    /// Says goodbye, as far as that goes without waiting.
+    pub(super) fn hang_up(&mut self) {
+        self.client.teardown();
+        let _ = self.write();
+    }
+
+    fn last_words(&mut self, over: Next, handler: &mut dyn Handler) -> Next {
+        let _ = handler.flush(true);
+        let _ = self.write();
+        over
+    }
+
+    fn pass_on(&mut self, handler: &mut dyn Handler, now_ns: i64) -> Next {
+        for event in self.events.drain(..) {
+            match event {
+                Event::Redirect(url) => return Next::Redirect(url),
+                Event::Ended(why) => return Next::End(Failure::new(FailureKind::Ended, why)),
+                event => {
+                    if let Event::Tracks(_) = &event {
+                        self.tracks_at_ns = Some(now_ns);
+                    }
+                    if let Err(e) = handler.event(event) {
+                        return Next::End(e);
+                    }
+                }
+            }
+        }
+        Next::Go
+    }
+}
+
+/// A session in a reactor's books.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub open: Open,
+    pub redirects: u32,
+    pub state: State,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    /// A thread looks the name up and connects.
+    Connecting {
+        deadline_ns: i64,
+        attempt: u32,
+    },
+    Live(Box<Live>),
+}
+
+impl Session {
+    /// Takes another address.
+    ///
+    /// # Errors
+    /// When there were too many, or it is none of RTSP.
+    pub(super) fn redirect(&mut self, url: Url) -> Result<(), Failure> {
+        self.redirects += 1;
+        let refused = |why: &str| Err(Failure::new(FailureKind::Bad, format!("a redirect {why}")));
+        if self.redirects > MOST_REDIRECTS {
+            return refused("leads to another, and so on");
+        }
+        match url.scheme() {
+            "rtsp" if self.open.client.url.scheme() == "rtsps" && self.open.verify_tls => {
+                refused("leads from an encrypted address to one that is not")
+            }
+            "rtsp" | "rtsps" => {
+                self.open.client.url = url;
+                Ok(())
+            }
+            _ => refused("leads to an address that is not of RTSP"),
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! Another codec in the same file: a segment's chunks with other video samples in them.
+//!
+//! Times, chunks and audio are not made again but copied: the decode times, durations and composition offsets of
+//! the samples stay ticks of the same clock, the audio stays the same bytes. Only the video samples and their
+//! sizes differ, and the sample entry in `moov`. Where the old stream reordered frames (B-frames), the new one
+//! does not, and its decode times become the presentation times.
+
+use std::ops::Range;
+
+use super::boxes::{BoxRef, BoxWriter, Boxes, FourCc, corrupt, find};
+use super::fragment::{MovieFragment, Sample, SampleFlags, TrackFragment};
+use super::init::{Handler, InitSegment};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Most samples of a chunk: half a second has some hundred. A run can claim millions in a few bytes.
+const MOST_SAMPLES: u64 = 1 << 17;
+
+/// One video frame of a chunk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Frame {
+    /// Presentation time on the track's clock, in ticks.
+    pub pts: i64,
+    /// Decode time, in ticks.
+    pub dts: i64,
+    /// Ticks to the next frame in decode order.
+    pub duration: u32,
+    /// Whether it is a keyframe.
+    pub keyframe: bool,
+    /// Where its bytes are in the chunk.
+    pub data: Range<usize>,
+}
+
+/// The part of another track than the video's, copied as it is.
+#[derive(Clone, Debug)]
+struct OtherTrack {
+    id: u32,
+    base_decode_time: Option<u64>,
+    samples: Vec<Sample>,
+    data: Vec<Range<usize>>,
+}
+
+/// One `moof`+`mdat` pair, read.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Number in `mfhd`.
+    pub sequence: u32,
+    /// Its bytes, as in the file.
+    pub bytes: Vec<u8>,
+    /// Its video frames in decode order.
+    pub frames: Vec<Frame>,
+    others: Vec<OtherTrack>,
+}
+
+/// A video sample of the new stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewSample<'a> {
+    /// Presentation time, in ticks: that of a frame of the chunk.
+    pub pts: i64,
+    /// Ticks to the next.
+    pub duration: u32,
+    /// Whether it is a keyframe.
+    pub keyframe: bool,
+    /// Length-prefixed NAL units.
+    pub data: &'a [u8],
+}
+
+impl Chunk {
+    /// Reads a fragment: its bytes as they are in the file. `init` tells the tracks.
+    ///
+    /// # Errors
+    /// `Corrupt` when the bytes are not a whole fragment, `Unsupported` when its samples lie elsewhere in the file.
+    pub fn read(bytes: Vec<u8>, init: &InitSegment) -> Result<Self> {
+        let video = init.video().map(|t| t.id);
+        let moof = Boxes::new(&bytes)
+            .find(|b| !matches!(b, Ok(b) if b.kind() != b"moof"))
+            .ok_or_else(|| corrupt("a fragment without 'moof'"))??;
+        let (moof_at, parsed) = (moof.offset, MovieFragment::parse(moof.bytes, init)?);
+        let samples: u64 = parsed.tracks.iter().map(TrackFragment::sample_count).sum();
+        if samples > MOST_SAMPLES {
+            return Err(corrupt(format!("a fragment that claims {samples} samples")));
+        }
+        let (mut frames, mut others) = (Vec::new(), Vec::new());
+        for (i, traf) in parsed.tracks.iter().enumerate() {
+            if traf.base_data_offset.is_some() || !(traf.default_base_is_moof || i == 0) {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "a fragment whose samples do not lie relative to it",
+                ));
+            }
+            let data = places(traf, moof_at, bytes.len())?;
+            if Some(traf.track_id) == video {
+                let base = traf
+                    .base_decode_time
+                    .ok_or_else(|| corrupt("a fragment without a decode time"))?;
+                let mut dts = i64::try_from(base.value).map_err(|_| corrupt("a decode time out of range"))?;
+                for (s, data) in traf.samples().zip(data) {
+                    frames.push(Frame {
+                        pts: dts.saturating_add(i64::from(s.cts_offset)),
+                        dts,
+                        duration: s.duration,
+                        keyframe: s.flags.is_sync(),
+                        data,
+                    });
+                    dts = dts.saturating_add(i64::from(s.duration));
+                }
+            } else {
+                others.push(OtherTrack {
+                    id: traf.track_id,
+                    base_decode_time: traf.base_decode_time.map(|t| t.value),
+                    samples: traf.samples().collect(),
+                    data,
+                });
+            }
+        }
+        Ok(Self {
+            sequence: parsed.sequence,
+            bytes,
+            frames,
+            others,
+        })
+    }
+
+    /// Whether its frames are shown in another order than they are decoded.
+    #[must_use]
+    pub fn reorders(&self) -> bool {
+        self.frames.windows(2).any(|w| w[1].pts <= w[0].pts)
+    }
+
+    /// The bytes of the tracks that are not video, with their times and lengths; for comparing.
+    pub fn other_samples(&self) -> impl Iterator<Item = (u32, Option<u64>, Sample, &[u8])> {
+        self.others.iter().flat_map(|t| {
+            t.samples
+                .iter()
+                .zip(&t.data)
+                .map(|(s, at)| (t.id, t.base_decode_time, *s, &self.bytes[at.clone()]))
+        })
+    }
+
+    /// The same chunk with other video samples. With `keep_decode_times` each sample takes decode time, duration
+    /// and composition offset of the frame in its place; else they are decoded when they are shown.
+    ///
+    /// # Errors
+    /// `Internal` when the samples are not those of its frames, or are 4 GiB.
+    pub fn with_video(
+        &self,
+        video_id: u32,
+        samples: &[NewSample<'_>],
+        keep_decode_times: bool,
+    ) -> Result<Vec<u8>> {
+        let mut pts: Vec<i64> = self.frames.iter().map(|f| f.pts).collect();
+        pts.sort_unstable();
+        if !samples.iter().map(|s| s.pts).eq(pts) {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "the new samples are not those of the chunk's frames",
+            ));
+        }
+        let media: usize = samples.iter().map(|s| s.data.len()).sum::<usize>()
+            + self
+                .others
+                .iter()
+                .flat_map(|t| &t.data)
+                .map(Range::len)
+                .sum::<usize>();
+        if media > i32::MAX as usize {
+            return Err(corrupt("a chunk that is too large"));
+        }
+        let mut w = BoxWriter::new();
+        // Where data offsets have to be entered, and how much lies before that data.
+        let mut patches: Vec<(usize, usize)> = Vec::new();
+        let mut before = 0usize;
+        w.boxed(b"moof", |w| {
+            w.full(b"mfhd", 0, 0, |w| {
+                w.u32(self.sequence);
+            });
+            if let Some(first) = samples.first() {
+                let decode = match self.frames.first() {
+                    Some(f) if keep_decode_times => f.dts,
+                    _ => first.pts,
+                };
+                let rows: Vec<Sample> = samples
+                    .iter()
+                    .zip(&self.frames)
+                    .map(|(s, f)| Sample {
+                        duration: if keep_decode_times { f.duration } else { s.duration },
+                        size: s.data.len() as u32,
+                        flags: if s.keyframe {
+                            SampleFlags::SYNC
+                        } else {
+                            SampleFlags::NON_SYNC
+                        },
+                        cts_offset: if keep_decode_times {
+                            i32::try_from(f.pts - f.dts).unwrap_or(0)
+                        } else {
+                            0
+                        },
+                    })
+                    .collect();
+                let at = write_traf(w, video_id, u64::try_from(decode).ok(), &rows);
+                patches.push((at, before));
+                before += samples.iter().map(|s| s.data.len()).sum::<usize>();
+            }
+            for track in &self.others {
+                let at = write_traf(w, track.id, track.base_decode_time, &track.samples);
+                patches.push((at, before));
+                before += track.data.iter().map(Range::len).sum::<usize>();
+            }
+        });
+        let moof_len = w.position();
+        for (at, before) in patches {
+            w.patch_u32(at, (moof_len + 8 + before) as u32);
+        }
+        w.boxed(b"mdat", |w| {
+            for s in samples {
+                w.bytes(s.data);
+            }
+            for at in self.others.iter().flat_map(|t| &t.data) {
+                w.bytes(&self.bytes[at.clone()]);
+            }
+        });
+        Ok(w.into_bytes())
+    }
+}
+
+/// Writes a track fragment of one run; gives the place of its data offset.
+fn write_traf(w: &mut BoxWriter, id: u32, decode: Option<u64>, samples: &[Sample]) -> usize {
+    const OFFSET_DURATION_SIZE_FLAGS_CTS: u32 = 0x01 | 0x100 | 0x200 | 0x400 | 0x800;
+    let mut at = 0;
+    w.boxed(b"traf", |w| {
+        // default-base-is-moof
+        w.full(b"tfhd", 0, 0x02_0000, |w| {
+            w.u32(id);
+        });
+        if let Some(decode) = decode {
+            w.full(b"tfdt", 1, 0, |w| {
+                w.u64(decode);
+            });
+        }
+        w.full(b"trun", 1, OFFSET_DURATION_SIZE_FLAGS_CTS, |w| {
+            w.u32(samples.len() as u32);
+            at = w.position();
+            w.u32(0);
+            for s in samples {
+                w.u32(s.duration)
+                    .u32(s.size)
+                    .u32(s.flags.0)
+                    .u32(s.cts_offset.cast_unsigned());
+            }
+        });
+    });
+    at
+}
+
+/// Where each sample of a track fragment lies, checked.
+fn places(traf: &TrackFragment<'_>, moof_at: usize, len: usize) -> Result<Vec<Range<usize>>> {
+    let mut out = Vec::new();
+    let mut next: Option<usize> = None;
+    for run in &traf.runs {
+        let mut at = match (run.data_offset, next) {
+            (Some(offset), _) => i64::try_from(moof_at)
+                .ok()
+                .and_then(|base| usize::try_from(base + i64::from(offset)).ok()),
+            (None, next) => next,
+        }
+        .ok_or_else(|| corrupt("samples without a place"))?;
+        for s in run.samples() {
+            let end = at.saturating_add(s.size as usize);
+            if end > len {
+                return Err(corrupt("a sample that lies behind its fragment"));
+            }
+            out.push(at..end);
+            at = end;
+        }
+        next = Some(at);
+    }
+    Ok(out)
+}
+
+/// An init segment whose video track is H.265: the same tracks, clocks and sizes, sample entry `hvc1`.
+///
+/// `config` is an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15, 8.3.2).
+///
+/// # Errors
+/// `Corrupt` when the old one has no video track or cannot be read.
+pub fn init_with_hevc(init: &InitSegment, config: &[u8]) -> Result<Vec<u8>> {
+    let number = init
+        .tracks
+        .iter()
+        .position(|t| t.handler == Handler::Video)
+        .ok_or_else(|| corrupt("an init segment without video"))?;
+    let mut w = BoxWriter::new();
+    for b in Boxes::new(&init.bytes) {
+        let b = b?;
+        if b.kind() == b"ftyp" {
+            write_ftyp(&mut w, &b);
+        } else if b.kind() == b"moov" {
+            let mut result = Ok(());
+            w.boxed(b"moov", |w| result = write_moov(w, &b, number, config));
+            result?;
+        } else {
+            w.bytes(b.bytes);
+        }
+    }
+    Ok(w.into_bytes())
+}
+
+/// The brand `avc1` promises AVC.
+fn write_ftyp(w: &mut BoxWriter, b: &BoxRef<'_>) {
+    w.boxed(b"ftyp", |w| {
+        for (i, word) in b.body().chunks(4).enumerate() {
+            // The second word is a version, not a brand.
+            let brand = if i != 1 && word == b"avc1" { b"hvc1" } else { word };
+            w.bytes(brand);
+        }
+    });
+}
+
+fn write_moov(w: &mut BoxWriter, moov: &BoxRef<'_>, video: usize, config: &[u8]) -> Result<()> {
+    let mut number = 0;
+    for b in moov.children() {
+        let b = b?;
+        if b.kind() == b"trak" {
+            if number == video {
+                descend(w, &b, &[b"mdia", b"minf", b"stbl", b"stsd"], config)?;
+            } else {
+                w.bytes(b.bytes);
+            }
+            number += 1;
+        } else {
+            w.bytes(b.bytes);
+        }
+    }
+    Ok(())
+}
+
+/// Copies a box, but for the one at the end of `path`.
+fn descend(w: &mut BoxWriter, b: &BoxRef<'_>, path: &[&[u8; 4]], config: &[u8]) -> Result<()> {
+    let Some((next, rest)) = path.split_first() else {
+        return write_stsd(w, b, config);
+    };
+    let mut result = Ok(());
+    w.boxed(&b.kind().0, |w| {
+        for child in b.children() {
+            result = child.and_then(|child| {
+                if child.kind() == *next {
+                    descend(w, &child, rest, config)
+                } else {
+                    w.bytes(child.bytes);
+                    Ok(())
+                }
+            });
+            if result.is_err() {
+                return;
+            }
+        }
+    });
+    result
+}
+
+/// Bytes of a VisualSampleEntry before its boxes (ISO/IEC 14496-12, 12.1.3), header not counted.
+const VISUAL_ENTRY: usize = 78;
+
+fn write_stsd(w: &mut BoxWriter, stsd: &BoxRef<'_>, config: &[u8]) -> Result<()> {
+    let entries = stsd.body().get(8..).ok_or_else(|| corrupt("'stsd' is cut"))?;
+    let entry = Boxes::new(entries)
+        .next()
+        .ok_or_else(|| corrupt("'stsd' without an entry"))??;
+    let fixed = entry
+        .body()
+        .get(..VISUAL_ENTRY)
+        .ok_or_else(|| corrupt("a video sample entry that is cut"))?;
+    let inside = &entry.body()[VISUAL_ENTRY..];
+    let kept: Vec<BoxRef<'_>> = [b"pasp", b"colr"]
+        .into_iter()
+        .filter_map(|kind| find(inside, kind).transpose())
+        .collect::<Result<_>>()?;
+    w.full(b"stsd", 0, 0, |w| {
+        w.u32(1);
+        w.boxed(b"hvc1", |w| {
+            // Up to the compressor's name, which is left empty.
+            w.bytes(&fixed[..42]).bytes(&[0; 32]).bytes(&fixed[74..]);
+            w.boxed(b"hvcC", |w| {
+                w.bytes(config);
+            });
+            for b in kept {
+                w.bytes(b.bytes);
+            }
+        });
+    });
+    Ok(())
+}
+
+/// The sample entry of H.264 that is read here.
+#[must_use]
+pub fn is_avc(entry: FourCc) -> bool {
+    entry == b"avc1" || entry == b"avc3"
+}
+
+#[cfg(test)]
+mod tests;

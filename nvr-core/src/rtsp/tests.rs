@@ -1,0 +1,5 @@
+//! Whole sessions against servers that are lists of answers.
+
+mod brands;
+mod playing;
+mod sessions;

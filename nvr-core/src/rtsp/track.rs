@@ -1,0 +1,256 @@
+//! A track that plays: from its packets to units with their times, and its reports.
+
+use super::audio::AudioUnpacker;
+use super::choose::{ChosenAudio, ChosenVideo};
+use super::error::RtspError;
+use super::event::{Event, TrackKind, Tracks, Unit, VideoParams};
+use super::framing::{Channel, Expected};
+use super::rtcp::{self, LastReport, Received};
+use super::rtp::{Packet, Place, Sequence};
+use super::timeline::Timeline;
+use super::video::Assembler;
+use crate::time::NS_PER_S;
+
+/// What both kinds of track have.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Channel of RTP.
+    pub rtp_channel: u8,
+    /// Channel of RTCP.
+    pub rtcp_channel: u8,
+    sequence: Sequence,
+    pub timeline: Timeline,
+    last_report: Option<LastReport>,
+}
+
+impl Line {
+    fn new(payload_type: u8, clock_rate: u32, channels: (u8, u8)) -> Self {
+        Self {
+            rtp_channel: channels.0,
+            rtcp_channel: channels.1,
+            sequence: Sequence::new(payload_type, clock_rate),
+            timeline: Timeline::new(clock_rate),
+            last_report: None,
+        }
+    }
+
+    /// What to look for in a connection that lost its thread.
+    pub(super) fn channels(&self) -> [Channel; 2] {
+        let expected = Expected {
+            payload_type: self.sequence.payload_type(),
+            ssrc: self.sequence.ssrc(),
+        };
+        [
+            Channel {
+                number: self.rtp_channel,
+                rtp: Some(expected),
+            },
+            Channel {
+                number: self.rtcp_channel,
+                rtp: None,
+            },
+        ]
+    }
+
+    /// Takes an RTCP packet. `true` when the source says goodbye.
+    pub(super) fn rtcp(&mut self, data: &[u8], now_ns: i64) -> bool {
+        let Received { report, goodbye } = rtcp::parse(data);
+        let ssrc = self.sequence.ssrc();
+        if let Some(report) = report
+            && ssrc == Some(report.ssrc)
+        {
+            self.timeline.sender_report(&report);
+            self.last_report = Some(LastReport {
+                ntp: report.ntp,
+                arrived_ns: now_ns,
+            });
+        }
+        goodbye.is_some() && goodbye == ssrc
+    }
+
+    /// Appends a receiver report, if there is anything to report.
+    pub(super) fn write_report(&mut self, own_ssrc: u32, now_ns: i64, out: &mut Vec<u8>) {
+        if let Some(reception) = self.sequence.report() {
+            rtcp::write_receiver_report(
+                out,
+                self.rtcp_channel,
+                own_ssrc,
+                &reception,
+                self.last_report,
+                now_ns,
+            );
+        }
+    }
+}
+
+/// The video track.
+#[derive(Debug)]
+pub(super) struct VideoTrack {
+    pub line: Line,
+    assembler: Assembler,
+    /// The parameters that were told last.
+    told: Option<VideoParams>,
+    /// Sets differ from what was told, and no keyframe came since.
+    changed: bool,
+}
+
+impl VideoTrack {
+    pub(super) fn new(chosen: &ChosenVideo, channels: (u8, u8)) -> Self {
+        Self {
+            line: Line::new(chosen.payload_type, chosen.clock_rate, channels),
+            assembler: Assembler::new(chosen.codec, &chosen.sets),
+            told: None,
+            changed: false,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn params_for_test(&self) -> Option<VideoParams> {
+        self.assembler.sets.params()
+    }
+
+    /// Takes up parameter sets that came beside the stream.
+    pub(super) fn add_sets(&mut self, sets: &[Vec<u8>]) {
+        for nal in sets {
+            self.assembler.sets.insert(nal);
+        }
+    }
+
+    /// Takes a packet. `tracks` is what is told of the session once the video's parameters are known.
+    ///
+    /// # Errors
+    /// See [`Assembler::packet`].
+    pub(super) fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        now_ns: i64,
+        tracks: &mut Option<Tracks>,
+        out: &mut Vec<Event>,
+    ) -> Result<(), RtspError> {
+        let lost = match self.line.sequence.place(packet, now_ns) {
+            Place::Next(lost) => lost,
+            Place::First => {
+                self.assembler.reset();
+                0
+            }
+            Place::Ignored => return Ok(()),
+        };
+        let Self {
+            line,
+            assembler,
+            told,
+            changed,
+        } = self;
+        assembler.packet(
+            packet.payload,
+            packet.timestamp,
+            packet.marker,
+            lost,
+            &mut |assembler, unit| {
+                *changed |= assembler.sets.take_change();
+                let pts_ns = line.timeline.pts(unit.timestamp, now_ns, None);
+                if *changed && (told.is_none() || unit.keyframe) {
+                    *changed = false;
+                    if let Some(params) = assembler.sets.params()
+                        && told.as_ref() != Some(&params)
+                    {
+                        *told = Some(params.clone());
+                        out.push(match tracks.take() {
+                            Some(tracks) => Event::Tracks(Tracks {
+                                video: params,
+                                ..tracks
+                            }),
+                            None => Event::Parameters(params),
+                        });
+                    }
+                }
+                if told.is_some() {
+                    out.push(Event::Unit(Unit {
+                        track: TrackKind::Video,
+                        data: unit.data,
+                        keyframe: unit.keyframe,
+                        pts_ns,
+                        ntp: line.timeline.ntp(unit.timestamp),
+                        lost_before: unit.lost_before,
+                    }));
+                }
+            },
+        )
+    }
+}
+
+/// The audio track.
+#[derive(Debug)]
+pub(super) struct AudioTrack {
+    pub line: Line,
+    unpacker: AudioUnpacker,
+    rate: u32,
+    lost: u32,
+    last_pts_ns: i64,
+}
+
+impl AudioTrack {
+    pub(super) fn new(chosen: &ChosenAudio, channels: (u8, u8)) -> Self {
+        Self {
+            line: Line::new(chosen.payload_type, chosen.clock_rate, channels),
+            unpacker: AudioUnpacker::new(chosen.packing),
+            rate: chosen.params.rate.max(1),
+            lost: 0,
+            last_pts_ns: i64::MIN,
+        }
+    }
+
+    /// Takes a packet; `video` is what its times follow. Units are handed out once the tracks were told.
+    pub(super) fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        now_ns: i64,
+        video: &Timeline,
+        told: bool,
+        out: &mut Vec<Event>,
+    ) {
+        let lost = match self.line.sequence.place(packet, now_ns) {
+            Place::Next(lost) => lost,
+            Place::First => {
+                self.unpacker.reset();
+                0
+            }
+            Place::Ignored => return,
+        };
+        self.lost = self.lost.saturating_add(lost);
+        let pts = self.line.timeline.pts(packet.timestamp, now_ns, Some(video));
+        let ntp = self.line.timeline.ntp(packet.timestamp);
+        let Self {
+            unpacker,
+            rate,
+            lost: lost_so_far,
+            last_pts_ns,
+            ..
+        } = self;
+        let good = unpacker.packet(
+            packet.payload,
+            packet.timestamp,
+            packet.marker,
+            lost,
+            &mut |data, samples| {
+                let later_ns = i64::from(samples) * NS_PER_S / i64::from(*rate);
+                let pts_ns = pts.saturating_add(later_ns).max(last_pts_ns.saturating_add(1));
+                *last_pts_ns = pts_ns;
+                if told {
+                    out.push(Event::Unit(Unit {
+                        track: TrackKind::Audio,
+                        data,
+                        keyframe: true,
+                        pts_ns,
+                        ntp: ntp.map(|t| t.add_ns(later_ns)),
+                        lost_before: std::mem::take(lost_so_far),
+                    }));
+                }
+            },
+        );
+        if !good {
+            // Counted as if it had not come: nothing came of it.
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
+}

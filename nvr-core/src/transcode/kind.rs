@@ -1,0 +1,331 @@
+//! The kind of job `transcode`, the planner that enters jobs, and switching it on and off.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+
+use super::policy::{Facts, Rules, choose};
+use super::settle::settle;
+use super::work::{Control, Outcome, Worker};
+use crate::config::TranscodeConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::Tree;
+use crate::ids::{CameraId, SegmentId};
+use crate::jobs::{
+    JobContext, JobError, JobFuture, JobKind, JobOutcome, KindLimits, NewJob, Origin, params_of,
+};
+use crate::nvr::blocking;
+use crate::store::{SegmentRow, Store, TranscodeQuery, TranscodeTotals};
+use crate::time::{TimeRange, Timestamp};
+
+/// Name of the kind.
+pub const KIND: &str = "transcode";
+/// Jobs that the planner lets wait: more would only grow old in the queue.
+const AHEAD: u64 = 20;
+/// Segments that one request on demand enters at most.
+const MOST_ON_DEMAND: u32 = 20_000;
+/// Before it is tried again when no encoder works.
+const NO_ENCODER: Duration = Duration::from_hours(1);
+
+#[derive(serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+struct Params {
+    segment: i64,
+    /// Somebody asked for it: age, size, camera and earlier tries do not count.
+    #[serde(default)]
+    on_demand: bool,
+}
+
+/// Encoding footage again: the kind of job, and what is asked of it.
+#[derive(Clone)]
+pub struct Transcoding(Arc<Inner>);
+
+struct Inner {
+    worker: Worker,
+    store: Store,
+    tree: Tree,
+    clock: crate::clock::SharedClock,
+    config: ArcSwap<TranscodeConfig>,
+    enabled: AtomicBool,
+}
+
+impl fmt::Debug for Transcoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transcoding")
+            .field("enabled", &self.is_enabled())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How it stands.
+#[derive(Clone, PartialEq, Debug, serde::Serialize)]
+pub struct TranscodingStatus {
+    /// Whether footage is encoded again by itself.
+    pub enabled: bool,
+    /// Sums by camera.
+    pub cameras: Vec<TranscodeTotals>,
+}
+
+impl Transcoding {
+    /// Of a recorder's footage.
+    #[must_use]
+    pub fn new(
+        worker: Worker,
+        store: Store,
+        tree: Tree,
+        clock: crate::clock::SharedClock,
+        config: TranscodeConfig,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            worker,
+            store,
+            tree,
+            clock,
+            enabled: AtomicBool::new(config.enabled),
+            config: ArcSwap::from_pointee(config),
+        }))
+    }
+
+    /// Another configuration; whether it is on follows it only where that changed.
+    pub fn configure(&self, config: TranscodeConfig) {
+        if self.0.config.load().enabled != config.enabled {
+            self.set_enabled(config.enabled);
+        }
+        self.0.config.store(Arc::new(config));
+    }
+
+    /// Switches it on or off until the recorder ends.
+    pub fn set_enabled(&self, enabled: bool) {
+        self.0.enabled.store(enabled, Ordering::SeqCst);
+    }
+
+    /// Whether footage is encoded again by itself.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.0.enabled.load(Ordering::SeqCst)
+    }
+
+    /// How it stands, with sums by camera.
+    ///
+    /// # Errors
+    /// An error of the index.
+    pub async fn status(&self) -> Result<TranscodingStatus> {
+        let (store, enabled) = (self.0.store.clone(), self.is_enabled());
+        blocking(move || {
+            Ok(TranscodingStatus {
+                enabled,
+                cameras: store.transcode_totals()?,
+            })
+        })
+        .await
+    }
+
+    /// The jobs that encode a camera's footage of a range again, for somebody who waits for it: whatever its age and
+    /// size, and also what was tried before. Whole segments inside the range.
+    ///
+    /// # Errors
+    /// An error of the index.
+    pub async fn on_demand(&self, camera: CameraId, range: TimeRange) -> Result<Vec<NewJob>> {
+        let store = self.0.store.clone();
+        blocking(move || {
+            let query = TranscodeQuery {
+                camera,
+                range,
+                min_bytes: 0,
+                again: true,
+                limit: MOST_ON_DEMAND,
+            };
+            let rows = store.transcodable(&query)?;
+            Ok(rows
+                .iter()
+                .map(|row| job(row, true).anytime().priority(1))
+                .collect())
+        })
+        .await
+    }
+
+    /// The jobs that are due by themselves, when `waiting` wait already.
+    ///
+    /// # Errors
+    /// An error of the index.
+    pub async fn due(&self, waiting: u64) -> Result<Vec<NewJob>> {
+        if !self.is_enabled() || waiting >= AHEAD {
+            return Ok(Vec::new());
+        }
+        let room = AHEAD - waiting;
+        let (store, now) = (self.0.store.clone(), self.0.clock.now());
+        let config = self.0.config.load_full();
+        blocking(move || due(&store, &config, now, room as usize)).await
+    }
+
+    /// Removes kept originals whose time is over. What an exchange left is settled at the start and by the next
+    /// attempt.
+    ///
+    /// # Errors
+    /// `Storage` when the folder cannot be read.
+    pub async fn tidy(&self) -> Result<()> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || {
+            let keep = inner.config.load().keep_original;
+            settle(&inner.store, &inner.tree, &inner.clock, keep, false).map(drop)
+        })
+        .await
+    }
+
+    async fn work(&self, ctx: JobContext, params: Params) -> Result<JobOutcome, JobError> {
+        let id = SegmentId(params.segment);
+        let config = self.0.config.load_full();
+        if !params.on_demand && !self.is_enabled() {
+            let reason = "transcoding is switched off";
+            return Ok(JobOutcome::new(json!({ "skipped": reason }), reason));
+        }
+        let rules = if params.on_demand {
+            Rules::on_demand()
+        } else {
+            Rules::of(&config)
+        };
+        let worker = self.0.worker.clone();
+        let mut control = Job {
+            ctx: ctx.clone(),
+            transcoding: self.clone(),
+            on_demand: params.on_demand,
+        };
+        let (tell, told) = tokio::sync::oneshot::channel();
+        // A thread of its own, for it is lowered and never raised again.
+        std::thread::Builder::new()
+            .name("nvr-transcode".into())
+            .spawn(move || {
+                let _ = tell.send(worker.run(id, &config, &rules, &mut control));
+            })
+            .map_err(|e| JobError::passing(Error::new(ErrorKind::Internal, "no thread").with_source(e)))?;
+        let outcome = told
+            .await
+            .map_err(|_| JobError::passing(Error::new(ErrorKind::Internal, "the work panicked")))?;
+        match outcome {
+            Ok(Outcome::Done(report)) => {
+                let (before, after) = (report.before_bytes, report.after_bytes);
+                let percent = 100.0 - after as f64 * 100.0 / before.max(1) as f64;
+                let mut message = format!(
+                    "{percent:.0} % smaller ({before} to {after} bytes), SSIM {:.4}, by {}",
+                    report.comparison.ssim, report.encoder
+                );
+                for f in &report.failed {
+                    message.push_str(&format!("; {} failed: {}", f.encoder, f.reason));
+                }
+                Ok(JobOutcome::new(
+                    serde_json::to_value(&*report).unwrap_or(Value::Null),
+                    message,
+                ))
+            }
+            Ok(Outcome::Kept { reason }) => Ok(JobOutcome::new(
+                json!({ "kept": reason }),
+                format!("the original stays: {reason}"),
+            )),
+            Ok(Outcome::Skipped { reason }) => Ok(JobOutcome::new(json!({ "skipped": reason }), reason)),
+            Ok(Outcome::Stopped) if !ctx.stopped() => {
+                let reason = "transcoding was switched off";
+                Ok(JobOutcome::new(json!({ "skipped": reason }), reason))
+            }
+            Ok(Outcome::Stopped) => Err(JobError::stopped()),
+            Err(e) if e.kind() == ErrorKind::Unavailable => Err(JobError::passing(e).after(NO_ENCODER)),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+/// See [`Transcoding::on_demand`].
+pub(crate) fn on_demand(store: &Store, camera: CameraId, range: TimeRange) -> Result<Vec<NewJob>> {
+    let query = TranscodeQuery {
+        camera,
+        range,
+        min_bytes: 0,
+        again: true,
+        limit: MOST_ON_DEMAND,
+    };
+    let rows = store.transcodable(&query)?;
+    Ok(rows
+        .iter()
+        .map(|row| job(row, true).anytime().priority(1))
+        .collect())
+}
+
+fn due(store: &Store, config: &TranscodeConfig, now: Timestamp, room: usize) -> Result<Vec<NewJob>> {
+    let rules = Rules::of(config);
+    let until = now - config.after;
+    let mut rows: Vec<SegmentRow> = Vec::new();
+    for camera in store.cameras()? {
+        if !rules.cameras.is_empty() && !rules.cameras.contains(&camera.id) {
+            continue;
+        }
+        rows.extend(store.transcodable(&TranscodeQuery {
+            camera: camera.id,
+            range: TimeRange::new(Timestamp::MIN, until)?,
+            min_bytes: config.min_bytes,
+            again: false,
+            // Some of them wait in the queue already.
+            limit: 2 * AHEAD as u32,
+        })?);
+    }
+    let facts: Vec<Facts> = rows.iter().map(|row| Facts::of(row, false, false)).collect();
+    let chosen = choose(&facts, &rules, now, room + AHEAD as usize);
+    Ok(chosen
+        .iter()
+        .filter_map(|id| rows.iter().find(|row| row.id == *id))
+        .map(|row| job(row, false))
+        .collect())
+}
+
+fn job(row: &SegmentRow, on_demand: bool) -> NewJob {
+    NewJob::new(KIND, json!({ "segment": row.id.0, "on_demand": on_demand }))
+        .camera(row.camera.clone())
+        .dedupe(format!("{KIND}:{}", row.id))
+        .input_bytes(row.size_bytes)
+}
+
+struct Job {
+    ctx: JobContext,
+    transcoding: Transcoding,
+    on_demand: bool,
+}
+
+impl Control for Job {
+    fn progress(&mut self, share: f64, doing: &str) {
+        self.ctx.progress(share, doing);
+    }
+
+    fn stopped(&self) -> bool {
+        self.ctx.stopped() || !(self.on_demand || self.transcoding.is_enabled())
+    }
+
+    fn commit(&mut self) -> bool {
+        self.ctx.commit().is_ok()
+    }
+}
+
+impl JobKind for Transcoding {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn limits(&self) -> KindLimits {
+        let config = self.0.config.load();
+        let mut limits = KindLimits::new(config.max_running);
+        limits.windows = config.window.clone();
+        limits
+    }
+
+    fn check(&self, params: &Value, _origin: Origin) -> Result<()> {
+        params_of::<Params>(KIND, params).map(drop)
+    }
+
+    fn run(&self, ctx: JobContext, params: Value) -> JobFuture<'_> {
+        Box::pin(async move {
+            let params = params_of(KIND, &params)?;
+            self.work(ctx, params).await
+        })
+    }
+}

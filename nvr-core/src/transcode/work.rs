@@ -1,0 +1,405 @@
+//! One segment from H.264 to H.265: encoder after encoder, the check, the exchange.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::encode::{Failure, How, Original, encode};
+use super::policy::{self, Facts, Rules};
+use super::settle;
+use super::verify::verify;
+use crate::clock::SharedClock;
+use crate::config::TranscodeConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::replace::{self, Draft, Step};
+use crate::files::{self, Tree};
+use crate::gst::{ArchiveEncoder, ArchiveSettings, Catalogue, Comparison, Gate};
+use crate::ids::{CameraId, SegmentId};
+use crate::segment::ClosedSegment;
+use crate::store::{SegmentRow, Store, TranscodeRecord};
+
+/// Share of the work that encoding is; the rest is the check.
+const ENCODING: f64 = 0.8;
+
+/// What the work tells and asks while it runs. Called from its own thread, often.
+pub trait Control {
+    /// How far it is, 0 to 1, and what it does.
+    fn progress(&mut self, share: f64, doing: &str);
+    /// Whether it is to stop.
+    fn stopped(&self) -> bool;
+    /// It is about to exchange the files: from here on it cannot be stopped. False: it is to stop instead.
+    fn commit(&mut self) -> bool;
+    /// A step of the exchange is done.
+    fn step(&mut self, _step: Step) {}
+}
+
+/// What it brought.
+#[derive(Clone, PartialEq, Debug, serde::Serialize)]
+pub struct Report {
+    /// Segment.
+    pub segment: SegmentId,
+    /// Camera.
+    pub camera: CameraId,
+    /// Element and preset.
+    pub encoder: String,
+    /// Size before, bytes.
+    pub before_bytes: u64,
+    /// Size after, bytes.
+    pub after_bytes: u64,
+    /// How long it took, nanoseconds.
+    pub elapsed_ns: i64,
+    /// How alike the pictures are.
+    pub comparison: Comparison,
+    /// Encoders that failed before, and how.
+    pub failed: Vec<FailedEncoder>,
+}
+
+/// An encoder that failed at work.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct FailedEncoder {
+    /// Its element.
+    pub encoder: String,
+    /// What went wrong.
+    pub reason: String,
+}
+
+/// How it ended.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    /// The segment is H.265 now.
+    Done(Box<Report>),
+    /// It was tried and stays as it was; the index remembers.
+    Kept {
+        /// Why.
+        reason: String,
+    },
+    /// It was not tried.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// It was told to stop.
+    Stopped,
+}
+
+/// Encodes segments again. Cheap to clone.
+#[derive(Clone)]
+pub struct Worker {
+    store: Store,
+    tree: Tree,
+    clock: SharedClock,
+    catalogue: Arc<Catalogue>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
+/// What an attempt with one encoder made.
+struct Made {
+    draft: Draft,
+    segment: ClosedSegment,
+    comparison: Comparison,
+}
+
+impl Worker {
+    /// A worker on footage that this process is the recorder of.
+    #[must_use]
+    pub fn new(store: Store, tree: Tree, clock: SharedClock, catalogue: Arc<Catalogue>) -> Self {
+        Self {
+            store,
+            tree,
+            clock,
+            catalogue,
+        }
+    }
+
+    /// The encoders that are known here.
+    #[must_use]
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// Encodes one segment again, checks the result and exchanges the files. Blocks for as long as that takes; to be
+    /// called in a thread of its own, which is lowered as the configuration says.
+    ///
+    /// # Errors
+    /// `NotFound` without such a segment, `Unsupported` when no encoder works, `Storage` when the disk or the index
+    /// fails. The original is in its place then, or the new version is and the next call brings the index up to it.
+    pub fn run(
+        &self,
+        id: SegmentId,
+        config: &TranscodeConfig,
+        rules: &Rules,
+        control: &mut dyn Control,
+    ) -> Result<Outcome> {
+        config.priority.lower_this_thread();
+        let begun = self.clock.steady_ns();
+        let row = self.row(id)?;
+        settle::settle_one(&self.store, &self.tree, &row.path)?;
+        // It may have been another version's row until then.
+        let row = self.row(id)?;
+        if let Err(why) = self.judge(&row, rules)? {
+            return Ok(Outcome::Skipped {
+                reason: format!("the segment {}", why.words()),
+            });
+        }
+        let file = self.tree.open_file(&row.path)?;
+        if file
+            .metadata()
+            .map_err(|e| Error::io(row.path.display(), e))?
+            .len()
+            != row.size_bytes
+        {
+            return Ok(Outcome::Skipped {
+                reason: "its file has another size than the index says; run `nvr check`".into(),
+            });
+        }
+        control.progress(0.0, "reading");
+        if let Some(hash) = row.hash
+            && files::hash_file(self.tree.root(), &row.path)? != hash
+        {
+            let reason = "its file is not as it was recorded (another hash)".to_owned();
+            tracing::error!(path = %row.path.display(), "{reason}");
+            return self.keep(&row, begun, String::new(), reason);
+        }
+        let original = match Original::read(file).map_err(|e| e.context(row.path.display())) {
+            Ok(Ok(original)) => original,
+            Ok(Err(reason)) => return self.keep(&row, begun, String::new(), reason),
+            Err(e) if e.kind() == ErrorKind::Corrupt || e.kind() == ErrorKind::Unsupported => {
+                return self.keep(&row, begun, String::new(), e.to_string());
+            }
+            Err(e) => return Err(e),
+        };
+        let size = original.video().map_or((0, 0), |v| v.size);
+        let mut settings = settings(config, &row);
+        settings.full_range = original.video().is_some_and(|v| v.is_full_range());
+        let mut failed: Vec<FailedEncoder> = Vec::new();
+        let ranked = self.catalogue.ranked(size, &settings, &config.encoders);
+        for candidate in ranked {
+            let encoder = candidate.encoder;
+            if settings.full_range && !encoder.tells_full_range() {
+                // Players would show other colours.
+                continue;
+            }
+            let name = named(encoder, &settings);
+            match self.attempt(&row, &original, encoder, &settings, config, &failed, control) {
+                Ok(made) => {
+                    return self.put_in_place(&row, made, name, failed, begun, config, rules, control);
+                }
+                Err(Failure::Stopped) => return Ok(Outcome::Stopped),
+                Err(Failure::Other(e)) => return Err(e),
+                Err(Failure::Keep(reason)) => return self.keep(&row, begun, name, reason),
+                Err(Failure::Encoder(reason)) => {
+                    tracing::warn!(segment = %id, encoder = name, reason, "an encoder failed; the next one tries");
+                    self.catalogue.failed(encoder, size, &settings, &reason);
+                    failed.push(FailedEncoder {
+                        encoder: name,
+                        reason,
+                    });
+                }
+            }
+        }
+        let why = if failed.is_empty() {
+            self.catalogue.why_none(size, &settings)
+        } else {
+            let each: Vec<String> = failed
+                .iter()
+                .map(|f| format!("{}: {}", f.encoder, f.reason))
+                .collect();
+            format!("no encoder could do it ({})", each.join("; "))
+        };
+        Err(Error::new(ErrorKind::Unavailable, why)
+            .with_hint("see `nvr detect` for what works on this machine"))
+    }
+
+    fn row(&self, id: SegmentId) -> Result<SegmentRow> {
+        self.store
+            .segment(id)?
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no segment {id}")))
+    }
+
+    fn judge(&self, row: &SegmentRow, rules: &Rules) -> Result<Result<(), policy::Why>> {
+        let in_use = self.store.is_in_use(row.id)?;
+        let tried = self.store.transcode_of(row.id)?.is_some();
+        Ok(policy::judge(
+            &Facts::of(row, in_use, tried),
+            rules,
+            self.clock.now(),
+        ))
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of `run`, split off to be read"
+    )]
+    fn attempt(
+        &self,
+        row: &SegmentRow,
+        original: &Original,
+        encoder: &ArchiveEncoder,
+        settings: &ArchiveSettings,
+        config: &TranscodeConfig,
+        failed: &[FailedEncoder],
+        control: &mut dyn Control,
+    ) -> Result<Made, Failure> {
+        let draft = replace::draft(self.tree.root(), &row.path)?;
+        let how = How {
+            encoder,
+            settings,
+            priority: config.priority,
+            most_bytes: policy::most_bytes(row.size_bytes, config.smaller_by_percent),
+        };
+        let doing = match failed.last() {
+            Some(f) => format!(
+                "encoding with {} ({} failed: {})",
+                encoder.name, f.encoder, f.reason
+            ),
+            None => format!("encoding with {}", encoder.name),
+        };
+        let control = std::cell::RefCell::new(control);
+        let mut gate = || {
+            if control.borrow().stopped() {
+                Gate::Stop
+            } else {
+                Gate::Go
+            }
+        };
+        let mut progress = |share: f64| control.borrow_mut().progress(share * ENCODING, &doing);
+        let segment = encode(original, &draft, &how, &mut progress, &mut gate)?;
+        if !policy::is_smaller(row.size_bytes, segment.size_bytes, config.smaller_by_percent) {
+            return Err(Failure::Keep(format!(
+                "it does not become small enough ({} of {} bytes)",
+                segment.size_bytes, row.size_bytes
+            )));
+        }
+        control
+            .borrow_mut()
+            .progress(ENCODING, "comparing with the original");
+        let path = self.tree.root().path().join(&row.path);
+        let comparison = verify(original, &path, &draft, &segment, config, &mut gate)?;
+        Ok(Made {
+            draft,
+            segment,
+            comparison,
+        })
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the last step of `run`, split off to be read"
+    )]
+    fn put_in_place(
+        &self,
+        row: &SegmentRow,
+        made: Made,
+        encoder: String,
+        failed: Vec<FailedEncoder>,
+        begun: i64,
+        config: &TranscodeConfig,
+        rules: &Rules,
+        control: &mut dyn Control,
+    ) -> Result<Outcome> {
+        if !control.commit() {
+            return Ok(Outcome::Stopped);
+        }
+        // Much may have happened since: it may be protected now, or on its way out.
+        let now = self.row(row.id)?;
+        if let Err(why) = self.judge(&now, rules)? {
+            return Ok(Outcome::Skipped {
+                reason: format!("the segment {}", why.words()),
+            });
+        }
+        if (now.size_bytes, now.hash, &now.path) != (row.size_bytes, row.hash, &row.path) {
+            return Ok(Outcome::Skipped {
+                reason: "the segment changed meanwhile".into(),
+            });
+        }
+        let Made {
+            draft,
+            segment,
+            comparison,
+        } = made;
+        let record = TranscodeRecord {
+            at: self.clock.now(),
+            kept: None,
+            encoder: encoder.clone(),
+            before_bytes: row.size_bytes,
+            after_bytes: segment.size_bytes,
+            elapsed_ns: self.clock.steady_ns() - begun,
+            ssim: Some(comparison.ssim),
+            psnr_db: Some(comparison.psnr_db),
+        };
+        let report = Report {
+            segment: row.id,
+            camera: row.camera.clone(),
+            encoder,
+            before_bytes: record.before_bytes,
+            after_bytes: record.after_bytes,
+            elapsed_ns: record.elapsed_ns,
+            comparison,
+            failed,
+        };
+        replace::exchange(self.tree.root(), draft, &mut |step| control.step(step))?;
+        match self.store.exchange_segment_blocking(row.id, segment, record) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                // Deleted between the last look and the exchange: then this version goes, too.
+                files::delete(self.tree.root(), &row.path)?;
+                replace::forget_original(self.tree.root(), &row.path)?;
+                return Ok(Outcome::Skipped {
+                    reason: "the segment was deleted meanwhile".into(),
+                });
+            }
+            Err(e) => return Err(e),
+        }
+        control.step(Step::RowWritten);
+        self.store.make_durable()?;
+        control.step(Step::RowDurable);
+        if config.keep_original.is_zero() {
+            replace::forget_original(self.tree.root(), &row.path)?;
+        } else {
+            replace::keep_original(self.tree.root(), &row.path)?;
+        }
+        control.step(Step::Done);
+        control.progress(1.0, "done");
+        Ok(Outcome::Done(Box::new(report)))
+    }
+
+    fn keep(&self, row: &SegmentRow, begun: i64, encoder: String, reason: String) -> Result<Outcome> {
+        tracing::info!(segment = %row.id, camera = %row.camera, reason, "the original stays");
+        let record = TranscodeRecord {
+            at: self.clock.now(),
+            kept: Some(reason.clone()),
+            encoder,
+            before_bytes: row.size_bytes,
+            after_bytes: 0,
+            elapsed_ns: self.clock.steady_ns() - begun,
+            ssim: None,
+            psnr_db: None,
+        };
+        self.store.note_kept_blocking(row.id, record)?;
+        Ok(Outcome::Kept { reason })
+    }
+}
+
+/// Element and preset in words.
+fn named(encoder: &ArchiveEncoder, settings: &ArchiveSettings) -> String {
+    match encoder.preset(settings.preset.as_deref()) {
+        "" => encoder.name.to_owned(),
+        preset => format!("{} {preset}", encoder.name),
+    }
+}
+
+fn settings(config: &TranscodeConfig, row: &SegmentRow) -> ArchiveSettings {
+    let seconds = (row.duration_ns.max(1) as f64 / 1e9).max(0.1);
+    ArchiveSettings {
+        quality: config.quality,
+        preset: config.preset.clone(),
+        threads: config.threads,
+        full_range: false,
+        // H.265 needs about half of what H.264 does.
+        bitrate_bps: ((row.size_bytes as f64 * 8.0 / seconds) * 0.5) as u64,
+    }
+}
