@@ -47,6 +47,21 @@ pub struct VodRequest {
 /// Longest range that one request may name: a year.
 const LONGEST_NS: i64 = 366 * 86_400 * NS_PER_S;
 
+/// Times in files are rounded to ticks of 1/90000 s, so the end that is told of one segment may lie a tick behind the
+/// beginning of the next. What is less than some ticks is not what somebody asks for.
+const SLIVER_NS: i64 = 100_000;
+
+/// Leaves out segments of which the range takes no more than rounding, unless there is nothing else.
+fn without_slivers(segments: &mut Vec<ClipSegment>, range: TimeRange) {
+    let taken = |s: &ClipSegment| {
+        let end = s.start.add_ns(s.index.duration_ns()).min(range.end());
+        end.since(s.start.max(range.start()))
+    };
+    if segments.iter().any(|s| taken(s) >= SLIVER_NS) {
+        segments.retain(|s| taken(s) >= SLIVER_NS);
+    }
+}
+
 impl Archive {
     /// One file for a range of footage: its size is known, any part of it can be read, nothing is remuxed.
     ///
@@ -72,7 +87,8 @@ impl Archive {
     async fn clips(&self, request: ExportRequest, on_change: OnChange) -> Result<Vec<Clip>> {
         let archive = self.clone();
         blocking(move || {
-            let segments = archive.clip_segments(&request.camera, request.range)?;
+            let mut segments = archive.clip_segments(&request.camera, request.range)?;
+            without_slivers(&mut segments, request.range);
             let plans: Vec<ClipPlan> = plan(&segments, request.range, request.format, on_change)
                 .map_err(|e| e.context(format_args!("camera {}", request.camera)))?;
             plans.iter().map(Clip::open).collect()

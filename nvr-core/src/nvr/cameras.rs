@@ -103,7 +103,7 @@ impl Nvr {
     /// A picture: of a recorded moment, or without one of now, from the stream while there is one.
     ///
     /// # Errors
-    /// As [`Archive::snapshot`].
+    /// As [`Archive::snapshot`](crate::Archive::snapshot).
     pub async fn picture(&self, request: SnapshotRequest) -> Result<Snapshot> {
         let unit = match request.at {
             None => self

@@ -27,7 +27,7 @@ impl Nvr {
     /// Closes and indexes every open segment and ends. Cameras that do not make it by the deadline are cut;
     /// their last segment is mended at the next start. Called again it does nothing.
     ///
-    /// The recordings root stays locked until the last clone of this and of its [`Archive`] is dropped.
+    /// The recordings root stays locked until the last clone of this and of its [`Archive`](crate::Archive) is dropped.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let mut report = ShutdownReport::default();
         if self.0.ended.swap(true, Ordering::SeqCst) {

@@ -216,14 +216,16 @@ async fn a_recording_by_hand_is_described_in_json() {
             .unwrap()
     };
     assert_eq!(time("until").since(time("since")), 3_600_000_000_000);
-    // The growing segment has a size as soon as it has a frame.
+    // The growing segment has a size and a length as soon as it has a frame.
     let grown = server
         .until("/api/v1/cameras/front/segments", |s| {
-            s["segments"][0]["size_bytes"].as_u64().is_some_and(|n| n > 0)
+            s["segments"][0]["duration_seconds"]
+                .as_f64()
+                .is_some_and(|n| n > 0.0)
         })
         .await;
     assert_eq!(grown["segments"][0]["state"], "open");
-    assert!(grown["segments"][0]["duration_seconds"].as_f64().unwrap() > 0.0);
+    assert!(grown["segments"][0]["size_bytes"].as_u64().unwrap() > 0);
     let begun: nvr_core::Timestamp = grown["segments"][0]["start"].as_str().unwrap().parse().unwrap();
     assert!(begun.add_ns(500_000_000) >= time("since"), "no pre-roll");
     assert_eq!(send(r#"{"stop": true}"#).await.status, 204);

@@ -48,7 +48,7 @@ impl Link {
     pub(super) fn connect(
         url: &Url,
         timeout: Duration,
-        tls: Option<Arc<ClientConfig>>,
+        tls: Option<&Arc<ClientConfig>>,
     ) -> Result<Self, Failure> {
         let unreachable = |what: String| Failure::new(FailureKind::Unreachable, what);
         let port = url
@@ -75,7 +75,7 @@ impl Link {
         for address in addresses.into_iter().take(MOST_ADDRESSES) {
             match open(address, timeout) {
                 Ok((tcp, buffer_bytes)) => {
-                    let tls = match (&tls, &name) {
+                    let tls = match (tls, &name) {
                         (None, _) => None,
                         (Some(config), Some(name)) => Some(Box::new(
                             ClientConnection::new(config.clone(), name.clone())

@@ -29,4 +29,3 @@ pub(crate) use demand::{Demand, Wanting};
 pub(in crate::gst) use element::{NvrRtspSrc, register};
 pub(in crate::gst) use failure::Failure;
 pub use reactor::Reactor;
-pub(in crate::gst) use tls::words as tls_words;

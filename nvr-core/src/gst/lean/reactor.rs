@@ -305,7 +305,7 @@ impl Worker {
                     "rtsps" => tls.get(verify).map(Some),
                     _ => Ok(None),
                 };
-                let link = config.and_then(|tls| Link::connect(&url, CONNECT, tls));
+                let link = config.and_then(|tls| Link::connect(&url, CONNECT, tls.as_ref()));
                 inbox.put(Command::Connected(id, attempt, link.map(Box::new)));
             });
         if let Err(e) = spawned {

@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::failure::{Failure, FailureKind};
+use crate::gst::sources::certificate::refused_words;
 
 /// The two ways to meet a server, made when they are needed: reading the system's certificates takes a while.
 #[derive(Debug, Default)]
@@ -111,39 +112,31 @@ pub(super) fn failure(e: &rustls::Error) -> Failure {
 
 fn refusal(why: &CertificateError) -> String {
     use CertificateError as C;
-    use words::{EXPIRED, NOT_YET, OTHER_NAME, REVOKED, UNKNOWN_ISSUER};
-    let words = match why {
-        C::Expired | C::ExpiredContext { .. } => EXPIRED,
-        C::NotValidYet | C::NotValidYetContext { .. } => NOT_YET,
-        C::NotValidForName | C::NotValidForNameContext { .. } => OTHER_NAME,
+    refused_words(match why {
+        C::Expired | C::ExpiredContext { .. } => "expired",
+        C::NotValidYet | C::NotValidYetContext { .. } => "not valid yet; is the clock right?",
+        C::NotValidForName | C::NotValidForNameContext { .. } => {
+            "made out to another name than the address has"
+        }
         C::UnknownIssuer => UNKNOWN_ISSUER,
-        C::Revoked => REVOKED,
+        C::Revoked => "revoked",
         // A certificate that was made to sign others, which self-signed ones of cameras mostly are.
         C::Other(e) if e.to_string().contains("CaUsedAsEndEntity") => UNKNOWN_ISSUER,
-        other => return format!("the camera's certificate is refused: {other:?}"),
-    };
-    format!("the camera's certificate is refused: {words}")
+        other => return refused_words(&format!("{other:?}")),
+    })
 }
 
-/// Why a certificate is refused, in the words of both clients.
-pub(in crate::gst) mod words {
-    pub(in crate::gst) const EXPIRED: &str = "it has expired";
-    pub(in crate::gst) const NOT_YET: &str = "it is not valid yet";
-    pub(in crate::gst) const OTHER_NAME: &str = "it was made for another name than the address says";
-    pub(in crate::gst) const UNKNOWN_ISSUER: &str = "it is signed by nobody whom this machine trusts";
-    pub(in crate::gst) const REVOKED: &str = "it was revoked";
-}
+const UNKNOWN_ISSUER: &str = "signed by nobody whom this machine trusts";
 
 #[cfg(test)]
 mod tests {
-    use super::words::{EXPIRED, UNKNOWN_ISSUER};
     use super::*;
 
     #[test]
     fn each_reason_has_its_words() {
         let words = |e| failure(&rustls::Error::InvalidCertificate(e)).message;
-        assert!(words(CertificateError::Expired).ends_with(EXPIRED));
-        assert!(words(CertificateError::UnknownIssuer).ends_with(UNKNOWN_ISSUER));
+        assert!(words(CertificateError::Expired).contains("is refused: expired"));
+        assert!(words(CertificateError::UnknownIssuer).contains(UNKNOWN_ISSUER));
         assert!(words(CertificateError::BadSignature).contains("BadSignature"));
         let old = rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure);
         assert!(failure(&old).is_refusal(), "rtspsrc may know that TLS");

@@ -3,11 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gio::prelude::*;
-use gst::prelude::*;
 
-use super::cause::{SourceError, post};
 use crate::event::{Cause, CauseKind};
-use crate::gst::guard::guarded;
 use crate::source::SourceSpec;
 
 /// For one handshake whose outcome is known already.
@@ -31,9 +28,13 @@ fn words<'a>(flags: impl IntoIterator<Item = &'a str>) -> String {
     if whys.is_empty() {
         whys.push("not valid");
     }
+    refused_words(&whys.join(", "))
+}
+
+/// The words for a certificate that is refused, and what to do.
+pub(in crate::gst) fn refused_words(why: &str) -> String {
     format!(
-        "the camera's certificate is refused: {} (give it one that this machine trusts, or set verify_tls = false)",
-        whys.join(", ")
+        "the camera's certificate is refused: {why} (give it one that this machine trusts, or set verify_tls = false)"
     )
 }
 
@@ -44,25 +45,10 @@ fn names(flags: &glib::Value) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// Watches the elements of a source that say when they refuse a certificate: the reason goes on the bus before
-/// the error that follows from it.
-pub(super) fn watch(bin: &gst::Bin) {
-    for element in bin.children() {
-        if element.factory().is_some_and(|f| f.name() == "rtspsrc") {
-            let bin = bin.downgrade();
-            element.connect("accept-certificate", false, move |values| {
-                let refuse = || {
-                    let Some(bin) = bin.upgrade() else { return };
-                    let flags = values.get(3).map(names).unwrap_or_default();
-                    let words = words(flags.iter().map(String::as_str));
-                    post(&bin, SourceError::Certificate, &words);
-                };
-                guarded("accept-certificate", (), |_| {}, refuse);
-                // As without anybody who is asked.
-                Some(false.to_value())
-            });
-        }
-    }
+/// The same from the flags that an element's signal `accept-certificate` gives.
+pub(super) fn refusal(flags: Option<&glib::Value>) -> String {
+    let flags = flags.map(names).unwrap_or_default();
+    words(flags.iter().map(String::as_str))
 }
 
 /// Finds out whether an HTTPS source could not be reached because of its certificate: libsoup's element does not

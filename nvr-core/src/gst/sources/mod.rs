@@ -49,7 +49,6 @@ pub(crate) fn build(spec: &SourceSpec, around: &Around, on_tracks: OnTracks) -> 
         SourceSpec::V4l2(s) => v4l2::build(s, on_tracks)?,
         SourceSpec::Libcamera(s) => libcamera::build(s, on_tracks)?,
     };
-    certificate::watch(&bin);
     Ok(SourceBin { bin })
 }
 

@@ -95,7 +95,7 @@ fn lean(bin: &gst::Bin, spec: &RtspSource, around: &Around, on_tracks: OnTracks)
                 &bin,
                 SourceError::Internal,
                 &format!("pad-added panicked: {text}"),
-            )
+            );
         };
         guarded("pad-added", (), panicked, || {
             let added = gst::GhostPad::builder_with_target(pad).and_then(|ghost| {
@@ -150,7 +150,7 @@ fn change_over(
                 bin,
                 SourceError::Internal,
                 &format!("the change to rtspsrc panicked: {text}"),
-            )
+            );
         };
         guarded("change of source", (), panicked, || {
             for old in bin.children() {

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gst::prelude::*;
 
 use super::cause::SourceError;
+use super::certificate;
 use super::make;
 use super::tracks::{Gate, Kind, audio_chain, discard, video_chain};
 use crate::error::Result;
-use crate::gst::lean::tls_words;
 use crate::gst::source_bin::OnTracks;
 use crate::source::{RtspSource, Transport};
 use crate::track::VideoCodec;
@@ -54,7 +54,7 @@ pub(super) fn fill(bin: &gst::Bin, spec: &RtspSource, on_tracks: OnTracks) -> Re
         let at_handshake = Arc::clone(&gate);
         src.connect("accept-certificate", false, move |args| {
             at_handshake.guarded("accept-certificate", (), || {
-                let words = args.get(3).map_or(String::new(), refusal);
+                let words = certificate::refusal(args.get(3));
                 at_handshake.fail(SourceError::Certificate, &words);
             });
             Some(false.to_value())
@@ -83,28 +83,6 @@ pub(super) fn fill(bin: &gst::Bin, spec: &RtspSource, on_tracks: OnTracks) -> Re
         });
     });
     Ok(src)
-}
-
-/// Why a certificate is refused, from GLib's flags.
-fn refusal(flags: &gst::glib::Value) -> String {
-    let names = gst::glib::FlagsValue::from_value(flags)
-        .map(|(_, values)| values.iter().map(|v| v.nick().to_owned()).collect::<Vec<_>>())
-        .unwrap_or_default();
-    let has = |nick: &str| names.iter().any(|n| n == nick);
-    let words = if has("expired") {
-        tls_words::EXPIRED
-    } else if has("not-activated") {
-        tls_words::NOT_YET
-    } else if has("revoked") {
-        tls_words::REVOKED
-    } else if has("unknown-ca") {
-        tls_words::UNKNOWN_ISSUER
-    } else if has("bad-identity") {
-        tls_words::OTHER_NAME
-    } else {
-        return format!("the camera's certificate is refused: {}", names.join(", "));
-    };
-    format!("the camera's certificate is refused: {words}")
 }
 
 impl Selection {

@@ -5,6 +5,7 @@
 //! streams hardly ever reorder. So frames that are not declared to be reordered are stamped as they pass; if it
 //! turns out that they are, decoding times from there on keep a distance from presentation times.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use gst::prelude::*;
@@ -28,6 +29,7 @@ pub(super) fn attach(bin: &gst::Bin, filter: &gst::Element, ghost: &gst::GhostPa
     let pad = filter.static_pad("src").ok_or_else(|| fault("no pad"))?;
     let caps = filter.property::<gst::Caps>("caps");
     let h265 = caps.structure(0).is_some_and(|s| s.name() == "video/x-h265");
+    from_keyframe_on(&pad);
     let stamper = make(if h265 {
         "h265timestamper"
     } else {
@@ -76,6 +78,24 @@ pub(super) fn attach(bin: &gst::Bin, filter: &gst::Element, ghost: &gst::GhostPa
         gst::PadProbeReturn::Ok
     });
     Ok(())
+}
+
+/// What comes before the first keyframe cannot be decoded: a camera that was joined in mid-group, or whose first
+/// packets were lost.
+fn from_keyframe_on(pad: &gst::Pad) {
+    let seen = AtomicBool::new(false);
+    on_pad(pad, gst::PadProbeType::BUFFER, move |_, info| {
+        let Some(buffer) = info.buffer() else {
+            return gst::PadProbeReturn::Ok;
+        };
+        if !seen.load(Ordering::Relaxed) {
+            if buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {
+                return gst::PadProbeReturn::Drop;
+            }
+            seen.store(true, Ordering::Relaxed);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 fn insert(pad: &gst::Pad, stamper: &gst::Element, ghost: &gst::GhostPad) -> Result<(), gst::glib::BoolError> {

@@ -357,7 +357,7 @@ fn a_brand_without_usable_video_is_refused_by_name() {
     let mut script = Script::new(&[ok, &answer(include_str!("../fixtures/mjpeg_only.txt"))]);
     let mut client = Client::new(options("rtsp://10.0.0.22/mjpeg"), 0);
     let e = script.run(&mut client, 0).unwrap_err();
-    assert_eq!(e.kind, RtspErrorKind::Unsupported);
+    assert_eq!(e.kind, RtspErrorKind::NoVideo);
     assert!(e.message.contains("video/jpeg, audio/g726-32"), "{e}");
 }
 
