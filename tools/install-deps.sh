@@ -7,7 +7,10 @@ set -euo pipefail
 build=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
 run=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
      gstreamer1.0-plugins-ugly gstreamer1.0-libav tzdata)
-test=(libgstrtspserver-1.0-dev ffmpeg chromium chromium-driver jq)
+test=(libgstrtspserver-1.0-dev ffmpeg chromium chromium-driver jq python3-venv)
+# The S3 service of the tests, in an environment of its own.
+moto="moto[s3,server]==5.2.5"
+moto_dir="${HOME:?}/.local/share/nvr-test-tools"
 bench=(wrk)
 v4l2=(qemu-system-x86 cpio)
 
@@ -15,13 +18,14 @@ say() { printf 'install-deps: %s\n' "$*" >&2; }
 
 packages=()
 tools=()
+with_moto=
 for set in "${@:-build run}"; do
     # The default is two sets in one word.
     for name in $set; do
         case "$name" in
         build) packages+=("${build[@]}") ;;
         run) packages+=("${run[@]}") ;;
-        test) packages+=("${test[@]}"); tools+=(cargo-nextest) ;;
+        test) packages+=("${test[@]}"); tools+=(cargo-nextest); with_moto=1 ;;
         bench) packages+=("${bench[@]}") ;;
         lint) tools+=(cargo-deny) ;;
         v4l2) packages+=("${v4l2[@]}") ;;
@@ -72,3 +76,8 @@ for tool in ${tools[@]+"${tools[@]}"}; do
         cargo install --quiet --locked "$tool"
     fi
 done
+if [[ -n $with_moto && ! -x $moto_dir/bin/moto_server ]]; then
+    say "installing moto in $moto_dir"
+    python3 -m venv "$moto_dir"
+    "$moto_dir/bin/pip" install --quiet --disable-pip-version-check "$moto"
+fi

@@ -79,6 +79,10 @@ pub enum Command {
     Verify(commands::verify::VerifyArgs),
     /// List slow work: what waits, runs and is over; call it off, try it again, watch it.
     Jobs(commands::jobs::JobsArgs),
+    /// Show how copies at other places stand; upload more, try again, make links.
+    Upload(commands::upload::UploadArgs),
+    /// Bring files back of which there are only copies.
+    Restore(commands::restore::RestoreArgs),
     /// Show how much is recorded, how full the disk is, and how long it will do.
     Stats(commands::stats::StatsArgs),
     /// Encode a stretch of footage again as H.265, to save space.

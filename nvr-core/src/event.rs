@@ -140,17 +140,20 @@ pub enum DeletionReason {
     FreeSpace,
     /// The disk is nearly full.
     Emergency,
+    /// Its copies are at upload targets.
+    Uploaded,
     /// Somebody asked for it.
     Requested,
 }
 
 impl DeletionReason {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Age,
         Self::CameraBytes,
         Self::TotalBytes,
         Self::FreeSpace,
         Self::Emergency,
+        Self::Uploaded,
         Self::Requested,
     ];
 
@@ -163,6 +166,7 @@ impl DeletionReason {
             Self::TotalBytes => "total_bytes",
             Self::FreeSpace => "free_space",
             Self::Emergency => "emergency",
+            Self::Uploaded => "uploaded",
             Self::Requested => "requested",
         }
     }
@@ -183,6 +187,7 @@ impl DeletionReason {
             Self::TotalBytes => "deleted: the cameras had more than they may",
             Self::FreeSpace => "deleted to keep room on the disk",
             Self::Emergency => "deleted because the disk was nearly full",
+            Self::Uploaded => "only at upload targets from now on",
             Self::Requested => "deleted by hand",
         }
     }
@@ -418,6 +423,20 @@ pub enum EventKind {
         /// What is wrong.
         detail: String,
     },
+    /// Uploads to a target fail again and again, or wait for too long.
+    UploadTrouble {
+        /// Name of the target.
+        target: String,
+        /// Why.
+        cause: Cause,
+    },
+    /// Uploads to a target work again.
+    UploadRecovered {
+        /// Name of the target.
+        target: String,
+        /// Since when they did not.
+        since: Timestamp,
+    },
     /// The reader of the stream was too slow and so many events are missing here.
     Lagged {
         /// How many.
@@ -447,6 +466,8 @@ impl EventKind {
             Self::ConfigReloaded { .. } => "config_reloaded",
             Self::JobChanged { .. } => "job_changed",
             Self::SegmentDamaged { .. } => "segment_damaged",
+            Self::UploadTrouble { .. } => "upload_trouble",
+            Self::UploadRecovered { .. } => "upload_recovered",
             Self::Lagged { .. } => "lagged",
         }
     }

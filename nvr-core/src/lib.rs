@@ -284,6 +284,7 @@ pub mod store;
 pub mod testing;
 pub mod timeline;
 pub mod transcode;
+pub mod upload;
 
 pub use archive::{Archive, ExportRequest, Snapshot, SnapshotRequest, VodRequest};
 pub use camera::Camera;

@@ -1,6 +1,7 @@
 //! What goes over the wire. Times are RFC 3339 UTC, lengths seconds, sizes bytes.
 
 mod jobs;
+mod uploads;
 
 use nvr_core::camera::{CameraStatus, IngestStatus, ManualRecording};
 use nvr_core::config::{CameraConfig, RecordMode};
@@ -13,6 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(crate) use self::jobs::{ForgottenDto, JobDto, JobKindDto, JobsDto};
+pub(crate) use self::uploads::{LinkDto, TargetDto, UploadDto, UploadsDto};
 
 const NS: f64 = 1e9;
 

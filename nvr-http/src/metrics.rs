@@ -1,7 +1,9 @@
 //! `/metrics`: read off the recorder at each scrape.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use nvr_core::CameraId;
 use nvr_core::archive::{ArchiveStats, CameraStats};
 use nvr_core::camera::CameraStatus;
 use nvr_core::event::{CameraPhase, CauseKind};
@@ -9,6 +11,7 @@ use nvr_core::health::Health;
 use nvr_core::jobs::{CLASSES_S, Durations, JobCount, JobState};
 use nvr_core::retention::DeletedSoFar;
 use nvr_core::store::TranscodeTotals;
+use nvr_core::upload::{CameraUploads, TargetStatus, UPLOAD_CLASSES_S};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -26,6 +29,8 @@ struct Scrape {
     deleted: Vec<DeletedSoFar>,
     jobs: Vec<JobCount>,
     durations: Vec<Durations>,
+    uploads: BTreeMap<CameraId, CameraUploads>,
+    targets: Vec<TargetStatus>,
     transcoded: Vec<TranscodeTotals>,
     transcoding: bool,
     now_s: f64,
@@ -43,6 +48,8 @@ pub(crate) async fn render(app: &AppState) -> String {
         deleted: nvr.deleted(),
         jobs: nvr.jobs().counts().await.unwrap_or_default(),
         durations: nvr.jobs().durations(),
+        uploads: nvr.uploads().figures(),
+        targets: nvr.uploads().status().await.unwrap_or_default(),
         transcoding: transcoding.as_ref().is_some_and(|t| t.enabled),
         transcoded: transcoding.map(|t| t.cameras).unwrap_or_default(),
         now_s: nvr.clock().now().as_secs_f64(),
@@ -155,6 +162,79 @@ impl Scrape {
             family
                 .encode_family(&labels)?
                 .encode_histogram::<NoLabelSet>(d.sum_s, d.count, &buckets, None)?;
+        }
+        Ok(())
+    }
+}
+
+impl Scrape {
+    fn uploads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for (name, help, value) in [
+            (
+                "camera_segments_uploaded",
+                "Segments uploaded",
+                (|u| u.uploaded) as fn(&CameraUploads) -> u64,
+            ),
+            ("camera_uploaded_bytes", "Their bytes", |u| u.uploaded_bytes),
+            ("camera_upload_failures", "Attempts at uploads that failed", |u| {
+                u.failures
+            }),
+        ] {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (camera, uploads) in &self.uploads {
+                let labels = [("camera_id", camera.as_str())];
+                ConstCounter::new(value(uploads)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "camera_segment_upload_duration_seconds",
+            "How long uploads of a segment took",
+            None,
+            MetricType::Histogram,
+        )?;
+        for (camera, u) in &self.uploads {
+            let labels = [("camera_id", camera.as_str())];
+            let bounds = UPLOAD_CLASSES_S.iter().copied().chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(u.classes).collect();
+            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+                u.duration_s,
+                u.uploaded,
+                &buckets,
+                None,
+            )?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "nvr_upload_segments",
+            "Segments by upload target and state",
+            None,
+            MetricType::Gauge,
+        )?;
+        for count in self.targets.iter().flat_map(|t| &t.counts) {
+            let labels = [("target", count.target.as_str()), ("state", count.state.as_str())];
+            ConstGauge::new(count.segments as f64).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "nvr_upload_oldest_wait_seconds",
+            "Age of the upload that waits longest",
+            None,
+            MetricType::Gauge,
+        )?;
+        for target in &self.targets {
+            let age = target
+                .waits_since
+                .map_or(0.0, |t| (self.now_s - t.as_secs_f64()).max(0.0));
+            let labels = [("target", target.target.as_str())];
+            ConstGauge::new(age).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "nvr_upload_trouble",
+            "1 while uploads to the target fail again and again, or wait for too long",
+            None,
+            MetricType::Gauge,
+        )?;
+        for target in &self.targets {
+            let labels = [("target", target.target.as_str())];
+            ConstGauge::new(yes(target.trouble_since.is_some())).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }
@@ -335,6 +415,7 @@ impl Collector for Scrape {
             Some(c.waiting_bytes as f64)
         })?;
         self.jobs(e)?;
+        self.uploads(e)?;
         self.transcoded(e)?;
         one(e, "nvr_healthy", "Whether nothing is wrong", yes(self.health.ok))?;
         one(

@@ -247,6 +247,17 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
     }
 }
 
+/// `{id}` of an upload target: its name.
+#[derive(Debug)]
+pub(crate) struct TargetPath(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for TargetPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        id_of(parts, state, "upload target", "").await.map(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

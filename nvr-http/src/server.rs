@@ -20,7 +20,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{cameras, footage, jobs, media, storage, system, transcoding};
+use crate::api::{cameras, footage, jobs, media, storage, system, transcoding, uploads};
 use crate::conn::Patient;
 use crate::guard::guard;
 use crate::problem::{PROBLEM_JSON, problem};
@@ -69,6 +69,7 @@ impl AppState {
         (name = "footage", description = "What was recorded"),
         (name = "storage", description = "How full the disk is, what is deleted and what is protected"),
         (name = "jobs", description = "Slow work: what waits, runs and is over"),
+        (name = "uploads", description = "Copies of segments at other places"),
         (name = "system", description = "The recorder itself"),
     )
 )]
@@ -104,6 +105,13 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::file))
+        .routes(routes!(uploads::targets))
+        .routes(routes!(uploads::list))
+        .routes(routes!(uploads::retry))
+        .routes(routes!(uploads::request))
+        .routes(routes!(uploads::restore))
+        .routes(routes!(uploads::copies))
+        .routes(routes!(uploads::link))
         .routes(routes!(transcoding::status, transcoding::transcode))
         .routes(routes!(transcoding::enable))
         .routes(routes!(transcoding::disable))

@@ -12,6 +12,7 @@ pub mod init;
 pub mod jobs;
 pub mod probe;
 pub mod protect;
+pub mod restore;
 pub mod run;
 pub mod segments;
 pub mod snapshot;
@@ -19,6 +20,7 @@ pub mod stats;
 pub mod status;
 pub mod timeline;
 pub mod transcode;
+pub mod upload;
 pub mod validate;
 pub mod verify;
 
@@ -52,6 +54,8 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Protect(args) => block_on(protect::run(&global, &args, *output)),
         Command::Verify(args) => block_on(verify::run(&global, &args, *output)),
         Command::Jobs(args) => block_on(jobs::run(&global, args, *output)),
+        Command::Upload(args) => block_on(upload::run(&global, args, *output)),
+        Command::Restore(args) => block_on(restore::run(&global, &args, *output)),
         Command::Stats(args) => block_on(stats::run(&global, &args, *output)),
         Command::Transcode(args) => block_on(transcode::run(&global, &args, *output)),
         Command::Bench(args) => bench::run(&global, &args, *output),

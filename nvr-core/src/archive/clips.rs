@@ -1,7 +1,6 @@
 //! Exports and playlists of any range.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::{Archive, Footage};
 use crate::error::{Error, ErrorKind, Result};
@@ -182,7 +181,7 @@ fn clip_segment(footage: &Footage) -> Result<ClipSegment> {
         &name,
         footage.start,
         footage.run_order,
-        Arc::new(opened.file),
+        opened.file,
         opened.index,
         stamp,
     ))

@@ -9,9 +9,11 @@ use super::Archive;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CameraId, RunId, SegmentId};
 use crate::media::FragmentIndex;
+use crate::media::clip::ReadAt;
 use crate::segment::Container;
 use crate::store::{Order, SegmentQuery, SegmentRow, SegmentState};
 use crate::time::{TimeRange, Timestamp};
+use crate::upload::RemoteFile;
 
 /// Longest index cache; each entry is some kilobytes.
 const CACHED_INDICES: usize = 256;
@@ -23,7 +25,8 @@ pub(crate) struct Footage {
     /// Of two runs that claim the same time, the one with the higher number was recorded later.
     pub(crate) run_order: i64,
     pub(crate) path: PathBuf,
-    absolute: PathBuf,
+    archive: Archive,
+    remote: bool,
     pub(crate) start: Timestamp,
     pub(crate) duration_ns: i64,
     pub(crate) index: Arc<FragmentIndex>,
@@ -35,7 +38,7 @@ pub(crate) struct Footage {
 /// A file and the index that belongs to it.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) file: File,
+    pub(crate) file: Arc<dyn ReadAt>,
     pub(crate) index: Arc<FragmentIndex>,
     pub(crate) size_bytes: u64,
     /// It is another version than the index told.
@@ -43,25 +46,45 @@ pub(crate) struct Opened {
 }
 
 impl Footage {
-    /// The file, with the index that belongs to it: its own, where it was exchanged for another version since the
-    /// row was read (the row follows a moment later).
+    /// The file, here or where a copy is, with the index that belongs to it: its own, where it was exchanged for another
+    /// version since the row was read (the row follows a moment later).
     pub(crate) fn open(&self) -> Result<Opened> {
         let failed = |e| Error::io(self.path.display(), e);
-        let file = File::open(&self.absolute).map_err(failed)?;
-        let size_bytes = file.metadata().map_err(failed)?.len();
         let mut opened = Opened {
-            file,
+            file: Arc::new(Vec::new()),
             index: Arc::clone(&self.index),
-            size_bytes,
+            size_bytes: self.size_bytes,
             exchanged: false,
         };
+        let inner = &self.archive.0;
+        let remote = || RemoteFile::open(&inner.store, &inner.targets, self.id);
+        if self.remote {
+            opened.file = Arc::new(remote()?);
+            return Ok(opened);
+        }
+        let file = match File::open(self.archive.absolute(&self.path)) {
+            Ok(file) => file,
+            Err(e) => {
+                // It may have gone since the row was read, and be remote now.
+                let gone = failed(e);
+                if gone.kind() == ErrorKind::NotFound
+                    && let Ok(file) = remote()
+                {
+                    opened.file = Arc::new(file);
+                    return Ok(opened);
+                }
+                return Err(gone);
+            }
+        };
+        opened.size_bytes = file.metadata().map_err(failed)?.len();
         if !self.growing
-            && size_bytes != self.size_bytes
-            && let Some(info) = crate::media::read_closed(&mut &opened.file)?
+            && opened.size_bytes != self.size_bytes
+            && let Some(info) = crate::media::read_closed(&mut &file)?
         {
             opened.index = Arc::new(info.index);
             opened.exchanged = true;
         }
+        opened.file = Arc::new(file);
         Ok(opened)
     }
 
@@ -101,7 +124,7 @@ impl Archive {
     /// All footage of a camera that overlaps a range, in order of start, growing included; fMP4 only.
     pub(crate) fn footage(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<Footage>> {
         let mut query = SegmentQuery::new([camera.clone()], range);
-        query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+        query.states = SegmentState::FOOTAGE.to_vec();
         let mut out: Vec<(RunId, Footage)> = Vec::new();
         loop {
             let page = self.0.store.segments(&query)?;
@@ -149,7 +172,7 @@ impl Archive {
         }
         // It may have been closed since the row was read.
         match self.0.store.segment(row.id)? {
-            Some(now) if SegmentState::PLAYABLE.contains(&now.state) => {
+            Some(now) if now.state != SegmentState::Open && SegmentState::FOOTAGE.contains(&now.state) => {
                 let index = self.index_of(now.id, now.size_bytes)?;
                 Ok(Some(self.footage_with(&now, index)))
             }
@@ -162,7 +185,8 @@ impl Archive {
         Footage {
             id: row.id,
             run_order: row.id.0,
-            absolute: self.absolute(&row.path),
+            archive: self.clone(),
+            remote: row.state == SegmentState::Remote,
             path: row.path.clone(),
             start: row.start,
             duration_ns: if growing {
@@ -224,7 +248,7 @@ impl Archive {
     /// The newest segment of which something can be read: the one that grows may be empty yet.
     fn newest_footage(&self, camera: &CameraId) -> Result<Footage> {
         let mut query = SegmentQuery::new([camera.clone()], TimeRange::ALL);
-        query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+        query.states = SegmentState::FOOTAGE.to_vec();
         (query.order, query.limit) = (Order::Desc, 4);
         for row in self.0.store.segments(&query)?.items {
             if row.container == Container::Fmp4

@@ -30,6 +30,7 @@ use crate::media::FragmentIndex;
 use crate::nvr::blocking;
 use crate::retention::Policy;
 use crate::store::{CameraRow, OpenMode, Store};
+use crate::upload::Targets;
 
 /// Recorded footage and its index, for reading.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ struct Inner {
     policy: ArcSwap<Policy>,
     /// In the recorder's process: who knows the growing segments.
     tree: Option<Tree>,
+    /// Where copies are of segments whose files are not here.
+    targets: Arc<Targets>,
     /// Indices of closed segments that were just used: a player asks for the same ones again and again.
     indices: Mutex<HashMap<(SegmentId, u64), Arc<FragmentIndex>>>,
 }
@@ -58,14 +61,28 @@ impl Archive {
     pub async fn open(config: &Config) -> Result<Self> {
         let (database, config) = (config.recorder.database.clone(), config.clone());
         let store = blocking(move || Store::open(database, OpenMode::ReadOnly)).await?;
-        Ok(Self::new(&config, store, None, SystemClock::shared()))
+        let clock = SystemClock::shared();
+        let targets = Arc::new(Targets::new(&config.uploads, clock.clone()));
+        Ok(Self::new(&config, store, None, clock, targets))
     }
 
-    pub(crate) fn of_recorder(config: &Config, store: Store, tree: Tree, clock: SharedClock) -> Self {
-        Self::new(config, store, Some(tree), clock)
+    pub(crate) fn of_recorder(
+        config: &Config,
+        store: Store,
+        tree: Tree,
+        clock: SharedClock,
+        targets: Arc<Targets>,
+    ) -> Self {
+        Self::new(config, store, Some(tree), clock, targets)
     }
 
-    fn new(config: &Config, store: Store, tree: Option<Tree>, clock: SharedClock) -> Self {
+    fn new(
+        config: &Config,
+        store: Store,
+        tree: Option<Tree>,
+        clock: SharedClock,
+        targets: Arc<Targets>,
+    ) -> Self {
         Self(Arc::new(Inner {
             store,
             root: config.recorder.root.clone(),
@@ -73,6 +90,7 @@ impl Archive {
             time_zone: config.recorder.time_zone.clone(),
             policy: ArcSwap::from_pointee(Policy::of(config)),
             tree,
+            targets,
             indices: Mutex::default(),
         }))
     }

@@ -1,6 +1,6 @@
 //! A JPEG of any recorded moment.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gst::snapshot::{EncodedFrame, PictureGroup};
 use crate::ids::CameraId;
 use crate::media::boxes::find;
+use crate::media::clip::ReadAt;
 use crate::media::init::{CodecConfig, InitSegment, InitTrack};
 use crate::media::{FragmentIndex, MovieFragment};
 use crate::time::{NS_PER_S, Timestamp};
@@ -77,6 +78,17 @@ impl Archive {
     }
 }
 
+fn read_exact(file: &dyn ReadAt, from: u64, buf: &mut [u8]) -> io::Result<()> {
+    let mut done = 0;
+    while done < buf.len() {
+        match file.read_at(from + done as u64, &mut buf[done..])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => done += n,
+        }
+    }
+    Ok(())
+}
+
 /// Reads the frames from the keyframe at or before `at_ns` up to the one shown then (`exact`), or only the
 /// keyframe. Returns them with the wanted frame's distance from the segment's start.
 fn read_group(footage: &Footage, at_ns: i64, exact: bool) -> Result<(PictureGroup, i64)> {
@@ -88,10 +100,9 @@ fn read_group(footage: &Footage, at_ns: i64, exact: bool) -> Result<(PictureGrou
         .or_else(|| index.keyframe_at_or_after(0));
     let first = first.ok_or_else(|| corrupt("no keyframe"))?;
     let fragments = &index.fragments[first..];
-    let mut file = &opened.file;
+    let file = &*opened.file;
     let mut head = vec![0; usize::try_from(index.header_len.min(4 << 20)).unwrap_or(0)];
-    file.read_exact(&mut head)
-        .map_err(|e| Error::io(footage.path.display(), e))?;
+    read_exact(file, 0, &mut head).map_err(|e| Error::io(footage.path.display(), e))?;
     let init = InitSegment::parse(&head)?;
     let track = init.video().ok_or_else(|| corrupt("no video track"))?;
     let (codec, codec_data) = config_of(track).ok_or_else(|| corrupt("no H.264 or H.265 in it"))?;
@@ -107,9 +118,7 @@ fn read_group(footage: &Footage, at_ns: i64, exact: bool) -> Result<(PictureGrou
             break;
         }
         let mut bytes = vec![0; fragment.size as usize];
-        file.seek(SeekFrom::Start(fragment.offset))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(|e| Error::io(footage.path.display(), e))?;
+        read_exact(file, fragment.offset, &mut bytes).map_err(|e| Error::io(footage.path.display(), e))?;
         samples(&bytes.into(), &init, track, index, &mut frames)?;
         if !exact {
             frames.truncate(1);

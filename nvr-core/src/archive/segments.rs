@@ -1,13 +1,16 @@
 //! Segments, their files, and events.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use super::Archive;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CameraId, JobId, SegmentId};
+use crate::media::clip::ReadAt;
 use crate::nvr::blocking;
 use crate::store::{EventQuery, EventRow, JobQuery, JobRow, Page, SegmentQuery, SegmentRow, SegmentState};
 use crate::time::TimeRange;
+use crate::upload::RemoteFile;
 
 impl Archive {
     /// Segments, a page at a time. A growing one has the length and size of what can be read of it now.
@@ -41,14 +44,20 @@ impl Archive {
         .await
     }
 
-    /// The file of a segment, opened for reading. A growing one ends behind its last whole fragment for now.
+    /// The file of a segment, opened for reading; its copy at an upload target, if it is not here. A growing one ends
+    /// behind its last whole fragment for now. Reads block; those of a copy must not be made in async code.
     ///
     /// # Errors
     /// `NotFound` when the file is gone.
-    pub async fn open_segment(&self, id: SegmentId) -> Result<(SegmentRow, File, u64)> {
+    pub async fn open_segment(&self, id: SegmentId) -> Result<(SegmentRow, Arc<dyn ReadAt>, u64)> {
         let row = self.segment(id).await?;
         let archive = self.clone();
         blocking(move || {
+            if row.state == SegmentState::Remote {
+                let file = RemoteFile::open(&archive.0.store, &archive.0.targets, id)?;
+                let len = file.size().map_err(|e| Error::io(row.path.display(), e))?;
+                return Ok((row, Arc::new(file) as Arc<dyn ReadAt>, len));
+            }
             let file =
                 File::open(archive.absolute(&row.path)).map_err(|e| Error::io(row.path.display(), e))?;
             let growing = match row.state {
@@ -62,7 +71,7 @@ impl Archive {
                     .map_err(|e| Error::io(row.path.display(), e))?
                     .len(),
             };
-            Ok((row, file, len))
+            Ok((row, Arc::new(file) as Arc<dyn ReadAt>, len))
         })
         .await
     }

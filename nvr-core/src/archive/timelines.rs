@@ -101,7 +101,7 @@ impl Archive {
             })?;
             archive.known(&camera)?;
             let mut query = SegmentQuery::new([camera.clone()], range);
-            query.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+            query.states = SegmentState::FOOTAGE.to_vec();
             let mut segments = archive.0.store.all_segments(&query)?;
             let growing = archive.measure(&mut segments);
             Ok(timeline::days(&zone, &segments, growing.as_ref(), range))

@@ -152,7 +152,7 @@ impl Check<'_> {
 
     fn row_without_file(&mut self, row: &SegmentRow) -> Result<()> {
         self.report.rows += 1;
-        if row.state == SegmentState::Missing || self.is_growing(&row.path) {
+        if matches!(row.state, SegmentState::Missing | SegmentState::Remote) || self.is_growing(&row.path) {
             return Ok(());
         }
         // Others may have written since row and folder were read.
@@ -252,7 +252,7 @@ impl Check<'_> {
                 let detail = "still open in the index, but no recorder runs";
                 self.problem(ProblemKind::OpenRow, &path, detail, repair);
             }
-            (SegmentState::Missing, _) => {
+            (SegmentState::Missing | SegmentState::Remote, _) => {
                 let repair = self.repair(|c| c.reindex(&path, Some(row)));
                 self.problem(
                     ProblemKind::FoundAgain,

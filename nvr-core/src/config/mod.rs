@@ -12,6 +12,7 @@ mod log;
 mod recorder;
 mod recording;
 mod retention;
+mod upload;
 
 mod expand;
 mod problem;
@@ -37,6 +38,7 @@ pub use self::recording::{RecordingConfig, SyncMode};
 pub use self::retention::{Age, CameraRetention, RetentionConfig, Room};
 pub use self::template::{TemplateCamera, demo_text, template_text};
 pub use self::transcode::TranscodeConfig;
+pub use self::upload::{S3Place, UploadChecksum, UploadConfig, UploadEncryption, UploadPlace, UploadWhat};
 pub use self::values::parse_duration;
 
 use self::problem::Problems;
@@ -47,7 +49,7 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 8] = [
+const SECTIONS: [(&str, &str); 9] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -56,6 +58,7 @@ const SECTIONS: [(&str, &str); 8] = [
     ("http", "[http]"),
     ("log", "[log]"),
     ("cameras", "[[cameras]]"),
+    ("upload", "[[upload]]"),
 ];
 
 /// Everything that the configuration says, checked and with defaults filled in.
@@ -78,6 +81,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
     pub cameras: Vec<CameraConfig>,
+    /// Places that copies go to, in the order of the file, names unique.
+    pub uploads: Vec<UploadConfig>,
     /// The file that it was read from.
     pub path: Option<PathBuf>,
     /// What is doubtful in it.
@@ -97,6 +102,7 @@ impl Config {
             transcode: TranscodeConfig::default(),
             log: LogConfig::default(),
             cameras: Vec::new(),
+            uploads: Vec::new(),
             path: None,
             warnings: Vec::new(),
         }
@@ -216,6 +222,7 @@ impl Config {
         let section = reader.section(root, "log");
         let log = LogConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording);
+        let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
         Ok(Self {
             recorder,
             http,
@@ -225,6 +232,7 @@ impl Config {
             transcode,
             log,
             cameras,
+            uploads,
             path: path.map(Path::to_owned),
             warnings: reader.problems.finish()?,
         })
@@ -283,6 +291,47 @@ fn read_cameras(
         }
     }
     cameras
+}
+
+fn read_uploads(
+    reader: &mut Reader<'_, '_>,
+    root: &DeTable<'_>,
+    base: Option<&Path>,
+    zone: &str,
+) -> Vec<UploadConfig> {
+    let Some(found) = root.get("upload") else {
+        return Vec::new();
+    };
+    let list = found.get_ref().as_array();
+    if list.is_none() {
+        let hint = Some("write [[upload]] above each target, in double brackets".to_owned());
+        let message = format!("`upload` is a list, not {}", reader::a_kind(found.get_ref()));
+        reader.problems.error(&found.span(), "upload", message, hint);
+    }
+    let mut uploads: Vec<UploadConfig> = Vec::new();
+    for (index, item) in list.into_iter().flat_map(|list| list.iter()).enumerate() {
+        let path = format!("upload[{index}]");
+        let DeValue::Table(table) = item.get_ref() else {
+            let message = format!("a target is a table, not {}", reader::a_kind(item.get_ref()));
+            reader.problems.error(&item.span(), &path, message, None);
+            continue;
+        };
+        let section = Section {
+            path,
+            table: Some(table),
+            span: item.span(),
+        };
+        let Some(upload) = UploadConfig::read(reader, &section, base, zone) else {
+            continue;
+        };
+        if uploads.iter().any(|u| u.name == upload.value.name) {
+            let message = "two upload targets have this name";
+            reader.problems.error(&upload.span, &upload.key, message, None);
+        } else {
+            uploads.push(upload.value);
+        }
+    }
+    uploads
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::recorder::RawRecorder;
 use super::recording::RawRecording;
 use super::retention::RawRetention;
 use super::transcode::RawTranscode;
+use super::upload::RawUpload;
 use super::{Config, SECTIONS};
 
 /// The whole file.
@@ -35,6 +36,7 @@ impl JsonSchema for RawConfig {
                 "http": generator.subschema_for::<RawHttp>(),
                 "log": generator.subschema_for::<RawLog>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
+                "upload": { "type": "array", "items": generator.subschema_for::<RawUpload>() },
             },
             "required": ["recorder"],
             "additionalProperties": false,

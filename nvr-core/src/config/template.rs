@@ -50,6 +50,15 @@ pub fn template_text(
             write_keys(&mut out, section, "", &[]);
             continue;
         }
+        if name == "upload" {
+            let about = section["description"].as_str().unwrap_or_default();
+            let _ = write!(
+                out,
+                "\n# {about}\n#{heading}\n#name = \"nas\"\n#url = \"/mnt/nas/cctv\"\n"
+            );
+            write_keys(&mut out, section, "", &[]);
+            continue;
+        }
         let _ = write!(
             out,
             "\n# {}\n{heading}\n",

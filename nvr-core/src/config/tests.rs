@@ -129,6 +129,35 @@ size = "1280x720"
 frame_rate = 25
 format = "h264"
 enabled = false
+
+[[upload]]
+name = "offsite"
+url = "s3://footage/cctv/home/"
+endpoint = "https://minio.lan:9000/"
+region = "eu-central-1"
+access_key = "AKIA"
+secret_key = "${CAM_PW}"
+path_style = true
+allow_http = false
+ca = "ca.pem"
+checksum = "crc64nvme"
+encryption = "kms"
+encryption_key = "alias/footage"
+key = "{camera}/{year}/{month}/{day}/{time}.mp4"
+what = "kept"
+cameras = "front, usb"
+windows = "22:00-06:00"
+bandwidth = "2MB"
+max_concurrent = 2
+part_size = "8MiB"
+newest_first = true
+required = false
+local_retention = "7d"
+alert_after = "2h"
+
+[[upload]]
+name = "nas"
+url = "../nas"
 "#;
 
 #[test]
@@ -211,6 +240,9 @@ fn the_defaults_in_the_schema_are_those_of_the_code() {
         if name == "cameras" {
             text += "id = \"a\"\nsource = \"rtsp://host/\"\n";
         }
+        if name == "upload" {
+            text += "name = \"a\"\nurl = \"/nas\"\n";
+        }
         let section = schema::section_schema(&schema, name);
         for (key, property) in section["properties"].as_object().unwrap() {
             if let Some(default) = property.get("default") {
@@ -220,7 +252,7 @@ fn the_defaults_in_the_schema_are_those_of_the_code() {
     }
     let said = parse(&text).unwrap();
     let silent =
-        parse("[recorder]\nroot = \"/srv/nvr\"\n[[cameras]]\nid = \"a\"\nsource = \"rtsp://host/\"").unwrap();
+        parse("[recorder]\nroot = \"/srv/nvr\"\n[[cameras]]\nid = \"a\"\nsource = \"rtsp://host/\"\n[[upload]]\nname = \"a\"\nurl = \"/nas\"").unwrap();
     assert_eq!(said, silent, "{text}");
     assert!(text.matches(" = ").count() > 20, "{text}");
 }
@@ -574,6 +606,94 @@ fn the_demo_is_valid() {
         })
         .collect();
     assert_eq!(sizes, [("front", (1280, 720)), ("yard", (640, 360))]);
+}
+
+#[test]
+fn upload_targets_arrive() {
+    let c = parse(FULL).unwrap();
+    let offsite = &c.uploads[0];
+    assert_eq!(
+        offsite.place.to_string(),
+        "s3://footage/cctv/home at https://minio.lan:9000"
+    );
+    let UploadPlace::S3(s3) = &offsite.place else {
+        panic!("{offsite:?}");
+    };
+    assert_eq!((s3.bucket.as_str(), s3.prefix.as_str()), ("footage", "cctv/home"));
+    assert_eq!(
+        (s3.region.as_str(), s3.secret_key.expose()),
+        ("eu-central-1", "hunter2")
+    );
+    assert_eq!(s3.ca.as_deref(), Some(Path::new("/etc/nvr/ca.pem")));
+    assert_eq!(s3.checksum, UploadChecksum::Crc64nvme);
+    assert_eq!(s3.encryption, UploadEncryption::Kms);
+    assert_eq!((offsite.what, offsite.cameras.len()), (UploadWhat::Kept, 2));
+    assert_eq!(offsite.windows.to_string(), "22:00-06:00 Europe/Berlin");
+    assert_eq!(
+        (offsite.bandwidth_bytes_per_s, offsite.part_bytes),
+        (2_000_000, 8 << 20)
+    );
+    assert_eq!(
+        (offsite.max_concurrent, offsite.newest_first, offsite.required),
+        (2, true, false)
+    );
+    assert_eq!(offsite.local_retention, Some(Duration::from_secs(7 * 86_400)));
+    let nas = UploadConfig::new("nas", UploadPlace::Folder("/etc/nvr/../nas".into()));
+    assert_eq!(c.uploads[1], nas);
+    assert!(!format!("{c:?}").contains("hunter2"));
+}
+
+#[test]
+fn mistakes_of_upload_targets_are_told() {
+    let with = |lines: &str| {
+        mistakes(&format!(
+            "[recorder]\nroot = \"/r\"\n[[upload]]\nname = \"a\"\n{lines}\n"
+        ))
+    };
+    let keys = "access_key = \"k\"\nsecret_key = \"s\"";
+    for (lines, told) in [
+        ("", "`url` is missing".to_owned()),
+        ("url = \"ftp://x\"", "is not a place for uploads".into()),
+        ("url = \"s3://X\"", "does not name a bucket".into()),
+        ("url = \"s3://bucket\"", "`access_key` is missing".into()),
+        (
+            "url = \"/nas\"\nendpoint = \"https://x\"",
+            "`endpoint` does not go with a folder".into(),
+        ),
+        (
+            "url = \"/nas\"\nkey = \"{camera}\"",
+            "two segments would get one name".into(),
+        ),
+        (
+            "url = \"/nas\"\nwindows = \"25:00\"",
+            "is not a list of windows".into(),
+        ),
+        ("url = \"/nas\"\ncameras = \"A B\"", "not usable as ids".into()),
+        ("url = \"/nas\"\npart_size = \"1MiB\"", "out of bounds".into()),
+        (
+            &format!("url = \"s3://bucket\"\n{keys}\nendpoint = \"http://10.0.0.9\""),
+            "reached without TLS".into(),
+        ),
+        (
+            &format!("url = \"s3://bucket\"\n{keys}\nendpoint = \"minio\""),
+            "not the address of a service".into(),
+        ),
+        (
+            &format!("url = \"s3://bucket\"\n{keys}\nencryption = \"kms\""),
+            "needs a key".into(),
+        ),
+        (
+            &format!("url = \"s3://bucket\"\n{keys}\nencryption = \"customer\"\nencryption_key = \"x\""),
+            "not Base64 of 32 bytes".into(),
+        ),
+    ] {
+        let all = with(lines);
+        assert!(all.iter().any(|m| m.contains(&told)), "{lines}: {all:?}");
+    }
+    let twice = mistakes(
+        "[recorder]\nroot = \"/r\"\n[[upload]]\nname=\"a\"\nurl=\"/x\"\n[[upload]]\nname=\"a\"\nurl=\"/y\"\n",
+    );
+    assert!(twice[0].contains("two upload targets"), "{twice:?}");
 }
 
 #[test]

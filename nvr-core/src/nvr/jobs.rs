@@ -10,20 +10,26 @@ use crate::archive::Archive;
 use crate::camera::Context;
 use crate::config::JobsConfig;
 use crate::error::Result;
-use crate::ids::JobId;
+use crate::ids::{CameraId, JobId};
 use crate::jobs::export::{self, Export};
 use crate::jobs::load::Load;
 use crate::jobs::verify::Verify;
 use crate::jobs::{JobKind, Jobs, LoadSource, Parts};
+use crate::store::Added;
+use crate::time::TimeRange;
+use crate::upload::Uploads;
 
 pub(super) async fn start(
     context: &Context,
     archive: &Archive,
     config: &Arc<ArcSwap<JobsConfig>>,
     more: Vec<Arc<dyn JobKind>>,
+    uploads: &Uploads,
     recorder: Arc<OnceLock<Weak<Inner>>>,
 ) -> Result<Jobs> {
     let mut kinds = more;
+    kinds.push(Arc::new(uploads.kind()));
+    kinds.push(Arc::new(uploads.restore_kind()));
     kinds.push(Arc::new(Export::new(
         archive.clone(),
         context.tree.clone(),
@@ -59,6 +65,24 @@ impl Nvr {
     #[must_use]
     pub fn jobs(&self) -> Jobs {
         self.0.jobs.clone()
+    }
+
+    /// Brings the files of a camera's remote segments in a range back, as a job. They are protected then, for
+    /// retention would take them away again.
+    ///
+    /// # Errors
+    /// `Busy` when the queue is full, `Storage` when the index cannot be written.
+    pub async fn restore(&self, camera: &CameraId, range: TimeRange) -> Result<Added> {
+        self.0
+            .jobs
+            .enqueue(crate::upload::restore_job(camera, range))
+            .await
+    }
+
+    /// Copies of segments at other places.
+    #[must_use]
+    pub fn uploads(&self) -> Uploads {
+        self.0.uploads.clone()
     }
 
     /// The file of a finished export in the folder of exports, with its name and length.

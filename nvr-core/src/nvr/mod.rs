@@ -37,6 +37,7 @@ use crate::jobs::{JobKind, Jobs};
 use crate::retention::{Keeper, Policy};
 use crate::time::Timestamp;
 use crate::transcode::Transcoding;
+use crate::upload::{Targets, Uploads};
 
 /// Prepares a recorder.
 #[derive(Debug)]
@@ -83,6 +84,7 @@ pub struct Nvr(Arc<Inner>);
 struct Inner {
     archive: Archive,
     jobs: Jobs,
+    uploads: Uploads,
     transcoding: Transcoding,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
@@ -152,16 +154,31 @@ impl Nvr {
             manual: Arc::new(Semaphore::new(config.recorder.max_manual)),
             storage: storage_tx,
         };
-        let archive = Archive::of_recorder(&config, store.clone(), tree.clone(), clock.clone());
+        let targets = Arc::new(Targets::new(&config.uploads, clock.clone()));
+        let archive = Archive::of_recorder(
+            &config,
+            store.clone(),
+            tree.clone(),
+            clock.clone(),
+            Arc::clone(&targets),
+        );
+        let uploads = Uploads::new(
+            store.clone(),
+            tree.clone(),
+            clock.clone(),
+            events.clone(),
+            targets,
+        );
         let me = Arc::new(OnceLock::new());
         let jobs_config = Arc::new(ArcSwap::from_pointee(config.jobs.clone()));
         let transcoding = transcoding::new(&context, &config.transcode);
         let mut kinds = kinds;
         kinds.push(Arc::new(transcoding.clone()));
-        let jobs = jobs::start(&context, &archive, &jobs_config, kinds, Arc::clone(&me)).await?;
+        let jobs = jobs::start(&context, &archive, &jobs_config, kinds, &uploads, Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
             jobs,
+            uploads,
             jobs_config,
             transcoding,
             context,
@@ -186,6 +203,7 @@ impl Nvr {
             storage_rx,
             nvr.0.stop.clone(),
         ));
+        nvr.0.uploads.start(nvr.jobs(), nvr.0.stop.clone()).await?;
         tokio::spawn(housekeeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         if incomplete {
             let (recorder, stop) = (Arc::downgrade(&nvr.0), nvr.0.stop.clone());

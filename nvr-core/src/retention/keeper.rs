@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::DeletionReason;
 use crate::files::{self, Root, RootOptions, SyncPolicy, Tree};
 use crate::ids::{CameraId, SegmentId};
-use crate::store::{OpenMode, SegmentState, Store};
+use crate::store::{OpenMode, SegmentRow, SegmentState, Store};
 use crate::time::Timestamp;
 
 /// Rows of a camera and kind that are looked at in one pass.
@@ -311,6 +311,25 @@ impl Keeper {
         finish_cut_off(&self.store, self.tree.root())
     }
 
+    /// Deletes local files of which there are copies elsewhere.
+    ///
+    /// # Errors
+    /// `Storage` when the root is not there or the index cannot be written. What single files brought is in the answer.
+    pub(crate) fn release(&self, rows: Vec<SegmentRow>) -> Result<Pass> {
+        let _one = self.lock();
+        let deletions: Vec<Deletion> = rows
+            .into_iter()
+            .map(|r| deletion(r, DeletionReason::Uploaded))
+            .collect();
+        let mut pass = Pass::default();
+        for batch in deletions.chunks(BATCH) {
+            if !self.delete_batch(batch, &mut pass)? {
+                break;
+            }
+        }
+        Ok(pass)
+    }
+
     /// Deletes one segment because somebody asked for it.
     ///
     /// # Errors
@@ -329,17 +348,7 @@ impl Keeper {
         if row.state == SegmentState::Open {
             return refuse("is being recorded", "split or stop the camera first");
         }
-        let deletion = Deletion {
-            camera: row.camera.clone(),
-            segment: Candidate {
-                id,
-                start: row.start,
-                end: row.end(),
-                size_bytes: row.size_bytes,
-                path: row.path,
-            },
-            reason: DeletionReason::Requested,
-        };
+        let deletion = deletion(row, DeletionReason::Requested);
         let mut pass = Pass::default();
         self.delete_batch(std::slice::from_ref(&deletion), &mut pass)?;
         match (pass.deleted.pop(), pass.failed.pop()) {
@@ -402,6 +411,20 @@ impl Keeper {
             }
         }
         Ok(ids)
+    }
+}
+
+fn deletion(row: SegmentRow, reason: DeletionReason) -> Deletion {
+    Deletion {
+        segment: Candidate {
+            id: row.id,
+            start: row.start,
+            end: row.end(),
+            size_bytes: row.size_bytes,
+            path: row.path,
+        },
+        camera: row.camera,
+        reason,
     }
 }
 

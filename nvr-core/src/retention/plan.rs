@@ -6,6 +6,8 @@
 //!    the disk has its free space. Here footage of events that has an age of its own is spared as long as there is any
 //!    other.
 //!
+//! What an upload target is to have first goes in the second step only, and there after all other.
+//!
 //! Exactly enough goes: without the last deletion of each step its limit would not be kept.
 
 use std::cmp::Reverse;
@@ -88,6 +90,8 @@ impl From<DeletableRow> for Candidate {
 pub struct List {
     /// What they are.
     pub class: Class,
+    /// Whether an upload target is to have them first: they go in an emergency only.
+    pub awaited: bool,
     /// By start.
     pub items: Vec<Candidate>,
     /// Whether there are younger ones beyond these.
@@ -117,6 +121,7 @@ impl Stock {
                 .into_iter()
                 .map(|list| List {
                     class: list.marks.into(),
+                    awaited: list.awaited,
                     items: list.rows.into_iter().map(Candidate::from).collect(),
                     more: list.more,
                 })
@@ -177,6 +182,7 @@ struct Item<'a> {
     class: Class,
     segment: &'a Candidate,
     spared: bool,
+    awaited: bool,
     reason: Option<DeletionReason>,
 }
 
@@ -207,6 +213,7 @@ impl<'a> Planner<'a> {
                     class: list.class,
                     segment,
                     spared: rules.spares(list.class),
+                    awaited: list.awaited,
                     reason: None,
                 }));
             }
@@ -276,13 +283,13 @@ impl<'a> Planner<'a> {
                 Age::Forever => false,
                 Age::For(age) => now.since(end) > duration_ns(age),
             };
-        for item in &mut self.items {
+        for item in self.items.iter_mut().filter(|i| !i.awaited) {
             if expired(&stocks[item.stock], item.class, item.segment.end) {
                 item.reason = Some(DeletionReason::Age);
             }
         }
         for stock in stocks {
-            for list in stock.lists.iter().filter(|l| l.more) {
+            for list in stock.lists.iter().filter(|l| l.more && !l.awaited) {
                 self.more |= list
                     .items
                     .last()
@@ -295,21 +302,23 @@ impl<'a> Planner<'a> {
     /// Chooses the oldest, of one camera or of all, until so many bytes are freed. Returns what is missing to that
     /// when nothing is left; `None` when there is more beyond the end of a list.
     fn take(&mut self, mut over: u64, stock: Option<usize>, reason: DeletionReason) -> Option<u64> {
-        let tiers: &[Option<bool>] = if reason == DeletionReason::Emergency {
-            &[None]
+        // What is spared, and what an upload target is to have first, tier by tier.
+        let tiers: &[(Option<bool>, bool)] = if reason == DeletionReason::Emergency {
+            &[(None, false), (None, true)]
         } else {
-            &[Some(false), Some(true)]
+            &[(Some(false), false), (Some(true), false)]
         };
-        for &spared in tiers {
-            let fits =
-                |n: usize, s: bool| stock.is_none_or(|only| only == n) && spared.is_none_or(|t| t == s);
+        for &(spared, awaited) in tiers {
+            let fits = |n: usize, s: bool, a: bool| {
+                a == awaited && stock.is_none_or(|only| only == n) && spared.is_none_or(|t| t == s)
+            };
             // Beyond the end of a list that is cut off nobody knows which is the oldest.
             let horizon = self.horizon(fits);
             for item in &mut self.items {
                 if over == 0 {
                     return Some(0);
                 }
-                if item.reason.is_some() || !fits(item.stock, item.spared) {
+                if item.reason.is_some() || !fits(item.stock, item.spared, item.awaited) {
                     continue;
                 }
                 if horizon.is_some_and(|h| item.segment.start > h) {
@@ -326,13 +335,15 @@ impl<'a> Planner<'a> {
         Some(over)
     }
 
-    fn horizon(&self, fits: impl Fn(usize, bool) -> bool) -> Option<Timestamp> {
+    fn horizon(&self, fits: impl Fn(usize, bool, bool) -> bool) -> Option<Timestamp> {
         let Situation { stocks, policy, .. } = self.situation;
         stocks
             .iter()
             .enumerate()
             .flat_map(|(n, stock)| stock.lists.iter().map(move |list| (n, stock, list)))
-            .filter(|(n, stock, list)| list.more && fits(*n, policy.rules(&stock.camera).spares(list.class)))
+            .filter(|(n, stock, list)| {
+                list.more && fits(*n, policy.rules(&stock.camera).spares(list.class), list.awaited)
+            })
             .filter_map(|(.., list)| list.items.last().map(|last| last.start))
             .min()
     }

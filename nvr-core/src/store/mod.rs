@@ -29,6 +29,8 @@ mod segments;
 mod tests;
 mod totals;
 mod transcodes;
+mod upload_rows;
+mod uploads;
 mod writer;
 
 use std::fmt;
@@ -49,6 +51,10 @@ pub use rows::{
     TimelineRows,
 };
 pub use transcodes::{TranscodeQuery, TranscodeRecord, TranscodeTotals};
+
+pub use upload_rows::{
+    InboxRow, NewUpload, QueuedUpload, UploadCount, UploadQuery, UploadRow, UploadState, UploadedCopy,
+};
 
 /// How to open the index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

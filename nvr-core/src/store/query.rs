@@ -31,7 +31,8 @@ pub(super) fn overlap_sql(order: Order) -> String {
         "SELECT {COLUMNS} FROM segments
          WHERE camera = :camera AND start_ns >= :since AND start_ns < :until
            AND (start_ns >= :from OR start_ns + duration_ns > :from OR state = 'open')
-           AND (:states IS NULL OR instr(:states, state) > 0)
+           AND (:states IS NULL
+                OR instr(:states, iif(state = 'missing' AND copies > 0, 'remote', state)) > 0)
            AND (:cursor_at IS NULL OR start_ns <> :cursor_at OR id {compare} :cursor_id)
          ORDER BY start_ns {direction}, id {direction}"
     )
@@ -158,7 +159,7 @@ fn nearest(conn: &Connection, camera: &CameraId, t: Timestamp) -> Result<Nearest
         [camera.clone()],
         TimeRange::new(t, t.add_ns(1)).unwrap_or(TimeRange::ALL),
     );
-    holding.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+    holding.states = SegmentState::FOOTAGE.to_vec();
     holding.order = Order::Desc;
     holding.limit = 1;
     let at = segments(conn, &holding)?.items.pop();
@@ -168,12 +169,12 @@ fn nearest(conn: &Connection, camera: &CameraId, t: Timestamp) -> Result<Nearest
         before: one(
             conn,
             "camera = ?1 AND start_ns <= ?2 AND start_ns + duration_ns <= ?2
-             AND state IN ('closed', 'recovered') ORDER BY start_ns DESC, id DESC LIMIT 1",
+             AND (state IN ('closed', 'recovered') OR state = 'missing' AND copies > 0) ORDER BY start_ns DESC, id DESC LIMIT 1",
             id,
         )?,
         after: one(
             conn,
-            "camera = ?1 AND start_ns > ?2 AND state <> 'missing' ORDER BY start_ns, id LIMIT 1",
+            "camera = ?1 AND start_ns > ?2 AND (state <> 'missing' OR copies > 0) ORDER BY start_ns, id LIMIT 1",
             id,
         )?,
     })
@@ -208,7 +209,7 @@ impl Store {
         most_events: u32,
     ) -> Result<Option<TimelineRows>> {
         let mut wanted = SegmentQuery::new([camera.clone()], range);
-        wanted.states = vec![SegmentState::Open, SegmentState::Closed, SegmentState::Recovered];
+        wanted.states = SegmentState::FOOTAGE.to_vec();
         let mut happened = EventQuery::new(range);
         happened.camera = Some(camera.clone());
         happened.limit = most_events;

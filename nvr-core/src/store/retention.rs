@@ -31,31 +31,46 @@ fn size(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     Ok(row.get::<_, i64>(column)?.max(0).cast_unsigned())
 }
 
-fn deletables(conn: &Connection, camera: &CameraId, marks: Marks, limit: u32) -> Result<Deletables> {
+fn deletables(
+    conn: &Connection,
+    camera: &CameraId,
+    marks: Marks,
+    awaited: bool,
+    limit: u32,
+) -> Result<Deletables> {
     let mut statement = conn
         .prepare_cached(
             "SELECT id, path, start_ns, duration_ns, size_bytes FROM segments
              WHERE camera = ?1 AND marks = ?2 AND protected = 0 AND state IN ('closed', 'recovered')
+               AND (awaits > 0) = ?4
                AND id NOT IN (SELECT segment FROM deletions)
              ORDER BY start_ns, id LIMIT ?3",
         )
         .sql()?;
     let rows = statement
-        .query_map((camera.as_str(), marks.bits(), i64::from(limit) + 1), |r| {
-            let start = Timestamp::from_ns(r.get("start_ns")?);
-            Ok(DeletableRow {
-                id: SegmentId(r.get("id")?),
-                path: path(r, "path")?,
-                start,
-                end: start.add_ns(r.get("duration_ns")?),
-                size_bytes: size(r, "size_bytes")?,
-            })
-        })
+        .query_map(
+            (camera.as_str(), marks.bits(), i64::from(limit) + 1, awaited),
+            |r| {
+                let start = Timestamp::from_ns(r.get("start_ns")?);
+                Ok(DeletableRow {
+                    id: SegmentId(r.get("id")?),
+                    path: path(r, "path")?,
+                    start,
+                    end: start.add_ns(r.get("duration_ns")?),
+                    size_bytes: size(r, "size_bytes")?,
+                })
+            },
+        )
         .sql()?;
     let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>().sql()?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    Ok(Deletables { marks, rows, more })
+    Ok(Deletables {
+        marks,
+        awaited,
+        rows,
+        more,
+    })
 }
 
 fn stocks(conn: &Connection, limit: u32) -> Result<Vec<StockRow>> {
@@ -76,7 +91,9 @@ fn stocks(conn: &Connection, limit: u32) -> Result<Vec<StockRow>> {
         .map(|(camera, size_bytes)| {
             let lists = Marks::ALL
                 .into_iter()
-                .map(|marks| deletables(conn, &camera, marks, limit))
+                .flat_map(|marks| [(marks, false), (marks, true)])
+                .map(|(marks, awaited)| deletables(conn, &camera, marks, awaited, limit))
+                .filter(|list| !list.as_ref().is_ok_and(|l| l.awaited && l.rows.is_empty()))
                 .collect::<Result<_>>()?;
             Ok(StockRow {
                 camera,
@@ -140,11 +157,14 @@ fn pardon(conn: &Connection, ids: &[SegmentId]) -> Result<()> {
 fn deleted(conn: &Connection, ids: &[SegmentId]) -> Result<u64> {
     let mut read = conn
         .prepare_cached(
-            "SELECT s.camera, s.start_ns, s.duration_ns, s.state = 'missing' AS missing, d.reason
+            "SELECT s.camera, s.start_ns, s.duration_ns, s.state = 'missing' AS missing, s.copies > 0 AS copied, d.reason
              FROM segments s LEFT JOIN deletions d ON d.segment = s.id WHERE s.id = ?1",
         )
         .sql()?;
     let mut remove = conn.prepare_cached("DELETE FROM segments WHERE id = ?1").sql()?;
+    let mut keep_copy = conn
+        .prepare_cached("UPDATE segments SET state = 'missing' WHERE id = ?1")
+        .sql()?;
     let mut touched: Vec<(CameraId, i64)> = Vec::new();
     let mut n = 0;
     for id in ids {
@@ -157,14 +177,21 @@ fn deleted(conn: &Connection, ids: &[SegmentId]) -> Result<u64> {
                     start,
                     start.saturating_add(r.get("duration_ns")?),
                     r.get::<_, bool>("missing")?,
+                    r.get::<_, bool>("copied")?,
                     DeletionReason::from_name(reason.unwrap_or_default()),
                 ))
             })
             .optional()
             .sql()?;
-        let Some((camera, start, end, missing, reason)) = found else {
+        let Some((camera, start, end, missing, copied, reason)) = found else {
             continue;
         };
+        if copied && reason != DeletionReason::Requested {
+            // From now on it is where its copies are.
+            n += keep_copy.execute([id.0]).sql()? as u64;
+            pardon(conn, &[*id])?;
+            continue;
+        }
         n += remove.execute([id.0]).sql()? as u64;
         if !missing && start < end {
             note_hole(conn, &camera, start, end, reason)?;
@@ -178,7 +205,8 @@ fn deleted(conn: &Connection, ids: &[SegmentId]) -> Result<u64> {
         // No timeline begins before the oldest footage: what was missing before it concerns nobody any more.
         let oldest: Option<i64> = conn
             .prepare_cached(
-                "SELECT start_ns FROM segments WHERE camera = ?1 AND state <> 'missing' ORDER BY start_ns LIMIT 1",
+                "SELECT start_ns FROM segments WHERE camera = ?1 AND (state <> 'missing' OR copies > 0)
+                 ORDER BY start_ns LIMIT 1",
             )
             .and_then(|mut s| s.query_row([camera.as_str()], |r| r.get(0)).optional())
             .sql()?;
@@ -196,7 +224,8 @@ fn note_hole(
 ) -> Result<()> {
     let older: bool = conn
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM segments WHERE camera = ?1 AND start_ns < ?2 AND state <> 'missing'
+            "SELECT EXISTS (SELECT 1 FROM segments WHERE camera = ?1 AND start_ns < ?2
+                            AND (state <> 'missing' OR copies > 0)
                             AND id NOT IN (SELECT segment FROM deletions))",
         )
         .and_then(|mut s| s.query_row((camera.as_str(), start), |r| r.get(0)))

@@ -22,11 +22,15 @@ pub enum SegmentState {
     Closed,
     /// Its tail was cut after a crash; the rest is whole.
     Recovered,
+    /// The file is not here, but there is a copy at an upload target.
+    Remote,
     /// The file is not there.
     Missing,
 }
 
 impl SegmentState {
+    /// The states of footage: complete here or elsewhere, or growing.
+    pub const FOOTAGE: [Self; 4] = [Self::Open, Self::Closed, Self::Recovered, Self::Remote];
     /// The states of a file that is complete.
     pub const PLAYABLE: [Self; 2] = [Self::Closed, Self::Recovered];
 
@@ -37,6 +41,7 @@ impl SegmentState {
             Self::Open => "open",
             Self::Closed => "closed",
             Self::Recovered => "recovered",
+            Self::Remote => "remote",
             Self::Missing => "missing",
         }
     }
@@ -44,9 +49,15 @@ impl SegmentState {
     /// The state of a stable name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Open, Self::Closed, Self::Recovered, Self::Missing]
-            .into_iter()
-            .find(|s| s.as_str() == name)
+        [
+            Self::Open,
+            Self::Closed,
+            Self::Recovered,
+            Self::Remote,
+            Self::Missing,
+        ]
+        .into_iter()
+        .find(|s| s.as_str() == name)
     }
 }
 
@@ -189,6 +200,8 @@ pub struct DeletableRow {
 pub struct Deletables {
     /// What they are.
     pub marks: Marks,
+    /// Whether an upload target is to have them first.
+    pub awaited: bool,
     /// By start.
     pub rows: Vec<DeletableRow>,
     /// Whether there are younger ones beyond these.

@@ -16,7 +16,10 @@ use crate::time::Timestamp;
 use crate::track::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
 
 /// Columns that [`read`] wants, in its order.
-pub(super) const COLUMNS: &str = "id, camera, run, sequence, path, state, start_ns, duration_ns, size_bytes, \
+///
+/// A missing segment of which there is a copy elsewhere is `remote`; the table knows `missing` and the number of copies.
+pub(super) const COLUMNS: &str = "id, camera, run, sequence, path, \
+     CASE WHEN state = 'missing' AND copies > 0 THEN 'remote' ELSE state END, start_ns, duration_ns, size_bytes, \
      container, video_codec, width, height, frame_rate, audio_codec, audio_rate, audio_channels, hash, \
      protected, camera_start_ns, marks";
 
@@ -161,7 +164,7 @@ fn put(conn: &Connection, v: &Values<'_>) -> Result<SegmentId> {
                 ":run": run_number(v.start.run),
                 ":sequence": v.start.sequence,
                 ":path": path,
-                ":state": v.state.as_str(),
+                ":state": stored(v.state),
                 ":start": v.start.start.as_ns(),
                 ":duration": v.duration_ns.max(0),
                 ":size": bytes(v.size_bytes),
@@ -314,7 +317,7 @@ writes! {
     /// `NotFound` without such a segment, `Storage` when the index cannot be written.
     set_segment_state, set_segment_state_blocking(id: SegmentId, state: SegmentState) -> () {
         move |conn: &Connection| {
-            update(conn, id, "UPDATE segments SET state = ?2 WHERE id = ?1", (id.0, state.as_str()))
+            update(conn, id, "UPDATE segments SET state = ?2 WHERE id = ?1", (id.0, stored(state)))
         }
     }
 
@@ -387,6 +390,14 @@ fn fragments(conn: &Connection, id: SegmentId) -> Result<Option<Vec<u8>>> {
     conn.prepare_cached("SELECT data FROM fragments WHERE segment = ?1")
         .and_then(|mut s| s.query_row([id.0], |r| r.get(0)).optional())
         .sql()
+}
+
+/// A state as the table knows it.
+const fn stored(state: SegmentState) -> &'static str {
+    match state {
+        SegmentState::Remote => SegmentState::Missing.as_str(),
+        other => other.as_str(),
+    }
 }
 
 pub(super) fn bytes(n: u64) -> i64 {

@@ -62,10 +62,10 @@ writes! {
 const TOTALS: &str = "
     SELECT t.camera, t.segments, t.size_bytes, t.duration_ns,
            (SELECT start_ns FROM segments
-            WHERE camera = t.camera AND state <> 'missing'
+            WHERE camera = t.camera AND (state <> 'missing' OR copies > 0)
             ORDER BY start_ns LIMIT 1) AS oldest_ns,
            (SELECT start_ns + duration_ns FROM segments
-            WHERE camera = t.camera AND state <> 'missing'
+            WHERE camera = t.camera AND (state <> 'missing' OR copies > 0)
             ORDER BY start_ns DESC LIMIT 1) AS newest_ns
     FROM totals t";
 

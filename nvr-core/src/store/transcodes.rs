@@ -187,7 +187,7 @@ writes! {
 
 impl Store {
     /// Footage that may be encoded again, oldest first: H.264 in fragmented MP4, complete, neither protected nor
-    /// being deleted; and unless it is wanted again, neither tried before nor called off.
+    /// being deleted or uploaded; and unless it is wanted again, neither tried before nor called off.
     ///
     /// # Errors
     /// `Storage` or `Corrupt` when the index cannot be read.
@@ -201,6 +201,7 @@ impl Store {
                          AND start_ns < :to AND video_codec = 'h264' AND protected = 0
                          AND state IN ('closed', 'recovered') AND container = 'fmp4' AND size_bytes >= :min
                          AND NOT EXISTS (SELECT 1 FROM deletions WHERE segment = segments.id)
+                         AND NOT EXISTS (SELECT 1 FROM uploads WHERE segment = segments.id AND state = 'queued')
                          AND (:again OR NOT EXISTS (SELECT 1 FROM transcodes WHERE segment = segments.id)
                              AND NOT EXISTS (SELECT 1 FROM jobs WHERE dedupe = 'transcode:' || segments.id
                                  AND kind = 'transcode' AND state IN ('failed', 'cancelled')))

@@ -51,7 +51,7 @@ async fn ask(archive: &Archive, from: Timestamp) {
     assert_eq!(states, [SegmentState::Closed, SegmentState::Open]);
     for row in &rows {
         let (_, file, len) = archive.open_segment(row.id).await.unwrap();
-        assert!(len > 0 && len <= file.metadata().unwrap().len());
+        assert!(len > 0 && len <= file.size().unwrap());
     }
     let stats = archive.stats().await.unwrap();
     assert!(stats.cameras[0].duration_ns >= recorded.len_ns() - 200 * MS && stats.disk_total_bytes > 0);

@@ -1,14 +1,12 @@
 //! Bytes: segment files, exports, playlists, pictures.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
-use nvr_core::media::clip::Clip;
+use nvr_core::media::clip::{Clip, ReadAt};
 use nvr_core::store::SegmentState;
 use nvr_core::{Error, ErrorKind};
 use nvr_core::{ExportFormat, ExportRequest, SnapshotRequest, TimeRange, VodRequest};
@@ -18,14 +16,14 @@ use crate::params::{CameraPath, Packing, Query, SegmentPath, Time};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
-struct OnDisk(File, u64);
+struct Stored(Arc<dyn ReadAt>, u64);
 
-impl Content for OnDisk {
+impl Content for Stored {
     fn len(&self) -> u64 {
         self.1
     }
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
+        self.0.read_at(offset, buf)
     }
 }
 
@@ -82,7 +80,7 @@ pub(crate) async fn segment(
         // It may be encoded again; then it gets another version.
         immutable: !growing && version.is_some(),
     };
-    Ok(serve(&method, &headers, Arc::new(OnDisk(file, len)), about))
+    Ok(serve(&method, &headers, Arc::new(Stored(file, len)), about))
 }
 
 /// One file for a range of footage, gaps left out. Its size is known before the first byte.

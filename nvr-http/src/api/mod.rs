@@ -7,6 +7,7 @@ pub(crate) mod media;
 pub(crate) mod storage;
 pub(crate) mod system;
 pub(crate) mod transcoding;
+pub(crate) mod uploads;
 
 use axum::Json;
 use axum::extract::FromRequest;

@@ -113,7 +113,7 @@ impl CleanupDto {
 /// How many segments an order concerned.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SegmentCountDto {
-    segments: u64,
+    pub(crate) segments: u64,
 }
 
 /// The disk, what every camera has on it, and how long it will do.

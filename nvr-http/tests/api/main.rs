@@ -14,3 +14,4 @@ mod storage;
 mod support;
 mod system;
 mod transcoding;
+mod uploads;

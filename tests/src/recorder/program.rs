@@ -51,6 +51,12 @@ pub struct Args {
     /// Seconds that an orderly end may take.
     #[arg(long, default_value_t = 10.0)]
     deadline: f64,
+    /// Uploads to the bucket of the tests at this address.
+    #[arg(long)]
+    upload: Option<String>,
+    /// Bytes per second that it may use for that.
+    #[arg(long, default_value_t = 0)]
+    bandwidth: u64,
 }
 
 fn parse_camera(text: &str) -> anyhow::Result<(CameraId, SourceSpec)> {
@@ -89,6 +95,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         camera.segment = Duration::from_secs_f64(args.segment);
         camera.watchdog = Duration::from_secs_f64(args.watchdog);
         config.cameras.push(camera);
+    }
+    if let Some(endpoint) = args.upload {
+        let mut target = crate::s3::target("s3", &endpoint);
+        target.bandwidth_bytes_per_s = args.bandwidth;
+        config.uploads.push(target);
     }
     let deadline = config.recorder.shutdown_deadline;
     let mut term = signal(SignalKind::terminate())?;

@@ -51,6 +51,7 @@ fn stocks(all: &[Rows], other_bytes: &[u64], cut: Option<usize>) -> Vec<Stock> {
                 items.sort_by_key(|c| (c.start, c.id));
                 let mut list = List {
                     class,
+                    awaited: false,
                     items,
                     more: false,
                 };
