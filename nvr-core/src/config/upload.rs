@@ -372,18 +372,17 @@ fn read_place(
             reader.problems.error(&url.span, &url.key, message, hint);
             return None;
         }
-        for field in [
+        let only_s3 = [
             &raw.endpoint,
             &raw.access_key,
             &raw.secret_key,
             &raw.ca,
             &raw.encryption_key,
-        ] {
-            if let Some(at) = field {
-                let name = at.key.rsplit('.').next().unwrap_or_default();
-                let message = format!("`{name}` does not go with a folder");
-                reader.problems.error(&at.span, &at.key, message, None);
-            }
+        ];
+        for at in only_s3.into_iter().flatten() {
+            let name = at.key.rsplit('.').next().unwrap_or_default();
+            let message = format!("`{name}` does not go with a folder");
+            reader.problems.error(&at.span, &at.key, message, None);
         }
         return Some(UploadPlace::Folder(
             base.map_or_else(|| text.into(), |base| base.join(text)),

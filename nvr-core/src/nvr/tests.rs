@@ -50,7 +50,10 @@ async fn a_vanished_disk_is_noticed_and_so_is_its_return() {
     assert!(!nvr.health().ok);
 
     std::fs::rename(dir.path().join("kept"), root.join(MARKER)).unwrap();
-    assert_eq!(looked(&clock, &mut events).await.kind, EventKind::StorageRecovered);
+    assert_eq!(
+        looked(&clock, &mut events).await.kind,
+        EventKind::StorageRecovered
+    );
     assert!(nvr.health().ok);
     nvr.shutdown(Duration::from_secs(5)).await;
 }

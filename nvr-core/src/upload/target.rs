@@ -140,11 +140,14 @@ impl Target {
     }
 }
 
+/// A target's configuration, and the target once it was needed.
+type Known = (UploadConfig, Option<Arc<Target>>);
+
 /// The targets of a configuration, opened when they are first needed.
 #[derive(Debug)]
 pub(crate) struct Targets {
     clock: SharedClock,
-    known: Mutex<HashMap<String, (UploadConfig, Option<Arc<Target>>)>>,
+    known: Mutex<HashMap<String, Known>>,
 }
 
 impl Targets {

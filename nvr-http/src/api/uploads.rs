@@ -14,7 +14,7 @@ use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
 /// How the upload targets stand.
-#[utoipa::path(get, path = "/api/v1/uploads", tag = "uploads",
+#[utoipa::path(get, path = "/api/v1/uploads", tag = "uploads", operation_id = "upload_targets",
     responses((status = 200, description = "The targets by name", body = [TargetDto])))]
 pub(crate) async fn targets(State(app): State<AppState>) -> Answer<Json<Vec<TargetDto>>> {
     let all = app.nvr.uploads().status().await?;
@@ -22,7 +22,7 @@ pub(crate) async fn targets(State(app): State<AppState>) -> Answer<Json<Vec<Targ
 }
 
 /// Uploads of a target in a state, a page at a time, by begin of the segment.
-#[utoipa::path(get, path = "/api/v1/uploads/{id}", tag = "uploads",
+#[utoipa::path(get, path = "/api/v1/uploads/{id}", tag = "uploads", operation_id = "uploads",
     params(("id" = String, Path, description = "Name of the target"),
         ("state" = Option<String>, Query, description = "waiting (default), queued, done, failed or cancelled"),
         ("order" = Option<String>, Query, description = "asc (default) or desc"),
@@ -66,7 +66,7 @@ pub(crate) async fn list(
 }
 
 /// Tries again what failed at a target or was called off.
-#[utoipa::path(post, path = "/api/v1/uploads/{id}/retry", tag = "uploads",
+#[utoipa::path(post, path = "/api/v1/uploads/{id}/retry", tag = "uploads", operation_id = "retry_uploads",
     params(("id" = String, Path, description = "Name of the target")),
     responses((status = 200, description = "How many segments that are", body = SegmentCountDto),
         (status = 404, description = "There is no such target", body = Problem)))]
@@ -79,7 +79,7 @@ pub(crate) async fn retry(
 }
 
 /// Uploads all complete segments of a camera in a range now, whatever the target usually takes and whatever its windows.
-#[utoipa::path(post, path = "/api/v1/cameras/{id}/upload", tag = "uploads",
+#[utoipa::path(post, path = "/api/v1/cameras/{id}/upload", tag = "uploads", operation_id = "upload_footage",
     params(("id" = String, Path, description = "Camera id"),
         ("from" = String, Query, description = "RFC 3339 or Unix seconds"),
         ("to" = String, Query, description = "RFC 3339 or Unix seconds"),
@@ -99,7 +99,7 @@ pub(crate) async fn request(
 }
 
 /// Brings the files of a camera's remote segments in a range back, as a job. They are protected then.
-#[utoipa::path(post, path = "/api/v1/cameras/{id}/restore", tag = "uploads",
+#[utoipa::path(post, path = "/api/v1/cameras/{id}/restore", tag = "uploads", operation_id = "restore_footage",
     params(("id" = String, Path, description = "Camera id"),
         ("from" = String, Query, description = "RFC 3339 or Unix seconds"),
         ("to" = String, Query, description = "RFC 3339 or Unix seconds")),
@@ -123,7 +123,7 @@ pub(crate) async fn restore(
 }
 
 /// Where a segment is to go, or is.
-#[utoipa::path(get, path = "/api/v1/segments/{id}/copies", tag = "uploads",
+#[utoipa::path(get, path = "/api/v1/segments/{id}/copies", tag = "uploads", operation_id = "segment_copies",
     params(("id" = String, Path, description = "Segment id")),
     responses((status = 200, description = "One for each target", body = [UploadDto]),
         (status = 404, description = "There is no segment of that id", body = Problem)))]
@@ -137,7 +137,7 @@ pub(crate) async fn copies(
 }
 
 /// Makes an address at which anybody who has it may fetch a segment's copy, for a while.
-#[utoipa::path(post, path = "/api/v1/segments/{id}/link", tag = "uploads",
+#[utoipa::path(post, path = "/api/v1/segments/{id}/link", tag = "uploads", operation_id = "segment_link",
     params(("id" = String, Path, description = "Segment id"),
         ("target" = Option<String>, Query, description = "Name of the target; the first that has it by default"),
         ("expires" = Option<f64>, Query, description = "Seconds that it is good for, 1 to 604800 (3600)")),
