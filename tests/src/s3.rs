@@ -208,7 +208,7 @@ async fn serve(listener: TcpListener, service: SocketAddr, shared: Arc<Shared>) 
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             // A connection that breaks is what this is for.
-            let _ = connection(client, service, &shared).await;
+            let _ = Box::pin(connection(client, service, &shared)).await;
         });
     }
 }
