@@ -277,6 +277,8 @@ fn a_hung_camera_takes_connections_and_answers_nothing() {
     let cam = cam(TestCamOptions::default());
     let tap = Tap::open(&cam.url()).unwrap();
     until_true("frames", LIMIT, || tap.frames(0).len() > 5).unwrap();
+    // gst-rtsp-server 1.22 can lock itself up when one client seeks (PLAY with a range) what another one plays.
+    drop(tap);
     cam.hang();
     judge::ffprobe(&cam.url(), &["-timeout", "1000000", "-show_streams"]).unwrap_err();
     assert_eq!((cam.connections(), cam.describes()), (2, 1));
