@@ -1,0 +1,3 @@
+import { words } from "../words";
+
+export const timeline = words({ title: "Timeline" }, { title: "Zeitleiste" }, { title: "Chronologie" });
