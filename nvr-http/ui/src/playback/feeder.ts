@@ -165,7 +165,7 @@ export class Feeder {
     for (let rounds = 0; rounds < 40 && !this.closed; rounds++) {
       const now = this.wall;
       try {
-        if (!this.window) await this.look(now);
+        if (!this.window || this.isOutside(now)) await this.look(now);
         else if (now > this.window.to - NEAR && this.window.next === undefined) await this.lookFurther();
         const piece = this.wanted();
         if (!piece) break;
@@ -187,6 +187,13 @@ export class Feeder {
     if (next.loading !== old.loading || next.error !== old.error) this.state.set(next);
   }
 
+  /** Whether what was looked up says nothing of a moment. Behind its end is what grows. */
+  private isOutside(time: number): boolean {
+    const w = this.window;
+    if (!w || time < w.from - SLACK) return true;
+    return time > w.to + SLACK && w.next === undefined && Date.now() - w.to > 10_000 && time - w.to > NEAR;
+  }
+
   /** Asks for the pieces around a moment. */
   private async look(time: number): Promise<void> {
     const to = Math.min(time + WINDOW, Date.now());
@@ -195,10 +202,13 @@ export class Feeder {
     const controller = new AbortController();
     this.looking = controller;
     const pieces = from < to ? await this.list(from, to, controller.signal) : [];
+    // Elsewhere by now.
+    if (controller.signal.aborted) return;
     this.pieces = pieces;
     this.window = { from, to: Math.max(from, to), next: undefined };
     this.lookedAt = Date.now();
-    if (!pieces.some((p) => p.end > time)) this.window.next = await this.nextAfter(time, controller.signal);
+    const made = this.window;
+    if (!pieces.some((p) => p.end > time)) made.next = await this.nextAfter(time, controller.signal);
   }
 
   /** Asks for the pieces behind those that are known. */
@@ -212,6 +222,7 @@ export class Feeder {
     const to = Math.min(w.to + WINDOW, Date.now());
     const grows = Date.now() - last < 60_000;
     const fresh = await this.list(Math.min(last, w.to), to, controller.signal);
+    if (controller.signal.aborted) return;
     const found = fresh.filter((p) => p.end > last + SLACK);
     this.pieces = merge(this.pieces, found).slice(-4000);
     w.to = to;

@@ -28,6 +28,8 @@ export class Player {
   private listeners = new Set<(time: number) => void>();
   private leader: Feeder | null = null;
   private frameLoop = 0;
+  /** Whether it was ended: then it plays nothing any more. */
+  ended = false;
 
   constructor(start: number) {
     this.now = start;
@@ -96,6 +98,7 @@ export class Player {
   }
 
   end(): void {
+    this.ended = true;
     clearInterval(this.timer);
     cancelAnimationFrame(this.frameLoop);
     this.listeners.clear();
