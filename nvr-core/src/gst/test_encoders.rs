@@ -58,6 +58,7 @@ pub(crate) static BREAKING_THEN_X265: &[ArchiveEncoder] = &[
         presets: &[],
         default_preset: "",
         settings: &[],
+        ..X265
     },
     X265,
 ];

@@ -23,6 +23,7 @@ mod moof;
 mod mp4;
 mod output;
 pub(in crate::media) mod plan;
+mod remade;
 mod seek;
 mod source;
 mod spans;
@@ -33,6 +34,7 @@ mod timeline;
 
 pub use output::{Clip, ClipReader};
 pub use plan::{ClipPlan, OnChange, PlanPart, plan};
+pub use remade::{Remade, RemadePart, SourceFrame};
 pub use source::{ClipSegment, FileStamp, ReadAt};
 pub use spans::{Span, SpanInput, spans};
 pub use timeline::MapEntry;

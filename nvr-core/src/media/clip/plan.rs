@@ -208,11 +208,19 @@ impl Parameters {
     }
 
     pub(in crate::media) fn accepts(&self, other: &Self) -> bool {
-        self.video == other.video
-            && match (&self.audio, &other.audio) {
-                (Some(a), Some(b)) => a == b,
-                _ => true,
-            }
+        self.video == other.video && self.sounds_like(other)
+    }
+
+    /// Whether the audio of both goes into one track.
+    pub(in crate::media) fn sounds_like(&self, other: &Self) -> bool {
+        match (&self.audio, &other.audio) {
+            (Some(a), Some(b)) => a == b,
+            _ => true,
+        }
+    }
+
+    pub(in crate::media) fn has_audio(&self) -> bool {
+        self.audio.is_some()
     }
 }
 
