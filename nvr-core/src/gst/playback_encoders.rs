@@ -91,24 +91,7 @@ pub const PLAYBACK_H264: &[ArchiveEncoder] = &[
             ("b-frames", "0"),
         ],
     ),
-    ArchiveEncoder {
-        hardware: false,
-        ..hardware(
-            "x264enc",
-            &["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"],
-            "superfast",
-            &[
-                ("tune", "zerolatency"),
-                ("speed-preset", "{preset}"),
-                ("pass", "qual"),
-                ("quantizer", "{quality}"),
-                ("bframes", "0"),
-                ("key-int-max", "1000000"),
-                ("threads", "{count}"),
-                ("option-string", "scenecut=0{colour}"),
-            ],
-        )
-    },
+    X264,
     ArchiveEncoder {
         hardware: false,
         ..hardware(
@@ -125,3 +108,23 @@ pub const PLAYBACK_H264: &[ArchiveEncoder] = &[
         )
     },
 ];
+
+/// The encoder on the processor.
+pub(super) const X264: ArchiveEncoder = ArchiveEncoder {
+    hardware: false,
+    ..hardware(
+        "x264enc",
+        &["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"],
+        "superfast",
+        &[
+            ("tune", "zerolatency"),
+            ("speed-preset", "{preset}"),
+            ("pass", "qual"),
+            ("quantizer", "{quality}"),
+            ("bframes", "0"),
+            ("key-int-max", "1000000"),
+            ("threads", "{count}"),
+            ("option-string", "scenecut=0{colour}"),
+        ],
+    )
+};

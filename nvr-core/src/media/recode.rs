@@ -9,11 +9,11 @@ mod header;
 
 use std::ops::Range;
 
+pub use self::header::{NewVideo, in_band, init_with};
 use super::boxes::{BoxWriter, Boxes, FourCc, corrupt};
 use super::fragment::{MovieFragment, Sample, SampleFlags, TrackFragment};
 use super::init::InitSegment;
 use super::mux::{TrackChunk, chunk_head};
-pub use self::header::{NewVideo, in_band, init_with};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Most samples of a chunk: half a second has some hundred. A run can claim millions in a few bytes.

@@ -226,6 +226,29 @@ impl RemadePart<'_> {
         self.init.video()
     }
 
+    /// [`Remade::head`] of the clip.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn head(&mut self, config: &[u8], size: Option<(u16, u16)>) -> Result<Vec<u8>> {
+        self.clip.head(config, size)
+    }
+
+    /// Back to its beginning, as long as no frame was [taken](Self::take).
+    pub fn rewind(&mut self) {
+        self.next_fragment = self.part.fragments.start;
+        (self.base, self.first) = (None, None);
+        self.read.clear();
+        self.expected.clear();
+        self.audio.clear();
+    }
+
+    /// Which share of it came out, 0 to 1.
+    #[must_use]
+    pub fn done(&self) -> f64 {
+        (self.end - self.from) as f64 / (self.to - self.from).max(1) as f64
+    }
+
     /// The next frame in decode order.
     ///
     /// # Errors

@@ -194,7 +194,9 @@ mod tests {
 
     #[test]
     fn parameter_sets_of_a_record() {
-        let record = [1, 100, 0, 30, 0xff, 0xe1, 0, 2, 0x67, 7, 2, 0, 1, 0x68, 0, 2, 0x68, 9];
+        let record = [
+            1, 100, 0, 30, 0xff, 0xe1, 0, 2, 0x67, 7, 2, 0, 1, 0x68, 0, 2, 0x68, 9,
+        ];
         let sets = in_band(&record);
         assert_eq!(sets, [0, 0, 0, 2, 0x67, 7, 0, 0, 0, 1, 0x68, 0, 0, 0, 2, 0x68, 9]);
         for n in 0..record.len() {

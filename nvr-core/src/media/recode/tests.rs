@@ -175,7 +175,10 @@ fn a_header_for_another_codec_and_size() {
     let new = InitSegment::parse(&init_with(&old, &small).unwrap()).unwrap();
     let v = new.video().unwrap();
     assert_eq!((&v.sample_entry.0, v.width, v.height), (b"avc1", 640, 352));
-    let tkhd: Vec<u8> = [640u32 << 16, 352 << 16].iter().flat_map(|n| n.to_be_bytes()).collect();
+    let tkhd: Vec<u8> = [640u32 << 16, 352 << 16]
+        .iter()
+        .flat_map(|n| n.to_be_bytes())
+        .collect();
     assert!(new.bytes.windows(8).any(|w| w == tkhd), "the size that is shown");
     assert_eq!(new.audio(), old.audio());
 }
@@ -189,7 +192,11 @@ fn pictures_that_are_missing_leave_the_rest_where_it_is() {
     .build();
     let init = InitSegment::parse(&s.bytes[..s.init_len]).unwrap();
     let f = &s.index.fragments[1];
-    let chunk = Chunk::read(s.bytes[f.offset as usize..f.end_offset() as usize].to_vec(), &init).unwrap();
+    let chunk = Chunk::read(
+        s.bytes[f.offset as usize..f.end_offset() as usize].to_vec(),
+        &init,
+    )
+    .unwrap();
     let frames: Vec<&Frame> = chunk.frames.iter().skip(1).collect();
     let samples: Vec<NewSample<'_>> = frames
         .iter()
@@ -204,7 +211,12 @@ fn pictures_that_are_missing_leave_the_rest_where_it_is() {
         let again = Chunk::read(chunk.with_pictures(VIDEO_ID, &samples[..n]), &init).unwrap();
         let times: Vec<i64> = again.frames.iter().map(|f| f.pts).collect();
         assert_eq!(times, frames[..n].iter().map(|f| f.pts).collect::<Vec<_>>());
-        assert!(again.frames.iter().all(|f| &again.bytes[f.data.clone()] == b"picture"));
+        assert!(
+            again
+                .frames
+                .iter()
+                .all(|f| &again.bytes[f.data.clone()] == b"picture")
+        );
         assert!(again.other_samples().eq(chunk.other_samples()));
     }
 }
