@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use nvr_core::store::{SegmentQuery, SegmentState};
 use nvr_core::timeline::Recorded;
-use nvr_core::{CameraId, SnapshotRequest, TimeRange, Timestamp};
+use nvr_core::{CameraId, ClipCodec, ExportFormat, ExportRequest, SnapshotRequest, TimeRange, Timestamp};
 use serde::Serialize;
 
 use crate::api::media;
@@ -262,7 +262,8 @@ async fn clip(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let (camera, range) = span(path)?;
-    media::clip(&app, &method, &headers, camera, range, "mp4", true).await
+    let request = ExportRequest::new(camera, range, ExportFormat::Mp4);
+    media::clip(&app, &method, &headers, request, true).await
 }
 
 async fn vod(State(app): State<AppState>, Path(path): Path<(String, String, String)>) -> Answer<Response> {
@@ -272,7 +273,7 @@ async fn vod(State(app): State<AppState>, Path(path): Path<(String, String, Stri
         range.start(),
         range.end()
     );
-    Ok(media::playlist(app.nvr.vod_master(camera, range, uri).await?))
+    Ok(media::playlist(app.nvr.vod_master(camera, range, ClipCodec::AsRecorded, uri).await?))
 }
 
 /// The newest picture. `h` or `height` scales it.

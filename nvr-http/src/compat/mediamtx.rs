@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
-use nvr_core::{CameraId, TimeRange, Timestamp};
+use nvr_core::{CameraId, ExportRequest, TimeRange, Timestamp};
 use serde::Serialize;
 
 use crate::api::media;
@@ -79,7 +79,7 @@ async fn clip(
     let start = start.ok_or_else(|| Failure::invalid("parameter start is needed"))?;
     let length = query.seconds("duration")?;
     let length = length.ok_or_else(|| Failure::invalid("parameter duration is needed: seconds"))?;
-    let format = query.text("format")?.unwrap_or_else(|| "fmp4".into());
-    let range = TimeRange::new(start, start + length)?;
-    media::clip(&app, &method, &headers, camera, range, &format, false).await
+    let format = media::packing(query.text("format")?.as_deref())?;
+    let request = ExportRequest::new(camera, TimeRange::new(start, start + length)?, format);
+    media::clip(&app, &method, &headers, request, false).await
 }
