@@ -44,6 +44,12 @@ const FILES: [(&str, &str, &str); 7] = [
     ),
 ];
 
+/// Where they lie.
+#[cfg(test)]
+pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(path, ..)| *path)
+}
+
 pub(crate) fn router() -> Router<AppState> {
     FILES
         .into_iter()

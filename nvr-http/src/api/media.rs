@@ -101,26 +101,46 @@ pub(crate) async fn export(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let range = query.full_range()?;
-    let format = match query.text("format")?.as_deref() {
-        None | Some("fmp4") => ExportFormat::Fmp4,
-        Some("mp4") => ExportFormat::Mp4,
-        Some(other) => {
-            return Err(Failure::invalid(format!(
-                "parameter format={other:?}: want fmp4 or mp4"
-            )));
-        }
-    };
+    let format = packing(&mut query)?;
     let download = query.flag("download")?;
     query.end()?;
-    let file_name = download.then(|| file_name(id.as_str(), range));
-    let clip = app.nvr.export(ExportRequest::new(id, range, format)).await?;
+    exported(
+        &app,
+        ExportRequest::new(id, range, format),
+        download,
+        &method,
+        &headers,
+    )
+    .await
+}
+
+pub(super) fn packing(query: &mut Query) -> Answer<ExportFormat> {
+    match query.text("format")?.as_deref() {
+        None | Some("fmp4") => Ok(ExportFormat::Fmp4),
+        Some("mp4") => Ok(ExportFormat::Mp4),
+        Some(other) => Err(Failure::invalid(format!(
+            "parameter format={other:?}: want fmp4 or mp4"
+        ))),
+    }
+}
+
+/// Answers with an export.
+pub(super) async fn exported(
+    app: &AppState,
+    request: ExportRequest,
+    download: bool,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Answer<Response> {
+    let file_name = download.then(|| file_name(request.camera.as_str(), request.range));
+    let clip = app.nvr.export(request).await?;
     let about = Described {
         content_type: "video/mp4",
         etag: Some(clip.etag().to_owned()),
         file_name,
         immutable: false,
     };
-    Ok(serve(&method, &headers, Arc::new(Exported(clip)), about))
+    Ok(serve(method, headers, Arc::new(Exported(clip)), about))
 }
 
 /// `front_2026-05-04T03-02-01Z_600s.mp4`: no character that a file system minds.
@@ -134,7 +154,7 @@ fn file_name(camera: &str, range: TimeRange) -> String {
     )
 }
 
-fn playlist(text: String) -> Response {
+pub(super) fn playlist(text: String) -> Response {
     (
         [
             (header::CONTENT_TYPE, "application/vnd.apple.mpegurl"),
@@ -218,6 +238,11 @@ pub(crate) async fn snapshot(
         exact: query.flag("exact")?,
     };
     query.end()?;
+    picture(&app, request).await
+}
+
+/// Answers with a picture.
+pub(super) async fn picture(app: &AppState, request: SnapshotRequest) -> Answer<Response> {
     let _one_of_few = app
         .decodes
         .acquire()
