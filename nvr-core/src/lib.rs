@@ -294,6 +294,6 @@ pub use events::EventStream;
 pub use ids::{CameraId, JobId, RunId, SegmentId};
 pub use jobs::Jobs;
 pub use media::clip::Format as ExportFormat;
-pub use nvr::{Nvr, NvrBuilder};
+pub use nvr::{ConfigOrder, ConfigOutcome, Nvr, NvrBuilder};
 pub use source::SourceSpec;
 pub use time::{TimeRange, Timestamp};

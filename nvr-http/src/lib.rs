@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may panic"))]
 
+mod actor;
 mod api;
 mod bytes_body;
 mod conn;
@@ -15,5 +16,6 @@ mod params;
 mod problem;
 mod server;
 
-pub use problem::{Problem, status_of};
+pub use actor::Actor;
+pub use problem::{FieldProblem, Problem, status_of};
 pub use server::{AppState, openapi, router, serve};

@@ -20,7 +20,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{cameras, footage, jobs, media, storage, system, transcoding, uploads};
+use crate::api::{cameras, config, footage, jobs, media, storage, system, transcoding, uploads};
 use crate::conn::Patient;
 use crate::guard::guard;
 use crate::problem::{PROBLEM_JSON, problem};
@@ -70,6 +70,7 @@ impl AppState {
         (name = "storage", description = "How full the disk is, what is deleted and what is protected"),
         (name = "jobs", description = "Slow work: what waits, runs and is over"),
         (name = "uploads", description = "Copies of segments at other places"),
+        (name = "config", description = "The configuration file"),
         (name = "system", description = "The recorder itself"),
     )
 )]
@@ -77,11 +78,15 @@ struct Api;
 
 fn api_router() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Api::openapi())
-        .routes(routes!(cameras::list))
+        .routes(routes!(cameras::list, config::add_camera))
         .routes(routes!(cameras::start_all))
         .routes(routes!(cameras::stop_all))
         .routes(routes!(cameras::probe))
-        .routes(routes!(cameras::one))
+        .routes(routes!(
+            cameras::one,
+            config::change_camera,
+            config::remove_camera
+        ))
         .routes(routes!(cameras::start))
         .routes(routes!(cameras::stop))
         .routes(routes!(cameras::restart))
@@ -115,6 +120,8 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(transcoding::status, transcoding::transcode))
         .routes(routes!(transcoding::enable))
         .routes(routes!(transcoding::disable))
+        .routes(routes!(config::config, config::change))
+        .routes(routes!(config::schema))
         .routes(routes!(system::events))
         .routes(routes!(storage::storage))
         .routes(routes!(storage::cleanup))
@@ -139,7 +146,14 @@ fn describe_problems(description: &mut utoipa::openapi::OpenApi) {
         .paths
         .paths
         .values_mut()
-        .flat_map(|item| [item.get.as_mut(), item.post.as_mut(), item.delete.as_mut()])
+        .flat_map(|item| {
+            [
+                item.get.as_mut(),
+                item.post.as_mut(),
+                item.patch.as_mut(),
+                item.delete.as_mut(),
+            ]
+        })
         .flatten();
     for operation in operations {
         let responses = &mut operation.responses.responses;
@@ -174,13 +188,23 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
     api.route("/api/openapi.json", description)
         .fallback(crate::page::serve)
         .method_not_allowed_fallback(|| async {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method".into(), None)
+            problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "not with this method".into(),
+                None,
+            )
         })
         .layer(DefaultBodyLimit::max(body))
         .layer(middleware::from_fn_with_state(state.clone(), limits))
         .layer(middleware::from_fn_with_state(state.clone(), guard))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a fault in the recorder; see its log".into(), None)
+            problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "a fault in the recorder; see its log".into(),
+                None,
+            )
         }))
         .layer(header_layer("x-content-type-options", "nosniff"))
         .layer(header_layer("referrer-policy", "no-referrer"))

@@ -14,7 +14,7 @@ use crate::params::{CameraPath, Length, Query};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
-fn dto(camera: &Camera) -> CameraDto {
+pub(super) fn dto(camera: &Camera) -> CameraDto {
     CameraDto::new(&camera.config(), &camera.status())
 }
 

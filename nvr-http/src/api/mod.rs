@@ -1,6 +1,7 @@
 //! The handlers, one file per subject.
 
 pub(crate) mod cameras;
+pub(crate) mod config;
 pub(crate) mod footage;
 pub(crate) mod jobs;
 pub(crate) mod media;

@@ -72,6 +72,23 @@ impl Server {
         config.recorder.time_zone = "UTC".into();
         config.cameras.extend(cameras);
         change(&mut config);
+        Self::serving(dir, config).await
+    }
+
+    /// A recorder with a configuration file: recordings root, then `text`.
+    pub async fn of_file(text: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("recordings");
+        let text = format!(
+            "[recorder]\nroot = {:?}\ntime_zone = \"UTC\"\n{text}",
+            root.to_str().unwrap()
+        );
+        let file = write(dir.path(), "nvr.toml", text.as_bytes());
+        let config = Config::load(&file).unwrap();
+        Self::serving(dir, config).await
+    }
+
+    async fn serving(dir: tempfile::TempDir, config: Config) -> Self {
         let http = config.http.clone();
         let nvr = Nvr::builder(config).start().await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -140,6 +157,13 @@ impl Server {
 
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
         self.ask(Method::GET, path, headers, None).await
+    }
+
+    /// An order with a JSON body.
+    pub async fn order(&self, method: Method, path: &str, body: &Value) -> Reply {
+        let body = body.to_string().into_bytes();
+        self.ask(method, path, &[("content-type", "application/json")], Some(body))
+            .await
     }
 
     pub async fn post(&self, path: &str) -> Reply {
