@@ -10,6 +10,7 @@ mod bytes_body;
 mod conn;
 mod dto;
 mod guard;
+mod logs;
 mod metrics;
 mod page;
 mod params;
@@ -17,5 +18,6 @@ mod problem;
 mod server;
 
 pub use actor::Actor;
+pub use logs::{LogBuffer, LogLayer, LogRecord};
 pub use problem::{FieldProblem, Problem, status_of};
-pub use server::{AppState, openapi, router, serve};
+pub use server::{AppState, openapi, router, serve, serve_state};

@@ -20,13 +20,18 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{cameras, config, footage, jobs, media, storage, system, transcoding, uploads};
+use crate::api::{
+    cameras, config, discovery, footage, jobs, machine, media, storage, system, transcoding, uploads,
+};
 use crate::conn::Patient;
 use crate::guard::guard;
+use crate::logs::LogBuffer;
 use crate::problem::{PROBLEM_JSON, problem};
 
-/// Pictures decoded and sources probed at once.
+/// Pictures decoded at once.
 const DECODES: usize = 4;
+/// Sources probed at once.
+const PROBES: usize = 3;
 /// How long a connection may stand still: long enough for a player's pause between two requests.
 const IDLE: Duration = Duration::from_secs(75);
 
@@ -35,6 +40,11 @@ const IDLE: Duration = Duration::from_secs(75);
 pub struct AppState {
     pub(crate) nvr: Nvr,
     pub(crate) decodes: Arc<Semaphore>,
+    pub(crate) probes: Arc<Semaphore>,
+    pub(crate) search: Arc<discovery::Search>,
+    pub(crate) sampler: Arc<machine::Sampler>,
+    /// The newest log records, where the program keeps them.
+    pub(crate) logs: Option<LogBuffer>,
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) timeout: Duration,
     /// Names of this server, beside addresses and `localhost`.
@@ -50,11 +60,22 @@ impl AppState {
         Self {
             nvr,
             decodes: Arc::new(Semaphore::new(DECODES)),
+            probes: Arc::new(Semaphore::new(PROBES)),
+            search: Arc::default(),
+            sampler: Arc::default(),
+            logs: None,
             requests: Arc::new(Semaphore::new(config.max_concurrent)),
             timeout: config.request_timeout,
             host_names: config.host_names.clone().into(),
             stop: CancellationToken::new(),
         }
+    }
+
+    /// With the newest log records to show.
+    #[must_use]
+    pub fn with_logs(mut self, logs: LogBuffer) -> Self {
+        self.logs = Some(logs);
+        self
     }
 }
 
@@ -122,8 +143,12 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(transcoding::disable))
         .routes(routes!(config::config, config::change))
         .routes(routes!(config::schema))
+        .routes(routes!(discovery::discovery))
+        .routes(routes!(machine::system))
+        .routes(routes!(machine::logs))
         .routes(routes!(system::events))
         .routes(routes!(storage::storage))
+        .routes(routes!(storage::history))
         .routes(routes!(storage::cleanup))
         .routes(routes!(system::health))
         .routes(routes!(system::ready))
@@ -277,7 +302,20 @@ pub async fn serve(
     stop: CancellationToken,
     grace: Duration,
 ) -> std::io::Result<()> {
-    let mut state = AppState::new(nvr, config);
+    serve_state(listener, AppState::new(nvr, config), config, stop, grace).await
+}
+
+/// The same with a state that was prepared.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_state(
+    listener: TcpListener,
+    mut state: AppState,
+    config: &HttpConfig,
+    stop: CancellationToken,
+    grace: Duration,
+) -> std::io::Result<()> {
     state.stop = stop.clone();
     let app = router(state, config);
     let graceful = stop.clone();

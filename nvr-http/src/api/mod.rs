@@ -2,8 +2,10 @@
 
 pub(crate) mod cameras;
 pub(crate) mod config;
+pub(crate) mod discovery;
 pub(crate) mod footage;
 pub(crate) mod jobs;
+pub(crate) mod machine;
 pub(crate) mod media;
 pub(crate) mod storage;
 pub(crate) mod system;

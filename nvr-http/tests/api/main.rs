@@ -9,6 +9,7 @@ mod cameras;
 mod config;
 mod footage;
 mod jobs;
+mod machine;
 mod media;
 mod mistakes;
 mod storage;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use nvr_core::config::{CameraConfig, Config, RecordMode};
 use nvr_core::{CameraId, Nvr, SourceSpec};
+use nvr_http::{AppState, LogBuffer};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -22,6 +23,7 @@ pub struct Server {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
     pub dir: tempfile::TempDir,
+    pub logs: LogBuffer,
 }
 
 /// An answer, read to its end.
@@ -94,9 +96,11 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
+        let logs = LogBuffer::new(50, nvr.clock());
         let task = tokio::spawn({
             let (nvr, stop) = (nvr.clone(), stop.clone());
-            async move { nvr_http::serve(listener, nvr, &http, stop, Duration::from_secs(1)).await }
+            let state = AppState::new(nvr, &http).with_logs(logs.clone());
+            async move { nvr_http::serve_state(listener, state, &http, stop, Duration::from_secs(1)).await }
         });
         Self {
             nvr,
@@ -105,6 +109,7 @@ impl Server {
             stop,
             task,
             dir,
+            logs,
         }
     }
 

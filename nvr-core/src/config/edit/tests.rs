@@ -362,3 +362,94 @@ proptest! {
         prop_assert!(once_more.changed().is_empty() && once_more.text() == new);
     }
 }
+
+/// Rewrites the file of `NVR_EDIT_FILE` again and again, until it is killed.
+#[test]
+#[ignore = "a part of `a_kill_leaves_the_old_or_the_new_file`"]
+fn writes_for_ever() {
+    let Some(path) = std::env::var_os("NVR_EDIT_FILE") else {
+        return;
+    };
+    for round in 0u32.. {
+        let file = ConfigFile::read(Path::new(&path)).unwrap();
+        let name = format!("{round} {}", "x".repeat(90));
+        let change = json!({ "cameras": { "a": { "name": name } } });
+        let edited = file.edit(&object(change), EditOrigin::Local).unwrap();
+        file.write(&edited).unwrap();
+    }
+}
+
+#[test]
+fn a_kill_leaves_the_old_or_the_new_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("nvr.toml");
+    let filler = "# A comment that is there to make the file long.\n".repeat(2000);
+    let text =
+        format!("[recorder]\nroot = \"/r\"\n{filler}[[cameras]]\nid = \"a\"\nsource = \"test:\"\n{filler}");
+    std::fs::write(&path, &text).unwrap();
+    for round in 0..8u64 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "config::edit::tests::writes_for_ever", "--ignored"])
+            .env("NVR_EDIT_FILE", &path)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let before = std::fs::read_to_string(&path).unwrap();
+        // Until it writes, then at another moment each time.
+        while std::fs::read_to_string(&path).unwrap() == before {
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::yield_now();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let after = std::fs::read_to_string(&path).unwrap();
+        let config = crate::config::Config::parse(&after, Some(&path)).unwrap();
+        assert_eq!(
+            config.cameras[0].name.len() - 91,
+            config.cameras[0].name.find(' ').unwrap()
+        );
+        assert!(after.len() > text.len() && after.ends_with(&filler));
+    }
+    // What a kill left beside it is in nobody's way.
+    let file = ConfigFile::read(&path).unwrap();
+    let edited = file
+        .edit(&object(json!({ "cameras": { "a": null } })), EditOrigin::Local)
+        .unwrap();
+    file.write(&edited).unwrap();
+    let names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["nvr.toml"]);
+}
+
+#[test]
+fn mode_and_links_stay_and_a_changed_file_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("real.toml");
+    let link = dir.path().join("nvr.toml");
+    std::fs::write(&path, "[recorder]\nroot = \"/r\"\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink("real.toml", &link).unwrap();
+    let file = ConfigFile::read(&link).unwrap();
+    let add = json!({ "cameras": { "a": { "source": "rtsp://h/", "user": "u", "password": "hunter2" } } });
+    let edited = file.edit(&object(add), EditOrigin::Remote).unwrap();
+    let now = file.write(&edited).unwrap();
+    assert_eq!(ConfigFile::read(&path).unwrap().version(), now.version());
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    // Made from what is no longer there.
+    let e = file.write(&edited).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Conflict, "{e}");
+    assert_eq!(
+        file.expect(&now.version()).unwrap_err().kind(),
+        ErrorKind::Conflict
+    );
+    assert!(now.expect(&now.version()).is_ok());
+    assert!(std::fs::read_dir(dir.path()).unwrap().count() == 2);
+}
