@@ -7,6 +7,7 @@
 mod actor;
 mod api;
 mod bytes_body;
+mod compat;
 mod conn;
 mod dto;
 mod guard;

@@ -210,7 +210,8 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
         async move { ([(header::CONTENT_TYPE, "application/json")], text) }
     });
     let body = usize::try_from(config.max_body_bytes).unwrap_or(usize::MAX);
-    api.route("/api/openapi.json", description)
+    api.merge(crate::compat::router())
+        .route("/api/openapi.json", description)
         .fallback(crate::page::serve)
         .method_not_allowed_fallback(|| async {
             problem(
