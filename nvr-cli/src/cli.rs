@@ -61,6 +61,9 @@ pub enum Command {
     Status,
     /// List the cameras.
     Cameras,
+    /// Add, change or remove a camera in the configuration.
+    #[command(subcommand)]
+    Camera(commands::camera::CameraCommand),
     /// Show what is recorded and what is missing.
     Timeline(commands::timeline::TimelineArgs),
     /// List the recorded files.

@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub mod bench;
+pub mod camera;
 pub mod cameras;
 pub mod check;
 pub mod cleanup;
@@ -44,6 +45,7 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Detect(args) => block_on(detect::run(&global, &args, *output)),
         Command::Probe(args) => block_on(probe::run(&global, &args, *output)),
         Command::Status => block_on(status::run(&global, *output)),
+        Command::Camera(command) => block_on(camera::run(&global, command, *output)),
         Command::Cameras => block_on(cameras::run(&global, *output)),
         Command::Timeline(args) => block_on(timeline::run(&global, &args, *output)),
         Command::Segments(args) => block_on(segments::run(&global, &args, *output)),

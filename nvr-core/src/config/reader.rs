@@ -263,6 +263,7 @@ macro_rules! section {
                     properties.insert(
                         stringify!($field).to_owned(),
                         $crate::config::schema::property(
+                            stringify!($field),
                             generator.subschema_for::<$kind>(),
                             &[$( $doc ),*],
                             default.into_iter().next(),

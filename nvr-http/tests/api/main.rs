@@ -8,8 +8,10 @@
 mod accounts;
 mod cameras;
 mod compat;
+mod config;
 mod footage;
 mod jobs;
+mod machine;
 mod media;
 mod mistakes;
 mod storage;
