@@ -5,6 +5,7 @@
 //! writes. The new text is read by the same reader as any other, so nothing is written that the recorder would refuse.
 
 mod apply;
+mod comments;
 mod fields;
 mod file;
 mod mask;

@@ -387,7 +387,7 @@ fn a_kill_leaves_the_old_or_the_new_file() {
     let text =
         format!("[recorder]\nroot = \"/r\"\n{filler}[[cameras]]\nid = \"a\"\nsource = \"test:\"\n{filler}");
     std::fs::write(&path, &text).unwrap();
-    for round in 0..8u64 {
+    for round in 0..8 {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "config::edit::tests::writes_for_ever", "--ignored"])
             .env("NVR_EDIT_FILE", &path)
@@ -395,12 +395,14 @@ fn a_kill_leaves_the_old_or_the_new_file() {
             .spawn()
             .unwrap();
         let before = std::fs::read_to_string(&path).unwrap();
-        // Until it writes, then at another moment each time.
+        // Until it writes, then some reads later, at another moment each time.
         while std::fs::read_to_string(&path).unwrap() == before {
             assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
             std::thread::yield_now();
         }
-        std::thread::sleep(std::time::Duration::from_millis(round));
+        for _ in 0..round {
+            std::fs::read_to_string(&path).unwrap();
+        }
         child.kill().unwrap();
         child.wait().unwrap();
         let after = std::fs::read_to_string(&path).unwrap();
