@@ -11,6 +11,8 @@ mod footage;
 mod jobs;
 mod media;
 mod mistakes;
+mod network;
+mod shares;
 mod storage;
 mod support;
 mod system;
