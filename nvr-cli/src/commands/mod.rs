@@ -20,8 +20,10 @@ pub mod snapshot;
 pub mod stats;
 pub mod status;
 pub mod timeline;
+pub mod token;
 pub mod transcode;
 pub mod upload;
+pub mod user;
 pub mod validate;
 pub mod verify;
 
@@ -60,6 +62,8 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Restore(args) => block_on(restore::run(&global, &args, *output)),
         Command::Stats(args) => block_on(stats::run(&global, &args, *output)),
         Command::Transcode(args) => block_on(transcode::run(&global, &args, *output)),
+        Command::User(command) => block_on(user::run(&global, command, *output)),
+        Command::Token(command) => block_on(token::run(&global, command, *output)),
         Command::Bench(args) => bench::run(&global, &args, *output),
     }
 }

@@ -14,6 +14,8 @@ mod jobs;
 mod machine;
 mod media;
 mod mistakes;
+mod network;
+mod shares;
 mod storage;
 mod support;
 mod system;
