@@ -1,12 +1,19 @@
 import { common } from "./messages/common";
+import { jobs } from "./messages/jobs";
 import { live } from "./messages/live";
+import { privacy } from "./messages/privacy";
+import { recordings } from "./messages/recordings";
+import { settings } from "./messages/settings";
+import { storage } from "./messages/storage";
+import { system } from "./messages/system";
 import { timeline } from "./messages/timeline";
+import { users } from "./messages/users";
 
 export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français" } as const;
 export type Language = keyof typeof LANGUAGES;
 
 /** All words of the page. A page's words are one file in `messages/`, entered here. */
-export const catalogue = { common, live, timeline };
+export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy };
 
 type Catalogue = typeof catalogue;
 type Words = { [N in keyof Catalogue]: Catalogue[N]["en"] };
