@@ -92,7 +92,7 @@ export const tests = [
     await page.routeWebSocket("**/preview*", async (ws) => {
       ws.onMessage((text) => acknowledged.push(JSON.parse(text).ack));
       for (let n = 1; n <= 5; n++) {
-        const answer = await fetch(`${server.address}/api/v1/cameras/front/snapshot.jpg?width=1280`);
+        const answer = await fetch(`${server.address}/api/v1/cameras/front/snapshot.jpg`);
         const head = Buffer.alloc(16);
         head.writeBigUInt64BE(BigInt(n), 0);
         head.writeBigInt64BE(BigInt(Date.parse(answer.headers.get("x-frame-time"))) * 1_000_000n, 8);

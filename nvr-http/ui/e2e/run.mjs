@@ -7,6 +7,11 @@ const wanted = process.argv.slice(2);
 const shots = process.env.SHOTS;
 if (shots) mkdirSync(shots, { recursive: true });
 
+// What a test left running when its page was closed.
+process.on("unhandledRejection", (e) => {
+  if (!/has been closed|Target closed/.test(String(e))) throw e;
+});
+
 const browser = await launch();
 let [passed, failed] = [0, 0];
 for (const file of files) {

@@ -65,12 +65,14 @@ export function Tile(props: TileProps) {
 /** The view of a tile, while the tile and the page are seen. */
 function useView(camera: Camera, video: { current: HTMLVideoElement | null }, image: { current: HTMLImageElement | null }): LiveView | null {
   const [view, setView] = useState<LiveView | null>(null);
+  const latest = useRef(camera);
+  latest.current = camera;
   useEffect(() => {
     let now: LiveView | null = null;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const start = () => {
       if (now || !video.current || !image.current) return;
-      now = new LiveView(camera.id, video.current, image.current);
+      now = new LiveView(camera.id, video.current, image.current, () => latest.current.tracks?.video.width);
       setView(now);
     };
     const stop = () => {
