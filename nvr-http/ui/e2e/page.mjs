@@ -31,8 +31,8 @@ export async function serious(page) {
 }
 
 /** Time that a test picture shows in the blocks at its bottom: Unix milliseconds, or null. */
-export function pictureTime(page, selector) {
-  return page.evaluate((selector) => {
+export function pictureTime(page, selector, number = 0) {
+  return page.evaluate(([selector, wantNumber]) => {
     const media = document.querySelector(selector);
     const [width, height] = [media?.videoWidth || media?.naturalWidth || 0, media?.videoHeight || media?.naturalHeight || 0];
     const block = Math.min(16, Math.floor(width / 64));
@@ -48,9 +48,23 @@ export function pictureTime(page, selector) {
       number = (number << 1n) | (data[at + 1] > 128 ? 1n : 0n);
     }
     const time = Number(number & 0xffffffffffffn);
-    return Math.abs(time - Date.now()) < 864e5 ? time : null;
-  }, selector);
+    if (Math.abs(time - Date.now()) > 864e5) return null;
+    return wantNumber ? Number(number >> 48n) : time;
+  }, [selector, number]);
 }
+
+/** What the recorder says was in the picture at a moment: a machine that is busy draws and records late. */
+export async function recordedClock(page, camera, time) {
+  await page.evaluate(async ([camera, at]) => {
+    const image = document.querySelector("#reference") ?? document.body.appendChild(Object.assign(new Image(), { id: "reference", hidden: true }));
+    image.src = `api/v1/cameras/${camera}/snapshot.jpg?exact=true&at=${at}`;
+    await image.decode();
+  }, [camera, new Date(time).toISOString()]);
+  return pictureTime(page, "#reference");
+}
+
+/** Frame number in a test picture (16 bits). */
+export const pictureNumber = (page, selector) => pictureTime(page, selector, 1);
 
 /** Waits until the picture's own clock moves on, and returns what it shows then. */
 export async function moving(page, selector, patience) {
