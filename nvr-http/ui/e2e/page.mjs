@@ -35,21 +35,20 @@ export function pictureTime(page, selector, number = 0) {
   return page.evaluate(([selector, wantNumber]) => {
     const media = document.querySelector(selector);
     const [width, height] = [media?.videoWidth || media?.naturalWidth || 0, media?.videoHeight || media?.naturalHeight || 0];
-    const block = Math.min(16, Math.floor(width / 64));
-    if (block < 4) return null;
+    if (width < 256) return null;
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [width, height];
     const context = canvas.getContext("2d");
     context.drawImage(media, 0, 0);
-    const { data } = context.getImageData(0, height - block, width, block);
-    let number = 0n;
-    for (let bit = 0; bit < 64; bit++) {
-      const at = (Math.floor(block / 2) * width + bit * block + Math.floor(block / 2)) * 4;
-      number = (number << 1n) | (data[at + 1] > 128 ? 1n : 0n);
+    // The picture may be scaled; its blocks are a 64th of the camera's width, or 16 pixels of 1280.
+    for (const block of [width / 64, width / 80]) {
+      const { data } = context.getImageData(0, Math.round(height - block / 2), width, 1);
+      let number = 0n;
+      for (let bit = 0; bit < 64; bit++) number = (number << 1n) | (data[Math.floor((bit + 0.5) * block) * 4 + 1] > 128 ? 1n : 0n);
+      const time = Number(number & 0xffffffffffffn);
+      if (Math.abs(time - Date.now()) < 864e5) return wantNumber ? Number(number >> 48n) : time;
     }
-    const time = Number(number & 0xffffffffffffn);
-    if (Math.abs(time - Date.now()) > 864e5) return null;
-    return wantNumber ? Number(number >> 48n) : time;
+    return null;
   }, [selector, number]);
 }
 
