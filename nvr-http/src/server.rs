@@ -282,11 +282,12 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
     });
     let body = usize::try_from(config.max_body_bytes).unwrap_or(usize::MAX);
     let base = config.base_path.clone();
+    let page_base = base.clone();
     let cors = (!config.cors_origins.is_empty()).then(|| cors(&config.cors_origins));
     let app = api
         .merge(crate::compat::router())
         .route("/api/openapi.json", description)
-        .fallback(crate::page::serve)
+        .fallback(move |request: Request| async move { crate::page::serve(&page_base, &request) })
         .method_not_allowed_fallback(|| async {
             problem(
                 StatusCode::METHOD_NOT_ALLOWED,

@@ -112,8 +112,8 @@ function Timeline({ all }: { all: Camera[] }) {
       ArrowRight: () => goTo(player.time + (shift * span(view)) / 100),
       j: () => goTo(player.time - 10_000),
       l: () => goTo(player.time + 10_000),
-      ",": () => player.step(-1),
-      ".": () => player.step(1),
+      ",": () => void player.step(-1),
+      ".": () => void player.step(1),
       "+": () => zoom(0.5),
       "=": () => zoom(0.5),
       "-": () => zoom(2),
@@ -279,7 +279,7 @@ function Chips({ all, chosen, onToggle }: { all: Camera[]; chosen: string[]; onT
 
 function Jump({ onGo }: { onGo(time: number): void }) {
   const t = useT();
-  const [text, setText] = useState(() => toLocal(Date.now() - 60_000).slice(0, 19));
+  const [text, setText] = useState(() => toLocal(Date.now() - 60_000));
   const submit = (e: FormEvent) => {
     e.preventDefault();
     const time = fromLocal(text);
