@@ -270,6 +270,7 @@ pub mod bench;
 pub mod camera;
 pub mod check;
 pub mod config;
+pub mod convert;
 pub mod detect;
 pub mod files;
 pub mod gst;
@@ -286,7 +287,7 @@ pub mod timeline;
 pub mod transcode;
 pub mod upload;
 
-pub use archive::{Archive, ExportRequest, Snapshot, SnapshotRequest, VodRequest};
+pub use archive::{Archive, ClipCodec, Export, ExportRequest, Snapshot, SnapshotRequest, VodRequest};
 pub use camera::Camera;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventKind};

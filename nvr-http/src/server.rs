@@ -171,16 +171,27 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
         async move { ([(header::CONTENT_TYPE, "application/json")], text) }
     });
     let body = usize::try_from(config.max_body_bytes).unwrap_or(usize::MAX);
-    api.route("/api/openapi.json", description)
+    api.merge(crate::compat::router())
+        .route("/api/openapi.json", description)
         .fallback(crate::page::serve)
         .method_not_allowed_fallback(|| async {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method".into(), None)
+            problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "not with this method".into(),
+                None,
+            )
         })
         .layer(DefaultBodyLimit::max(body))
         .layer(middleware::from_fn_with_state(state.clone(), limits))
         .layer(middleware::from_fn_with_state(state.clone(), guard))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a fault in the recorder; see its log".into(), None)
+            problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "a fault in the recorder; see its log".into(),
+                None,
+            )
         }))
         .layer(header_layer("x-content-type-options", "nosniff"))
         .layer(header_layer("referrer-policy", "no-referrer"))

@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use nvr_core::media::clip::{Clip, ReadAt};
 use nvr_core::store::SegmentState;
+use nvr_core::{CameraId, ExportFormat, ExportRequest, Snapshot, SnapshotRequest, TimeRange, VodRequest};
 use nvr_core::{Error, ErrorKind};
-use nvr_core::{ExportFormat, ExportRequest, SnapshotRequest, TimeRange, VodRequest};
 
 use crate::bytes_body::{Content, Described, serve};
 use crate::params::{CameraPath, Packing, Query, SegmentPath, Time};
@@ -101,17 +101,31 @@ pub(crate) async fn export(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let range = query.full_range()?;
-    let format = match query.text("format")?.as_deref() {
-        None | Some("fmp4") => ExportFormat::Fmp4,
-        Some("mp4") => ExportFormat::Mp4,
-        Some(other) => {
+    let format = query.text("format")?.unwrap_or_else(|| "fmp4".into());
+    let download = query.flag("download")?;
+    query.end()?;
+    clip(&app, &method, &headers, id, range, &format, download).await
+}
+
+/// One file for a range, as [`export`] answers it.
+pub(crate) async fn clip(
+    app: &AppState,
+    method: &Method,
+    headers: &HeaderMap,
+    id: CameraId,
+    range: TimeRange,
+    format: &str,
+    download: bool,
+) -> Answer<Response> {
+    let format = match format {
+        "fmp4" => ExportFormat::Fmp4,
+        "mp4" => ExportFormat::Mp4,
+        other => {
             return Err(Failure::invalid(format!(
                 "parameter format={other:?}: want fmp4 or mp4"
             )));
         }
     };
-    let download = query.flag("download")?;
-    query.end()?;
     let file_name = download.then(|| file_name(id.as_str(), range));
     let clip = app.nvr.export(ExportRequest::new(id, range, format)).await?;
     let about = Described {
@@ -120,7 +134,7 @@ pub(crate) async fn export(
         file_name,
         immutable: false,
     };
-    Ok(serve(&method, &headers, Arc::new(Exported(clip)), about))
+    Ok(serve(method, headers, Arc::new(Exported(clip)), about))
 }
 
 /// `front_2026-05-04T03-02-01Z_600s.mp4`: no character that a file system minds.
@@ -134,7 +148,7 @@ fn file_name(camera: &str, range: TimeRange) -> String {
     )
 }
 
-fn playlist(text: String) -> Response {
+pub(crate) fn playlist(text: String) -> Response {
     (
         [
             (header::CONTENT_TYPE, "application/vnd.apple.mpegurl"),
@@ -218,12 +232,7 @@ pub(crate) async fn snapshot(
         exact: query.flag("exact")?,
     };
     query.end()?;
-    let _one_of_few = app
-        .decodes
-        .acquire()
-        .await
-        .map_err(|_| Failure::invalid("shutting down"))?;
-    let picture = app.nvr.picture(request).await?;
+    let picture = picture(&app, request).await?;
     let headers = [
         (header::CONTENT_TYPE, "image/jpeg".to_owned()),
         (header::CACHE_CONTROL, "private, no-store".to_owned()),
@@ -233,4 +242,14 @@ pub(crate) async fn snapshot(
         ),
     ];
     Ok((headers, picture.jpeg).into_response())
+}
+
+/// A picture, when one of the few places for decoding is free.
+pub(crate) async fn picture(app: &AppState, request: SnapshotRequest) -> Answer<Snapshot> {
+    let _one_of_few = app
+        .decodes
+        .acquire()
+        .await
+        .map_err(|_| Failure::invalid("shutting down"))?;
+    Ok(app.nvr.picture(request).await?)
 }
