@@ -93,6 +93,7 @@ export const settings = words(
     picture: "Picture of the camera",
     no_picture: "It answers. This recorder shows no picture of it before it is saved.",
     no_sound: "no sound",
+    elsewhere: "as for all cameras",
   },
   {
     absent: "Einstellungen lassen sich hier nicht ändern. Die Datei nvr.toml des Rekorders bearbeiten, mit „nvr validate“ prüfen und neu lesen lassen.",
@@ -186,6 +187,7 @@ export const settings = words(
     picture: "Bild der Kamera",
     no_picture: "Sie antwortet. Vor dem Speichern zeigt dieser Rekorder kein Bild von ihr.",
     no_sound: "kein Ton",
+    elsewhere: "wie für alle Kameras",
   },
   {
     absent: "Les réglages ne se changent pas d’ici. Modifiez le nvr.toml de l’enregistreur, vérifiez-le avec « nvr validate » et faites-le relire.",
@@ -279,5 +281,6 @@ export const settings = words(
     picture: "Image de la caméra",
     no_picture: "Elle répond. Cet enregistreur n’en montre pas d’image avant l’enregistrement.",
     no_sound: "sans son",
+    elsewhere: "comme toutes les caméras",
   },
 );

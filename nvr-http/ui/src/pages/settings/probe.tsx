@@ -53,7 +53,7 @@ export function Probe({ source, onDone }: { source: Source; onDone?(answer: Prob
   return (
     <div className="probe" aria-live="polite">
       <div className="probe-picture">
-        {busy ? <Spinner label={t("settings.probing")} /> : answer?.picture ? <img src={answer.picture} alt={t("settings.picture")} /> : <span className="muted">{answer ? t("settings.no_picture") : error ? "" : t("settings.probe_hint")}</span>}
+        {busy ? <Spinner label={t("settings.probing")} /> : answer?.picture ? <img src={answer.picture} alt={t("settings.picture")} /> : !error && <span className="muted">{answer ? t("settings.no_picture") : t("settings.probe_hint")}</span>}
         {error && (
           <div className="probe-error" role="alert">
             <p>{error.kind === "offline" ? t("common.offline_title") : error.message}</p>

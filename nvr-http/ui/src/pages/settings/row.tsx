@@ -25,7 +25,13 @@ export function FieldRow({ field, path, draft, changed, error, hint, onChange, p
       </div>
       <div className="setting-control">
         <div className="setting-line">
-          {field.kind === "boolean" ? (
+          {field.kind === "boolean" && typeof field.fallback !== "boolean" ? (
+            <select {...common} className="input select" value={draft === null ? "" : String(draft === true)} onChange={(e) => onChange(e.target.value === "" ? null : e.target.value === "true")}>
+              <option value="">{t("settings.elsewhere")}</option>
+              <option value="true">{t("settings.on")}</option>
+              <option value="false">{t("settings.off")}</option>
+            </select>
+          ) : field.kind === "boolean" ? (
             <label className="switch">
               <input {...common} type="checkbox" role="switch" checked={draft === null ? field.fallback === true : draft === true} onChange={(e) => onChange(e.target.checked)} />
               <span>{(draft === null ? field.fallback === true : draft === true) ? t("settings.on") : t("settings.off")}</span>
