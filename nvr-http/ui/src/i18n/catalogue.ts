@@ -6,6 +6,7 @@ import { recordings } from "./messages/recordings";
 import { settings } from "./messages/settings";
 import { storage } from "./messages/storage";
 import { system } from "./messages/system";
+import { share } from "./messages/share";
 import { timeline } from "./messages/timeline";
 import { users } from "./messages/users";
 
@@ -13,7 +14,7 @@ export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français" } as co
 export type Language = keyof typeof LANGUAGES;
 
 /** All words of the page. A page's words are one file in `messages/`, entered here. */
-export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy };
+export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share };
 
 type Catalogue = typeof catalogue;
 type Words = { [N in keyof Catalogue]: Catalogue[N]["en"] };

@@ -23,6 +23,8 @@ export interface Stage {
   video: HTMLVideoElement;
   image: HTMLImageElement;
   info: LiveInfo | null;
+  /** Pixels across that are worth asking for: no more than shown, and no more than there are. */
+  width(): number;
   signal: AbortSignal;
   /** To be called with each first and further sign that pictures move. */
   alive(): void;

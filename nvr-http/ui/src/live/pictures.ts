@@ -21,8 +21,7 @@ function clear(image: HTMLImageElement): void {
 /** JPEG over a WebSocket, as fast as the page shows them. */
 export const preview: Driver = async (stage) => {
   const { camera, image, signal, alive, sampler } = stage;
-  const width = Math.min(1280, Math.max(320, Math.round((image.parentElement?.clientWidth ?? 640) * devicePixelRatio)));
-  const socket = new WebSocket(socketAt(`/api/v1/cameras/${camera}/preview?width=${width}&fps=10`));
+  const socket = new WebSocket(socketAt(`/api/v1/cameras/${camera}/preview?width=${stage.width()}&fps=10`));
   socket.binaryType = "arraybuffer";
   let [bytes, frames, latency] = [0, 0, 0];
   try {
@@ -53,7 +52,7 @@ export const preview: Driver = async (stage) => {
 };
 
 /** A stream of JPEG that an image shows by itself. */
-export const mjpeg: Driver = async ({ camera, image, signal, alive, show, sampler }) => {
+export const mjpeg: Driver = async ({ camera, image, signal, alive, show, sampler, width }) => {
   let frames = 0;
   try {
     sampler(() => ({ bytes: null, frames, lost: null, roundTrip: null, latency: null, width: image.naturalWidth, height: image.naturalHeight }));
@@ -76,7 +75,7 @@ export const mjpeg: Driver = async ({ camera, image, signal, alive, show, sample
         alive();
       };
       image.onerror = () => reject(new Error("the stream of pictures failed"));
-      image.src = url(`/cameras/${camera}/live.mjpeg`, { width: 1280, fps: 10 });
+      image.src = url(`/cameras/${camera}/live.mjpeg`, { width: width(), fps: 10 });
       return () => {
         clearInterval(watch);
         image.onload = image.onerror = null;
@@ -97,7 +96,7 @@ export const pictures: Driver = async (stage) => {
     sampler(() => ({ bytes, frames, lost: null, roundTrip: null, latency: taken ? (Date.now() - taken) / 1000 : null, width: image.naturalWidth, height: image.naturalHeight }));
     let last = "";
     for (;;) {
-      const answer = await request(`/cameras/${camera}/snapshot.jpg`, { query: { width: 1280 }, signal });
+      const answer = await request(`/cameras/${camera}/snapshot.jpg`, { query: { width: stage.width() }, signal });
       const time = answer.headers.get("x-frame-time") ?? "";
       const blob = await answer.blob();
       if (signal.aborted) throw new Error("stopped");

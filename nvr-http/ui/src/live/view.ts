@@ -62,6 +62,8 @@ export class LiveView {
     private readonly camera: string,
     private readonly video: HTMLVideoElement,
     private readonly image: HTMLImageElement,
+    /** Width of the camera's own picture, as far as known. */
+    private readonly full: () => number | undefined,
     private wanted: Path | null = null,
   ) {
     void this.run();
@@ -152,6 +154,7 @@ export class LiveView {
         image: this.image,
         info,
         signal: controller.signal,
+        width: () => Math.round(Math.min(1920, info?.width ?? this.full() ?? 1280, Math.max(320, (this.image.parentElement?.clientWidth ?? 640) * devicePixelRatio))),
         alive: () => {
           last = Date.now();
           if (shown || this.stopping.signal.aborted) return;

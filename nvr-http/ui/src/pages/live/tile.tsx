@@ -47,14 +47,9 @@ export function Tile(props: TileProps) {
     <figure ref={box} className={["tile", dragged && "tile-dragged"].filter(Boolean).join(" ")} data-camera={camera.id} onDoubleClick={(e) => !(e.target as Element).closest("button") && onAlone()}>
       <video ref={video} className="tile-media" muted playsInline autoPlay aria-label={t("live.live_of", { camera: camera.name })} />
       <img ref={image} className="tile-media" alt={t("live.live_of", { camera: camera.name })} hidden />
-      {view && <Cover camera={camera} view={view} />}
+      {view && <Cover camera={camera} view={view} box={box} />}
       {view && stats && <Figures view={view} />}
       <figcaption className="tile-bar">
-        {alone ? null : (
-          <button type="button" className="tile-grip" aria-label={t("live.move", { camera: camera.name })} title={t("live.move", { camera: camera.name })} onPointerDown={props.onGrab} onKeyDown={props.onMove}>
-            <GripVertical size={14} aria-hidden />
-          </button>
-        )}
         <button type="button" className="tile-name" aria-pressed={alone} title={alone ? t("live.all") : t("live.only", { camera: camera.name })} onClick={onAlone}>{camera.name}</button>
         {camera.recording && <span className="tile-rec" title={t("common.state_recording")}><i className="dot" /><span className="hidden">{t("common.state_recording")}</span></span>}
         <span className="grow" />
@@ -70,12 +65,14 @@ export function Tile(props: TileProps) {
 /** The view of a tile, while the tile and the page are seen. */
 function useView(camera: Camera, video: { current: HTMLVideoElement | null }, image: { current: HTMLImageElement | null }): LiveView | null {
   const [view, setView] = useState<LiveView | null>(null);
+  const latest = useRef(camera);
+  latest.current = camera;
   useEffect(() => {
     let now: LiveView | null = null;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const start = () => {
       if (now || !video.current || !image.current) return;
-      now = new LiveView(camera.id, video.current, image.current);
+      now = new LiveView(camera.id, video.current, image.current, () => latest.current.tracks?.video.width);
       setView(now);
     };
     const stop = () => {
@@ -105,9 +102,14 @@ function useView(camera: Camera, video: { current: HTMLVideoElement | null }, im
 }
 
 /** Over the picture while there is none: what the camera does, and why. */
-function Cover({ camera, view }: { camera: Camera; view: LiveView }) {
+function Cover({ camera, view, box }: { camera: Camera; view: LiveView; box: { current: HTMLElement | null } }) {
   const t = useT();
   const state = useStore(view.state);
+  // For tests and style sheets: by which path it is shown.
+  useEffect(() => {
+    const data = box.current?.dataset;
+    if (data) Object.assign(data, { phase: state.phase, path: state.path ?? "" });
+  }, [box, state.phase, state.path]);
   if (state.phase === "playing") return null;
   const flows = camera.state === "recording" || camera.state === "standby";
   return (
@@ -138,7 +140,7 @@ function Trying({ state }: { state: LiveState }) {
   );
 }
 
-function Tools({ camera, sound, onSound, box, wanted, onPath }: TileProps & { box: { current: HTMLElement | null }; wanted: Path | null; onPath(path: Path | null): void }) {
+function Tools({ camera, sound, onSound, alone, onGrab, onMove, box, wanted, onPath }: TileProps & { box: { current: HTMLElement | null }; wanted: Path | null; onPath(path: Path | null): void }) {
   const t = useT();
   const [, go] = useLocation();
   const operates = useMay("operator");
@@ -150,6 +152,11 @@ function Tools({ camera, sound, onSound, box, wanted, onPath }: TileProps & { bo
   const byHand = camera.record === "manual" && operates;
   return (
     <div className="tile-tools">
+      {!alone && (
+        <button type="button" className="tile-grip" aria-label={t("live.move", { camera: camera.name })} title={t("live.move", { camera: camera.name })} onPointerDown={onGrab} onKeyDown={onMove}>
+          <GripVertical size={14} aria-hidden />
+        </button>
+      )}
       {byHand && (
         <Button kind="ghost" size="small" className={camera.manual ? "tile-recording" : ""} icon={camera.manual ? <Square size={14} fill="currentColor" /> : <CircleDot size={15} />} label={t(camera.manual ? "live.record_stop" : "live.record")} onClick={() => void record(camera)} />
       )}

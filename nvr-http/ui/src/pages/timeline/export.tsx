@@ -15,7 +15,7 @@ import { fromLocal, toLocal } from "./times";
 /** Exports a range, one file a camera: entered as jobs, shown with their progress, downloaded when done. */
 export function ExportDialog({ cameras, mark, onClose }: { cameras: Camera[]; mark: Band; onClose(): void }) {
   const t = useT();
-  const [range, setRange] = useState({ from: toLocal(mark.start), to: toLocal(mark.end) });
+  const [range, setRange] = useState({ from: toLocal(Math.floor(mark.start / 1000) * 1000), to: toLocal(Math.ceil(mark.end / 1000) * 1000) });
   const [chosen, setChosen] = useState(() => new Set(cameras.map((c) => c.id)));
   const [format, setFormat] = useState("mp4");
   const [jobs, setJobs] = useState<Job[]>([]);
@@ -66,8 +66,8 @@ export function ExportDialog({ cameras, mark, onClose }: { cameras: Camera[]; ma
       ) : (
         <form id="export" className="stack" onSubmit={submit}>
           <div className="two">
-            <TextField label={t("common.from")} type="datetime-local" step="0.001" required value={range.from} onChange={(e) => setRange({ ...range, from: e.target.value })} />
-            <TextField label={t("common.to")} type="datetime-local" step="0.001" required value={range.to} onChange={(e) => setRange({ ...range, to: e.target.value })} error={wrong ? t("timeline.export_end_first") : null} hint={wrong ? null : duration((to - from) / 1000)} />
+            <TextField label={t("common.from")} type="datetime-local" step="1" required value={range.from} onChange={(e) => setRange({ ...range, from: e.target.value })} />
+            <TextField label={t("common.to")} type="datetime-local" step="1" required value={range.to} onChange={(e) => setRange({ ...range, to: e.target.value })} error={wrong ? t("timeline.export_end_first") : null} hint={wrong ? null : duration((to - from) / 1000)} />
           </div>
           {cameras.length > 1 && (
             <fieldset className="fieldset">

@@ -279,7 +279,7 @@ function Chips({ all, chosen, onToggle }: { all: Camera[]; chosen: string[]; onT
 
 function Jump({ onGo }: { onGo(time: number): void }) {
   const t = useT();
-  const [text, setText] = useState(() => toLocal(Date.now() - 60_000).slice(0, 19));
+  const [text, setText] = useState(() => toLocal(Date.now() - 60_000));
   const submit = (e: FormEvent) => {
     e.preventDefault();
     const time = fromLocal(text);

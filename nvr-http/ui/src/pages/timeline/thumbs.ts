@@ -42,8 +42,13 @@ export class Thumbs {
   }
 
   end(): void {
-    for (const picture of this.kept.values()) void picture.then((address) => address && URL.revokeObjectURL(address));
+    const kept = [...this.kept.values()];
     this.kept.clear();
+    this.waiting = null;
+    // One of them may be about to be shown.
+    setTimeout(() => {
+      for (const picture of kept) void picture.then((address) => address && URL.revokeObjectURL(address));
+    }, 5000);
   }
 
   private async fetch(time: number): Promise<string | null> {

@@ -1,0 +1,166 @@
+import { readFileSync } from "node:fs";
+import { check, moving, open } from "./page.mjs";
+import { split } from "./fragments.mjs";
+import { Server, until } from "./server.mjs";
+
+export async function before() {
+  const server = await Server.start();
+  await server.footage("front", 12);
+  return { server };
+}
+export const after = ({ server }) => server.remove();
+
+const tile = (page, id) => page.locator(`.tile[data-camera=${id}]`);
+const path = (page, id) => tile(page, id).getAttribute("data-path");
+const playing = (page, id, patience) => until(`${id} plays`, async () => (await tile(page, id).getAttribute("data-phase")) === "playing", patience);
+const shown = (id) => `.tile[data-camera=${id}] .tile-media:not([hidden])`;
+
+/** What a recorder says that offers one path only. */
+const only = (name, more = {}) => ({
+  codec: "avc1.42c01f", width: 1280, height: 720, audio: null, b_frames: false,
+  paths: { [name]: { ok: true, ...more } },
+});
+const say = (page, info) => page.route("**/api/v1/cameras/front/live", (route) => route.fulfill({ json: info }));
+
+export const tests = [
+  ["all cameras move within the grid, and a camera that is down says why", async ({ browser, server }) => {
+    const page = await open(browser, server.address);
+    await page.goto(server.address);
+    for (const id of ["front", "yard"]) {
+      await playing(page, id);
+      const time = await moving(page, shown(id));
+      check(Date.now() - time < 20_000, `${id} shows ${new Date(time).toISOString()}`);
+    }
+    const { cause } = await server.get("/cameras/gate");
+    await tile(page, "gate").getByText(cause.message).waitFor();
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["by each path that the recorder offers", async ({ browser, server }) => {
+    const page = await open(browser, server.address);
+    await page.goto(server.address);
+    await playing(page, "front");
+    const answer = await fetch(`${server.address}/api/v1/cameras/front/live`);
+    const offered = answer.ok ? (await answer.json()).paths : {};
+    const NAMES = { whep: "WebRTC", mse: "MSE", hls: "LL-HLS", preview: "JPEG", mjpeg: "MJPEG" };
+    const usable = Object.entries(NAMES).filter(([key]) => offered[key]?.ok);
+    if (answer.ok) check(usable.length >= 4, `offered: ${JSON.stringify(offered)}`);
+    for (const [key, name] of [...usable, ["pictures", "JPEG 1/s"]]) {
+      await tile(page, "front").hover();
+      await tile(page, "front").getByRole("button", { name: /More for/ }).click();
+      await page.getByRole("menuitemcheckbox", { name: `Only ${name}`, exact: true }).click();
+      await until(`front is shown by ${key}`, async () => (await path(page, "front")) === key && (await tile(page, "front").getAttribute("data-phase")) === "playing");
+      const time = await moving(page, shown("front"));
+      check(Date.now() - time < 20_000, `${key}: ${Date.now() - time} ms late`);
+    }
+  }],
+  ["fragments over a WebSocket; what is lost is counted, and when it fails another way is taken", async ({ browser, server }) => {
+    const page = await open(browser, server.address);
+    const now = Math.floor(Date.now() / 1000);
+    const file = Buffer.from(await (await fetch(`${server.address}/api/v1/cameras/front/export.mp4?format=fmp4&from=${now - 10}&to=${now}`)).arrayBuffer());
+    const { head, fragments } = split(file);
+    check(fragments.length >= 2, `${fragments.length} fragments`);
+    const mime = 'video/mp4; codecs="avc1.42c01f,mp4a.40.2"';
+    await say(page, only("mse", { mime }));
+    let sockets = 0;
+    await page.routeWebSocket("**/live.mp4*", async (ws) => {
+      sockets += 1;
+      ws.send(JSON.stringify({ type: "init", mime, timescale: 90_000 }));
+      ws.send(head);
+      ws.send(JSON.stringify({ type: "lost", frames: 7 }));
+      for (const fragment of fragments) {
+        ws.send(fragment);
+        await new Promise((done) => setTimeout(done, 300));
+      }
+      ws.close({ reason: "over" });
+    });
+    await page.goto(server.address);
+    await until("shown by MSE", async () => (await path(page, "front")) === "mse");
+    await moving(page, shown("front"));
+    await page.getByRole("button", { name: "Figures" }).click();
+    await until("losses are counted", async () => /Lost\s*7/.test(await tile(page, "front").locator(".figures").innerText()));
+    // The connection ends: it is made again. Then it fails for good: pictures.
+    await until("it connects again", () => sockets > 1);
+    await page.unrouteAll({ behavior: "ignoreErrors" });
+    await say(page, only("mse", { mime: 'video/mp4; codecs="nonsense"' }));
+    await until("shown by pictures", async () => (await path(page, "front")) === "pictures" && (await tile(page, "front").getAttribute("data-phase")) === "playing");
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["pictures over a WebSocket, each acknowledged when it is shown", async ({ browser, server }) => {
+    const page = await open(browser, server.address);
+    await say(page, only("preview"));
+    const acknowledged = [];
+    await page.routeWebSocket("**/preview*", async (ws) => {
+      ws.onMessage((text) => acknowledged.push(JSON.parse(text).ack));
+      for (let n = 1; n <= 5; n++) {
+        const answer = await fetch(`${server.address}/api/v1/cameras/front/snapshot.jpg`);
+        const head = Buffer.alloc(16);
+        head.writeBigUInt64BE(BigInt(n), 0);
+        head.writeBigInt64BE(BigInt(Date.parse(answer.headers.get("x-frame-time"))) * 1_000_000n, 8);
+        ws.send(Buffer.concat([head, Buffer.from(await answer.arrayBuffer())]));
+        await until(`${n} is acknowledged`, () => acknowledged.includes(n), 10_000);
+      }
+    });
+    await page.goto(server.address);
+    await until("shown by preview", async () => (await path(page, "front")) === "preview");
+    await until("all are acknowledged", () => acknowledged.length >= 5);
+    check(acknowledged.slice(0, 5).join() === "1,2,3,4,5", acknowledged.join());
+  }],
+  ["HLS by the player that is fetched only then", async ({ browser, server }) => {
+    const page = await open(browser, server.address);
+    await say(page, only("hls"));
+    await page.route("**/cameras/front/live.m3u8*", async (route) => {
+      const now = Math.floor(Date.now() / 1000);
+      const answer = await fetch(`${server.address}/api/v1/cameras/front/media.m3u8?from=${now - 20}&to=${now + 600}&event=true`);
+      await route.fulfill({ body: await answer.text(), contentType: "application/vnd.apple.mpegurl" });
+    });
+    await page.goto(server.address);
+    await until("shown by HLS", async () => (await path(page, "front")) === "hls" && (await tile(page, "front").getAttribute("data-phase")) === "playing");
+    await moving(page, shown("front"));
+  }],
+  ["layouts, one camera alone, order by keyboard and by dragging", async ({ browser, server }) => {
+    const page = await open(browser, server.address);
+    await page.goto(server.address);
+    await tile(page, "front").waitFor();
+    const order = () => page.locator(".tile").evaluateAll((all) => all.map((t) => t.dataset.camera).join());
+    check((await order()) === "front,yard,gate,hand", await order());
+    await page.locator(".segmented-option", { hasText: /^1$/ }).click();
+    await until("one camera", async () => (await order()) === "front");
+    await page.getByRole("button", { name: "Next cameras" }).click();
+    await until("the second", async () => (await order()) === "yard");
+    await page.locator(".segmented-option", { hasText: "Fit" }).click();
+    await tile(page, "yard").getByRole("button", { name: "Show Yard alone" }).click();
+    await until("the yard alone", async () => (await order()) === "yard");
+    await page.keyboard.press("Escape");
+    await until("all again", async () => (await order()).split(",").length === 4);
+    await tile(page, "front").getByRole("button", { name: /Move Front door/ }).focus();
+    await page.keyboard.press("ArrowRight");
+    await until("moved", async () => (await order()) === "yard,front,gate,hand");
+    await tile(page, "hand").hover();
+    const from = await tile(page, "hand").getByRole("button", { name: /Move/ }).boundingBox();
+    const to = await tile(page, "yard").boundingBox();
+    await page.mouse.move(from.x + 5, from.y + 5);
+    await page.mouse.down();
+    await page.mouse.move(from.x - 40, from.y - 40, { steps: 3 });
+    await page.mouse.move(to.x + to.width / 2, to.y + to.height / 2, { steps: 8 });
+    await page.mouse.up();
+    await until("dragged", async () => (await order()) === "hand,yard,front,gate");
+    await page.reload();
+    await tile(page, "front").waitFor();
+    check((await order()) === "hand,yard,front,gate", `after loading again: ${await order()}`);
+  }],
+  ["a picture is saved, and a recording by hand starts and stops", async ({ browser, server }) => {
+    const page = await open(browser, server.address);
+    await page.goto(server.address);
+    await tile(page, "front").hover();
+    const [download] = await Promise.all([page.waitForEvent("download"), tile(page, "front").getByRole("button", { name: "Save a picture" }).click()]);
+    const bytes = readFileSync(await download.path());
+    check(bytes.readUInt16BE(0) === 0xffd8 && bytes.length > 2000, `${download.suggestedFilename()}: ${bytes.length} bytes`);
+    await until("the workshop stands by", async () => (await server.get("/cameras/hand")).state === "standby");
+    await tile(page, "hand").hover();
+    await tile(page, "hand").getByRole("button", { name: "Record now" }).click();
+    await until("it records", async () => (await server.get("/cameras/hand")).recording);
+    await tile(page, "hand").getByRole("button", { name: "Stop recording" }).click();
+    await until("it stops", async () => !(await server.get("/cameras/hand")).recording);
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+];

@@ -1,0 +1,66 @@
+import { readFileSync } from "node:fs";
+import { until } from "./server.mjs";
+
+const AXE = readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+
+/** What a recorder that lacks something answers, and what a page asks for to find out. */
+const EXPECTED = /status of 40[0149]|ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED|ERR_NETWORK|ERR_CONNECTION_RESET|WebSocket connection to/;
+
+/** A page whose mistakes are kept: exceptions, console errors, requests to other hosts, breaches of its policy. */
+export async function open(browser, address, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", acceptDownloads: true, ...options });
+  const page = await context.newPage();
+  const mistakes = [];
+  page.on("pageerror", (e) => mistakes.push(e.stack ?? e.message));
+  page.on("console", (m) => m.type() === "error" && !EXPECTED.test(m.text()) && mistakes.push(m.text()));
+  page.on("request", (r) => {
+    const url = new URL(r.url());
+    if (url.protocol.startsWith("http") && url.origin !== new URL(address).origin) mistakes.push(`a request to ${url.origin}`);
+  });
+  page.mistakes = mistakes;
+  return page;
+}
+
+/** What accessibility checks find that is serious. */
+export async function serious(page) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+  return violations
+    .filter((v) => v.impact === "serious" || v.impact === "critical")
+    .map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => `${n.target} (${n.failureSummary?.split("\n")[1]?.trim()})`).join("; ")}`);
+}
+
+/** Time that a test picture shows in the blocks at its bottom: Unix milliseconds, or null. */
+export function pictureTime(page, selector) {
+  return page.evaluate((selector) => {
+    const media = document.querySelector(selector);
+    const [width, height] = [media?.videoWidth || media?.naturalWidth || 0, media?.videoHeight || media?.naturalHeight || 0];
+    const block = Math.min(16, Math.floor(width / 64));
+    if (block < 4) return null;
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [width, height];
+    const context = canvas.getContext("2d");
+    context.drawImage(media, 0, 0);
+    const { data } = context.getImageData(0, height - block, width, block);
+    let number = 0n;
+    for (let bit = 0; bit < 64; bit++) {
+      const at = (Math.floor(block / 2) * width + bit * block + Math.floor(block / 2)) * 4;
+      number = (number << 1n) | (data[at + 1] > 128 ? 1n : 0n);
+    }
+    const time = Number(number & 0xffffffffffffn);
+    return Math.abs(time - Date.now()) < 864e5 ? time : null;
+  }, selector);
+}
+
+/** Waits until the picture's own clock moves on, and returns what it shows then. */
+export async function moving(page, selector, patience) {
+  const first = await until(`${selector} shows a clock`, () => pictureTime(page, selector), patience);
+  return until(`${selector} moves`, async () => {
+    const now = await pictureTime(page, selector);
+    return now !== null && now > first ? now : null;
+  }, patience);
+}
+
+export function check(holds, words) {
+  if (!holds) throw new Error(words);
+}

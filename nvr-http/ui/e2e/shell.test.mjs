@@ -1,0 +1,97 @@
+import { check, open, serious } from "./page.mjs";
+import { Server, until } from "./server.mjs";
+
+export async function before() {
+  const server = await Server.start();
+  await server.footage("front", 12);
+  return { server };
+}
+export const after = ({ server }) => server.remove();
+
+const PATHS = ["/", "/timeline", "/recordings", "/jobs", "/storage", "/system", "/settings", "/users", "/privacy"];
+const settle = (page) => page.waitForTimeout(1500);
+
+export const tests = [
+  ["every page in dark and light, on desk and phone: no serious finding, nothing sideways, no mistake", async ({ browser, server, shots }) => {
+    const findings = [];
+    for (const [device, width, height] of [["desk", 1440, 900], ["phone", 360, 740]]) {
+      for (const colorScheme of ["dark", "light"]) {
+        const page = await open(browser, server.address, { viewport: { width, height }, colorScheme });
+        for (const path of PATHS) {
+          await page.goto(server.address + path);
+          await page.locator("main h1, main .pane").first().waitFor();
+          await settle(page);
+          const name = `${path.slice(1) || "live"}-${device}-${colorScheme}`;
+          for (const finding of await serious(page)) findings.push(`${name}: ${finding}`);
+          const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+          if (wide > 0) findings.push(`${name}: ${wide} pixels too wide`);
+          if (shots) await page.screenshot({ path: `${shots}/${name}.png` });
+        }
+        findings.push(...page.mistakes.map((m) => `${device} ${colorScheme}: ${m}`));
+        await page.context().close();
+      }
+    }
+    check(!findings.length, [...new Set(findings)].join("\n"));
+  }],
+  ["the first load is small", async ({ browser, server }) => {
+    const page = await open(browser, server.address);
+    let bytes = 0;
+    page.on("response", async (r) => {
+      if (new URL(r.url()).pathname.startsWith("/api/")) return;
+      const size = await r.request().sizes().catch(() => null);
+      bytes += size?.responseBodySize ?? 0;
+    });
+    await page.goto(server.address);
+    await page.locator(".tile").first().waitFor();
+    await settle(page);
+    check(bytes > 20_000 && bytes < 250_000, `${bytes} bytes`);
+  }],
+  ["languages and appearance are chosen and remembered", async ({ browser, server }) => {
+    const page = await open(browser, server.address, { colorScheme: "dark" });
+    await page.goto(`${server.address}/privacy`);
+    for (const [choice, word] of [["Deutsch", "Datenschutz"], ["Français", "Vie privée"], ["English", "Privacy"]]) {
+      await page.locator(".side-account").click();
+      await page.getByRole("menuitemcheckbox", { name: choice }).click();
+      await page.getByRole("heading", { level: 1, name: word }).waitFor();
+    }
+    await page.locator(".side-account").click();
+    await page.getByRole("menuitemcheckbox", { name: "Light" }).click();
+    await page.reload();
+    await page.getByRole("heading", { level: 1, name: "Privacy" }).waitFor();
+    const background = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    check(background === "rgb(244, 245, 247)", background);
+  }],
+  ["pages are reached by keyboard and by address, and unknown ones say so", async ({ browser, server }) => {
+    const page = await open(browser, server.address);
+    await page.goto(server.address);
+    await page.locator(".tile").first().waitFor();
+    await page.keyboard.press("Tab");
+    check(await page.locator(".skip").evaluate((e) => e === document.activeElement), "the first stop skips to the content");
+    await page.keyboard.press("Enter");
+    check(await page.evaluate(() => document.activeElement.id === "main"), "the content has focus");
+    await page.getByRole("link", { name: "Privacy" }).press("Enter");
+    await page.getByRole("heading", { level: 1, name: "Privacy" }).waitFor();
+    check(page.url() === `${server.address}/privacy`, page.url());
+    await page.goto(`${server.address}/nowhere`);
+    await page.getByText("There is no such page").waitFor();
+  }],
+  ["it can be installed, and says so when the recorder is away", async ({ browser }) => {
+    const server = await Server.start("", [["front", "Front door", "test:?size=640x360&fps=10", []]]);
+    try {
+      const page = await open(browser, server.address);
+      await page.goto(server.address);
+      const manifest = await page.evaluate(async () => (await fetch(document.querySelector("link[rel=manifest]").href)).json());
+      check(manifest.icons.some((i) => i.sizes === "512x512") && manifest.display === "standalone", JSON.stringify(manifest));
+      await page.evaluate(() => navigator.serviceWorker.ready);
+      await until("the worker has its files", () => page.evaluate(async () => !!(await caches.match(new URL("offline.html", document.baseURI)))));
+      await server.end();
+      await page.goto(`${server.address}/timeline`);
+      await page.getByRole("heading", { name: "The recorder does not answer" }).waitFor();
+      await server.run();
+      await page.getByRole("navigation").first().waitFor();
+      check(page.url().endsWith("/timeline"), page.url());
+    } finally {
+      await server.remove();
+    }
+  }],
+];

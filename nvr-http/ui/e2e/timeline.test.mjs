@@ -1,0 +1,166 @@
+import { execFileSync } from "node:child_process";
+import { check, moving, open, pictureTime } from "./page.mjs";
+import { Server, until } from "./server.mjs";
+
+export async function before() {
+  const server = await Server.start();
+  await server.footage("front", 25);
+  // A gap of some seconds in the middle.
+  await server.end();
+  await new Promise((done) => setTimeout(done, 4000));
+  await server.run();
+  await until("it records again", async () => (await server.get("/cameras/front")).state === "recording");
+  await server.footage("front", 45);
+  return { server };
+}
+export const after = ({ server }) => server.remove();
+
+const pane = (id) => `.pane[data-camera=${id}] video`;
+
+async function ranges(server, camera) {
+  const now = Math.floor(Date.now() / 1000);
+  const { ranges } = await server.get(`/cameras/${camera}/timeline?from=${now - 3600}&to=${now}`);
+  return ranges.map((r) => ({ start: Date.parse(r.start), end: Date.parse(r.end) }));
+}
+
+async function start(browser, server, query, options) {
+  const page = await open(browser, server.address, options);
+  await page.goto(`${server.address}/timeline?${query}`);
+  await until("the first picture", () => pictureTime(page, pane("front")));
+  return page;
+}
+
+/** What the slider says, in Unix milliseconds. */
+const shownTime = async (page) => Number(await page.locator(".scrubber").getAttribute("aria-valuenow")) * 1000;
+
+/** Clicks the lane at a moment. */
+async function click(page, time) {
+  const slider = page.locator(".scrubber");
+  const [from, to] = await slider.evaluate((e) => [Number(e.getAttribute("aria-valuemin")) * 1000, Number(e.getAttribute("aria-valuemax")) * 1000]);
+  const box = await slider.boundingBox();
+  await page.mouse.click(box.x + ((time - from) / (to - from)) * box.width, box.y + 44);
+}
+
+const zoomTo = async (page, seconds) => {
+  for (let n = 0; n < 20; n++) {
+    const length = await page.locator(".scrubber").evaluate((e) => Number(e.getAttribute("aria-valuemax")) - Number(e.getAttribute("aria-valuemin")));
+    if (length <= seconds) return;
+    await page.keyboard.press("+");
+  }
+};
+
+export const tests = [
+  ["a click plays what was recorded then, by the picture's own clock, in step for two cameras", async ({ browser, server }) => {
+    const [first] = await ranges(server, "front");
+    const page = await start(browser, server, `camera=front,yard&at=${new Date(first.start + 4000).toISOString()}`);
+    await zoomTo(page, 120);
+    for (const offset of [6000, 14_000, 9000]) {
+      await click(page, first.start + offset);
+      const shown = await until("the moment", async () => {
+        const time = await pictureTime(page, pane("front"));
+        return time !== null && Math.abs(time - first.start - offset) < 1500 ? time : null;
+      });
+      check(Math.abs((await shownTime(page)) - shown) < 2000, `the slider says ${await shownTime(page)}, the picture ${shown}`);
+    }
+    await page.keyboard.press(" ");
+    await moving(page, pane("front"));
+    await moving(page, pane("yard"));
+    await until("both in step", async () => {
+      const [a, b] = await Promise.all([pictureTime(page, pane("front")), pictureTime(page, pane("yard"))]);
+      return a && b && Math.abs(a - b) < 400;
+    });
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["it plays across files and over a gap", async ({ browser, server }) => {
+    const [first, second] = await ranges(server, "front");
+    check(second && second.start - first.end > 2000, "there is a gap");
+    const page = await start(browser, server, `camera=front&at=${new Date(first.end - 12_000).toISOString()}`);
+    await page.keyboard.press("]");
+    await page.keyboard.press("]");
+    await page.keyboard.press(" ");
+    await until("behind the gap", async () => (await pictureTime(page, pane("front"))) > second.start + 500);
+    await moving(page, pane("front"));
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["in a gap it says why, and when it goes on", async ({ browser, server }) => {
+    const [first, second] = await ranges(server, "front");
+    const page = await open(browser, server.address);
+    await page.goto(`${server.address}/timeline?camera=front&at=${new Date((first.end + second.start) / 2).toISOString()}`);
+    await page.getByText("Nothing recorded at this moment").waitFor();
+    await page.getByText("It goes on").waitFor();
+  }],
+  ["frames one by one, and ten seconds", async ({ browser, server }) => {
+    const [first] = await ranges(server, "front");
+    const page = await start(browser, server, `camera=front&at=${new Date(first.start + 8000).toISOString()}`);
+    const at = async () => pictureTime(page, pane("front"));
+    let before = await at();
+    for (let n = 0; n < 3; n++) {
+      await page.keyboard.press(".");
+      const next = await until("the next frame", async () => {
+        const now = await at();
+        return now !== before ? now : null;
+      });
+      check(next - before >= 30 && next - before <= 50, `${next - before} ms on`);
+      before = next;
+    }
+    await page.keyboard.press(",");
+    const back = await until("the frame before", async () => {
+      const now = await at();
+      return now !== before ? now : null;
+    });
+    check(before - back >= 30 && before - back <= 50, `${before - back} ms back`);
+    await page.keyboard.press("l");
+    await until("ten seconds on", async () => Math.abs((await at()) - back - 10_000) < 1100);
+  }],
+  ["dragging shows pictures, wheel and keys zoom from a month to a second", async ({ browser, server }) => {
+    const [first] = await ranges(server, "front");
+    const page = await start(browser, server, `camera=front&at=${new Date(first.start + 5000).toISOString()}`);
+    await zoomTo(page, 90);
+    const slider = page.locator(".scrubber");
+    const box = await slider.boundingBox();
+    const length = () => slider.evaluate((e) => Number(e.getAttribute("aria-valuemax")) - Number(e.getAttribute("aria-valuemin")));
+    const [from, to] = await slider.evaluate((e) => [Number(e.getAttribute("aria-valuemin")) * 1000, Number(e.getAttribute("aria-valuemax")) * 1000]);
+    const x = (time) => box.x + ((time - from) / (to - from)) * box.width;
+    await page.mouse.move(x(first.start + 3000), box.y + 44);
+    await page.mouse.down();
+    await page.mouse.move(x(first.start + 8000), box.y + 44, { steps: 6 });
+    await page.mouse.move(x(first.start + 12_000), box.y + 44, { steps: 6 });
+    await until("a picture under the pointer", () => page.evaluate(() => document.querySelector(".bubble img")?.naturalWidth > 0));
+    await until("and the large one", () => page.evaluate(() => document.querySelector(".pane img")?.naturalWidth > 0));
+    await page.mouse.up();
+    await until("it stays there", async () => Math.abs((await pictureTime(page, pane("front"))) - first.start - 12_000) < 2000);
+    await page.mouse.move(box.x + box.width / 2, box.y + 44);
+    for (let n = 0; n < 60 && (await length()) > 3; n++) await page.mouse.wheel(0, -300);
+    await until("seconds", async () => (await length()) <= 3);
+    for (let n = 0; n < 80 && (await length()) < 30 * 86_400; n++) await page.mouse.wheel(0, 300);
+    await until("a month", async () => (await length()) >= 30 * 86_400);
+    await page.locator(".segmented-option", { hasText: "1 h" }).click();
+    await until("an hour", async () => Math.abs((await length()) - 3600) < 5);
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["a marked range is exported as a file that plays, and protected with undo", async ({ browser, server }) => {
+    const [first] = await ranges(server, "front");
+    const page = await start(browser, server, `camera=front&at=${new Date(first.start + 5000).toISOString()}`);
+    await zoomTo(page, 60);
+    await page.keyboard.press("i");
+    await click(page, first.start + 15_000);
+    await until("the moment", async () => Math.abs((await shownTime(page)) - first.start - 15_000) < 1500);
+    await page.keyboard.press("o");
+    await page.getByRole("button", { name: "Protect" }).click();
+    await page.getByText(/Protected from deletion/).waitFor();
+    const kept = async () => (await server.get(`/cameras/front/segments?from=${new Date(first.start + 6000).toISOString()}&to=${new Date(first.start + 14_000).toISOString()}`)).segments.every((s) => s.protected);
+    await until("it is protected", kept);
+    await page.getByRole("button", { name: "Undo" }).click();
+    await until("it is not any more", async () => !(await kept()));
+    await page.getByRole("button", { name: "Export" }).click();
+    const dialog = page.getByRole("dialog");
+    const [download] = await Promise.all([page.waitForEvent("download"), dialog.getByRole("button", { name: "Export" }).click()]);
+    await dialog.getByText(/done,/).waitFor();
+    check((await dialog.getByRole("progressbar").getAttribute("value")) === "1", "the bar is full");
+    const probe = execFileSync("ffprobe", ["-v", "error", "-show_entries", "stream=codec_name:format=duration", "-of", "json", await download.path()], { encoding: "utf8" });
+    const { streams, format } = JSON.parse(probe);
+    check(streams.some((s) => s.codec_name === "h264") && streams.some((s) => s.codec_name === "aac"), probe);
+    check(Number(format.duration) > 8.5 && Number(format.duration) < 12.5, probe);
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+];
