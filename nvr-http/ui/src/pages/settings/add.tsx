@@ -8,7 +8,7 @@ import { Select, TextField } from "~/components/field";
 import { Spinner } from "~/components/misc";
 import { toast } from "~/components/toast";
 import { useT } from "~/i18n";
-import { type Found, readFound } from "./discovery";
+import { type Found, problemsOf, readFound } from "./discovery";
 import { Probe } from "./probe";
 import { idFrom } from "./schema";
 
@@ -28,7 +28,9 @@ export function AddCamera({ taken, canSub, onClose, onDone }: { taken: string[];
     setLooking(true);
     setLookError(null);
     try {
-      setList(readFound(await ask<unknown>("/discovery")));
+      const answer = await ask<unknown>("/discovery");
+      setList(readFound(answer));
+      setLookError(problemsOf(answer).join(" ") || null);
     } catch (e) {
       setLookError(isAbsent(e) ? t("settings.discovery_absent") : (e as Error).message || t("common.offline_title"));
     }
@@ -79,9 +81,9 @@ export function AddCamera({ taken, canSub, onClose, onDone }: { taken: string[];
           <ul className="found-list">
             {list.map((one) => (
               <li key={one.key}>
-                <button type="button" className="found-one" aria-pressed={form.source === one.source} onClick={() => set({ source: one.source, sub: one.sub, name: form.name || one.name })}>
+                <button type="button" className="found-one" aria-pressed={form.source === one.source} onClick={() => set({ source: one.source, name: form.name || one.name })}>
                   {one.device ? <Usb size={16} aria-hidden /> : <Cctv size={16} aria-hidden />}
-                  <span><b>{one.name}</b><span className="muted">{[one.model, one.address].filter(Boolean).join(" · ")}</span></span>
+                  <span><b>{one.name}</b><span className="muted">{[one.model, one.address, one.hint].filter(Boolean).join(" · ")}</span></span>
                 </button>
               </li>
             ))}

@@ -16,7 +16,7 @@ import { AddCamera } from "./add";
 import { type Form, useForm } from "./form";
 import { Probe } from "./probe";
 import { FieldRow, Marked } from "./row";
-import { KEPT, type Section, entriesOf, found, placeOf, readSchema, title } from "./schema";
+import { type Section, entriesOf, found, placeOf, readSchema, title } from "./schema";
 
 /** Keys of a camera that everybody wants; the others come after them. */
 const FIRST = ["name", "source", "sub", "user", "password", "enabled", "record", "audio", "max_age", "max_bytes", "priority"];
@@ -194,7 +194,7 @@ function ListSection({ section, form, file, entry, onShow, onRemoved, onAdd }: {
       </Card>
       {chosen && (
         <Card title={<>{(cameras && text(chosen, "name")) || chosen} <span className="muted">{chosen}</span></>} tools={<Button size="small" kind="ghost" className="tone-bad" icon={<Trash2 size={14} />} onClick={() => setRemoving(chosen)}>{t("settings.remove")}</Button>}>
-          {cameras && text(chosen, "source") && (text(chosen, "source").includes(KEPT) || (text(chosen, "password") === KEPT) ? <p className="card-text muted">{t("settings.probe_secret")}</p> : <div className="card-text"><Probe source={{ source: text(chosen, "source"), user: text(chosen, "user"), password: text(chosen, "password") }} /></div>)}
+          {cameras && text(chosen, "source") && <div className="card-text"><Probe source={{ source: text(chosen, "source"), user: text(chosen, "user"), password: text(chosen, "password"), ...(entriesOf(file, section).includes(chosen) ? { camera: chosen } : {}) }} /></div>}
           {first.map((f) => <Row key={f.key} form={form} sections={[section]} path={`${section.name}.${chosen}.${f.key}`} />)}
           {rest.length > 0 && (
             <details className="more-settings" open={rest.some((f) => form.refused.has(`${section.name}.${chosen}.${f.key}`)) || undefined}>

@@ -11,16 +11,18 @@ export interface Source {
   source: string;
   user: string;
   password: string;
+  /** A camera whose secrets stand for those that are not shown. */
+  camera?: string;
 }
 
-const bodyOf = ({ source, user, password }: Source, picture: boolean) => ({ source: source.trim(), ...(user ? { user } : {}), ...(user && password ? { password } : {}), ...(picture ? { picture } : {}) });
+const bodyOf = ({ source, user, password }: Source) => ({ source: source.trim(), ...(user ? { user } : {}), ...(user && password ? { password } : {}) });
 
 /** What is behind an address. A recorder that cannot give a picture with it is asked without. */
 export async function probe(source: Source): Promise<ProbeAnswer> {
   try {
-    return await post<ProbeAnswer>("/cameras/probe", bodyOf(source, true));
+    return await post<ProbeAnswer>("/cameras/probe", { ...bodyOf(source), picture: true, ...(source.camera ? { camera: source.camera } : {}) });
   } catch (e) {
-    if (e instanceof ApiError && (e.status === 400 || e.status === 422) && /unknown field.*picture/.test(e.message)) return post<ProbeAnswer>("/cameras/probe", bodyOf(source, false));
+    if (e instanceof ApiError && (e.status === 400 || e.status === 422) && /unknown field/.test(e.message)) return post<ProbeAnswer>("/cameras/probe", bodyOf(source));
     throw e;
   }
 }
@@ -53,7 +55,7 @@ export function Probe({ source, onDone }: { source: Source; onDone?(answer: Prob
   return (
     <div className="probe" aria-live="polite">
       <div className="probe-picture">
-        {busy ? <Spinner label={t("settings.probing")} /> : answer?.picture ? <img src={answer.picture} alt={t("settings.picture")} /> : !error && <span className="muted">{answer ? t("settings.no_picture") : t("settings.probe_hint")}</span>}
+        {busy ? <Spinner label={t("settings.probing")} /> : answer?.picture ? <img src={answer.picture} alt={t("settings.picture")} /> : !error && <span className="muted">{answer ? (answer.picture_problem ?? t("settings.no_picture")) : t("settings.probe_hint")}</span>}
         {error && (
           <div className="probe-error" role="alert">
             <p>{error.kind === "offline" ? t("common.offline_title") : error.message}</p>

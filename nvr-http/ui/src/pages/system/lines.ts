@@ -1,6 +1,4 @@
 // Lines of the log, and what happened, in words.
-import type { LogEntry } from "~/api/manage";
-
 export const LEVELS = ["error", "warn", "info", "debug", "trace"] as const;
 export type Level = (typeof LEVELS)[number];
 
@@ -44,5 +42,3 @@ export function matches(line: Line, level: Level, words: string): boolean {
   const text = `${line.target} ${line.text}`.toLowerCase();
   return words.toLowerCase().split(/\s+/).every((w) => text.includes(w));
 }
-
-export type { LogEntry };

@@ -34,16 +34,13 @@ export function Logs() {
       const line = readLine(value);
       if (line) waiting.current.push(line);
     };
-    ask<unknown>("/logs", { signal: controller.signal, query: { level, limit: 500 } }).then(
+    ask<{ records?: unknown[]; last?: number }>("/logs", { signal: controller.signal, query: { level, limit: 500 } }).then(
       (answer) => {
         if (controller.signal.aborted) return;
         setError(null);
-        const list = Array.isArray(answer) ? answer : ((answer as Record<string, unknown>)["lines"] ?? (answer as Record<string, unknown>)["entries"] ?? (answer as Record<string, unknown>)["logs"]);
-        const first = (Array.isArray(list) ? list : []).map(readLine).filter((l): l is Line => l !== null);
-        // Oldest first, whichever way they come.
-        if (first.length > 1 && (first[0]?.at ?? "") > (first.at(-1)?.at ?? "")) first.reverse();
+        const first = (answer.records ?? []).map(readLine).filter((l): l is Line => l !== null);
         setLines(first);
-        source = new EventSource(url("/logs", { level }));
+        source = new EventSource(url("/logs", { level, after: answer.last ?? null }));
         source.onopen = () => setLive(true);
         source.onerror = () => setLive(false);
         const heard = (e: MessageEvent<string>) => {
@@ -53,8 +50,7 @@ export function Logs() {
             // Not a line.
           }
         };
-        source.onmessage = heard;
-        for (const name of ["log", "line", "entry"]) source.addEventListener(name, heard as (e: Event) => void);
+        source.addEventListener("log", heard as (e: Event) => void);
       },
       (e: unknown) => !controller.signal.aborted && setError(e as ApiError),
     );

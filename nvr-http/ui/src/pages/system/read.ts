@@ -2,6 +2,7 @@
 import type { Camera } from "~/api/types";
 
 export interface Machine {
+  /** Percent: of the process, 100 is one processor; of the machine, all of them. */
   cpu: { process: number | null; machine: number | null; cores: number | null };
   memory: { process: number | null; used: number | null; total: number | null };
   load: number[];
@@ -15,35 +16,30 @@ export interface Machine {
 type Bag = Record<string, unknown>;
 const bag = (v: unknown): Bag => (v && typeof v === "object" && !Array.isArray(v) ? (v as Bag) : {});
 
-function number(from: Bag, ...names: string[]): number | null {
-  for (const name of names) {
-    const value = from[name];
-    if (typeof value === "number" && Number.isFinite(value)) return value;
-  }
-  return null;
+function number(from: Bag, name: string): number | null {
+  const value = from[name];
+  return typeof value === "number" && Number.isFinite(value) ? value : null;
 }
 
 export function readMachine(answer: unknown): Machine {
   const all = bag(answer);
-  const [cpu, memory, disk, process] = [bag(all["cpu"]), bag(all["memory"]), bag(all["disk"]), bag(all["process"])];
+  const [cpu, memory, uptime] = [bag(all["cpu"]), bag(all["memory"]), bag(all["uptime"])];
+  const disks = Array.isArray(all["disks"]) ? all["disks"].map(bag) : [];
+  const disk = disks.find((d) => d["of"] === "recordings") ?? disks[0] ?? {};
   const total = number(memory, "total_bytes");
   const available = number(memory, "available_bytes");
-  const load = Array.isArray(all["load"]) ? all["load"] : ["one", "five", "fifteen"].map((k) => bag(all["load"])[k]);
-  const list = all["pipelines"] ?? all["cameras"];
-  const pipelines = Array.isArray(list) ? list.map((p) => [String(bag(p)["camera"] ?? bag(p)["id"]), bag(p)] as const) : Object.entries(bag(list)).map(([k, p]) => [k, bag(p)] as const);
-  const version = all["version"];
-  const versions: [string, string][] = typeof version === "string" ? [["nvr", version]] : [];
-  for (const [name, text] of Object.entries({ ...bag(version), ...bag(all["versions"]) })) if (typeof text === "string") versions.push([name, text]);
-  for (const name of ["gstreamer", "os", "kernel", "host"]) if (typeof all[name] === "string") versions.push([name, all[name]]);
+  const load = Array.isArray(all["load"]) ? all["load"] : [];
+  const list = Array.isArray(all["pipelines"]) ? all["pipelines"].map(bag) : [];
+  const versions = Object.entries(bag(all["version"])).filter((v): v is [string, string] => typeof v[1] === "string");
   return {
-    cpu: { process: number(cpu, "process_percent", "process"), machine: number(cpu, "machine_percent", "machine"), cores: number(cpu, "cores", "processors") },
-    memory: { process: number(memory, "process_bytes", "resident_bytes"), used: number(memory, "used_bytes") ?? (total !== null && available !== null ? total - available : null), total },
+    cpu: { process: number(cpu, "process_percent"), machine: number(cpu, "machine_percent"), cores: number(cpu, "cores") },
+    memory: { process: number(memory, "process_bytes"), used: total !== null && available !== null ? total - available : null, total },
     load: load.filter((n): n is number => typeof n === "number"),
     disk: { available: number(disk, "available_bytes"), total: number(disk, "total_bytes") },
-    threads: number(process, "threads") ?? number(cpu, "threads") ?? number(all, "threads"),
-    uptime: number(all, "uptime_seconds") ?? number(process, "uptime_seconds"),
+    threads: number(all, "threads"),
+    uptime: number(uptime, "machine_seconds"),
     versions,
-    pipelines: new Map(pipelines),
+    pipelines: new Map(list.map((p) => [String(p["camera"]), p])),
   };
 }
 

@@ -5,12 +5,12 @@ import { rates, readMachine } from "./read";
 
 describe("figures of the machine", () => {
   it("are read, whichever of them there are", () => {
-    const m = readMachine({ version: "1.2", cpu: { process_percent: 12.5, machine_percent: 40, cores: 4 }, memory: { process_bytes: 10, total_bytes: 100, available_bytes: 30 }, load: [1, 2, 3], pipelines: [{ camera: "front", threads: 3 }] });
-    expect(m).toMatchObject({ cpu: { process: 12.5, machine: 40, cores: 4 }, memory: { process: 10, used: 70, total: 100 }, load: [1, 2, 3], versions: [["nvr", "1.2"]] });
+    const m = readMachine({ version: { nvr: "1.2", gstreamer: "1.22" }, disks: [{ of: "database", total_bytes: 1 }, { of: "recordings", total_bytes: 9, available_bytes: 4 }], uptime: { process_seconds: 1, machine_seconds: 2 }, threads: 7, cpu: { process_percent: 12.5, machine_percent: 40, cores: 4 }, memory: { process_bytes: 10, total_bytes: 100, available_bytes: 30 }, load: [1, 2, 3], pipelines: [{ camera: "front", threads: 3 }] });
+    expect(m).toMatchObject({ cpu: { process: 12.5, machine: 40, cores: 4 }, memory: { process: 10, used: 70, total: 100 }, load: [1, 2, 3], versions: [["nvr", "1.2"], ["gstreamer", "1.22"]], disk: { available: 4, total: 9 }, uptime: 2, threads: 7 });
     expect(m.pipelines.get("front")).toMatchObject({ threads: 3 });
   });
   it("are absent in nonsense", () => {
-    for (const nonsense of [null, 3, [], { cpu: "much", load: { one: "x" }, memory: null }]) {
+    for (const nonsense of [null, 3, [], { cpu: "much", load: { one: "x" }, disks: "no", pipelines: 4, version: 3, memory: null }]) {
       expect(readMachine(nonsense)).toMatchObject({ cpu: { process: null }, memory: { used: null }, load: [] });
     }
   });
