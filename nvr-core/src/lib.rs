@@ -172,6 +172,7 @@
 //!     to: range.end(),
 //!     format: Packing::Mp4,
 //!     path: Some("/srv/clips/day.mp4".into()),
+//!     codec: nvr_core::ClipCodec::AsRecorded,
 //! };
 //! let job = nvr.jobs().enqueue(params.job()?).await?.job;
 //! let done = nvr.jobs().wait(job.id).await?;
@@ -265,6 +266,7 @@ pub mod time;
 pub mod track;
 pub mod window;
 
+pub mod accounts;
 pub mod archive;
 pub mod bench;
 pub mod camera;

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 
 use crate::problem::problem;
 
@@ -31,15 +32,16 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
     <p>The API works without: <a href=\"api/openapi.json\">api/openapi.json</a>, <a href=\"health\">health</a>.</p></html>";
 
 /// What has no other handler: files of the page; the page itself for addresses that it makes up; or 404.
-pub(crate) async fn serve(request: Request) -> Response {
+/// `base` is the path below which a proxy shows the recorder, or empty.
+pub(crate) fn serve(base: &str, request: &Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     if reads {
         if let Some(file) = find(if path.is_empty() { "index.html" } else { path }) {
-            return answer(file, request.headers());
+            return answer(file, base, request.headers());
         }
         if path.is_empty() || is_visit(path, request.headers()) {
-            return find("index.html").map_or_else(not_built, |index| answer(index, request.headers()));
+            return find("index.html").map_or_else(not_built, |index| answer(index, base, request.headers()));
         }
     }
     problem(
@@ -74,14 +76,16 @@ fn not_built() -> Response {
         .into_response()
 }
 
-fn answer(file: &'static File, headers: &HeaderMap) -> Response {
+fn answer(file: &'static File, base: &str, headers: &HeaderMap) -> Response {
     let accepted = |coding| accepts(headers, coding);
-    let (bytes, coding) = match (file.br, file.gz) {
-        (Some(br), _) if accepted("br") => (br, Some("br")),
-        (_, Some(gz)) if accepted("gzip") => (gz, Some("gzip")),
-        _ => (file.plain, None),
+    let moved = (!base.is_empty()).then(|| below(file, base)).flatten();
+    let (bytes, coding) = match (moved, file.br, file.gz) {
+        (Some(moved), ..) => (Bytes::from(moved), None),
+        (None, Some(br), _) if accepted("br") => (Bytes::from_static(br), Some("br")),
+        (None, _, Some(gz)) if accepted("gzip") => (Bytes::from_static(gz), Some("gzip")),
+        _ => (Bytes::from_static(file.plain), None),
     };
-    let tag = format!("\"{}{}\"", file.tag, coding.unwrap_or_default());
+    let tag = format!("\"{}{}{base}\"", file.tag, coding.unwrap_or_default());
     let known = headers
         .get(header::IF_NONE_MATCH)
         .and_then(|v| v.to_str().ok())
@@ -107,6 +111,14 @@ fn answer(file: &'static File, headers: &HeaderMap) -> Response {
         head.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
     }
     response
+}
+
+/// A document that finds everything else below `base`; `None` for what is no document.
+fn below(file: &File, base: &str) -> Option<String> {
+    const ROOT: &str = "<base href=\"/\">";
+    let text = std::str::from_utf8(file.plain).ok()?;
+    (file.path.ends_with(".html") && text.contains(ROOT))
+        .then(|| text.replacen(ROOT, &format!("<base href=\"{base}/\">"), 1))
 }
 
 /// Whether the client takes a coding (RFC 9110, section 12.5.3).
@@ -165,7 +177,7 @@ mod tests {
             br: Some(b"br"),
             gz: None,
         };
-        let first = answer(&FILE, &headers(header::ACCEPT_ENCODING, "br"));
+        let first = answer(&FILE, "", &headers(header::ACCEPT_ENCODING, "br"));
         assert_eq!(first.status(), StatusCode::OK);
         assert_eq!(first.headers()[header::CONTENT_ENCODING], "br");
         assert_eq!(first.headers()[header::ETAG], "\"11br\"");
@@ -175,12 +187,28 @@ mod tests {
                 .unwrap()
                 .contains("immutable")
         );
-        let plain = answer(&FILE, &HeaderMap::new());
+        let plain = answer(&FILE, "", &HeaderMap::new());
         assert_eq!(plain.headers()[header::ETAG], "\"11\"");
-        let again = answer(&FILE, &headers(header::IF_NONE_MATCH, "\"x\", W/\"11\""));
+        let again = answer(&FILE, "", &headers(header::IF_NONE_MATCH, "\"x\", W/\"11\""));
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
-        let other = answer(&FILE, &headers(header::IF_NONE_MATCH, "\"11br\""));
+        let other = answer(&FILE, "", &headers(header::IF_NONE_MATCH, "\"11br\""));
         assert_eq!(other.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn documents_know_where_they_are() {
+        static FILE: File = File {
+            path: "index.html",
+            tag: "11",
+            plain: b"<head><base href=\"/\"><link href=\"./a.css\">",
+            br: Some(b"br"),
+            gz: None,
+        };
+        let text = below(&FILE, "/cams/nvr").unwrap();
+        assert_eq!(text, "<head><base href=\"/cams/nvr/\"><link href=\"./a.css\">");
+        let answered = answer(&FILE, "/cams/nvr", &headers(header::ACCEPT_ENCODING, "br"));
+        assert!(!answered.headers().contains_key(header::CONTENT_ENCODING));
+        assert_eq!(answered.headers()[header::ETAG], "\"11/cams/nvr\"");
     }
 
     #[test]

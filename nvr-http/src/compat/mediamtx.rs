@@ -7,10 +7,11 @@ use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
-use nvr_core::{CameraId, TimeRange, Timestamp};
+use nvr_core::{CameraId, ExportRequest, TimeRange, Timestamp};
 use serde::Serialize;
 
 use crate::api::media;
+use crate::auth::Viewer;
 use crate::params::Query;
 use crate::problem::{Answer, Failure};
 use crate::server::AppState;
@@ -28,19 +29,22 @@ struct Stretch {
     url: String,
 }
 
-fn camera(query: &mut Query) -> Answer<CameraId> {
+fn camera(query: &mut Query, viewer: &Viewer) -> Answer<CameraId> {
     let path = query
         .text("path")?
         .ok_or_else(|| Failure::invalid("parameter path is needed: the camera"))?;
-    Ok(CameraId::new(&path)?)
+    let camera = CameraId::new(&path)?;
+    viewer.require(&camera)?;
+    Ok(camera)
 }
 
 async fn list(
     State(app): State<AppState>,
+    viewer: Viewer,
     headers: HeaderMap,
     mut query: Query,
 ) -> Answer<Json<Vec<Stretch>>> {
-    let camera = camera(&mut query)?;
+    let camera = camera(&mut query, &viewer)?;
     let start = query.time("start")?.unwrap_or(Timestamp::MIN);
     let end = query.time("end")?.unwrap_or(Timestamp::MAX);
     let timeline = app.nvr.timeline(&camera, TimeRange::new(start, end)?).await?;
@@ -70,16 +74,17 @@ async fn list(
 
 async fn clip(
     State(app): State<AppState>,
+    viewer: Viewer,
     method: Method,
     headers: HeaderMap,
     mut query: Query,
 ) -> Answer<Response> {
-    let camera = camera(&mut query)?;
+    let camera = camera(&mut query, &viewer)?;
     let start = query.time("start")?;
     let start = start.ok_or_else(|| Failure::invalid("parameter start is needed"))?;
     let length = query.seconds("duration")?;
     let length = length.ok_or_else(|| Failure::invalid("parameter duration is needed: seconds"))?;
-    let format = query.text("format")?.unwrap_or_else(|| "fmp4".into());
-    let range = TimeRange::new(start, start + length)?;
-    media::clip(&app, &method, &headers, camera, range, &format, false).await
+    let format = media::packing(&mut query)?;
+    let request = ExportRequest::new(camera, TimeRange::new(start, start + length)?, format);
+    media::exported(&app, request, false, &method, &headers).await
 }

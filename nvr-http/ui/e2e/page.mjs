@@ -31,26 +31,39 @@ export async function serious(page) {
 }
 
 /** Time that a test picture shows in the blocks at its bottom: Unix milliseconds, or null. */
-export function pictureTime(page, selector) {
-  return page.evaluate((selector) => {
+export function pictureTime(page, selector, number = 0) {
+  return page.evaluate(([selector, wantNumber]) => {
     const media = document.querySelector(selector);
     const [width, height] = [media?.videoWidth || media?.naturalWidth || 0, media?.videoHeight || media?.naturalHeight || 0];
-    const block = Math.min(16, Math.floor(width / 64));
-    if (block < 4) return null;
+    if (width < 256) return null;
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [width, height];
     const context = canvas.getContext("2d");
     context.drawImage(media, 0, 0);
-    const { data } = context.getImageData(0, height - block, width, block);
-    let number = 0n;
-    for (let bit = 0; bit < 64; bit++) {
-      const at = (Math.floor(block / 2) * width + bit * block + Math.floor(block / 2)) * 4;
-      number = (number << 1n) | (data[at + 1] > 128 ? 1n : 0n);
+    // The picture may be scaled; its blocks are a 64th of the camera's width, or 16 pixels of 1280.
+    for (const block of [width / 64, width / 80]) {
+      const { data } = context.getImageData(0, Math.round(height - block / 2), width, 1);
+      let number = 0n;
+      for (let bit = 0; bit < 64; bit++) number = (number << 1n) | (data[Math.floor((bit + 0.5) * block) * 4 + 1] > 128 ? 1n : 0n);
+      const time = Number(number & 0xffffffffffffn);
+      if (Math.abs(time - Date.now()) < 864e5) return wantNumber ? Number(number >> 48n) : time;
     }
-    const time = Number(number & 0xffffffffffffn);
-    return Math.abs(time - Date.now()) < 864e5 ? time : null;
-  }, selector);
+    return null;
+  }, [selector, number]);
 }
+
+/** What the recorder says was in the picture at a moment: a machine that is busy draws and records late. */
+export async function recordedClock(page, camera, time) {
+  await page.evaluate(async ([camera, at]) => {
+    const image = document.querySelector("#reference") ?? document.body.appendChild(Object.assign(new Image(), { id: "reference", hidden: true }));
+    image.src = `api/v1/cameras/${camera}/snapshot.jpg?exact=true&at=${at}`;
+    await image.decode();
+  }, [camera, new Date(time).toISOString()]);
+  return pictureTime(page, "#reference");
+}
+
+/** Frame number in a test picture (16 bits). */
+export const pictureNumber = (page, selector) => pictureTime(page, selector, 1);
 
 /** Waits until the picture's own clock moves on, and returns what it shows then. */
 export async function moving(page, selector, patience) {

@@ -2,7 +2,7 @@ import { check, moving, open } from "./page.mjs";
 import { Server, until } from "./server.mjs";
 
 export async function before() {
-  const server = await Server.start("", [["front", "Front door", "test:?size=640x360&fps=15&gop=15", []]]);
+  const server = await Server.start('auth = "none"', [["front", "Front door", "test:?size=640x360&fps=15&gop=15", []]]);
   await server.footage("front", 4);
   return { server };
 }

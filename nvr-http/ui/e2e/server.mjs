@@ -24,7 +24,7 @@ function freePort() {
 
 /** A recorder with simulated cameras, in a folder of its own. */
 export class Server {
-  static async start(http = "", cameras = CAMERAS) {
+  static async start(http = 'auth = "none"', cameras = CAMERAS) {
     const server = new Server();
     server.folder = mkdtempSync(join(tmpdir(), "nvr-ui-"));
     server.port = await freePort();

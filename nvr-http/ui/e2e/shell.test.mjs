@@ -76,7 +76,7 @@ export const tests = [
     await page.getByText("There is no such page").waitFor();
   }],
   ["it can be installed, and says so when the recorder is away", async ({ browser }) => {
-    const server = await Server.start("", [["front", "Front door", "test:?size=640x360&fps=10", []]]);
+    const server = await Server.start('auth = "none"', [["front", "Front door", "test:?size=640x360&fps=10", []]]);
     try {
       const page = await open(browser, server.address);
       await page.goto(server.address);

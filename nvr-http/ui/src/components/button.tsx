@@ -16,7 +16,7 @@ export interface ButtonProps extends Omit<ButtonHTMLAttributes<HTMLButtonElement
 export function Button({ kind = "plain", size = "normal", icon, children, label, pressed, busy, className = "", disabled, ...rest }: ButtonProps) {
   const classes = ["button", `button-${kind}`, size === "small" && "button-small", !children && "button-icon", className].filter(Boolean).join(" ");
   return (
-    <button type="button" className={classes} aria-label={label} title={label} aria-pressed={pressed} aria-busy={busy || undefined} disabled={disabled || busy} {...rest}>
+    <button type="button" className={classes} aria-label={children === undefined ? label : undefined} title={label} aria-pressed={pressed} aria-busy={busy || undefined} disabled={disabled || busy} {...rest}>
       {icon}
       {children !== undefined && <span>{children}</span>}
     </button>

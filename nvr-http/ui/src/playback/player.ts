@@ -28,6 +28,9 @@ export class Player {
   private listeners = new Set<(time: number) => void>();
   private leader: Feeder | null = null;
   private frameLoop = 0;
+  private stepping = false;
+  /** Time of the frame that was stepped to, in the video's own time. */
+  private presented = new WeakMap<HTMLVideoElement, number>();
   /** Whether it was ended: then it plays nothing any more. */
   ended = false;
 
@@ -67,12 +70,14 @@ export class Player {
   seek(time: number): void {
     this.now = Math.min(time, Date.now());
     this.leader = null;
+    this.presented = new WeakMap();
     this.change({ atEnd: false });
     for (const feeder of this.feeders) void feeder.seek(this.now).catch(() => {});
     this.tell();
   }
 
   play(): void {
+    this.presented = new WeakMap();
     this.change({ playing: true, atEnd: false });
     this.tick();
   }
@@ -87,14 +92,26 @@ export class Player {
     this.tick();
   }
 
-  /** So many frames on (or back), standing still. */
-  step(frames: number): void {
+  /** One frame on (or back), standing still. */
+  async step(direction: 1 | -1): Promise<void> {
     this.pause();
     const leader = this.leader ?? this.feeders[0];
-    const frame = (leader?.frame ?? 1 / 25) * 1000;
-    // Into the middle of a frame, for ends are rounded.
-    const start = Math.floor(this.time / frame + 0.01) * frame;
-    this.seek(start + frames * frame + frame / 2);
+    if (!leader || this.stepping) return;
+    this.stepping = true;
+    const { video, frame } = leader;
+    const before = this.presented.get(video) ?? video.currentTime;
+    // Just before the frame that is shown lies the one before it. How long it lasts itself is not told, so the way
+    // on is felt for.
+    let at = direction < 0 ? before - 0.002 : before + frame;
+    for (let tries = 0; tries < 12; tries++, at += frame / 2) {
+      const shown = await frameAt(video, at);
+      this.presented.set(video, shown);
+      if (direction < 0 || shown > before + 0.001) break;
+    }
+    this.now = leader.wall;
+    for (const feeder of this.feeders) if (feeder !== leader) void feeder.seek(this.now).catch(() => {});
+    this.stepping = false;
+    this.tell();
   }
 
   end(): void {
@@ -179,3 +196,17 @@ export class Player {
 }
 
 const sameSet = (a: ReadonlySet<string>, b: ReadonlySet<string> | undefined) => !!b && a.size === b.size && [...a].every((x) => b.has(x));
+
+/** Shows the frame of a moment; when that frame begins. */
+function frameAt(video: HTMLVideoElement, at: number): Promise<number> {
+  return new Promise((done) => {
+    const timer = setTimeout(() => done(at), 1500);
+    const tell = (time: number) => {
+      clearTimeout(timer);
+      done(time);
+    };
+    if (typeof video.requestVideoFrameCallback === "function") video.requestVideoFrameCallback((_, frame) => tell(frame.mediaTime));
+    else video.addEventListener("seeked", () => tell(at), { once: true });
+    video.currentTime = at;
+  });
+}

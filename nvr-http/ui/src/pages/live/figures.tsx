@@ -46,7 +46,7 @@ export function Figures({ view }: { view: LiveView }) {
     [t("live.stat_lost"), sample?.lost == null ? "–" : number(sample.lost)],
   ];
   return (
-    <dl className="figures">
+    <dl className="figures" tabIndex={0} aria-label={t("live.stats")}>
       {rows.map(([name, value]) => (
         <div key={name}><dt>{name}</dt><dd>{value}</dd></div>
       ))}

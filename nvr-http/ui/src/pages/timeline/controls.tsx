@@ -14,9 +14,9 @@ export function Controls({ player, scrub, sound, onSound, canSound, onNow }: { p
     <div className="controls">
       <div className="controls-set">
         <Button kind="ghost" icon={<RotateCcw size={16} />} label={t("timeline.back")} onClick={() => player.seek(player.time - 10_000)} />
-        <Button kind="ghost" icon={<ChevronFirst size={18} />} label={t("timeline.frame_back")} onClick={() => player.step(-1)} />
+        <Button kind="ghost" icon={<ChevronFirst size={18} />} label={t("timeline.frame_back")} onClick={() => void player.step(-1)} />
         <Button kind="primary" className="controls-play" icon={playing ? <Pause size={17} fill="currentColor" /> : <Play size={17} fill="currentColor" />} label={t(playing ? "timeline.pause" : "timeline.play")} onClick={() => (playing ? player.pause() : player.play())} />
-        <Button kind="ghost" icon={<ChevronLast size={18} />} label={t("timeline.frame_on")} onClick={() => player.step(1)} />
+        <Button kind="ghost" icon={<ChevronLast size={18} />} label={t("timeline.frame_on")} onClick={() => void player.step(1)} />
         <Button kind="ghost" icon={<RotateCw size={16} />} label={t("timeline.on")} onClick={() => player.seek(player.time + 10_000)} />
       </div>
       <Now player={player} scrub={scrub} />

@@ -62,6 +62,7 @@ export function Scrubber(props: ScrubberProps) {
     const slider = box.current;
     slider?.setAttribute("aria-valuenow", String(Math.round(time() / 1000)));
     slider?.setAttribute("aria-valuetext", moment(time()));
+    slider?.setAttribute("data-time", String(Math.round(time())));
   }, []);
 
   // One drawing a frame, whatever asks for it.
