@@ -89,7 +89,7 @@ function Account() {
   const who = useStore(session);
   const items = usePreferences();
   return (
-    <Menu align="start" items={items} button={{ kind: "ghost", icon: who?.user ? <UserRound size={17} /> : <SunMoon size={17} />, label: t("common.account"), children: who?.user?.name ?? t("common.theme"), className: "side-account" }} />
+    <Menu align="start" items={items} button={{ kind: "ghost", icon: who?.user ? <UserRound size={17} /> : <SunMoon size={17} />, label: `${who?.user?.name ?? t("common.theme")}: ${t("common.account")}`, children: who?.user?.name ?? t("common.theme"), className: "side-account" }} />
   );
 }
 

@@ -143,6 +143,7 @@ export interface ProbeAnswer {
   source: string;
   tracks: Tracks;
   picture?: string | null;
+  picture_problem?: string | null;
   report: Record<string, unknown>;
 }
 
@@ -153,15 +154,6 @@ export interface ConfigAnswer {
   config: JsonObject;
   version: string;
   problems: ({ path?: string; key?: string; message: string; hint?: string } | string)[];
-}
-
-export interface LogEntry {
-  id?: number;
-  at: string;
-  level: string;
-  target?: string;
-  message: string;
-  fields?: Record<string, unknown>;
 }
 
 export type { CameraState, Cause };

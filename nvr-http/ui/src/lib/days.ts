@@ -36,3 +36,10 @@ export const secondsBetween = (from: string, to: string): number => (Date.parse(
 
 /** The end of something that begins at `start` and is so long. */
 export const endOf = (start: string, seconds: number): string => new Date(Date.parse(start) + seconds * 1000).toISOString();
+
+/** A moment as orders may have it: RFC 3339 or Unix seconds; null when it is neither. */
+export function anyTime(value: unknown): Date | null {
+  const text = typeof value === "number" ? String(value) : typeof value === "string" ? value.trim() : "";
+  const time = new Date(/^-?\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : text);
+  return text && !Number.isNaN(time.getTime()) ? time : null;
+}

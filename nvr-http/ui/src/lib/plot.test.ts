@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { area, line, niceMax, ticks } from "./plot";
 import { offsets, visible } from "./virtual";
-import { dayRange, endOf, fieldText, fieldTime, lastDays } from "./days";
+import { anyTime, dayRange, endOf, fieldText, fieldTime, lastDays } from "./days";
 
 describe("axes", () => {
   it("end at round numbers, with three to five lines", () => {
@@ -60,6 +60,12 @@ describe("days", () => {
     const days = lastDays(3, new Date(2026, 2, 1, 12));
     expect(days.map((d) => d.date)).toEqual(["2026-02-27", "2026-02-28", "2026-03-01"]);
     expect(days[0]?.to.getTime()).toBe(days[1]?.from.getTime());
+  });
+  it("moments of orders may be Unix seconds", () => {
+    expect(anyTime("1795877155")?.toISOString()).toBe("2026-11-28T14:45:55.000Z");
+    expect(anyTime(1795877155.5)?.getTime()).toBe(1795877155500);
+    expect(anyTime("2026-11-28T14:45:55+01:00")?.toISOString()).toBe("2026-11-28T13:45:55.000Z");
+    for (const nonsense of ["", "soon", null, undefined, {}, Number.NaN]) expect(anyTime(nonsense)).toBeNull();
   });
   it("fields hold moments to the second", () => {
     const time = new Date(2026, 10, 28, 14, 3, 22);

@@ -11,7 +11,7 @@ function step(max: number, unit?: number): number {
 export function niceMax(max: number, unit?: number): number {
   if (!(max > 0)) return unit ?? 1;
   const s = step(max, unit);
-  return Math.ceil(max / s - 1e-9) * s;
+  return Math.max(unit ?? 0, Math.ceil(max / s - 1e-9) * s);
 }
 
 /** Where lines of the axis stand, from 0 to `max`, which is one of `niceMax`. */

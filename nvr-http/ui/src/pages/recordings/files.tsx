@@ -180,7 +180,7 @@ export function Files({ cameras, filters, names, onClear }: { cameras: string[];
                   {(operator || admin) && (
                     <input type="checkbox" aria-label={t("recordings.select", { camera: name, time })} checked={chosen.has(s.id)} onChange={(e) => choose(s.id, e.target.checked, (e.nativeEvent as MouseEvent).shiftKey)} />
                   )}
-                  <button type="button" className="seg-main" aria-label={t("recordings.open", { camera: name, time })} aria-pressed={s.id === open} onClick={() => setOpen(s.id === open ? null : s.id)}>
+                  <button type="button" className="seg-main" aria-pressed={s.id === open} onClick={() => setOpen(s.id === open ? null : s.id)}>
                     <Thumb camera={s.camera} at={s.start} state={s.state} />
                     <span className="seg-text">
                       <span className="seg-title"><b>{time}</b><span className="ellipsis">{name}</span></span>

@@ -41,7 +41,7 @@ export function Ranges({ cameras, filters, names }: { cameras: string[]; filters
               const name = names.get(r.camera) ?? r.camera;
               return (
                 <li key={r.key} className="seg seg-flow" data-open={r.key === open || undefined}>
-                  <button type="button" className="seg-main" aria-label={t("recordings.open", { camera: name, time: clock(r.start) })} aria-pressed={r.key === open} onClick={() => setOpen(r.key === open ? null : r.key)}>
+                  <button type="button" className="seg-main" aria-pressed={r.key === open} onClick={() => setOpen(r.key === open ? null : r.key)}>
                     <Thumb camera={r.camera} at={r.start} />
                     <span className="seg-text">
                       <span className="seg-title"><b>{dayText(r.start)}, {clock(r.start)} – {r.growing ? "…" : clock(r.end)}</b></span>

@@ -1,0 +1,30 @@
+import { describe, expect, it } from "vitest";
+import type { Job, NvrEvent } from "~/api/types";
+import { timeLeft, withNews } from "./news";
+
+const job = (id: number, more: Partial<Job> = {}) => ({ id, state: "running", progress: 0.1, message: "begun", started: "2026-01-01T00:00:00Z", ...more }) as Job;
+const event = (detail: Record<string, unknown>): NvrEvent => ({ at: "", camera: null, kind: "job_changed", detail });
+
+describe("news of a job", () => {
+  const jobs = [job(1), job(2)];
+  it("changes that job alone", () => {
+    const fresh = withNews(jobs, event({ job: 2, state: "running", progress: 0.5, message: "writing" }));
+    expect(fresh?.map((j) => [j.progress, j.message])).toEqual([[0.1, "begun"], [0.5, "writing"]]);
+    expect(fresh?.[0]).toBe(jobs[0]);
+    expect(jobs[1]?.progress).toBe(0.1);
+  });
+  it("asks for the list when more has changed", () => {
+    expect(withNews(jobs, event({ job: 3, state: "running", progress: 0 }))).toBeNull();
+    expect(withNews(jobs, event({ job: 1, state: "done", progress: 1 }))).toBeNull();
+    expect(withNews(jobs, event({}))).toBeNull();
+  });
+});
+
+describe("time left", () => {
+  const now = Date.parse("2026-01-01T00:00:10Z");
+  it("is by the pace so far", () => {
+    expect(timeLeft(job(1, { progress: 0.25 }), now)).toBeCloseTo(30);
+    expect(timeLeft(job(1, { progress: 0 }), now)).toBeNull();
+    expect(timeLeft(job(1, { state: "queued", progress: 0.5 }), now)).toBeNull();
+  });
+});

@@ -1,0 +1,22 @@
+import type { Job, NvrEvent } from "~/api/types";
+
+/** The list with what an event says of one of its jobs; null when the job is not in it, or is over, so that more than the event says has changed. */
+export function withNews(jobs: Job[], event: NvrEvent): Job[] | null {
+  const { job, state, progress, message } = event.detail as { job?: number; state?: Job["state"]; progress?: number; message?: string };
+  const n = jobs.findIndex((j) => j.id === job);
+  const old = jobs[n];
+  if (!old || !state || old.state !== state) return null;
+  const fresh = [...jobs];
+  fresh[n] = { ...old, progress: progress ?? old.progress, message: message ?? old.message };
+  return fresh;
+}
+
+/** Seconds that a job has still to go at its pace, or null while that cannot be said. */
+export function timeLeft(job: Job, now = Date.now()): number | null {
+  if (job.state !== "running" || !job.started || job.progress < 0.02 || job.progress >= 1) return null;
+  const gone = (now - Date.parse(job.started)) / 1000;
+  if (gone < 2) return null;
+  return (gone / job.progress) * (1 - job.progress);
+}
+
+export const isOver = (job: Job): boolean => job.state === "done" || job.state === "failed" || job.state === "cancelled";
