@@ -274,6 +274,7 @@ pub mod detect;
 pub mod files;
 pub mod gst;
 pub mod jobs;
+pub mod live;
 pub mod media;
 pub mod nvr;
 pub mod onvif;
