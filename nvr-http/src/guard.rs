@@ -29,7 +29,9 @@ pub(crate) async fn guard(State(app): State<AppState>, request: Request, next: N
             Some("ask by IP address, or name it in `host_names` of the configuration's [http]".into()),
         );
     }
-    if !request.method().is_safe() && is_foreign(request.headers(), host) {
+    // A WebSocket is no request of which another site could not read the answer.
+    let upgrades = request.headers().contains_key(header::UPGRADE);
+    if (upgrades || !request.method().is_safe()) && is_foreign(request.headers(), host) {
         return problem(
             StatusCode::FORBIDDEN,
             "forbidden",

@@ -14,6 +14,8 @@ mod page;
 mod params;
 mod problem;
 mod server;
+#[cfg(feature = "webrtc")]
+mod webrtc;
 
 pub use problem::{Problem, status_of};
 pub use server::{AppState, openapi, router, serve};

@@ -20,13 +20,15 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{cameras, footage, jobs, media, storage, system, transcoding, uploads};
+use crate::api::{cameras, footage, jobs, live, media, storage, system, transcoding, uploads};
 use crate::conn::Patient;
 use crate::guard::guard;
 use crate::problem::{PROBLEM_JSON, problem};
 
 /// Pictures decoded and sources probed at once.
 const DECODES: usize = 4;
+/// How many may watch at once, all cameras and ways together.
+const VIEWERS: usize = 256;
 /// How long a connection may stand still: long enough for a player's pause between two requests.
 const IDLE: Duration = Duration::from_secs(75);
 
@@ -36,9 +38,12 @@ pub struct AppState {
     pub(crate) nvr: Nvr,
     pub(crate) decodes: Arc<Semaphore>,
     pub(crate) requests: Arc<Semaphore>,
+    pub(crate) viewers: Arc<Semaphore>,
     pub(crate) timeout: Duration,
     /// Names of this server, beside addresses and `localhost`.
     pub(crate) host_names: Arc<[String]>,
+    #[cfg(feature = "webrtc")]
+    pub(crate) webrtc: Arc<crate::webrtc::Gateway>,
     /// Ends the streams that would go on for ever.
     pub(crate) stop: CancellationToken,
 }
@@ -51,7 +56,10 @@ impl AppState {
             nvr,
             decodes: Arc::new(Semaphore::new(DECODES)),
             requests: Arc::new(Semaphore::new(config.max_concurrent)),
+            viewers: Arc::new(Semaphore::new(VIEWERS)),
             timeout: config.request_timeout,
+            #[cfg(feature = "webrtc")]
+            webrtc: Arc::new(crate::webrtc::Gateway::new(config)),
             host_names: config.host_names.clone().into(),
             stop: CancellationToken::new(),
         }
@@ -67,6 +75,7 @@ impl AppState {
     tags(
         (name = "cameras", description = "What is recorded, and how it is going"),
         (name = "footage", description = "What was recorded"),
+        (name = "live", description = "What is going on now"),
         (name = "storage", description = "How full the disk is, what is deleted and what is protected"),
         (name = "jobs", description = "Slow work: what waits, runs and is over"),
         (name = "uploads", description = "Copies of segments at other places"),
@@ -98,6 +107,13 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(media::vod))
         .routes(routes!(media::media))
         .routes(routes!(media::snapshot))
+        .routes(routes!(live::capability))
+        .routes(routes!(live::mp4::watch))
+        .routes(routes!(live::pictures::preview))
+        .routes(routes!(live::pictures::mjpeg))
+        .routes(routes!(live::hls::playlist))
+        .routes(routes!(live::hls::file))
+        .merge(live::whep_routes())
         .routes(routes!(jobs::list, jobs::enqueue))
         .routes(routes!(jobs::kinds))
         .routes(routes!(jobs::clean))
@@ -139,7 +155,14 @@ fn describe_problems(description: &mut utoipa::openapi::OpenApi) {
         .paths
         .paths
         .values_mut()
-        .flat_map(|item| [item.get.as_mut(), item.post.as_mut(), item.delete.as_mut()])
+        .flat_map(|item| {
+            [
+                item.get.as_mut(),
+                item.post.as_mut(),
+                item.delete.as_mut(),
+                item.patch.as_mut(),
+            ]
+        })
         .flatten();
     for operation in operations {
         let responses = &mut operation.responses.responses;

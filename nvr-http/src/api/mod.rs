@@ -3,6 +3,7 @@
 pub(crate) mod cameras;
 pub(crate) mod footage;
 pub(crate) mod jobs;
+pub(crate) mod live;
 pub(crate) mod media;
 pub(crate) mod storage;
 pub(crate) mod system;

@@ -8,6 +8,7 @@
 mod cameras;
 mod footage;
 mod jobs;
+mod live;
 mod media;
 mod mistakes;
 mod storage;
