@@ -1,5 +1,5 @@
 //! Live in a real browser, by each way: pictures arrive and move. The clock that the test camera draws into them is read
-//! back; how old they are is printed, and not asserted (`docs/live.md` has the figures of a quiet machine).
+//! back; how old they are is printed, and not asserted (see `docs/live.md`).
 #![expect(
     clippy::disallowed_methods,
     reason = "how patient a test is, is no matter of the recorder's clock"
@@ -44,7 +44,7 @@ async fn every_way_shows_moving_pictures() {
         if way.starts_with("whep") {
             assert_eq!(result["deleted"], 200);
             assert!(
-                result["audio"].as_u64().unwrap() > 50,
+                result["audio"].as_u64().unwrap() > 15,
                 "G.711 goes as it is: {result:#}"
             );
             let gone = server.nvr.camera(&"front".parse().unwrap()).unwrap();
