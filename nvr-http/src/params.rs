@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use nvr_core::{CameraId, JobId, SegmentId, TimeRange, Timestamp};
+use nvr_core::accounts::UserName;
+use nvr_core::{CameraId, ClipCodec, JobId, SegmentId, TimeRange, Timestamp};
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::{KnownFormat, RefOr};
 
@@ -120,6 +121,17 @@ impl Query {
             .map_err(|_| Failure::invalid(format!("parameter {name}={s}: want seconds")))
     }
 
+    /// `codec`.
+    pub(crate) fn codec(&mut self) -> Answer<ClipCodec> {
+        match self.text("codec")?.as_deref() {
+            None => Ok(ClipCodec::AsRecorded),
+            Some("h264") => Ok(ClipCodec::H264),
+            Some(other) => Err(Failure::invalid(format!(
+                "parameter codec={other:?}: want h264, or leave it out for what was recorded"
+            ))),
+        }
+    }
+
     pub(crate) fn cameras(&mut self) -> Answer<Vec<CameraId>> {
         let Some(text) = self.text("cameras")? else {
             return Ok(Vec::new());
@@ -174,6 +186,14 @@ pub(crate) enum Packing {
     Mp4,
 }
 
+/// Values of `codec`; for the description of the API.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes what `Query` reads")]
+pub(crate) enum Codec {
+    H264,
+}
+
 /// A length of time in JSON: seconds, or a text as the configuration has it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Length(pub(crate) Duration);
@@ -199,12 +219,22 @@ async fn id_of<T: FromStr, S: Send + Sync>(
     what: &str,
     suffix: &str,
 ) -> Answer<T> {
+    param_of(parts, state, "id", what, suffix).await
+}
+
+async fn param_of<T: FromStr, S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    name: &str,
+    what: &str,
+    suffix: &str,
+) -> Answer<T> {
     let params = RawPathParams::from_request_parts(parts, state)
         .await
         .map_err(|e| Failure::invalid(format!("the path cannot be read: {e}")))?;
     let text = params
         .iter()
-        .find(|(k, _)| *k == "id")
+        .find(|(k, _)| *k == name)
         .map(|(_, v)| v)
         .unwrap_or_default();
     let id = text.strip_suffix(suffix).unwrap_or(text);
@@ -288,6 +318,52 @@ impl<S: Send + Sync> FromRequestParts<S> for TargetPath {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
         id_of(parts, state, "upload target", "").await.map(Self)
+    }
+}
+
+/// `{id}` of a token or share: its row.
+#[derive(Debug)]
+pub(crate) struct RowPath(pub(crate) i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for RowPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        id_of(parts, state, "row", "").await.map(Self)
+    }
+}
+
+/// `{id}` of a share as its address has it: its token.
+#[derive(Debug)]
+pub(crate) struct SharePath(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for SharePath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        id_of(parts, state, "share", "").await.map(Self)
+    }
+}
+
+/// The same, and `{segment}`.
+#[derive(Debug)]
+pub(crate) struct ShareSegmentPath(pub(crate) String, pub(crate) SegmentId);
+
+impl<S: Send + Sync> FromRequestParts<S> for ShareSegmentPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let SharePath(token) = SharePath::from_request_parts(parts, state).await?;
+        let segment = param_of(parts, state, "segment", "segment", ".mp4").await?;
+        Ok(Self(token, SegmentId(segment)))
+    }
+}
+
+/// `{name}` of a user.
+#[derive(Debug)]
+pub(crate) struct UserPath(pub(crate) UserName);
+
+impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        param_of(parts, state, "name", "user", "").await.map(Self)
     }
 }
 

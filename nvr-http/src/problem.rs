@@ -1,8 +1,11 @@
 //! Errors as `application/problem+json` (RFC 9457), with one table from kind to status.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use nvr_core::{Error, ErrorKind};
+
+/// When to ask again where it is too much just now.
+const RETRY_AFTER_S: &str = "5";
 
 /// Media type of errors.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -49,6 +52,8 @@ pub(crate) enum Failure {
     Core(Error),
     /// A request that HTTP itself has a status for.
     Http(StatusCode, &'static str, String),
+    /// Too many tries: to wait so long.
+    Later(std::time::Duration),
 }
 
 pub(crate) type Answer<T> = Result<T, Failure>;
@@ -74,18 +79,40 @@ impl IntoResponse for Failure {
         let error = match self {
             Self::Core(error) => error,
             Self::Http(status, kind, detail) => return problem(status, kind, detail, None),
+            Self::Later(wait) => return later(wait),
         };
         let status = status_of(error.kind());
         if status.is_server_error() {
             tracing::warn!(error = ?error, "request failed");
         }
-        problem(
+        let mut answer = problem(
             status,
             error.kind().as_str(),
             error.to_string(),
             error.hint().map(str::to_owned),
-        )
+        );
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        answer
     }
+}
+
+/// An answer that tells to wait, in whole seconds.
+fn later(wait: std::time::Duration) -> Response {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let mut response = problem(
+        StatusCode::TOO_MANY_REQUESTS,
+        "busy",
+        format!("too many tries: wait {seconds} s"),
+        None,
+    );
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, header::HeaderValue::from(seconds));
+    response
 }
 
 pub(crate) fn problem(status: StatusCode, kind: &str, detail: String, hint: Option<String>) -> Response {

@@ -29,7 +29,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use self::camera::{CameraConfig, RecordMode};
 pub use self::diff::ConfigDiff;
-pub use self::http::HttpConfig;
+pub use self::http::{Auth, HttpConfig, TlsFiles};
 pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
@@ -37,7 +37,7 @@ pub use self::recorder::RecorderConfig;
 pub use self::recording::{RecordingConfig, SyncMode};
 pub use self::retention::{Age, CameraRetention, RetentionConfig, Room};
 pub use self::template::{TemplateCamera, demo_text, template_text};
-pub use self::transcode::TranscodeConfig;
+pub use self::transcode::{PlaybackConfig, TranscodeConfig};
 pub use self::upload::{S3Place, UploadChecksum, UploadConfig, UploadEncryption, UploadPlace, UploadWhat};
 pub use self::values::parse_duration;
 
@@ -210,7 +210,7 @@ impl Config {
         let section = reader.section(root, "recorder");
         let recorder = RecorderConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "http");
-        let http = HttpConfig::read(&mut reader, &section);
+        let http = HttpConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "recording");
         let recording = RecordingConfig::read(&mut reader, &section);
         let section = reader.section(root, "retention");

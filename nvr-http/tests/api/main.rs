@@ -5,7 +5,9 @@
 )]
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
+mod accounts;
 mod cameras;
+mod compat;
 mod footage;
 mod jobs;
 mod live;
