@@ -277,6 +277,7 @@ pub mod detect;
 pub mod files;
 pub mod gst;
 pub mod jobs;
+pub mod live;
 pub mod machine;
 pub mod media;
 pub mod nvr;

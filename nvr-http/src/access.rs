@@ -117,6 +117,20 @@ pub(crate) const TABLE: &[Line] = &[
     ("GET",    "/api/v1/cameras/{id}/media.m3u8",     LOOK,            About::Camera,  Some(Action::Play)),
     ("GET",    "/api/v1/cameras/{id}/snapshot.jpg",   LOOK,            About::Camera,  Some(Action::Play)),
 
+    ("GET",    "/api/v1/cameras/{id}/live",           LOOK,            About::Camera,  None),
+    ("GET",    "/api/v1/cameras/{id}/live.mp4",       LOOK,            About::Camera,  Some(Action::Play)),
+    ("GET",    "/api/v1/cameras/{id}/live.mjpeg",     LOOK,            About::Camera,  Some(Action::Play)),
+    ("GET",    "/api/v1/cameras/{id}/preview",        LOOK,            About::Camera,  Some(Action::Play)),
+    ("GET",    "/api/v1/cameras/{id}/live.m3u8",      LOOK,            About::Camera,  None),
+    ("GET",    "/api/v1/cameras/{id}/live/{name}",    LOOK,            About::Camera,  None),
+    #[cfg(feature = "webrtc")]
+    ("POST",   "/api/v1/cameras/{id}/whep",           LOOK,            About::Camera,  Some(Action::Play)),
+    // Whose session it is, only who began it knows: its number cannot be guessed.
+    #[cfg(feature = "webrtc")]
+    ("PATCH",  "/api/v1/whep/{session}",              LOOK,            About::Any,     None),
+    #[cfg(feature = "webrtc")]
+    ("DELETE", "/api/v1/whep/{session}",              LOOK,            About::Any,     None),
+
     ("GET",    "/api/v1/jobs",                        LOOK,            About::Any,     None),
     ("POST",   "/api/v1/jobs",                        CONTROL,         About::Any,     Some(Action::Job)),
     ("GET",    "/api/v1/jobs/kinds",                  LOOK,            About::Any,     None),

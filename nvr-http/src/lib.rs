@@ -21,6 +21,8 @@ mod peer;
 mod problem;
 mod server;
 mod tls;
+#[cfg(feature = "webrtc")]
+mod webrtc;
 
 pub use logs::{LogBuffer, LogLayer, LogRecord};
 pub use peer::Peer;

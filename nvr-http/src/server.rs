@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    cameras, config, discovery, footage, jobs, machine, media, session, shares, storage, system, transcoding,
-    uploads, users,
+    cameras, config, discovery, footage, jobs, live, machine, media, session, shares, storage, system,
+    transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
 use crate::conn::Patient;
@@ -38,6 +38,8 @@ use crate::tls::{Certificate, Guarded};
 const DECODES: usize = 4;
 /// Sources probed at once.
 const PROBES: usize = 3;
+/// How many may watch at once, all cameras and ways together.
+const VIEWERS: usize = 256;
 /// How long a connection may stand still: long enough for a player's pause between two requests.
 const IDLE: Duration = Duration::from_secs(75);
 
@@ -52,9 +54,12 @@ pub struct AppState {
     /// The newest log records, where the program keeps them.
     pub(crate) logs: Option<LogBuffer>,
     pub(crate) requests: Arc<Semaphore>,
+    pub(crate) viewers: Arc<Semaphore>,
     pub(crate) timeout: Duration,
     /// Names of this server, beside addresses and `localhost`.
     pub(crate) host_names: Arc<[String]>,
+    #[cfg(feature = "webrtc")]
+    pub(crate) webrtc: Arc<crate::webrtc::Gateway>,
     /// Who may ask.
     pub(crate) access: Arc<Access>,
     /// Ends the streams that would go on for ever.
@@ -73,7 +78,10 @@ impl AppState {
             sampler: Arc::default(),
             logs: None,
             requests: Arc::new(Semaphore::new(config.max_concurrent)),
+            viewers: Arc::new(Semaphore::new(VIEWERS)),
             timeout: config.request_timeout,
+            #[cfg(feature = "webrtc")]
+            webrtc: Arc::new(crate::webrtc::Gateway::new(config)),
             host_names: config.host_names.clone().into(),
             access: Arc::new(Access::new(config)),
             stop: CancellationToken::new(),
@@ -97,6 +105,7 @@ impl AppState {
     tags(
         (name = "cameras", description = "What is recorded, and how it is going"),
         (name = "footage", description = "What was recorded"),
+        (name = "live", description = "What is going on now"),
         (name = "storage", description = "How full the disk is, what is deleted and what is protected"),
         (name = "jobs", description = "Slow work: what waits, runs and is over"),
         (name = "uploads", description = "Copies of segments at other places"),
@@ -151,6 +160,13 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(media::vod))
         .routes(routes!(media::media))
         .routes(routes!(media::snapshot))
+        .routes(routes!(live::capability))
+        .routes(routes!(live::mp4::watch))
+        .routes(routes!(live::pictures::preview))
+        .routes(routes!(live::pictures::mjpeg))
+        .routes(routes!(live::hls::playlist))
+        .routes(routes!(live::hls::file))
+        .merge(live::whep_routes())
         .routes(routes!(jobs::list, jobs::enqueue))
         .routes(routes!(jobs::kinds))
         .routes(routes!(jobs::clean))

@@ -1,4 +1,4 @@
-//! Audio on its way to the file: everything becomes AAC.
+//! Audio on its way to the file, where everything becomes AAC, and to those who watch.
 //!
 //! A converter is a pipeline of its own without threads: what is pushed in comes out encoded in the same
 //! call. AAC needs none.
@@ -70,7 +70,16 @@ pub(crate) fn silent_packet(caps: &gst::CapsRef) -> Option<(&'static [u8], u32)>
 /// Takes encoded packets out of a converter.
 pub(crate) type OnPacket = Box<dyn Fn(&gst::Caps, gst::Buffer) + Send + Sync>;
 
-/// Decodes and encodes to AAC, in the calling thread.
+/// What audio becomes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    /// AAC-LC, 48 kHz, mono or stereo.
+    Aac,
+    /// Opus, packets of 20 ms.
+    Opus,
+}
+
+/// Decodes and encodes, in the calling thread.
 #[derive(Debug)]
 pub(crate) struct Converter {
     pipeline: gst::Pipeline,
@@ -81,6 +90,7 @@ pub(crate) struct Converter {
 impl Converter {
     /// A converter for what `caps` describe. `segment` is what times refer to, in and out.
     pub(crate) fn new(
+        target: Target,
         caps: &gst::Caps,
         segment: &gst::FormattedSegment<gst::ClockTime>,
         on_packet: OnPacket,
@@ -107,21 +117,20 @@ impl Converter {
                 ));
             }
         };
-        let encoder = ["fdkaacenc", "avenc_aac", "voaacenc"]
-            .into_iter()
-            .find(|n| gst::ElementFactory::find(n).is_some())
-            .ok_or_else(|| {
-                Error::new(ErrorKind::Unsupported, "no AAC encoder is installed")
-                    .with_hint("install gstreamer1.0-libav")
-            })?;
-        chain.extend([
-            "audioconvert",
-            "audioresample",
-            "capsfilter",
-            encoder,
-            "aacparse",
-            "capsfilter",
-        ]);
+        chain.extend(["audioconvert", "audioresample", "capsfilter"]);
+        match target {
+            Target::Aac => {
+                let encoder = ["fdkaacenc", "avenc_aac", "voaacenc"]
+                    .into_iter()
+                    .find(|n| gst::ElementFactory::find(n).is_some())
+                    .ok_or_else(|| {
+                        Error::new(ErrorKind::Unsupported, "no AAC encoder is installed")
+                            .with_hint("install gstreamer1.0-libav")
+                    })?;
+                chain.extend([encoder, "aacparse", "capsfilter"]);
+            }
+            Target::Opus => chain.push("opusenc"),
+        }
 
         let pipeline = gst::Pipeline::new();
         let mut elements = Vec::new();
@@ -140,7 +149,7 @@ impl Converter {
             .iter()
             .filter(|e| e.factory().is_some_and(|f| f.name() == "capsfilter"))
             .collect();
-        if let [raw, aac] = filters[..] {
+        if let Some(raw) = filters.first() {
             raw.set_property(
                 "caps",
                 gst::Caps::builder("audio/x-raw")
@@ -148,6 +157,8 @@ impl Converter {
                     .field("channels", gst::IntRange::new(1i32, 2))
                     .build(),
             );
+        }
+        if let Some(aac) = filters.get(1) {
             aac.set_property(
                 "caps",
                 gst::Caps::builder("audio/mpeg")
@@ -161,7 +172,7 @@ impl Converter {
         let (Some(first), Some(last)) = (pad(elements.first(), "sink"), pad(elements.last(), "src")) else {
             return Err(Error::new(ErrorKind::Internal, "the audio converter has no ends"));
         };
-        let out = any_pad(gst::PadDirection::Sink, "aac")
+        let out = any_pad(gst::PadDirection::Sink, "out")
             .chain_function(move |pad, _, buffer| {
                 guarded(
                     "audio out",

@@ -156,6 +156,7 @@ impl Nvr {
             events: events.clone(),
             // None at all would be a recorder that never starts a camera.
             turns: Arc::new(Semaphore::new(config.recorder.max_starting.max(1))),
+            sub_turns: Arc::new(Semaphore::new(config.recorder.max_starting.max(1))),
             reactor: crate::gst::Reactor::new(),
             manual: Arc::new(Semaphore::new(config.recorder.max_manual)),
             storage: storage_tx,

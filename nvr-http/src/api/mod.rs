@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod discovery;
 pub(crate) mod footage;
 pub(crate) mod jobs;
+pub(crate) mod live;
 pub(crate) mod machine;
 pub(crate) mod media;
 pub(crate) mod session;

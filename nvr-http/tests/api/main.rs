@@ -11,6 +11,7 @@ mod compat;
 mod config;
 mod footage;
 mod jobs;
+mod live;
 mod machine;
 mod media;
 mod mistakes;

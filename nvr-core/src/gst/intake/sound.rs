@@ -84,6 +84,7 @@ impl Intake {
             let mut segment = TimeSegment::new();
             segment.set_start(OFFSET);
             let made = Converter::new(
+                audio::Target::Aac,
                 &unit.info.caps,
                 &segment,
                 Box::new(move |caps, buffer| {
