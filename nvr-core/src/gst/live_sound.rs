@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::audio::{self, Converter, Target};
+use super::audio::{self, Chain, Target};
 use super::tap::{AccessUnit, StreamInfo, UnitTrack};
 use super::writer::OFFSET;
 use crate::media::mux::AudioEntry;
@@ -23,7 +23,7 @@ pub struct LiveSound {
 #[derive(Debug)]
 struct Running {
     of: AccessUnit,
-    converter: Converter,
+    chain: Chain,
     out: Arc<Mutex<Vec<AccessUnit>>>,
 }
 
@@ -75,7 +75,7 @@ impl LiveSound {
             b.set_pts(gst::ClockTime::from_nseconds(at));
             b.set_dts(gst::ClockTime::NONE);
         }
-        if running.converter.push(buffer).is_err() {
+        if running.chain.push(buffer).is_err() {
             self.running = None;
             return Vec::new();
         }
@@ -92,7 +92,7 @@ impl LiveSound {
             Target::Aac => AudioCodec::Aac,
             Target::Opus => AudioCodec::Opus,
         };
-        let converter = Converter::new(
+        let chain = Chain::new(
             self.target,
             &unit.info.caps,
             &segment,
@@ -123,7 +123,7 @@ impl LiveSound {
         )?;
         Ok(Running {
             of: unit.clone(),
-            converter,
+            chain,
             out,
         })
     }

@@ -303,6 +303,7 @@ impl Worker {
             let cause = Cause::new(CauseKind::Internal, format!("panic: {text}"));
             self.shared.fail(cause, &self.news);
         };
+        crate::priority::batch_this_thread(true);
         guarded("segment writer", (), panicked, || {
             if let Err(e) = self.work(jobs) {
                 self.shared.fail(storage_cause(&e), &self.news);
