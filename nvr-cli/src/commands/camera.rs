@@ -193,7 +193,7 @@ async fn take_over(config: &Config) -> bool {
         return false;
     };
     let body = json!({ "changes": {} });
-    let answer = client::ask(address, "PATCH", "/api/v1/config", Some(&body)).await;
+    let answer = client::ask(&address, "PATCH", "/api/v1/config", Some(&body)).await;
     answer.is_some_and(|a| a.status == 200)
 }
 
