@@ -191,6 +191,7 @@ struct Told {
     doing: Vec<String>,
     refuse_commit: bool,
     at_commit: Option<Box<dyn FnMut() + Send>>,
+    at_comparison: Option<Box<dyn FnOnce() + Send>>,
     steps: Vec<Step>,
     die_at: Option<String>,
 }
@@ -201,6 +202,11 @@ impl Control for Told {
         self.share = share;
         if self.doing.last().is_none_or(|d| d != doing) {
             self.doing.push(doing.to_owned());
+        }
+        if doing.starts_with("comparing")
+            && let Some(f) = self.at_comparison.take()
+        {
+            f();
         }
         if self.die_at.as_deref() == Some("encoding") && share > 0.3 {
             std::process::abort();
@@ -565,6 +571,36 @@ fn an_original_is_kept_for_a_while() {
     assert_eq!(settled.expired, 1);
     assert!(leftovers(rig.tree.root()).unwrap().is_empty());
     rig.assert_one_good_version(&row);
+}
+
+/// Retention is quicker: nobody is to blame, least of all the encoder.
+#[test]
+fn a_segment_that_is_deleted_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    let row = rig.record(&footage(dir.path(), MOVING, &["-g", "25", "-bf", "0"], 2));
+    let (store, id, file) = (rig.store.clone(), row.id, rig.path(&row));
+    let mut control = Told {
+        at_comparison: Some(Box::new(move || {
+            let taken = store
+                .condemn_blocking(vec![(id, crate::event::DeletionReason::FreeSpace)])
+                .unwrap();
+            assert_eq!(taken, [id]);
+            std::fs::remove_file(&file).unwrap();
+            store.segments_deleted_blocking(vec![id]).unwrap();
+        })),
+        ..Told::default()
+    };
+    let outcome = rig.transcode(&row, &mut control);
+    assert!(
+        matches!(&outcome, Outcome::Skipped { reason } if reason.contains("deleted")),
+        "{outcome:?}"
+    );
+    assert!(leftovers(rig.tree.root()).unwrap().is_empty());
+
+    let other = rig.record(&footage(dir.path(), MOVING, &["-g", "25", "-bf", "0"], 2));
+    let outcome = rig.transcode(&other, &mut Told::default());
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
 }
 
 /// Not a test by itself: the process that [`killed_at_every_step`] kills.
