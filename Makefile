@@ -10,24 +10,49 @@ FUZZ_SECONDS ?= 60
 # Tests start pipelines and encoders: as many at once as there are cores, but not more than four.
 TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: help demo build test test-v4l2 bench fuzz lint fmt docs deps clean
+UI := nvr-http/ui
+UI_SOURCES = $(shell find $(UI)/src $(UI)/public -type f 2>/dev/null) $(addprefix $(UI)/,index.html package.json package-lock.json tsconfig.json vite.config.ts)
+# What the browser tests leave: pictures of each page.
+UI_SHOTS ?= target/ui-shots
+
+.PHONY: help demo build ui ui-deps test test-rust test-ui test-v4l2 bench fuzz lint fmt docs deps clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: ## Record two synthetic cameras and serve the page
+demo: ui ## Record two synthetic cameras and serve the page
 	@tools/install-deps.sh build run
 	$(CARGO) build --quiet --release -p nvr-cli
 	@exec target/release/nvr demo --dir $(DEMO_DIR) $(DEMO_ARGS)
 
-build: ## Build the command for use
+build: ui ## Build the command for use
 	@tools/install-deps.sh build
 	$(CARGO) build --release -p nvr-cli
 
-test: ## Run all tests
+ui: $(UI)/dist/index.html ## Build the page that goes into the command
+
+ui-deps:
+	@tools/install-deps.sh ui
+
+$(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.json | ui-deps
+	cd $(UI) && npm ci --silent
+	@touch $@
+
+$(UI)/dist/index.html: $(UI_SOURCES) $(UI)/node_modules/.package-lock.json
+	cd $(UI) && npm run --silent build -- --logLevel warn
+
+test: test-rust test-ui ## Run all tests
+
+test-rust: ui
 	@tools/install-deps.sh build run test
 	$(CARGO) nextest run --workspace --test-threads $(TEST_THREADS)
 	$(CARGO) test --quiet --workspace --doc
+
+test-ui: ui ## Test the page: its parts, and the whole in Chromium
+	@tools/install-deps.sh build run test
+	cd $(UI) && npm run --silent test
+	$(CARGO) build --quiet -p nvr-cli
+	cd $(UI) && NVR=$(abspath target/debug/nvr) SHOTS=$(abspath $(UI_SHOTS)) npm run --silent e2e
 
 test-v4l2: ## Record from a real V4L2 device in a virtual machine
 	@tools/install-deps.sh build run test v4l2
@@ -60,3 +85,4 @@ deps: ## Install everything that any target needs
 
 clean: ## Remove what was built
 	$(CARGO) clean
+	cd $(UI) && rm -rf node_modules && find dist -mindepth 1 -not -name .gitignore -delete

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a set of tasks needs, on Debian and its relatives. Instant when all is there.
 #
-#   tools/install-deps.sh [build|run|test|bench|lint|v4l2 ...]      (default: build run)
+#   tools/install-deps.sh [build|run|ui|test|bench|lint|v4l2 ...]      (default: build run)
 set -euo pipefail
 
 build=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
@@ -11,10 +11,20 @@ test=(libgstrtspserver-1.0-dev ffmpeg chromium chromium-driver jq python3-venv)
 # The S3 service of the tests, in an environment of its own.
 moto="moto[s3,server]==5.2.5"
 moto_dir="${HOME:?}/.local/share/nvr-test-tools"
+# For building the page. A newer Node.js than Debian's serves as well.
+ui=(nodejs npm)
 bench=(wrk)
 v4l2=(qemu-system-x86 cpio)
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
+
+# Whether there is a Node.js that can build the page, wherever it came from.
+node_serves() {
+    command -v npm >/dev/null || return 1
+    local major
+    major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null) || return 1
+    ((major >= 18))
+}
 
 packages=()
 tools=()
@@ -25,11 +35,12 @@ for set in "${@:-build run}"; do
         case "$name" in
         build) packages+=("${build[@]}") ;;
         run) packages+=("${run[@]}") ;;
+        ui) node_serves || packages+=("${ui[@]}") ;;
         test) packages+=("${test[@]}"); tools+=(cargo-nextest); with_moto=1 ;;
         bench) packages+=("${bench[@]}") ;;
         lint) tools+=(cargo-deny) ;;
         v4l2) packages+=("${v4l2[@]}") ;;
-        *) say "unknown set '$name' (build, run, test, bench, lint, v4l2)"; exit 2 ;;
+        *) say "unknown set '$name' (build, run, ui, test, bench, lint, v4l2)"; exit 2 ;;
         esac
     done
 done

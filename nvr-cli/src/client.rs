@@ -9,7 +9,7 @@ use nvr_core::config::Config;
 use nvr_core::error::{Error, ErrorKind};
 use nvr_core::files::{Root, RootOptions};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use crate::exit::{self, Failure};
@@ -74,6 +74,56 @@ pub async fn ask(address: SocketAddr, method: &str, path: &str, body: Option<&Va
     tokio::time::timeout(PATIENCE, request(address, method, path, body))
         .await
         .ok()?
+}
+
+/// Events of a recorder as they happen.
+#[derive(Debug)]
+pub struct Events {
+    stream: BufReader<TcpStream>,
+    /// What came of the next line.
+    line: Vec<u8>,
+}
+
+impl Events {
+    /// Listens for some kinds of events; `None` when nobody tells them there.
+    pub async fn of(address: SocketAddr, kinds: &str) -> Option<Self> {
+        let begin = async {
+            let mut stream = TcpStream::connect(address).await.ok()?;
+            let head = format!(
+                "GET /api/v1/events?kind={kinds} HTTP/1.0\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.ok()?;
+            let mut events = Self {
+                stream: BufReader::new(stream),
+                line: Vec::new(),
+            };
+            let status = events.line().await?;
+            // The head ends with an empty line.
+            while !events.line().await?.is_empty() {}
+            status.contains(" 200 ").then_some(events)
+        };
+        tokio::time::timeout(PATIENCE, begin).await.ok()?
+    }
+
+    /// Waits for the next one; `false` when there will be no more. What was read stays when it is dropped.
+    pub async fn next(&mut self) -> bool {
+        while let Some(line) = self.line().await {
+            if line.starts_with("data:") {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        self.stream.read_until(b'\n', &mut self.line).await.ok()?;
+        if !self.line.ends_with(b"\n") || self.line.len() as u64 > MAX_BYTES {
+            return None;
+        }
+        let line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
+        self.line.clear();
+        Some(line)
+    }
 }
 
 /// Gives an order that takes the recorder a while.

@@ -126,6 +126,11 @@ impl Queue {
         })
     }
 
+    /// Tells when a job changes or gets further, if a recorder is there to tell it.
+    pub async fn changes(&self) -> Option<client::Events> {
+        client::Events::of(self.address?, "job_changed").await
+    }
+
     /// Jobs, newest first, at most so many; and whether there are more.
     ///
     /// # Errors

@@ -172,6 +172,7 @@
 //!     to: range.end(),
 //!     format: Packing::Mp4,
 //!     path: Some("/srv/clips/day.mp4".into()),
+//!     codec: nvr_core::ClipCodec::AsRecorded,
 //! };
 //! let job = nvr.jobs().enqueue(params.job()?).await?.job;
 //! let done = nvr.jobs().wait(job.id).await?;
@@ -270,6 +271,7 @@ pub mod bench;
 pub mod camera;
 pub mod check;
 pub mod config;
+pub mod convert;
 pub mod detect;
 pub mod files;
 pub mod gst;
@@ -287,7 +289,7 @@ pub mod timeline;
 pub mod transcode;
 pub mod upload;
 
-pub use archive::{Archive, ExportRequest, Snapshot, SnapshotRequest, VodRequest};
+pub use archive::{Archive, ClipCodec, Export, ExportRequest, Snapshot, SnapshotRequest, VodRequest};
 pub use camera::Camera;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventKind};

@@ -6,6 +6,7 @@
 
 mod api;
 mod bytes_body;
+mod compat;
 mod conn;
 mod dto;
 mod guard;

@@ -33,6 +33,7 @@ struct Scrape {
     targets: Vec<TargetStatus>,
     transcoded: Vec<TranscodeTotals>,
     transcoding: bool,
+    converting: usize,
     now_s: f64,
     started_s: f64,
 }
@@ -50,6 +51,7 @@ pub(crate) async fn render(app: &AppState) -> String {
         durations: nvr.jobs().durations(),
         uploads: nvr.uploads().figures(),
         targets: nvr.uploads().status().await.unwrap_or_default(),
+        converting: nvr.converting(),
         transcoding: transcoding.as_ref().is_some_and(|t| t.enabled),
         transcoded: transcoding.map(|t| t.cameras).unwrap_or_default(),
         now_s: nvr.clock().now().as_secs_f64(),
@@ -441,6 +443,24 @@ impl Collector for Scrape {
         self.gauges(e, "camera_waiting_bytes", "Bytes that wait for the disk", |c| {
             Some(c.waiting_bytes as f64)
         })?;
+        self.gauges(
+            e,
+            "camera_index_waiting",
+            "Completed segments that wait for the index",
+            |c| Some(c.index_waiting as f64),
+        )?;
+        self.counters(
+            e,
+            "camera_index_lost",
+            "Completed segments that the index does not know until the next start",
+            |c| c.counters.index_lost,
+        )?;
+        one(
+            e,
+            "nvr_converting",
+            "Stretches of footage that are encoded for somebody now",
+            self.converting as f64,
+        )?;
         self.jobs(e)?;
         self.uploads(e)?;
         self.transcoded(e)?;

@@ -1,61 +1,194 @@
-//! The page: cameras with their state, watch, look back, save a clip. Static files, built in.
+//! The page (`ui/`): static files, built in, with compressed copies and names that change with their content.
 
-use axum::Router;
-use axum::http::header;
-use axum::routing::get;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
-use crate::server::AppState;
+use crate::problem::problem;
 
-const FILES: [(&str, &str, &str); 7] = [
-    (
-        "/",
-        "text/html; charset=utf-8",
-        include_str!("../page/index.html"),
-    ),
-    (
-        "/page/app.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/app.js"),
-    ),
-    (
-        "/page/common.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/common.js"),
-    ),
-    (
-        "/page/live.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/live.js"),
-    ),
-    (
-        "/page/viewer.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/viewer.js"),
-    ),
-    (
-        "/page/style.css",
-        "text/css; charset=utf-8",
-        include_str!("../page/style.css"),
-    ),
-    (
-        "/page/icon.svg",
-        "image/svg+xml",
-        include_str!("../page/icon.svg"),
-    ),
-];
+/// A file of the built page.
+struct File {
+    /// Below the root (`"assets/index-4f2a.js"`).
+    path: &'static str,
+    /// Hash of its content, hexadecimal.
+    tag: &'static str,
+    plain: &'static [u8],
+    br: Option<&'static [u8]>,
+    gz: Option<&'static [u8]>,
+}
 
-pub(crate) fn router() -> Router<AppState> {
-    FILES
-        .into_iter()
-        .fold(Router::new(), |router, (path, kind, text)| {
-            router.route(
-                path,
-                get(move || async move {
-                    (
-                        [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")],
-                        text,
-                    )
-                }),
-            )
+mod files {
+    use super::File;
+    include!(concat!(env!("OUT_DIR"), "/page_files.rs"));
+}
+
+/// Instead of the page, in a binary that was built without it.
+const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>nvr</title>\
+    <h1>The recorder runs; its page was not built</h1>\
+    <p>Run <code>make ui</code> in the source folder (it needs Node.js 18 or later and npm), then build the \
+    recorder again. <code>make build</code> and <code>make demo</code> do both.</p>\
+    <p>The API works without: <a href=\"api/openapi.json\">api/openapi.json</a>, <a href=\"health\">health</a>.</p></html>";
+
+/// What has no other handler: files of the page; the page itself for addresses that it makes up; or 404.
+pub(crate) async fn serve(request: Request) -> Response {
+    let path = request.uri().path().trim_start_matches('/');
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if reads {
+        if let Some(file) = find(if path.is_empty() { "index.html" } else { path }) {
+            return answer(file, request.headers());
+        }
+        if path.is_empty() || is_visit(path, request.headers()) {
+            return find("index.html").map_or_else(not_built, |index| answer(index, request.headers()));
+        }
+    }
+    problem(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is nothing at this address".into(),
+        None,
+    )
+}
+
+fn find(path: &str) -> Option<&'static File> {
+    files::FILES.iter().find(|file| file.path == path)
+}
+
+/// Whether somebody opens an address of the page (`/timeline`), rather than a program one of the API.
+fn is_visit(path: &str, headers: &HeaderMap) -> bool {
+    let wants_page = headers
+        .get(header::ACCEPT)
+        .and_then(|a| a.to_str().ok())
+        .is_some_and(|a| a.contains("text/html"));
+    wants_page && !path.starts_with("api/") && !path.starts_with("assets/")
+}
+
+fn not_built() -> Response {
+    (
+        [
+            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
+        NOT_BUILT,
+    )
+        .into_response()
+}
+
+fn answer(file: &'static File, headers: &HeaderMap) -> Response {
+    let accepted = |coding| accepts(headers, coding);
+    let (bytes, coding) = match (file.br, file.gz) {
+        (Some(br), _) if accepted("br") => (br, Some("br")),
+        (_, Some(gz)) if accepted("gzip") => (gz, Some("gzip")),
+        _ => (file.plain, None),
+    };
+    let tag = format!("\"{}{}\"", file.tag, coding.unwrap_or_default());
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|tags| tags.split(',').any(|t| t.trim().trim_start_matches("W/") == tag));
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        Response::new(Body::from(bytes))
+    };
+    let head = response.headers_mut();
+    let caching = if file.path.starts_with("assets/") {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    head.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    head.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    head.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind(file.path)));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        head.insert(header::ETAG, tag);
+    }
+    if let Some(coding) = coding {
+        head.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+    }
+    response
+}
+
+/// Whether the client takes a coding (RFC 9110, section 12.5.3).
+fn accepts(headers: &HeaderMap, coding: &str) -> bool {
+    headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .any(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(coding));
+            named && !parts.any(|p| p.strip_prefix("q=").is_some_and(|q| q.parse::<f32>() == Ok(0.0)))
         })
+}
+
+fn kind(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("webmanifest") => "application/manifest+json",
+        Some("json") => "application/json",
+        Some("woff2") => "font/woff2",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: header::HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn codings() {
+        let of = |value| accepts(&headers(header::ACCEPT_ENCODING, value), "br");
+        assert!(of("gzip, deflate, br"));
+        assert!(of("BR;q=0.5"));
+        assert!(!of("gzip"));
+        assert!(!of("gzip, br;q=0"));
+        assert!(!of("brotli"));
+        assert!(!accepts(&HeaderMap::new(), "br"));
+    }
+
+    #[test]
+    fn the_compressed_copy_has_a_tag_of_its_own_and_is_not_sent_twice() {
+        static FILE: File = File {
+            path: "assets/a.js",
+            tag: "11",
+            plain: b"plain",
+            br: Some(b"br"),
+            gz: None,
+        };
+        let first = answer(&FILE, &headers(header::ACCEPT_ENCODING, "br"));
+        assert_eq!(first.status(), StatusCode::OK);
+        assert_eq!(first.headers()[header::CONTENT_ENCODING], "br");
+        assert_eq!(first.headers()[header::ETAG], "\"11br\"");
+        assert!(
+            first.headers()[header::CACHE_CONTROL]
+                .to_str()
+                .unwrap()
+                .contains("immutable")
+        );
+        let plain = answer(&FILE, &HeaderMap::new());
+        assert_eq!(plain.headers()[header::ETAG], "\"11\"");
+        let again = answer(&FILE, &headers(header::IF_NONE_MATCH, "\"x\", W/\"11\""));
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        let other = answer(&FILE, &headers(header::IF_NONE_MATCH, "\"11br\""));
+        assert_eq!(other.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn visits_are_told_from_programs() {
+        let browser = headers(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8");
+        assert!(is_visit("timeline", &browser));
+        assert!(!is_visit("timeline", &headers(header::ACCEPT, "*/*")));
+        assert!(!is_visit("api/v1/nothing", &browser));
+        assert!(!is_visit("assets/index-gone.js", &browser));
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use nvr_core::{CameraId, JobId, SegmentId, TimeRange, Timestamp};
+use nvr_core::{CameraId, ClipCodec, JobId, SegmentId, TimeRange, Timestamp};
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::{KnownFormat, RefOr};
 
@@ -120,6 +120,17 @@ impl Query {
             .map_err(|_| Failure::invalid(format!("parameter {name}={s}: want seconds")))
     }
 
+    /// `codec`.
+    pub(crate) fn codec(&mut self) -> Answer<ClipCodec> {
+        match self.text("codec")?.as_deref() {
+            None => Ok(ClipCodec::AsRecorded),
+            Some("h264") => Ok(ClipCodec::H264),
+            Some(other) => Err(Failure::invalid(format!(
+                "parameter codec={other:?}: want h264, or leave it out for what was recorded"
+            ))),
+        }
+    }
+
     pub(crate) fn cameras(&mut self) -> Answer<Vec<CameraId>> {
         let Some(text) = self.text("cameras")? else {
             return Ok(Vec::new());
@@ -172,6 +183,14 @@ pub(crate) enum Direction {
 pub(crate) enum Packing {
     Fmp4,
     Mp4,
+}
+
+/// Values of `codec`; for the description of the API.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes what `Query` reads")]
+pub(crate) enum Codec {
+    H264,
 }
 
 /// A length of time in JSON: seconds, or a text as the configuration has it.

@@ -1,8 +1,11 @@
 //! Errors as `application/problem+json` (RFC 9457), with one table from kind to status.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use nvr_core::{Error, ErrorKind};
+
+/// When to ask again where it is too much just now.
+const RETRY_AFTER_S: &str = "5";
 
 /// Media type of errors.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -79,12 +82,18 @@ impl IntoResponse for Failure {
         if status.is_server_error() {
             tracing::warn!(error = ?error, "request failed");
         }
-        problem(
+        let mut answer = problem(
             status,
             error.kind().as_str(),
             error.to_string(),
             error.hint().map(str::to_owned),
-        )
+        );
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        answer
     }
 }
 

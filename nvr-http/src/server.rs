@@ -171,19 +171,27 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
         async move { ([(header::CONTENT_TYPE, "application/json")], text) }
     });
     let body = usize::try_from(config.max_body_bytes).unwrap_or(usize::MAX);
-    api.route("/api/openapi.json", description)
-        .merge(crate::page::router())
-        .fallback(|| async {
-            problem(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address".into(), None)
-        })
+    api.merge(crate::compat::router())
+        .route("/api/openapi.json", description)
+        .fallback(crate::page::serve)
         .method_not_allowed_fallback(|| async {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method".into(), None)
+            problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "not with this method".into(),
+                None,
+            )
         })
         .layer(DefaultBodyLimit::max(body))
         .layer(middleware::from_fn_with_state(state.clone(), limits))
         .layer(middleware::from_fn_with_state(state.clone(), guard))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "a fault in the recorder; see its log".into(), None)
+            problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "a fault in the recorder; see its log".into(),
+                None,
+            )
         }))
         .layer(header_layer("x-content-type-options", "nosniff"))
         .layer(header_layer("referrer-policy", "no-referrer"))
@@ -191,7 +199,8 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
         .layer(header_layer("x-frame-options", "DENY"))
         .layer(header_layer(
             "content-security-policy",
-            "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'",
+            "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; \
+             form-action 'self'; frame-ancestors 'none'; base-uri 'self'",
         ))
         // An ERROR in the log means that video was lost, and a 503 of `/ready` is none.
         .layer(TraceLayer::new_for_http().on_failure(()))

@@ -144,6 +144,7 @@ async fn an_export_as_a_job_is_the_same_file() {
         to: range.end(),
         format: Default::default(),
         path: None,
+        codec: nvr_core::ClipCodec::AsRecorded,
     };
     let job = jobs.enqueue(params.job().unwrap()).await.unwrap().job;
     let done = jobs.wait(job.id).await.unwrap();

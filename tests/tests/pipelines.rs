@@ -95,10 +95,12 @@ fn all_files_are_run_here() {
         "file.launch",
         "lean.launch",
         "mjpeg.launch",
+        "playback.launch",
         "record-audio.launch",
         "record.launch",
         "snapshot.launch",
         "test.launch",
+        "transcode.launch",
         "v4l2.launch",
     ];
     assert_eq!(names, run_below);
@@ -123,6 +125,20 @@ fn test_and_file_and_snapshot() {
     )
     .unwrap();
     assert_eq!(&std::fs::read(&picture).unwrap()[..2], &[0xff, 0xd8]);
+}
+
+#[test]
+fn encoding_again_and_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = recorded(dir.path());
+    let (smaller, back) = (dir.path().join("h265.mp4"), dir.path().join("h264.mp4"));
+    for (name, from, to) in [
+        ("transcode.launch", &file, &smaller),
+        ("playback.launch", &smaller, &back),
+    ] {
+        run(&line(name, &[("in", text(from)), ("out", text(to))]), End::Eos).unwrap();
+        assert_eq!(judge::packets(to, "v:0").unwrap().len(), 75, "{name}");
+    }
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use nvr_core::convert::Converted;
 use nvr_core::error::{Error, ErrorKind};
 use nvr_core::jobs::export::{self, ExportParams};
 use nvr_core::media::clip::Clip;
-use nvr_core::{CameraId, ExportFormat, ExportRequest, TimeRange};
+use nvr_core::{CameraId, ClipCodec, Export, ExportFormat, ExportRequest, TimeRange};
 use serde::Serialize;
 
 use super::jobs;
@@ -30,6 +31,10 @@ pub struct ExportArgs {
     /// File to write, `-` for the standard output; named after camera and time by default.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Codec of the video. Footage that is not H.264 throughout is encoded, with `transcode.nice`; also where the size
+    /// changes inside the range.
+    #[arg(long, value_enum, conflicts_with = "split")]
+    codec: Option<Codec>,
     /// Write one file for each stretch of equal codec parameters, where they change.
     #[arg(long)]
     split: bool,
@@ -48,6 +53,21 @@ enum Packing {
     Mp4,
     /// Fragments as recorded: written fastest, begins at a keyframe.
     Fmp4,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Codec {
+    /// What everything plays.
+    H264,
+}
+
+impl ExportArgs {
+    const fn codec(&self) -> ClipCodec {
+        match self.codec {
+            Some(Codec::H264) => ClipCodec::H264,
+            None => ClipCodec::AsRecorded,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -70,7 +90,17 @@ pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(
         Packing::Fmp4 => ExportFormat::Fmp4,
     };
     let request = ExportRequest::new(camera.clone(), range, format);
-    let clips = if args.split {
+    let request = request.codec(args.codec());
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    if to_stdout && output.json() {
+        return Err(one_to_stdout());
+    }
+    let clips = if args.codec.is_some() {
+        match asked.archive.open_export(request).await? {
+            Export::Clip(clip) => vec![clip],
+            Export::Converted(made) => return encode(made, &camera, args, output).await,
+        }
+    } else if args.split {
         asked.archive.export_split(request).await?
     } else {
         let hint = "--split writes one file for each stretch";
@@ -82,13 +112,8 @@ pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(
             }
         })?]
     };
-    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
-    if to_stdout && (clips.len() > 1 || output.json()) {
-        let error = Error::new(
-            ErrorKind::InvalidArgument,
-            "the standard output takes one file, and no JSON beside it",
-        );
-        return Err(error.with_hint("name a file with --output").into());
+    if to_stdout && clips.len() > 1 {
+        return Err(one_to_stdout());
     }
     let mut written = Vec::new();
     let many = clips.len() > 1;
@@ -96,7 +121,7 @@ pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(
         let path = match &args.output {
             Some(path) if many => numbered(path, index + 1),
             Some(path) => path.clone(),
-            None => PathBuf::from(format!("{camera}-{}.mp4", timestamp_name(clip.range().start()))),
+            None => default_name(&camera, clip.range()),
         };
         let (force, report) = (args.force, written_of(&clip, path.clone()));
         let done = tokio::task::spawn_blocking(move || write(&clip, &path, force, output)).await;
@@ -106,7 +131,24 @@ pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(
     if to_stdout {
         return Ok(());
     }
-    output.result(&written, || {
+    tell(&written, output)
+}
+
+fn one_to_stdout() -> Failure {
+    Error::new(
+        ErrorKind::InvalidArgument,
+        "the standard output takes one file, and no JSON beside it",
+    )
+    .with_hint("name a file with --output")
+    .into()
+}
+
+fn default_name(camera: &CameraId, range: TimeRange) -> PathBuf {
+    PathBuf::from(format!("{camera}-{}.mp4", timestamp_name(range.start())))
+}
+
+fn tell(written: &Vec<Written>, output: Output) -> Result<(), Failure> {
+    output.result(written, || {
         let line = |w: &Written| {
             format!(
                 "{}: {}, {}",
@@ -117,6 +159,57 @@ pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(
         };
         written.iter().map(line).collect::<Vec<_>>().join("\n")
     })
+}
+
+/// Writes a file that has to be encoded.
+async fn encode(
+    made: Converted,
+    camera: &CameraId,
+    args: &ExportArgs,
+    output: Output,
+) -> Result<(), Failure> {
+    let range = made.range();
+    let path = args.output.clone().unwrap_or_else(|| default_name(camera, range));
+    let mut written = Written {
+        file: path.clone(),
+        size_bytes: 0,
+        duration_ns: made.duration_ns(),
+        range,
+    };
+    let (force, format) = (args.force, args.format);
+    let done = tokio::task::spawn_blocking(move || {
+        let mut target = Target::create(&path, force)?;
+        let bar = output.bars().add(output.share("encode".to_owned()));
+        let progress = |done: f64| {
+            bar.set_position((done * 1000.0) as u64);
+            true
+        };
+        let result = match format {
+            Packing::Fmp4 => made.write_to(&mut target, progress),
+            Packing::Mp4 => {
+                let folder = match path.parent() {
+                    Some(folder) if path != Path::new("-") && !folder.as_os_str().is_empty() => folder,
+                    Some(_) if path != Path::new("-") => Path::new("."),
+                    _ => &std::env::temp_dir(),
+                };
+                Converted::scratch(folder).and_then(|scratch| made.write_mp4(scratch, &mut target, progress))
+            }
+        };
+        bar.finish_and_clear();
+        match result {
+            Ok(bytes) => target.finish().map(|()| bytes),
+            // A reader that went away (`| head`) is its own business.
+            Err(_) if target.is_closed() => Err(Failure::Closed),
+            Err(e) => Err(e.into()),
+        }
+    });
+    written.size_bytes = done
+        .await
+        .map_err(|e| Error::new(ErrorKind::Internal, "the export failed").with_source(e))??;
+    if written.file == Path::new("-") {
+        return Ok(());
+    }
+    tell(&vec![written], output)
 }
 
 /// Enters the export as a job.
@@ -140,6 +233,7 @@ async fn enqueue(
             Packing::Fmp4 => export::Packing::Fmp4,
         },
         path,
+        codec: args.codec(),
     };
     let job = params.job()?;
     let queue = Queue::find(asked.config).await;

@@ -1,14 +1,22 @@
 //! Exports and playlists of any range.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::{Archive, Footage};
+use crate::convert::{Converted, VodPart};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CameraId, SegmentId};
-use crate::media::clip::{Clip, ClipPlan, ClipSegment, FileStamp, Format, OnChange, plan};
+use crate::media::clip::{Clip, ClipPlan, ClipSegment, FileStamp, Format, OnChange, plan, shown};
 use crate::media::playlist::{self, VodOptions};
+use crate::media::{InitSegment, InitTrack};
 use crate::nvr::blocking;
+use crate::segment::Container;
 use crate::time::{NS_PER_S, TimeRange};
+use crate::track::VideoCodec;
 
 /// What to export.
 #[derive(Debug, Clone)]
@@ -19,6 +27,28 @@ pub struct ExportRequest {
     pub range: TimeRange,
     /// Packing.
     pub format: Format,
+    /// Codec of the video.
+    pub codec: ClipCodec,
+}
+
+/// Which codec somebody can play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClipCodec {
+    /// As it was recorded.
+    #[default]
+    AsRecorded,
+    /// H.264: what is H.265 is encoded while it is read.
+    H264,
+}
+
+/// A clip, or one that has to be made.
+#[derive(Debug)]
+pub enum Export {
+    /// The recorded bytes: of known size, readable anywhere.
+    Clip(Clip),
+    /// Encoded while it is read: fragmented MP4 from the exact start, of unknown size.
+    Converted(Converted),
 }
 
 impl ExportRequest {
@@ -29,7 +59,15 @@ impl ExportRequest {
             camera,
             range,
             format,
+            codec: ClipCodec::AsRecorded,
         }
+    }
+
+    /// The same with another codec.
+    #[must_use]
+    pub fn codec(mut self, codec: ClipCodec) -> Self {
+        self.codec = codec;
+        self
     }
 }
 
@@ -42,6 +80,8 @@ pub struct VodRequest {
     pub range: TimeRange,
     /// Leave the playlist open at the growing segment, so that players come back for more.
     pub event: bool,
+    /// Codec of the video.
+    pub codec: ClipCodec,
 }
 
 /// Longest range that one request may name: a year.
@@ -50,6 +90,9 @@ const LONGEST_NS: i64 = 366 * 86_400 * NS_PER_S;
 /// Times in files are rounded to ticks of 1/90000 s, so the end that is told of one segment may lie a tick behind the
 /// beginning of the next. What is less than some ticks is not what somebody asks for.
 const SLIVER_NS: i64 = 100_000;
+
+/// How far behind the end frames are read that are shown before it: streams with B-frames.
+const CONVERT_SLACK_NS: i64 = NS_PER_S;
 
 /// Leaves out segments of which the range takes no more than rounding, unless there is nothing else.
 fn without_slivers(segments: &mut Vec<ClipSegment>, range: TimeRange) {
@@ -68,12 +111,119 @@ impl Archive {
     /// # Errors
     /// `NotFound` when nothing is recorded there; `Conflict` when the codec parameters change inside the
     /// range (the message lists the stretches; see [`export_split`](Self::export_split)); `Unsupported` when
-    /// all that is recorded there lies in plain containers.
+    /// all that is recorded there lies in plain containers, or when it has to be encoded
+    /// ([`open_export`](Self::open_export) does that).
     pub async fn export(&self, request: ExportRequest) -> Result<Clip> {
+        if request.codec == ClipCodec::H264 && !self.is_h264(&request).await? {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("camera {}: the footage is not H.264 throughout", request.camera),
+            )
+            .with_hint("it has to be encoded; open_export does that"));
+        }
         let mut clips = self.clips(request, OnChange::Refuse).await?;
         clips
             .pop()
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a plan without parts"))
+    }
+
+    /// One file for a range of footage in the codec that is asked for. Footage that has it already, with the same
+    /// parameters throughout, is given out as it is, like [`export`](Self::export) does. Else all of it is encoded by one
+    /// encoder: also where the resolution changes; then the pictures are brought to the first size, with bars. Waits some
+    /// seconds for its turn.
+    ///
+    /// # Errors
+    /// As [`export`](Self::export); `Unavailable` when too many others are served.
+    pub async fn open_export(&self, request: ExportRequest) -> Result<Export> {
+        self.open_export_within(request, crate::convert::PATIENCE).await
+    }
+
+    /// The same for somebody who has more time.
+    pub(crate) async fn open_export_within(
+        &self,
+        request: ExportRequest,
+        patience: Duration,
+    ) -> Result<Export> {
+        if request.codec == ClipCodec::AsRecorded {
+            return self.export(request).await.map(Export::Clip);
+        }
+        if self.is_h264(&request).await? {
+            match self.export(request.clone()).await {
+                Err(e) if e.kind() == ErrorKind::Conflict => {}
+                result => return result.map(Export::Clip),
+            }
+        }
+        let (archive, asked) = (self.clone(), request.clone());
+        let parts = blocking(move || {
+            let mut segments = archive.clip_segments(&asked.camera, asked.range)?;
+            without_slivers(&mut segments, asked.range);
+            shown(&segments, asked.range, CONVERT_SLACK_NS)
+                .map_err(|e| e.context(format_args!("camera {}", asked.camera)))
+        })
+        .await?;
+        let converted = self.0.converter.export(parts, patience).await;
+        converted
+            .map(Export::Converted)
+            .map_err(|e| e.context(format_args!("camera {}", request.camera)))
+    }
+
+    /// Whether all footage of a request is H.264 as it is.
+    async fn is_h264(&self, request: &ExportRequest) -> Result<bool> {
+        let (archive, camera, range) = (self.clone(), request.camera.clone(), request.range);
+        blocking(move || {
+            let footage = archive.clip_footage(&camera, range)?;
+            Ok(footage.iter().all(|f| f.codec == VideoCodec::H264))
+        })
+        .await
+    }
+
+    /// A part of a segment that a playlist of H.264 names. What was made of it before is at hand for a while; else it
+    /// waits some seconds for its turn.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such segment, version or part, `Conflict` when it is H.264 already, `Unavailable` when
+    /// too many others are served.
+    pub async fn vod_part(&self, id: SegmentId, version: Option<String>, part: VodPart) -> Result<Bytes> {
+        let archive = self.clone();
+        let asked = part.clone();
+        let segment = blocking(move || {
+            let none = |what: &str| Error::new(ErrorKind::NotFound, format!("segment {id} {what}"));
+            let row = archive.0.store.segment(id)?;
+            let row =
+                row.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no segment {id}")))?;
+            if version.is_some_and(|v| !row.is_version(&v)) {
+                return Err(none("has another version by now").with_hint("load the playlist again"));
+            }
+            let footage = match row.container {
+                Container::Fmp4 => archive.footage_of(&row)?,
+                _ => None,
+            };
+            let footage = footage.ok_or_else(|| none("has nothing to be played"))?;
+            let segment = clip_segment(&footage)?;
+            if segment.codec != Some(VideoCodec::H265) {
+                return Err(
+                    Error::new(ErrorKind::Conflict, format!("segment {id} is H.264 as it is"))
+                        .with_hint("load the playlist again"),
+                );
+            }
+            match &asked {
+                VodPart::Fragments(f) if !playlist::is_piece(&segment.index, f) => {
+                    Err(none("has no such part").with_hint("ask for those that the playlist names"))
+                }
+                _ => Ok(segment),
+            }
+        })
+        .await?;
+        match part {
+            VodPart::Init => self.0.converter.header(&segment).await,
+            VodPart::Fragments(fragments) => self.0.converter.piece(&segment, fragments).await,
+        }
+    }
+
+    /// How many stretches of footage are encoded for somebody now.
+    #[must_use]
+    pub fn converting(&self) -> usize {
+        self.0.converter.running()
     }
 
     /// One file for each stretch of equal codec parameters.
@@ -116,6 +266,7 @@ impl Archive {
             let segments: Vec<ClipSegment> = footage.iter().map(clip_segment).collect::<Result<_>>()?;
             let options = VodOptions {
                 event: request.event,
+                h264: request.codec == ClipCodec::H264,
                 ..VodOptions::default()
             };
             let id_of = |name: &str| ids.get(name).copied().unwrap_or(SegmentId(0));
@@ -134,15 +285,50 @@ impl Archive {
     }
 
     /// The HLS master playlist of a range, which names codecs and size; `media_uri` is the address of its
-    /// media playlist.
+    /// media playlist. As H.264, headers are made of footage that is not.
     ///
     /// # Errors
-    /// `NotFound` when nothing is recorded there.
-    pub async fn vod_master(&self, camera: CameraId, range: TimeRange, media_uri: String) -> Result<String> {
+    /// `NotFound` when nothing is recorded there; as H.264, `Unavailable` when too many others are served.
+    pub async fn vod_master(
+        &self,
+        camera: CameraId,
+        range: TimeRange,
+        codec: ClipCodec,
+        media_uri: String,
+    ) -> Result<String> {
         let archive = self.clone();
+        let mut segments = blocking(move || archive.clip_segments(&camera, range)).await?;
+        let mut made: HashMap<String, Arc<InitSegment>> = HashMap::new();
+        if codec == ClipCodec::H264 {
+            // One for each codec and size is enough: it tells nothing of the single file but these.
+            let mut like: Vec<(Option<InitTrack>, Arc<InitSegment>)> = Vec::new();
+            for segment in segments.iter().filter(|s| s.codec == Some(VideoCodec::H265)) {
+                let of_it = segment.clone();
+                let init = blocking(move || of_it.init()).await?;
+                let track = init.video().cloned();
+                let known = like.iter().find(|(t, _)| *t == track).map(|(_, i)| Arc::clone(i));
+                let init = match known {
+                    Some(init) => init,
+                    None => {
+                        let bytes = self.0.converter.header(segment).await?;
+                        let init = Arc::new(InitSegment::parse(&bytes)?);
+                        like.push((track, Arc::clone(&init)));
+                        init
+                    }
+                };
+                made.insert(segment.name.to_string(), init);
+            }
+        }
         blocking(move || {
-            let segments = archive.clip_segments(&camera, range)?;
-            playlist::master_playlist(&segments, range, VodOptions::default(), &media_uri)
+            let options = VodOptions {
+                h264: codec == ClipCodec::H264,
+                ..VodOptions::default()
+            };
+            let of = |s: &ClipSegment| match made.get(&*s.name) {
+                Some(init) => Ok(Arc::clone(init)),
+                None => s.init(),
+            };
+            playlist::master_playlist(&std::mem::take(&mut segments), range, options, &media_uri, &of)
         })
         .await
     }
@@ -184,5 +370,6 @@ fn clip_segment(footage: &Footage) -> Result<ClipSegment> {
         opened.file,
         opened.index,
         stamp,
-    ))
+    )
+    .with_codec(opened.codec))
 }

@@ -13,6 +13,7 @@ use crate::media::clip::ReadAt;
 use crate::segment::{Container, Tier};
 use crate::store::{Order, SegmentQuery, SegmentRow, SegmentState};
 use crate::time::{TimeRange, Timestamp};
+use crate::track::VideoCodec;
 use crate::upload::RemoteFile;
 
 /// Longest index cache; each entry is some kilobytes.
@@ -34,6 +35,7 @@ pub(crate) struct Footage {
     pub(crate) growing: bool,
     pub(crate) hash: Option<[u8; 32]>,
     pub(crate) size_bytes: u64,
+    pub(crate) codec: VideoCodec,
 }
 
 /// A file and the index that belongs to it.
@@ -44,6 +46,8 @@ pub(crate) struct Opened {
     pub(crate) size_bytes: u64,
     /// It is another version than the index told.
     pub(crate) exchanged: bool,
+    /// Codec of its video.
+    pub(crate) codec: VideoCodec,
 }
 
 impl Footage {
@@ -56,6 +60,7 @@ impl Footage {
             index: Arc::clone(&self.index),
             size_bytes: self.size_bytes,
             exchanged: false,
+            codec: self.codec,
         };
         let inner = &self.archive.0;
         let remote = || RemoteFile::open(&inner.store, &inner.targets, self.id);
@@ -81,6 +86,9 @@ impl Footage {
             && opened.size_bytes != self.size_bytes
             && let Some(info) = crate::media::read_closed(&mut &file)?
         {
+            if let Some(track) = info.init.video() {
+                opened.codec = track.codec().unwrap_or(self.codec);
+            }
             opened.index = Arc::new(info.index);
             opened.exchanged = true;
         }
@@ -201,6 +209,7 @@ impl Archive {
                 row.size_bytes
             },
             hash: row.hash,
+            codec: row.tracks.video.codec,
             growing,
             index,
         }

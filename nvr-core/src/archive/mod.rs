@@ -18,12 +18,13 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
-pub use self::clips::{ExportRequest, VodRequest};
+pub use self::clips::{ClipCodec, Export, ExportRequest, VodRequest};
 pub(crate) use self::footage::Footage;
 pub use self::picture::{Snapshot, SnapshotRequest};
 pub use self::stats::{ArchiveStats, CameraStats, TierStats};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, TranscodeConfig};
+use crate::convert::Converter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::Tree;
 use crate::ids::{CameraId, SegmentId};
@@ -54,6 +55,8 @@ struct Inner {
     targets: Arc<Targets>,
     /// Indices of closed segments that were just used: a player asks for the same ones again and again.
     indices: Mutex<HashMap<(SegmentId, u64), Arc<FragmentIndex>>>,
+    /// Makes H.264 of what is H.265 for those who cannot play it.
+    converter: Converter,
 }
 
 impl Archive {
@@ -91,6 +94,7 @@ impl Archive {
             store,
             root: config.recorder.root.clone(),
             second: config.tier.as_ref().map(|t| t.root.clone()),
+            converter: Converter::new(&config.transcode, clock.clone()),
             clock,
             time_zone: config.recorder.time_zone.clone(),
             policy: ArcSwap::from_pointee(Policy::of(config)),
@@ -120,6 +124,10 @@ impl Archive {
 
     pub(crate) fn set_policy(&self, policy: Policy) {
         self.0.policy.store(Arc::new(policy));
+    }
+
+    pub(crate) fn configure_playback(&self, config: &TranscodeConfig) {
+        self.0.converter.configure(config);
     }
 
     /// The index itself.

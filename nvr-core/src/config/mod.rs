@@ -39,7 +39,7 @@ pub use self::recording::{RecordingConfig, SyncMode};
 pub use self::retention::{Age, CameraRetention, RetentionConfig, Room};
 pub use self::template::{TemplateCamera, demo_text, template_text};
 pub use self::tier::TierConfig;
-pub use self::transcode::TranscodeConfig;
+pub use self::transcode::{PlaybackConfig, TranscodeConfig};
 pub use self::upload::{S3Place, UploadChecksum, UploadConfig, UploadEncryption, UploadPlace, UploadWhat};
 pub use self::values::parse_duration;
 

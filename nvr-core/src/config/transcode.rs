@@ -47,6 +47,36 @@ pub struct TranscodeConfig {
     pub keep_original: Duration,
     /// How long is believed what trying an encoder brought (1 min to 30 days; default 1 day).
     pub probe_keep: Duration,
+    /// H.265 footage that is encoded as H.264 while it is looked at.
+    pub playback: PlaybackConfig,
+}
+
+/// Footage that is encoded as H.264 while it is looked at or exported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PlaybackConfig {
+    /// Stretches at once (0 to 16; default 2); 0: none, who asks is refused.
+    pub max_running: usize,
+    /// Constant quality: x264's CRF, the quantiser of others; 0 (best) to 51 (default 23).
+    pub quality: u8,
+    /// Pictures higher than this are made smaller for playlists; 0: none (default 1080).
+    pub max_height: u32,
+    /// Bytes of memory for what was encoded for playlists (default 64 MiB).
+    pub cache_bytes: u64,
+    /// What its threads may take of the machine: that of `[transcode]`.
+    pub priority: Priority,
+}
+
+impl Default for PlaybackConfig {
+    fn default() -> Self {
+        Self {
+            max_running: 2,
+            quality: 23,
+            max_height: 1080,
+            cache_bytes: 64 << 20,
+            priority: Priority::default(),
+        }
+    }
 }
 
 impl Default for TranscodeConfig {
@@ -69,6 +99,7 @@ impl Default for TranscodeConfig {
             smaller_by_percent: 10,
             keep_original: Duration::ZERO,
             probe_keep: Duration::from_secs(86_400),
+            playback: PlaybackConfig::default(),
         }
     }
 }
@@ -116,6 +147,15 @@ section! {
         keep_original: Span = "0s",
         /// How long is believed what trying an encoder brought, 1 min to 30 days.
         probe_keep: Span = "1d",
+        /// So many stretches of footage are encoded as H.264 at once for those who look at it with `codec=h264`, 0 to
+        /// 16; 0 refuses it.
+        playback_max_running: u64 = 2,
+        /// Constant quality of that, 0 (best) to 51: x264's CRF, the quantiser of others.
+        playback_quality: u64 = 23,
+        /// Pictures that are higher are made smaller for playlists, 120 to 4320 pixels; 0 leaves all as they are.
+        playback_max_height: u64 = 1080,
+        /// Memory for what was encoded for playlists, up to 4 GiB: who goes back finds it there.
+        playback_cache: Bytes = "64MiB",
     }
 }
 
@@ -188,6 +228,25 @@ impl TranscodeConfig {
         }
         if let Some(at) = &raw.io {
             out.priority.io = at.value.0;
+        }
+        let playback = &mut out.playback;
+        playback.priority = out.priority;
+        if let Some(n) = reader.within(raw.playback_max_running.as_ref(), &(0..=16)) {
+            playback.max_running = n as usize;
+        }
+        if let Some(n) = reader.within(raw.playback_quality.as_ref(), &(0..=51)) {
+            playback.quality = n as u8;
+        }
+        match raw.playback_max_height.as_ref() {
+            Some(at) if at.value == 0 => playback.max_height = 0,
+            at => {
+                if let Some(n) = reader.within(at, &(120..=4320)) {
+                    playback.max_height = n as u32;
+                }
+            }
+        }
+        if let Some(n) = reader.within(raw.playback_cache.as_ref(), &(Bytes(0)..=Bytes(4 << 30))) {
+            playback.cache_bytes = n.0;
         }
         if let Some(n) = reader.within(raw.max_running.as_ref(), &(1..=16)) {
             out.max_running = n as usize;

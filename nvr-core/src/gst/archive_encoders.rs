@@ -1,21 +1,25 @@
-//! H.265 encoders for footage that is kept: constant quality, no reordering, keyframes only where they are asked for.
+//! Encoders for recorded footage: constant quality, no reordering, keyframes only where they are asked for.
 //!
-//! The same elements as for live pictures, set up for the other end: time is there, bytes are dear.
+//! H.265 for footage that is kept: the same elements as for live pictures, set up for the other end: time is there,
+//! bytes are dear. The H.264 ones, for those who look at it, are in [`playback_encoders`](super::playback_encoders).
 
 use gst::prelude::*;
 
 use super::codec_trial::{Outcome, trial};
 use super::sources::{caps_filter, has, make};
 use crate::error::Result;
+use crate::track::VideoCodec;
 
-/// A property and its value; `{preset}`, `{quality}`, `{kbps}`, `{bps}` and `{threads}` stand for what is wanted.
-type Setting = (&'static str, &'static str);
+/// A property and its value; `{preset}`, `{quality}`, `{kbps}`, `{bps}`, `{threads}` (x265) and `{count}` (of threads) stand for what is wanted.
+pub(super) type Setting = (&'static str, &'static str);
 
 /// An encoder that may be there, and how it is set up for an archive.
 #[derive(Clone, Copy, Debug)]
 pub struct ArchiveEncoder {
     /// Name of the GStreamer element.
     pub name: &'static str,
+    /// What it makes.
+    pub codec: VideoCodec,
     /// Whether it runs on a GPU or another chip.
     pub hardware: bool,
     /// Its presets from quick to thorough; empty when it has none.
@@ -23,11 +27,13 @@ pub struct ArchiveEncoder {
     /// The one that is taken when nobody names one that it has.
     pub default_preset: &'static str,
     pub(super) settings: &'static [Setting],
+    /// Caps that its output must be asked for, empty for none.
+    pub(super) output: &'static str,
 }
 
-const NV_PRESETS: &[&str] = &["hp", "default", "hq"];
+pub(super) const NV_PRESETS: &[&str] = &["hp", "default", "hq"];
 /// Target usage of Intel's encoders, from quick (7) to thorough (1).
-const USAGES: &[&str] = &["7", "6", "5", "4", "3", "2", "1"];
+pub(super) const USAGES: &[&str] = &["7", "6", "5", "4", "3", "2", "1"];
 /// Presets of x265 that make sense on footage that never stops coming.
 const X265_PRESETS: &[&str] = &[
     "ultrafast",
@@ -47,14 +53,16 @@ const fn hardware(
 ) -> ArchiveEncoder {
     ArchiveEncoder {
         name,
+        codec: VideoCodec::H265,
         hardware: true,
         presets,
         default_preset,
         settings,
+        output: "",
     }
 }
 
-const VA: &[Setting] = &[
+pub(super) const VA: &[Setting] = &[
     ("rate-control", "cqp"),
     ("qpi", "{quality}"),
     ("qpp", "{quality}"),
@@ -132,6 +140,7 @@ pub const ARCHIVE_H265: &[ArchiveEncoder] = &[
 /// The encoder on the processor.
 pub(super) const X265: ArchiveEncoder = ArchiveEncoder {
     name: "x265enc",
+    codec: VideoCodec::H265,
     hardware: false,
     presets: X265_PRESETS,
     default_preset: "veryfast",
@@ -142,6 +151,7 @@ pub(super) const X265: ArchiveEncoder = ArchiveEncoder {
             "crf={quality}:bframes=0:open-gop=0:scenecut=0:keyint=1000000:min-keyint=1:{threads}{colour}",
         ),
     ],
+    output: "",
 };
 
 /// What an encoder is to make.
@@ -192,7 +202,11 @@ impl ArchiveEncoder {
 
     fn apply(&self, e: &gst::Element, s: &ArchiveSettings) {
         // Decoders of this GStreamer tell the range of no stream, so the element cannot pass it on.
-        let colour = if s.full_range { ":range=full" } else { "" };
+        let colour = match (s.full_range, self.codec) {
+            (false, _) => "",
+            (true, VideoCodec::H265) => ":range=full",
+            (true, VideoCodec::H264) => ":fullrange=on",
+        };
         let threads = match s.threads {
             0 => String::new(),
             // One frame at a time, and one worker: x265 else takes a thread for each processor.
@@ -206,6 +220,7 @@ impl ArchiveEncoder {
                 .replace("{kbps}", &(s.bitrate_bps / 1000).max(1).to_string())
                 .replace("{bps}", &s.bitrate_bps.to_string())
                 .replace("{threads}", &threads)
+                .replace("{count}", &s.threads.to_string())
                 .replace("{colour}", colour);
             let value = value.trim_end_matches(':');
             let Some(spec) = e.find_property(name) else {
@@ -232,6 +247,31 @@ impl ArchiveEncoder {
         Ok(vec![convert, raw, encoder])
     }
 
+    /// What follows the encoder: its stream in length-prefixed access units, parameter sets in the caps.
+    ///
+    /// # Errors
+    /// `Unsupported` when the parser is missing.
+    pub(super) fn stream(&self) -> Result<Vec<gst::Element>> {
+        let (parser, media_type, format) = match self.codec {
+            VideoCodec::H264 => ("h264parse", "video/x-h264", "avc"),
+            VideoCodec::H265 => ("h265parse", "video/x-h265", "hvc1"),
+        };
+        let mut chain = Vec::new();
+        if !self.output.is_empty()
+            && let Ok(caps) = self.output.parse::<gst::Caps>()
+        {
+            chain.push(caps_filter(&caps)?);
+        }
+        chain.push(make(parser)?);
+        chain.push(caps_filter(
+            &gst::Caps::builder(media_type)
+                .field("stream-format", format)
+                .field("alignment", "au")
+                .build(),
+        )?);
+        Ok(chain)
+    }
+
     /// Encodes some frames at a size, and says how fast it went.
     #[must_use]
     pub fn try_at(
@@ -252,13 +292,7 @@ impl ArchiveEncoder {
         trial(patience, TRIAL_FRAMES, move || {
             let mut chain = super::codec_trial::source(size, TRIAL_FRAMES)?;
             chain.extend(this.chain(&settings)?);
-            chain.push(make("h265parse")?);
-            chain.push(caps_filter(
-                &gst::Caps::builder("video/x-h265")
-                    .field("stream-format", "hvc1")
-                    .field("alignment", "au")
-                    .build(),
-            )?);
+            chain.extend(this.stream()?);
             Ok(chain)
         })
     }

@@ -1,4 +1,4 @@
-//! Which H.265 encoders work here, at which size and how fast: tried once, remembered for a while.
+//! Which encoders work here, at which size and how fast: tried once, remembered for a while.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +8,7 @@ use super::archive_encoders::{ARCHIVE_H265, ArchiveEncoder, ArchiveSettings};
 use super::codec_trial::Outcome;
 use crate::clock::SharedClock;
 use crate::time::duration_ns;
+use crate::track::VideoCodec;
 
 /// How long one trial may take: 4K on a slow processor that records at the same time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,7 +50,7 @@ impl Catalogue {
         Self::of(ARCHIVE_H265, clock, keep)
     }
 
-    /// The same of other encoders, for tests.
+    /// The same of other encoders.
     #[must_use]
     pub(crate) fn of(encoders: &'static [ArchiveEncoder], clock: SharedClock, keep: Duration) -> Self {
         Self {
@@ -89,6 +90,15 @@ impl Catalogue {
         works
     }
 
+    /// The first that works at this size, in the order of the list: hardware comes first there. Blocks while
+    /// encoders are tried.
+    #[must_use]
+    pub fn first(&self, size: (u32, u32), settings: &ArchiveSettings) -> Option<&'static ArchiveEncoder> {
+        self.encoders
+            .iter()
+            .find(|e| matches!(self.outcome(e, size, settings), Outcome::Works { .. }))
+    }
+
     /// What trying an encoder at a size brought, from memory while that is fresh.
     #[must_use]
     pub fn outcome(&self, encoder: &ArchiveEncoder, size: (u32, u32), settings: &ArchiveSettings) -> Outcome {
@@ -102,11 +112,11 @@ impl Catalogue {
         }
         let outcome = encoder.try_at(size, settings, self.patience);
         match &outcome {
-            Outcome::Works { fps } => tracing::info!(encoder = encoder.name, fps, "H.265 encoder works"),
+            Outcome::Works { fps } => tracing::info!(encoder = encoder.name, fps, "encoder works"),
             Outcome::Broken { reason } => {
-                tracing::info!(encoder = encoder.name, reason, "H.265 encoder does not work");
+                tracing::info!(encoder = encoder.name, reason, "encoder does not work");
             }
-            Outcome::Slow { .. } => tracing::info!(encoder = encoder.name, "H.265 encoder is too slow"),
+            Outcome::Slow { .. } => tracing::info!(encoder = encoder.name, "encoder is too slow"),
             Outcome::Absent => {}
         }
         found.insert(key, (outcome.clone(), self.clock.steady_ns()));
@@ -136,6 +146,10 @@ impl Catalogue {
         found.insert(key(encoder, size, settings), (outcome, self.clock.steady_ns()));
     }
 
+    fn codec(&self) -> VideoCodec {
+        self.encoders.first().map_or(VideoCodec::H265, |e| e.codec)
+    }
+
     /// Why none works, in words.
     #[must_use]
     pub fn why_none(&self, size: (u32, u32), settings: &ArchiveSettings) -> String {
@@ -150,9 +164,9 @@ impl Catalogue {
             })
             .collect();
         if broken.is_empty() {
-            "no H.265 encoder is installed".into()
+            format!("no {} encoder is installed", self.codec())
         } else {
-            format!("no H.265 encoder works here ({})", broken.join("; "))
+            format!("no {} encoder works here ({})", self.codec(), broken.join("; "))
         }
     }
 }

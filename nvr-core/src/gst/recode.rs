@@ -1,10 +1,10 @@
-//! From one coded video to H.265: decode, encode, hand back each frame with the time that it came with.
+//! From one coded video to another: decode, encode, hand back each frame with the time that it came with.
 //!
 //! Frames go in one by one in decode order and come out one by one in the order of presentation, with exactly the
 //! times that they came in with: nothing here makes a time from a frame rate. Keyframes come where they came.
 //! Files, chunks and policy are none of its business.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,6 +31,8 @@ const PATIENCE_NS: i64 = 90_000_000_000;
 const OFFSET: gst::ClockTime = gst::ClockTime::from_seconds(2000 * 3600);
 /// Largest picture that is decoded (8K), so that a forged header cannot ask for gigabytes.
 const MOST_PIXELS: u64 = 7680 * 4320;
+/// What encoders are told of the frame rate where only times count: some write it into their parameter sets.
+const NOMINAL_FPS: i32 = 30;
 
 /// A coded frame to be decoded.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct CodedFrame {
     pub pts_ns: i64,
     /// Whether it is a keyframe.
     pub keyframe: bool,
+    /// Whether it is encoded; else it is decoded only, because others need it.
+    pub shown: bool,
 }
 
 /// What the frames are.
@@ -65,7 +69,7 @@ impl CodedVideo {
 /// What comes out.
 #[derive(Debug)]
 pub enum Recoded {
-    /// Before the first frame: an HEVCDecoderConfigurationRecord.
+    /// Before the first frame: the body of the `avcC` or `hvcC` box.
     Config(Vec<u8>),
     /// The next frame in the order of presentation.
     Frame(CodedFrame),
@@ -120,6 +124,18 @@ pub struct RecodeWith<'a> {
     pub settings: &'a ArchiveSettings,
     /// What its threads may take; `None` leaves them as all others.
     pub priority: Option<Priority>,
+    /// For somebody who looks at it, and not for keeping.
+    pub view: Option<View>,
+}
+
+/// What is other where the pictures are only looked at: what cannot be decoded is left out, other formats are
+/// converted, and the parameter sets do not depend on what the footage says of its frame rate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct View {
+    /// Pictures are brought to this size, with square pixels and bars where the shape is another.
+    pub fit: Option<(u32, u32)>,
+    /// A keyframe at least so often, nanoseconds; 0: only where they were.
+    pub gop_ns: i64,
 }
 
 #[derive(Debug, Default)]
@@ -130,6 +146,8 @@ struct Shared {
     at_ns: AtomicI64,
     /// Times of frames that are to be keyframes.
     keyframes: Mutex<VecDeque<u64>>,
+    /// Times of frames that are not encoded.
+    hidden: Mutex<HashSet<u64>>,
     fault: Mutex<Option<Fault>>,
     /// 8-bit 4:2:0 or not, once it is known.
     unfit: Mutex<Option<String>>,
@@ -176,8 +194,10 @@ struct Line {
     src: gst_app::AppSrc,
     sink: gst_app::AppSink,
     shared: Arc<Shared>,
-    /// Name of the encoder in this pipeline.
-    encoder: String,
+    /// Names of the elements before the encoder.
+    input: Vec<String>,
+    /// Nothing may be lost.
+    strict: bool,
     clock: SystemClock,
 }
 
@@ -189,8 +209,14 @@ impl Line {
                 "a picture of {w}x{h} pixels is not decoded"
             )));
         }
+        let mut caps = coded_caps(video);
+        if with.view.is_some()
+            && let Some(caps) = caps.make_mut().structure_mut(0)
+        {
+            caps.set("framerate", gst::Fraction::new(NOMINAL_FPS, 1));
+        }
         let src = gst_app::AppSrc::builder()
-            .caps(&coded_caps(video))
+            .caps(&caps)
             .format(gst::Format::Time)
             .max_bytes(0)
             .build();
@@ -198,29 +224,26 @@ impl Line {
         let mut chain: Vec<gst::Element> = vec![src.clone().upcast()];
         chain.extend(decoder(video.codec)?);
         if let Some(pad) = chain.last().and_then(|e| e.static_pad("src")) {
-            watch_decoder(&pad, &shared);
+            watch_decoder(&pad, &shared, with.view.is_none());
         }
         let queue = make("queue")?;
         queue.set_property("max-size-buffers", 4u32);
         queue.set_property("max-size-bytes", 0u32);
         queue.set_property("max-size-time", 0u64);
         chain.push(queue);
+        if let Some(size) = with.view.and_then(|v| v.fit) {
+            chain.extend(fitted(size)?);
+        }
+        let input = chain.iter().map(|e| e.name().to_string()).collect();
         let encoding = with
             .encoder
             .chain(with.settings)
             .map_err(|e| RecodeFault::Encoder(e.to_string()))?;
-        let encoder = encoding.last().map(|e| e.name().to_string()).unwrap_or_default();
         if let Some(pad) = encoding.last().and_then(|e| e.static_pad("sink")) {
-            ask_for_keyframes(&pad, &shared);
+            ask_for_keyframes(&pad, &shared, with.view.map_or(0, |v| v.gop_ns));
         }
         chain.extend(encoding);
-        chain.push(make("h265parse")?);
-        chain.push(caps_filter(
-            &gst::Caps::builder("video/x-h265")
-                .field("stream-format", "hvc1")
-                .field("alignment", "au")
-                .build(),
-        )?);
+        chain.extend(with.encoder.stream()?);
         let sink = gst_app::AppSink::builder().sync(false).max_buffers(32).build();
         chain.push(sink.clone().upcast());
         let pipeline = gst::Pipeline::new();
@@ -237,7 +260,8 @@ impl Line {
             src,
             sink,
             shared,
-            encoder,
+            input,
+            strict: with.view.is_none(),
             clock: SystemClock::new(),
         })
     }
@@ -303,6 +327,12 @@ impl Line {
         if let Some(fault) = self.fault() {
             return Err(fault);
         }
+        if !self.strict {
+            if out.frames == 0 && given > 0 {
+                return Err(RecodeFault::Input("nothing of it can be decoded".into()));
+            }
+            return Ok(out.frames);
+        }
         let decoded = self.shared.decoded.load(Ordering::Acquire);
         if decoded != given {
             return Err(RecodeFault::Input(format!(
@@ -325,6 +355,9 @@ impl Line {
         if frame.keyframe {
             lock(&self.shared.keyframes).push_back(pts);
         }
+        if !frame.shown {
+            lock(&self.shared.hidden).insert(pts);
+        }
         let mut buffer = gst::Buffer::from_slice(frame.data.clone());
         if let Some(b) = buffer.get_mut() {
             b.set_pts(gst::ClockTime::from_nseconds(pts));
@@ -346,8 +379,7 @@ impl Line {
         }
         let fault = lock(&self.shared.fault).take()?;
         // What lies before the encoder is the footage's fault; the rest follows from what it makes.
-        let before = ["appsrc", "h264parse", "h265parse0", "avdec", "queue"];
-        let input = fault.element != self.encoder && before.iter().any(|b| fault.element.starts_with(b));
+        let input = self.input.contains(&fault.element);
         Some(if input {
             RecodeFault::Input(format!("it cannot be decoded: {}", fault.words))
         } else {
@@ -404,6 +436,7 @@ impl Collector<'_> {
             data,
             pts_ns,
             keyframe: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+            shown: true,
         }))?;
         Ok(())
     }
@@ -457,16 +490,22 @@ pub(super) fn unfit(caps: &gst::CapsRef) -> Option<String> {
     }
 }
 
-fn watch_decoder(pad: &gst::Pad, shared: &Arc<Shared>) {
+fn watch_decoder(pad: &gst::Pad, shared: &Arc<Shared>, strict: bool) {
     let counting = Arc::clone(shared);
     on_pad(pad, gst::PadProbeType::BUFFER, move |_, info| {
         counting.decoded.fetch_add(1, Ordering::AcqRel);
         if let Some(pts) = info.buffer().and_then(|b| b.pts()) {
             let ns = i64::try_from(pts.nseconds()).unwrap_or(i64::MAX);
             counting.at_ns.store(ns, Ordering::Relaxed);
+            if lock(&counting.hidden).remove(&pts.nseconds()) {
+                return gst::PadProbeReturn::Drop;
+            }
         }
         gst::PadProbeReturn::Ok
     });
+    if !strict {
+        return;
+    }
     let shared = Arc::clone(shared);
     on_pad(pad, gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
         if let Some(event) = info.event()
@@ -479,9 +518,23 @@ fn watch_decoder(pad: &gst::Pad, shared: &Arc<Shared>) {
     });
 }
 
-/// Asks for a keyframe right before each picture that was one.
-fn ask_for_keyframes(sink: &gst::Pad, shared: &Arc<Shared>) {
+/// The elements that bring pictures to a size, with square pixels.
+fn fitted(size: (u32, u32)) -> Result<[gst::Element; 2]> {
+    let scale = make("videoscale")?;
+    scale.set_property("add-borders", true);
+    let caps = gst::Caps::builder("video/x-raw")
+        .field("width", i32::try_from(size.0).unwrap_or(i32::MAX))
+        .field("height", i32::try_from(size.1).unwrap_or(i32::MAX))
+        .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
+        .build();
+    Ok([scale, caps_filter(&caps)?])
+}
+
+/// Asks for a keyframe right before each picture that was one, and `gop_ns` behind the last, if that is not 0.
+fn ask_for_keyframes(sink: &gst::Pad, shared: &Arc<Shared>, gop_ns: i64) {
     let shared = Arc::clone(shared);
+    let gop_ns = u64::try_from(gop_ns).unwrap_or(0);
+    let last = AtomicU64::new(0);
     on_pad(sink, gst::PadProbeType::BUFFER, move |pad, info| {
         let Some(pts) = info.buffer().and_then(|b| b.pts()) else {
             return gst::PadProbeReturn::Ok;
@@ -494,7 +547,13 @@ fn ask_for_keyframes(sink: &gst::Pad, shared: &Arc<Shared>) {
             }
             wanted
         };
-        if due {
+        // The first picture is one by itself.
+        let is_first = last.load(Ordering::Relaxed) == 0;
+        let late = gop_ns > 0 && pts.nseconds() >= last.load(Ordering::Relaxed).saturating_add(gop_ns);
+        if due || late || is_first {
+            last.store(pts.nseconds(), Ordering::Relaxed);
+        }
+        if due || (late && !is_first) {
             pad.send_event(
                 gst_video::DownstreamForceKeyUnitEvent::builder()
                     .running_time(pts)

@@ -10,7 +10,7 @@ use gst::prelude::*;
 use super::archive_encoders::{ArchiveEncoder, ArchiveSettings};
 use super::calm::{self, Said};
 use super::recode::decoder;
-use super::sources::{caps_filter, make, on_pad};
+use super::sources::{make, on_pad};
 use crate::error::{Error, ErrorKind, Result};
 use crate::track::VideoCodec;
 
@@ -49,13 +49,7 @@ pub fn recode_file(
     chain.extend(decoder(codec)?);
     chain.push(make("queue")?);
     chain.extend(encoder.chain(settings)?);
-    chain.push(make("h265parse")?);
-    chain.push(caps_filter(
-        &gst::Caps::builder("video/x-h265")
-            .field("stream-format", "hvc1")
-            .field("alignment", "au")
-            .build(),
-    )?);
+    chain.extend(encoder.stream()?);
     let counted = chain.last().and_then(|e| e.static_pad("src"));
     let (mux, sink) = (make("mp4mux")?, make("filesink")?);
     sink.set_property("location", output);

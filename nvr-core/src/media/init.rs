@@ -2,6 +2,7 @@
 
 use super::boxes::{BoxRef, Boxes, FourCc, Reader, corrupt, find, find_path};
 use crate::error::Result;
+use crate::track::VideoCodec;
 
 /// Largest init segment that is accepted.
 pub const MAX_INIT_BYTES: usize = 4 << 20;
@@ -80,6 +81,18 @@ pub struct InitTrack {
     pub defaults: SampleDefaults,
     /// Its edit list; mostly empty.
     pub edits: Vec<Edit>,
+}
+
+impl InitTrack {
+    /// The video codec, if it is one that the recorder knows.
+    #[must_use]
+    pub fn codec(&self) -> Option<VideoCodec> {
+        match self.config {
+            CodecConfig::Avc(_) => Some(VideoCodec::H264),
+            CodecConfig::Hevc(_) => Some(VideoCodec::H265),
+            _ => None,
+        }
+    }
 }
 
 /// A parsed init segment.

@@ -5,11 +5,15 @@
 //! sizes differ, and the sample entry in `moov`. Where the old stream reordered frames (B-frames), the new one
 //! does not, and its decode times become the presentation times.
 
+mod header;
+
 use std::ops::Range;
 
-use super::boxes::{BoxRef, BoxWriter, Boxes, FourCc, corrupt, find};
+pub use self::header::{NewVideo, in_band, init_with};
+use super::boxes::{BoxWriter, Boxes, FourCc, corrupt};
 use super::fragment::{MovieFragment, Sample, SampleFlags, TrackFragment};
-use super::init::{Handler, InitSegment};
+use super::init::InitSegment;
+use super::mux::{TrackChunk, chunk_head};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Most samples of a chunk: half a second has some hundred. A run can claim millions in a few bytes.
@@ -220,6 +224,50 @@ impl Chunk {
         });
         Ok(w.into_bytes())
     }
+
+    /// The same chunk with those video samples that there are: they are decoded when they are shown, and frames that
+    /// could not be had are left out.
+    #[must_use]
+    pub fn with_pictures(&self, video_id: u32, samples: &[NewSample<'_>]) -> Vec<u8> {
+        let rows: Vec<Sample> = samples.iter().map(NewSample::row).collect();
+        let mut tracks = Vec::with_capacity(1 + self.others.len());
+        let first = samples.first().map_or(0, |s| s.pts);
+        tracks.push(TrackChunk {
+            id: video_id,
+            decode_time: u64::try_from(first).unwrap_or(0),
+            samples: &rows,
+        });
+        tracks.extend(self.others.iter().map(|t| TrackChunk {
+            id: t.id,
+            decode_time: t.base_decode_time.unwrap_or(0),
+            samples: &t.samples,
+        }));
+        let mut out = chunk_head(self.sequence, &tracks);
+        for s in samples {
+            out.extend_from_slice(s.data);
+        }
+        for at in self.others.iter().flat_map(|t| &t.data) {
+            out.extend_from_slice(&self.bytes[at.clone()]);
+        }
+        out
+    }
+}
+
+impl NewSample<'_> {
+    /// As a run tells it, decoded when it is shown.
+    #[must_use]
+    pub fn row(&self) -> Sample {
+        Sample {
+            duration: self.duration,
+            size: self.data.len() as u32,
+            flags: if self.keyframe {
+                SampleFlags::SYNC
+            } else {
+                SampleFlags::NON_SYNC
+            },
+            cts_offset: 0,
+        }
+    }
 }
 
 /// Writes a track fragment of one run; gives the place of its data offset.
@@ -274,120 +322,6 @@ fn places(traf: &TrackFragment<'_>, moof_at: usize, len: usize) -> Result<Vec<Ra
         next = Some(at);
     }
     Ok(out)
-}
-
-/// An init segment whose video track is H.265: the same tracks, clocks and sizes, sample entry `hvc1`.
-///
-/// `config` is an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15, 8.3.2).
-///
-/// # Errors
-/// `Corrupt` when the old one has no video track or cannot be read.
-pub fn init_with_hevc(init: &InitSegment, config: &[u8]) -> Result<Vec<u8>> {
-    let number = init
-        .tracks
-        .iter()
-        .position(|t| t.handler == Handler::Video)
-        .ok_or_else(|| corrupt("an init segment without video"))?;
-    let mut w = BoxWriter::new();
-    for b in Boxes::new(&init.bytes) {
-        let b = b?;
-        if b.kind() == b"ftyp" {
-            write_ftyp(&mut w, &b);
-        } else if b.kind() == b"moov" {
-            let mut result = Ok(());
-            w.boxed(b"moov", |w| result = write_moov(w, &b, number, config));
-            result?;
-        } else {
-            w.bytes(b.bytes);
-        }
-    }
-    Ok(w.into_bytes())
-}
-
-/// The brand `avc1` promises AVC.
-fn write_ftyp(w: &mut BoxWriter, b: &BoxRef<'_>) {
-    w.boxed(b"ftyp", |w| {
-        for (i, word) in b.body().chunks(4).enumerate() {
-            // The second word is a version, not a brand.
-            let brand = if i != 1 && word == b"avc1" { b"hvc1" } else { word };
-            w.bytes(brand);
-        }
-    });
-}
-
-fn write_moov(w: &mut BoxWriter, moov: &BoxRef<'_>, video: usize, config: &[u8]) -> Result<()> {
-    let mut number = 0;
-    for b in moov.children() {
-        let b = b?;
-        if b.kind() == b"trak" {
-            if number == video {
-                descend(w, &b, &[b"mdia", b"minf", b"stbl", b"stsd"], config)?;
-            } else {
-                w.bytes(b.bytes);
-            }
-            number += 1;
-        } else {
-            w.bytes(b.bytes);
-        }
-    }
-    Ok(())
-}
-
-/// Copies a box, but for the one at the end of `path`.
-fn descend(w: &mut BoxWriter, b: &BoxRef<'_>, path: &[&[u8; 4]], config: &[u8]) -> Result<()> {
-    let Some((next, rest)) = path.split_first() else {
-        return write_stsd(w, b, config);
-    };
-    let mut result = Ok(());
-    w.boxed(&b.kind().0, |w| {
-        for child in b.children() {
-            result = child.and_then(|child| {
-                if child.kind() == *next {
-                    descend(w, &child, rest, config)
-                } else {
-                    w.bytes(child.bytes);
-                    Ok(())
-                }
-            });
-            if result.is_err() {
-                return;
-            }
-        }
-    });
-    result
-}
-
-/// Bytes of a VisualSampleEntry before its boxes (ISO/IEC 14496-12, 12.1.3), header not counted.
-const VISUAL_ENTRY: usize = 78;
-
-fn write_stsd(w: &mut BoxWriter, stsd: &BoxRef<'_>, config: &[u8]) -> Result<()> {
-    let entries = stsd.body().get(8..).ok_or_else(|| corrupt("'stsd' is cut"))?;
-    let entry = Boxes::new(entries)
-        .next()
-        .ok_or_else(|| corrupt("'stsd' without an entry"))??;
-    let fixed = entry
-        .body()
-        .get(..VISUAL_ENTRY)
-        .ok_or_else(|| corrupt("a video sample entry that is cut"))?;
-    let inside = &entry.body()[VISUAL_ENTRY..];
-    let kept: Vec<BoxRef<'_>> = [b"pasp", b"colr"]
-        .into_iter()
-        .filter_map(|kind| find(inside, kind).transpose())
-        .collect::<Result<_>>()?;
-    w.full(b"stsd", 0, 0, |w| {
-        w.u32(1);
-        w.boxed(b"hvc1", |w| {
-            // Up to the compressor's name, which is left empty.
-            w.bytes(&fixed[..42]).bytes(&[0; 32]).bytes(&fixed[74..]);
-            w.boxed(b"hvcC", |w| {
-                w.bytes(config);
-            });
-            for b in kept {
-                w.bytes(b.bytes);
-            }
-        });
-    });
-    Ok(())
 }
 
 /// The sample entry of H.264 that is read here.

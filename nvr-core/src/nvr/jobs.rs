@@ -11,7 +11,7 @@ use crate::camera::Context;
 use crate::config::JobsConfig;
 use crate::error::Result;
 use crate::ids::{CameraId, JobId};
-use crate::jobs::export::{self, Export};
+use crate::jobs::export::{self, ExportKind};
 use crate::jobs::load::Load;
 use crate::jobs::verify::Verify;
 use crate::jobs::{JobKind, Jobs, LoadSource, Parts};
@@ -30,7 +30,7 @@ pub(super) async fn start(
     let mut kinds = more;
     kinds.push(Arc::new(uploads.kind()));
     kinds.push(Arc::new(uploads.restore_kind()));
-    kinds.push(Arc::new(Export::new(
+    kinds.push(Arc::new(ExportKind::new(
         archive.clone(),
         context.tree.clone(),
         context.clock.clone(),

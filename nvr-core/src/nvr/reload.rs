@@ -62,6 +62,7 @@ impl Nvr {
         self.0.archive.set_policy(Policy::of(&in_force));
         self.0.jobs_config.store(Arc::new(in_force.jobs.clone()));
         self.0.uploads.set(&in_force.uploads).await?;
+        self.0.archive.configure_playback(&in_force.transcode);
         self.0.transcoding.configure(in_force.transcode.clone());
         self.0.jobs.look();
         *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);

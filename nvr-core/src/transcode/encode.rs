@@ -12,7 +12,7 @@ use crate::files::replace::Draft;
 use crate::gst::{self, ArchiveEncoder, ArchiveSettings, CodedFrame, CodedVideo, Gate, RecodeFault, Recoded};
 use crate::media::index::Fragment;
 use crate::media::init::CodecConfig;
-use crate::media::recode::{Chunk, NewSample, init_with_hevc, is_avc};
+use crate::media::recode::{Chunk, NewSample, NewVideo, init_with, is_avc};
 use crate::media::{ClosedInfo, GrowingIndex, InitSegment, describe, mfra, read_closed};
 use crate::priority::Priority;
 use crate::segment::{ClosedSegment, SegmentStart};
@@ -166,6 +166,7 @@ pub(super) fn encode(
         encoder: how.encoder,
         settings: how.settings,
         priority: Some(how.priority),
+        view: None,
     };
     let result = gst::recode(
         &video,
@@ -229,6 +230,7 @@ impl State<'_> {
                     data: newest.chunk.bytes[frame.data.clone()].to_vec(),
                     pts_ns: self.original.ns(frame.pts),
                     keyframe: frame.keyframe,
+                    shown: true,
                 }));
             }
             let Some(fragment) = self.original.info.index.fragments.get(self.next_fragment) else {
@@ -258,7 +260,14 @@ impl State<'_> {
             Recoded::Config(config) => {
                 let mut start = self.original.info.description.clone();
                 start.tracks.video.codec = VideoCodec::H265;
-                let init = init_with_hevc(&self.original.info.init, &config)?;
+                let init = init_with(
+                    &self.original.info.init,
+                    &NewVideo {
+                        codec: VideoCodec::H265,
+                        config: &config,
+                        size: None,
+                    },
+                )?;
                 return self.out.begin(&init, start);
             }
             Recoded::Frame(frame) => frame,

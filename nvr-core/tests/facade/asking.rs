@@ -74,6 +74,7 @@ async fn ask(archive: &Archive, from: Timestamp) {
         camera: cam.clone(),
         range,
         event: false,
+        codec: nvr_core::ClipCodec::AsRecorded,
     };
     let playlist = archive
         .vod(request, |SegmentId(n)| format!("/segments/{n}"))
@@ -82,7 +83,12 @@ async fn ask(archive: &Archive, from: Timestamp) {
     let files: HashSet<&str> = playlist.lines().filter(|l| l.starts_with("/segments/")).collect();
     assert_eq!(files.len(), 2, "{playlist}");
     let master = archive
-        .vod_master(cam.clone(), range, "media.m3u8".into())
+        .vod_master(
+            cam.clone(),
+            range,
+            nvr_core::ClipCodec::AsRecorded,
+            "media.m3u8".into(),
+        )
         .await
         .unwrap();
     assert!(

@@ -174,3 +174,54 @@ async fn it_is_switched_on_and_off_at_run_time() {
     assert!(!nvr.set_transcoding(false).await.unwrap().enabled);
     stop(nvr).await;
 }
+
+/// Threads of this process that work in the background, by their names.
+fn background_threads() -> usize {
+    let names = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    names
+        .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
+        .filter(|name| name.starts_with("nvr-background"))
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transcode_that_runs_is_called_off_and_nothing_is_left_of_it() {
+    let mut house = House::new([camera("cam", PICTURES)]);
+    // It must not be done before it is called off.
+    house.config.transcode.threads = 1;
+    house.config.transcode.preset = Some("slow".into());
+    house.config.transcode.smaller_by_percent = 0;
+    house.config.jobs.max_load_percent = 0;
+    let nvr = house.start().await;
+    let cam = nvr.camera(&id("cam")).unwrap();
+    phase(&cam, CameraPhase::Recording).await;
+    frames(&cam, 250).await;
+    cam.split().unwrap();
+    let first = until_indexed(&nvr).await;
+    cam.stop().await.unwrap();
+    let range = TimeRange::new(first.start, first.end()).unwrap();
+    let job = nvr.transcode(&id("cam"), range).await.unwrap()[0];
+    loop {
+        let row = nvr.jobs().get(job).await.unwrap();
+        assert!(!row.state.is_over(), "{row:#?}");
+        if row.progress > 0.0 && background_threads() > 0 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let clock = nvr.clock();
+    let begun = clock.steady_ns();
+    let row = nvr.jobs().cancel(job).await.unwrap();
+    let took = (clock.steady_ns() - begun) / 1_000_000;
+    assert_eq!(row.state, JobState::Cancelled, "{row:#?}");
+    assert_eq!(background_threads(), 0, "what worked is gone when it is told");
+    println!("called off within {took} ms");
+    assert!(nvr.store().transcode_of(first.id).unwrap().is_none());
+    assert_eq!(
+        segments(&nvr, "cam").await[0].tracks.video.codec,
+        VideoCodec::H264
+    );
+    let left = house.config.recorder.root.join(".nvr-transcode");
+    assert!(!left.exists() || std::fs::read_dir(left).unwrap().next().is_none());
+    stop(nvr).await;
+}

@@ -3,16 +3,20 @@
 use std::io;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use nvr_core::convert::{Converted, VodPart};
 use nvr_core::media::clip::{Clip, ReadAt};
 use nvr_core::store::SegmentState;
+use nvr_core::{ClipCodec, Export, ExportFormat, ExportRequest, Snapshot, SnapshotRequest, TimeRange, VodRequest};
 use nvr_core::{Error, ErrorKind};
-use nvr_core::{ExportFormat, ExportRequest, SnapshotRequest, TimeRange, VodRequest};
 
 use crate::bytes_body::{Content, Described, serve};
-use crate::params::{CameraPath, Packing, Query, SegmentPath, Time};
+use crate::params::{CameraPath, Codec, Packing, Query, SegmentPath, Time};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
@@ -24,6 +28,23 @@ impl Content for Stored {
     }
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         self.0.read_at(offset, buf)
+    }
+}
+
+struct Held(Bytes);
+
+impl Content for Held {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|o| self.0.get(o..))
+            .unwrap_or_default();
+        let n = rest.len().min(buf.len());
+        buf[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
     }
 }
 
@@ -41,9 +62,13 @@ impl Content for Exported {
 /// The file of a segment. The id may end in `.mp4`.
 #[utoipa::path(get, path = "/api/v1/segments/{id}", tag = "footage",
     params(("id" = String, Path, description = "Segment id"),
-        ("v" = Option<String>, Query, description = "Version of the file, as playlists name it; without it the file is not cached for long")),
+        ("v" = Option<String>, Query, description = "Version of the file, as playlists name it; without it the file is not cached for long"),
+        ("codec" = inline(Option<Codec>), Query, description = "With `part`, of H.265 footage: as H.264"),
+        ("part" = Option<String>, Query, pattern = "^(init|[0-9]{1,9}-[0-9]{1,9})$", description = "With `codec`: `init` or the fragments that a playlist with `codec=h264` names")),
     responses((status = 200, description = "The file; `Range` is answered with 206", content_type = "video/mp4"),
-        (status = 404, description = "There is none of that id or that version, or its file is gone", body = Problem)))]
+        (status = 404, description = "There is none of that id or that version, or its file is gone", body = Problem),
+        (status = 409, description = "As H.264: it is that already", body = Problem),
+        (status = 503, description = "As H.264: too many others are served; `Retry-After` says when to ask again", body = Problem)))]
 pub(crate) async fn segment(
     State(app): State<AppState>,
     SegmentPath(id): SegmentPath,
@@ -52,7 +77,25 @@ pub(crate) async fn segment(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let version = query.text("v")?;
+    let (codec, part) = (
+        query.codec()?,
+        query.parsed::<VodPart>("part", "init or numbers as in 0-16")?,
+    );
     query.end()?;
+    match (codec, part) {
+        (ClipCodec::AsRecorded, None) => {}
+        (ClipCodec::H264, Some(part)) => {
+            let cached = version.is_some();
+            let bytes = app.nvr.vod_part(id, version, part).await?;
+            let about = Described {
+                content_type: "video/mp4",
+                immutable: cached,
+                ..Described::default()
+            };
+            return Ok(serve(&method, &headers, Arc::new(Held(bytes)), about));
+        }
+        _ => return Err(Failure::invalid("parameters codec and part go together")),
+    }
     let (row, file, len) = app.nvr.open_segment(id).await?;
     let growing = row.state == SegmentState::Open;
     if version.as_deref().is_some_and(|v| !row.is_version(v)) {
@@ -83,16 +126,19 @@ pub(crate) async fn segment(
     Ok(serve(&method, &headers, Arc::new(Stored(file, len)), about))
 }
 
-/// One file for a range of footage, gaps left out. Its size is known before the first byte.
+/// One file for a range of footage, gaps left out. Its size is known before the first byte, unless it has to be encoded.
 #[utoipa::path(get, path = "/api/v1/cameras/{id}/export.mp4", tag = "footage",
     params(("id" = String, Path, description = "Camera id"),
         ("from" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("to" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("format" = inline(Option<Packing>), Query, description = "fmp4 (default): fragments as recorded; mp4: for every player, ends at the very frame"),
+        ("codec" = inline(Option<Codec>), Query, description = "h264: where the footage is not that throughout, it is encoded while it is sent: fragmented, from the exact start, without `Range`, also where the size of the picture changes"),
         ("download" = Option<bool>, Query, description = "Ask the browser to save it")),
     responses((status = 200, description = "The file; `Range` is answered with 206", content_type = "video/mp4"),
         (status = 404, description = "Nothing is recorded there", body = Problem),
-        (status = 409, description = "The codec parameters change inside the range; the stretches are named", body = Problem)))]
+        (status = 409, description = "The codec parameters change inside the range; the stretches are named", body = Problem),
+        (status = 501, description = "It would have to be encoded, which is not done as mp4", body = Problem),
+        (status = 503, description = "It has to be encoded, and too many others are served; `Retry-After` says when to ask again", body = Problem)))]
 pub(crate) async fn export(
     State(app): State<AppState>,
     CameraPath(id): CameraPath,
@@ -101,26 +147,86 @@ pub(crate) async fn export(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let range = query.full_range()?;
-    let format = match query.text("format")?.as_deref() {
-        None | Some("fmp4") => ExportFormat::Fmp4,
-        Some("mp4") => ExportFormat::Mp4,
-        Some(other) => {
-            return Err(Failure::invalid(format!(
-                "parameter format={other:?}: want fmp4 or mp4"
-            )));
-        }
-    };
+    let format = packing(query.text("format")?.as_deref())?;
     let download = query.flag("download")?;
+    let codec = query.codec()?;
     query.end()?;
-    let file_name = download.then(|| file_name(id.as_str(), range));
-    let clip = app.nvr.export(ExportRequest::new(id, range, format)).await?;
+    let request = ExportRequest::new(id, range, format).codec(codec);
+    clip(&app, &method, &headers, request, download).await
+}
+
+pub(crate) fn packing(text: Option<&str>) -> Answer<ExportFormat> {
+    match text {
+        None | Some("fmp4") => Ok(ExportFormat::Fmp4),
+        Some("mp4") => Ok(ExportFormat::Mp4),
+        Some(other) => Err(Failure::invalid(format!(
+            "parameter format={other:?}: want fmp4 or mp4"
+        ))),
+    }
+}
+
+/// One file for a range, as [`export`] answers it.
+pub(crate) async fn clip(
+    app: &AppState,
+    method: &Method,
+    headers: &HeaderMap,
+    request: ExportRequest,
+    download: bool,
+) -> Answer<Response> {
+    let format = request.format;
+    let file_name = download.then(|| file_name(request.camera.as_str(), request.range));
+    let clip = match app.nvr.open_export(request).await? {
+        Export::Clip(clip) => clip,
+        Export::Converted(_) if format == ExportFormat::Mp4 => {
+            let what = "the footage has to be encoded, and then its index cannot stand in front";
+            return Err(Error::new(ErrorKind::Unsupported, what)
+                .with_hint("leave format=mp4 out, or enter an export as a job")
+                .into());
+        }
+        Export::Converted(made) => return made_now(made, method, file_name).await,
+    };
     let about = Described {
         content_type: "video/mp4",
         etag: Some(clip.etag().to_owned()),
         file_name,
         immutable: false,
     };
-    Ok(serve(&method, &headers, Arc::new(Exported(clip)), about))
+    Ok(serve(method, headers, Arc::new(Exported(clip)), about))
+}
+
+/// Sends a clip while it is made. That it cannot be made is told before the first byte, if it shows by then.
+async fn made_now(made: Converted, method: &Method, file_name: Option<String>) -> Answer<Response> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-store"),
+    );
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("none"));
+    if let Some(name) = file_name
+        && let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""))
+    {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    if method == Method::HEAD {
+        return Ok(headers.into_response());
+    }
+    let mut pieces = made.stream()?;
+    let first = pieces
+        .next()
+        .await
+        .transpose()?
+        .map(|p| p.bytes)
+        .unwrap_or_default();
+    let rest = pieces.map(|piece| {
+        let piece = piece.map(|p| p.bytes);
+        if let Err(e) = &piece {
+            tracing::warn!(error = %e, "an export broke off");
+        }
+        piece.map_err(io::Error::other)
+    });
+    let all = futures_util::stream::once(std::future::ready(Ok(first))).chain(rest);
+    Ok((headers, Body::from_stream(all)).into_response())
 }
 
 /// `front_2026-05-04T03-02-01Z_600s.mp4`: no character that a file system minds.
@@ -134,7 +240,7 @@ fn file_name(camera: &str, range: TimeRange) -> String {
     )
 }
 
-fn playlist(text: String) -> Response {
+pub(crate) fn playlist(text: String) -> Response {
     (
         [
             (header::CONTENT_TYPE, "application/vnd.apple.mpegurl"),
@@ -146,11 +252,12 @@ fn playlist(text: String) -> Response {
 }
 
 /// What both playlists are asked with.
-fn asked(mut query: Query) -> Answer<(TimeRange, bool)> {
+fn asked(mut query: Query) -> Answer<(TimeRange, bool, ClipCodec)> {
     let range = query.full_range()?;
     let event = query.flag("event")?;
+    let codec = query.codec()?;
     query.end()?;
-    Ok((range, event))
+    Ok((range, event, codec))
 }
 
 /// HLS master playlist of a range.
@@ -158,18 +265,27 @@ fn asked(mut query: Query) -> Answer<(TimeRange, bool)> {
     params(("id" = String, Path, description = "Camera id"),
         ("from" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("to" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
+        ("codec" = inline(Option<Codec>), Query, description = "h264: footage that is not that is named as pieces that are encoded when they are asked for"),
+        ("codec" = inline(Option<Codec>), Query, description = "h264: footage that is not that is named as pieces that are encoded when they are asked for"),
         ("event" = Option<bool>, Query, description = "Leave it open at the growing segment")),
     responses((status = 200, description = "The playlist", content_type = "application/vnd.apple.mpegurl"),
+        (status = 503, description = "As H.264: too many others are served; `Retry-After` says when to ask again", body = Problem),
         (status = 404, description = "Nothing is recorded there", body = Problem)))]
 pub(crate) async fn vod(
     State(app): State<AppState>,
     CameraPath(id): CameraPath,
     query: Query,
 ) -> Answer<Response> {
-    let (range, event) = asked(query)?;
+    let (range, event, codec) = asked(query)?;
     let event_part = if event { "&event=true" } else { "" };
-    let media = format!("media.m3u8?from={}&to={}{event_part}", range.start(), range.end());
-    Ok(playlist(app.nvr.vod_master(id, range, media).await?))
+    let codec_part = if codec == ClipCodec::H264 {
+        "&codec=h264"
+    } else {
+        ""
+    };
+    let (from, to) = (range.start(), range.end());
+    let media = format!("media.m3u8?from={from}&to={to}{event_part}{codec_part}");
+    Ok(playlist(app.nvr.vod_master(id, range, codec, media).await?))
 }
 
 /// HLS media playlist of a range: the segment files by byte range.
@@ -177,6 +293,7 @@ pub(crate) async fn vod(
     params(("id" = String, Path, description = "Camera id"),
         ("from" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("to" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
+        ("codec" = inline(Option<Codec>), Query, description = "h264: footage that is not that is named as pieces that are encoded when they are asked for"),
         ("event" = Option<bool>, Query, description = "Leave it open at the growing segment")),
     responses((status = 200, description = "The playlist", content_type = "application/vnd.apple.mpegurl"),
         (status = 404, description = "Nothing is recorded there", body = Problem)))]
@@ -185,11 +302,12 @@ pub(crate) async fn media(
     CameraPath(id): CameraPath,
     query: Query,
 ) -> Answer<Response> {
-    let (range, event) = asked(query)?;
+    let (range, event, codec) = asked(query)?;
     let request = VodRequest {
         camera: id,
         range,
         event,
+        codec,
     };
     Ok(playlist(
         app.nvr
@@ -218,12 +336,7 @@ pub(crate) async fn snapshot(
         exact: query.flag("exact")?,
     };
     query.end()?;
-    let _one_of_few = app
-        .decodes
-        .acquire()
-        .await
-        .map_err(|_| Failure::invalid("shutting down"))?;
-    let picture = app.nvr.picture(request).await?;
+    let picture = picture(&app, request).await?;
     let headers = [
         (header::CONTENT_TYPE, "image/jpeg".to_owned()),
         (header::CACHE_CONTROL, "private, no-store".to_owned()),
@@ -233,4 +346,14 @@ pub(crate) async fn snapshot(
         ),
     ];
     Ok((headers, picture.jpeg).into_response())
+}
+
+/// A picture, when one of the few places for decoding is free.
+pub(crate) async fn picture(app: &AppState, request: SnapshotRequest) -> Answer<Snapshot> {
+    let _one_of_few = app
+        .decodes
+        .acquire()
+        .await
+        .map_err(|_| Failure::invalid("shutting down"))?;
+    Ok(app.nvr.picture(request).await?)
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 mod cameras;
+mod compat;
 mod footage;
 mod jobs;
 mod media;

@@ -12,8 +12,10 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::queue::{JobView, Queue};
 
-/// How often the recorder is asked.
+/// How often the recorder is asked where it tells nothing by itself.
 const LOOK: Duration = Duration::from_millis(300);
+/// The same where it does: it is asked when something changes, and now and then for what is no change.
+const LONG_LOOK: Duration = Duration::from_secs(5);
 /// Bars at once.
 const MOST: usize = 100;
 
@@ -25,6 +27,8 @@ pub async fn watch(queue: &Queue, ids: &[JobId], output: Output) -> Result<(), F
             .with_hint("start it with `nvr run`; `nvr jobs` lists what waits")
             .into());
     }
+    // Before the first look, so that nothing is missed between the two.
+    let mut changes = queue.changes().await;
     let bars = output.bars();
     let mut shown: BTreeMap<JobId, (ProgressBar, JobView)> = BTreeMap::new();
     let mut failed = None;
@@ -84,7 +88,13 @@ pub async fn watch(queue: &Queue, ids: &[JobId], output: Output) -> Result<(), F
         if left == 0 {
             break;
         }
-        tokio::time::sleep(LOOK).await;
+        match &mut changes {
+            Some(events) => match tokio::time::timeout(LONG_LOOK, events.next()).await {
+                Ok(true) | Err(_) => {}
+                Ok(false) => changes = None,
+            },
+            None => tokio::time::sleep(LOOK).await,
+        }
     }
     match failed {
         // Told already.

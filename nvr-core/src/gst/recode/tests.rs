@@ -41,6 +41,7 @@ fn coded(description: &str) -> (CodedVideo, Vec<CodedFrame>) {
             data: b.map_readable().unwrap().to_vec(),
             pts_ns: pts - first,
             keyframe: !b.flags().contains(gst::BufferFlags::DELTA_UNIT),
+            shown: true,
         });
     }
     pipeline.set_state(gst::State::Null).unwrap();
@@ -67,6 +68,7 @@ fn run(
         encoder,
         settings: &settings,
         priority: Some(Priority::default()),
+        view: None,
     };
     let result = recode(
         video,
@@ -175,6 +177,7 @@ fn it_stops_and_waits_when_it_is_told() {
         encoder: &X265,
         settings: &settings,
         priority: None,
+        view: None,
     };
     let mut given = 0;
     let mut looks = 0;

@@ -4,7 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::KIND;
+use super::{KIND, Packing};
+use crate::convert::Converted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CameraId, JobId};
 use crate::jobs::{JobContext, JobRow, JobState};
@@ -148,6 +149,45 @@ impl Copy {
         self.file.sync_data().map_err(|e| failed(&self.part, e))?;
         Ok(self)
     }
+}
+
+/// Writes a clip that is encoded meanwhile; gives its size. When the job is to stop, what is there stays as it is.
+pub(super) fn write_made(ctx: &JobContext, made: Converted, format: Packing, part: &Path) -> Result<u64> {
+    let failed = |e| Error::io(part.display(), e);
+    let file = File::create(part).map_err(failed)?;
+    let mut full = false;
+    let progress = |done: f64| {
+        ctx.progress(done, "encoding");
+        full = is_full(&file);
+        !full && !ctx.stopped()
+    };
+    let mut out = &file;
+    let written = match format {
+        Packing::Fmp4 => made.write_to(&mut out, progress),
+        Packing::Mp4 => {
+            let folder = part.parent().unwrap_or_else(|| Path::new("."));
+            made.write_mp4(Converted::scratch(folder)?, &mut out, progress)
+        }
+    };
+    if full {
+        let _ = std::fs::remove_file(part);
+        return Err(
+            Error::new(ErrorKind::Storage, "the disk has no room for the export")
+                .with_hint("free some space, or let `jobs.exports` name a folder on another disk"),
+        );
+    }
+    let written = written?;
+    file.sync_data().map_err(failed)?;
+    Ok(written)
+}
+
+/// Whether the recorder needs what room there is.
+fn is_full(file: &File) -> bool {
+    rustix::fs::fstatvfs(file).is_ok_and(|space| {
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        let total = space.f_blocks.saturating_mul(space.f_frsize);
+        free < LEAVE_BYTES.max(total / 100)
+    })
 }
 
 pub(super) fn put_in_place(part: &Path, path: &Path) -> Result<()> {

@@ -7,6 +7,7 @@ mod file;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
@@ -14,9 +15,10 @@ use serde_json::{Value, json};
 pub use self::file::open_file;
 use self::file::{Copy, file_name, is_in_place, part_of, put_in_place, remove_old};
 use super::{JobContext, JobError, JobFuture, JobKind, JobOutcome, KindLimits, NewJob, Origin, params_of};
-use crate::archive::{Archive, ExportRequest};
+use crate::archive::{Archive, ClipCodec, Export, ExportRequest};
 use crate::clock::SharedClock;
 use crate::config::JobsConfig;
+use crate::convert::Converted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{EXPORTS, Tree};
 use crate::ids::CameraId;
@@ -26,6 +28,9 @@ use crate::time::{TimeRange, Timestamp};
 
 /// Name of the kind.
 pub const KIND: &str = "export";
+
+/// How long a turn to encode is waited for before it is looked whether to go on.
+const TURN: Duration = Duration::from_millis(500);
 
 /// What to export.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
@@ -44,6 +49,13 @@ pub struct ExportParams {
     /// Not to be given over HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// Codec of the video: `as-recorded`, or `h264`, for which footage that is not that is encoded.
+    #[serde(default, skip_serializing_if = "is_as_recorded")]
+    pub codec: ClipCodec,
+}
+
+fn is_as_recorded(codec: &ClipCodec) -> bool {
+    *codec == ClipCodec::AsRecorded
 }
 
 /// Packing of an export.
@@ -107,7 +119,7 @@ impl ExportParams {
 
 /// The kind.
 #[derive(Debug)]
-pub(crate) struct Export {
+pub(crate) struct ExportKind {
     archive: Archive,
     tree: Tree,
     clock: SharedClock,
@@ -122,7 +134,7 @@ struct Written {
     bytes: u64,
 }
 
-impl Export {
+impl ExportKind {
     pub(crate) fn new(
         archive: Archive,
         tree: Tree,
@@ -141,7 +153,10 @@ impl Export {
         let params: ExportParams = params_of(KIND, &params)?;
         ctx.progress(0.0, "planning");
         let request = ExportRequest::new(params.camera.clone(), params.range()?, params.format.format());
-        let clip = self.archive.export(request).await?;
+        let clip = match self.open(&ctx, request.codec(params.codec)).await? {
+            Export::Clip(clip) => clip,
+            Export::Converted(made) => return self.encode(ctx, params, made).await,
+        };
         let folder = folder(&self.config.load(), self.tree.root().path());
         let path = match &params.path {
             Some(path) => path.clone(),
@@ -159,25 +174,13 @@ impl Export {
             // The recorder died between the file's getting its name and the note of it.
             return Ok(outcome);
         }
-        let (tree, in_root) = (self.tree.clone(), folder.starts_with(self.tree.root().path()));
-        let is_ours = params.path.is_none();
+        let place = self.place(folder, &params);
         let part = part_of(&path);
         let mut copy = {
             let (path, part) = (path.clone(), part.clone());
             let resume = checkpoint.map_or(0, |w| w.bytes);
             blocking(move || {
-                if is_ours {
-                    if in_root {
-                        // Never into the mount point of a disk that is not there.
-                        tree.root().attach()?;
-                    }
-                    std::fs::create_dir_all(&folder).map_err(|e| Error::io(folder.display(), e))?;
-                } else if path.exists() {
-                    return Err(Error::new(
-                        ErrorKind::AlreadyExists,
-                        format!("{} is there already", path.display()),
-                    ));
-                }
+                place.prepare(&path)?;
                 Copy::open(clip, &part, resume)
             })
             .await?
@@ -202,7 +205,82 @@ impl Export {
     }
 }
 
-impl JobKind for Export {
+/// Where the file goes.
+struct Place {
+    tree: Tree,
+    /// The folder of exports, if it goes there.
+    folder: Option<PathBuf>,
+}
+
+impl Place {
+    fn prepare(&self, path: &Path) -> Result<()> {
+        let Some(folder) = &self.folder else {
+            return match path.exists() {
+                true => Err(Error::new(
+                    ErrorKind::AlreadyExists,
+                    format!("{} is there already", path.display()),
+                )),
+                false => Ok(()),
+            };
+        };
+        if folder.starts_with(self.tree.root().path()) {
+            // Never into the mount point of a disk that is not there.
+            self.tree.root().attach()?;
+        }
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder.display(), e))
+    }
+}
+
+impl ExportKind {
+    fn place(&self, folder: PathBuf, params: &ExportParams) -> Place {
+        Place {
+            tree: self.tree.clone(),
+            folder: params.path.is_none().then_some(folder),
+        }
+    }
+
+    /// Opens what is exported; footage that is to be encoded waits for its turn as long as it takes.
+    async fn open(&self, ctx: &JobContext, request: ExportRequest) -> Result<Export, JobError> {
+        loop {
+            ctx.go_on()?;
+            match self.archive.open_export_within(request.clone(), TURN).await {
+                Err(e) if e.kind() == ErrorKind::Unavailable => ctx.progress(0.0, "waiting for its turn"),
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Writes what is encoded. An interrupted one begins anew: nothing of it can be kept.
+    async fn encode(
+        &self,
+        ctx: JobContext,
+        params: ExportParams,
+        made: Converted,
+    ) -> Result<JobOutcome, JobError> {
+        let folder = folder(&self.config.load(), self.tree.root().path());
+        let path = match &params.path {
+            Some(path) => path.clone(),
+            None => folder.join(file_name(&params.camera, made.range(), ctx.id())),
+        };
+        let (range, duration_ns) = (made.range(), made.duration_ns());
+        let (place, part) = (self.place(folder, &params), part_of(&path));
+        let bytes = {
+            let (ctx, part, path) = (ctx.clone(), part.clone(), path.clone());
+            blocking(move || {
+                place.prepare(&path)?;
+                file::write_made(&ctx, made, params.format, &part)
+            })
+            .await?
+        };
+        ctx.go_on()?;
+        ctx.commit()?;
+        let outcome = outcome(&path, params.path.is_some(), bytes, duration_ns, range);
+        blocking(move || put_in_place(&part, &path)).await?;
+        Ok(outcome)
+    }
+}
+
+impl JobKind for ExportKind {
     fn name(&self) -> &'static str {
         KIND
     }
@@ -257,12 +335,16 @@ pub fn folder(config: &JobsConfig, root: &Path) -> PathBuf {
 }
 
 fn outcome_of(clip: &Clip, path: &Path, elsewhere: bool) -> JobOutcome {
+    outcome(path, elsewhere, clip.len(), clip.duration_ns(), clip.range())
+}
+
+fn outcome(path: &Path, elsewhere: bool, bytes: u64, duration_ns: i64, range: TimeRange) -> JobOutcome {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut result = json!({
-        "size_bytes": clip.len(),
-        "duration_ns": clip.duration_ns(),
-        "from": clip.range().start(),
-        "to": clip.range().end(),
+        "size_bytes": bytes,
+        "duration_ns": duration_ns,
+        "from": range.start(),
+        "to": range.end(),
     });
     let (key, value) = if elsewhere {
         ("path", path.to_string_lossy())
@@ -270,7 +352,7 @@ fn outcome_of(clip: &Clip, path: &Path, elsewhere: bool) -> JobOutcome {
         ("file", name.clone())
     };
     result[key] = value.into_owned().into();
-    JobOutcome::new(result, format!("{name}, {} bytes", clip.len()))
+    JobOutcome::new(result, format!("{name}, {bytes} bytes"))
 }
 
 #[cfg(test)]

@@ -23,16 +23,18 @@ mod moof;
 mod mp4;
 mod output;
 pub(in crate::media) mod plan;
+mod remade;
 mod seek;
 mod source;
 mod spans;
 mod tables;
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 mod timeline;
 
 pub use output::{Clip, ClipReader};
-pub use plan::{ClipPlan, OnChange, PlanPart, plan};
+pub use plan::{ClipPlan, OnChange, PlanPart, plan, shown_parts as shown};
+pub use remade::{Remade, RemadePart, SourceFrame};
 pub use source::{ClipSegment, FileStamp, ReadAt};
 pub use spans::{Span, SpanInput, spans};
 pub use timeline::MapEntry;

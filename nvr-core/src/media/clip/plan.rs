@@ -104,12 +104,12 @@ pub fn plan(
         .collect())
 }
 
-/// The parts that show a range, not yet grouped by codec parameters.
-pub(in crate::media) fn shown_parts(
-    segments: &[ClipSegment],
-    wanted: TimeRange,
-    slack_ns: i64,
-) -> Result<Vec<PlanPart>> {
+/// The parts that show a range, not yet grouped by codec parameters. So far behind the end, frames are taken that may be
+/// shown before it.
+///
+/// # Errors
+/// `InvalidArgument` for an empty range; `NotFound` when nothing in it is recorded.
+pub fn shown_parts(segments: &[ClipSegment], wanted: TimeRange, slack_ns: i64) -> Result<Vec<PlanPart>> {
     if wanted.is_empty() {
         return Err(Error::new(
             ErrorKind::InvalidArgument,
@@ -208,11 +208,19 @@ impl Parameters {
     }
 
     pub(in crate::media) fn accepts(&self, other: &Self) -> bool {
-        self.video == other.video
-            && match (&self.audio, &other.audio) {
-                (Some(a), Some(b)) => a == b,
-                _ => true,
-            }
+        self.video == other.video && self.sounds_like(other)
+    }
+
+    /// Whether the audio of both goes into one track.
+    pub(in crate::media) fn sounds_like(&self, other: &Self) -> bool {
+        match (&self.audio, &other.audio) {
+            (Some(a), Some(b)) => a == b,
+            _ => true,
+        }
+    }
+
+    pub(in crate::media) fn has_audio(&self) -> bool {
+        self.audio.is_some()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::media::index::FragmentIndex;
 use crate::media::init::{InitSegment, MAX_INIT_BYTES};
 use crate::time::{TimeRange, Timestamp};
+use crate::track::VideoCodec;
 
 /// A file that can be read at any offset by several threads at once.
 pub trait ReadAt: Send + Sync + fmt::Debug {
@@ -89,6 +90,8 @@ pub struct ClipSegment {
     pub index: Arc<FragmentIndex>,
     /// State of the file.
     pub stamp: FileStamp,
+    /// Codec of its video, as far as it is known without reading it.
+    pub codec: Option<VideoCodec>,
     init: Arc<OnceLock<Arc<InitSegment>>>,
 }
 
@@ -110,8 +113,16 @@ impl ClipSegment {
             file,
             index,
             stamp,
+            codec: None,
             init: Arc::default(),
         }
+    }
+
+    /// Says what its video is.
+    #[must_use]
+    pub fn with_codec(mut self, codec: VideoCodec) -> Self {
+        self.codec = Some(codec);
+        self
     }
 
     /// The stretch of UTC that its index covers.

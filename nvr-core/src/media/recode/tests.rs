@@ -4,6 +4,13 @@ use super::super::growing::GrowingIndex;
 use super::super::index::FragmentIndex;
 use super::super::testing::{Synthetic, SyntheticSegment, VIDEO_ID};
 use super::*;
+use crate::track::VideoCodec;
+
+const HEVC: NewVideo<'_> = NewVideo {
+    codec: VideoCodec::H265,
+    config: b"hevc configuration",
+    size: None,
+};
 
 /// Rewrites a segment with other video bytes: `len(n)` of them in frame `n` of the order of presentation.
 fn rewrite(s: &Synthetic, len: impl Fn(usize) -> usize) -> (Vec<u8>, Vec<Chunk>, bool) {
@@ -21,7 +28,7 @@ fn rewrite(s: &Synthetic, len: impl Fn(usize) -> usize) -> (Vec<u8>, Vec<Chunk>,
         })
         .collect();
     let keep = !chunks.iter().any(Chunk::reorders);
-    let mut out = init_with_hevc(&init, b"hevc configuration").unwrap();
+    let mut out = init_with(&init, &HEVC).unwrap();
     let mut n = 0;
     for chunk in &chunks {
         let mut frames: Vec<&Frame> = chunk.frames.iter().collect();
@@ -141,7 +148,7 @@ fn the_init_segment_says_hevc() {
     }
     .build();
     let old = InitSegment::parse(&s.bytes[..s.init_len]).unwrap();
-    let new = InitSegment::parse(&init_with_hevc(&old, b"hevc configuration").unwrap()).unwrap();
+    let new = InitSegment::parse(&init_with(&old, &HEVC).unwrap()).unwrap();
     assert_eq!(new.tracks.len(), 2);
     let (v, w) = (new.video().unwrap(), old.video().unwrap());
     assert_eq!(&v.sample_entry.0, b"hvc1");
@@ -154,4 +161,62 @@ fn the_init_segment_says_hevc() {
         (w.id, w.timescale, w.width, w.height)
     );
     assert_eq!(new.audio(), old.audio());
+}
+
+#[test]
+fn a_header_for_another_codec_and_size() {
+    let s = SyntheticSegment::new().build();
+    let old = InitSegment::parse(&s.bytes[..s.init_len]).unwrap();
+    let small = NewVideo {
+        codec: VideoCodec::H264,
+        config: b"avc configuration",
+        size: Some((640, 352)),
+    };
+    let new = InitSegment::parse(&init_with(&old, &small).unwrap()).unwrap();
+    let v = new.video().unwrap();
+    assert_eq!((&v.sample_entry.0, v.width, v.height), (b"avc1", 640, 352));
+    let tkhd: Vec<u8> = [640u32 << 16, 352 << 16]
+        .iter()
+        .flat_map(|n| n.to_be_bytes())
+        .collect();
+    assert!(new.bytes.windows(8).any(|w| w == tkhd), "the size that is shown");
+    assert_eq!(new.audio(), old.audio());
+}
+
+#[test]
+fn pictures_that_are_missing_leave_the_rest_where_it_is() {
+    let s = SyntheticSegment {
+        audio: true,
+        ..SyntheticSegment::new()
+    }
+    .build();
+    let init = InitSegment::parse(&s.bytes[..s.init_len]).unwrap();
+    let f = &s.index.fragments[1];
+    let chunk = Chunk::read(
+        s.bytes[f.offset as usize..f.end_offset() as usize].to_vec(),
+        &init,
+    )
+    .unwrap();
+    let frames: Vec<&Frame> = chunk.frames.iter().skip(1).collect();
+    let samples: Vec<NewSample<'_>> = frames
+        .iter()
+        .map(|f| NewSample {
+            pts: f.pts,
+            duration: f.duration,
+            keyframe: false,
+            data: b"picture",
+        })
+        .collect();
+    for n in [0, 1, samples.len()] {
+        let again = Chunk::read(chunk.with_pictures(VIDEO_ID, &samples[..n]), &init).unwrap();
+        let times: Vec<i64> = again.frames.iter().map(|f| f.pts).collect();
+        assert_eq!(times, frames[..n].iter().map(|f| f.pts).collect::<Vec<_>>());
+        assert!(
+            again
+                .frames
+                .iter()
+                .all(|f| &again.bytes[f.data.clone()] == b"picture")
+        );
+        assert!(again.other_samples().eq(chunk.other_samples()));
+    }
 }

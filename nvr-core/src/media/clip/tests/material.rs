@@ -10,20 +10,20 @@ use crate::media::growing::scan;
 use crate::time::{TimeRange, Timestamp};
 
 /// UTC of the first frame of all material.
-pub(in crate::media) const EPOCH: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(crate) const EPOCH: Timestamp = Timestamp::from_secs(1_800_000_000);
 /// Length of each file.
-pub(in crate::media) const FILE_S: i64 = 3;
+pub(crate) const FILE_S: i64 = 3;
 
-pub(in crate::media) fn at_ms(ms: i64) -> Timestamp {
+pub(crate) fn at_ms(ms: i64) -> Timestamp {
     EPOCH.add_ns(ms * 1_000_000)
 }
 
-pub(in crate::media) fn range_ms(from: i64, to: i64) -> TimeRange {
+pub(crate) fn range_ms(from: i64, to: i64) -> TimeRange {
     TimeRange::new(at_ms(from), at_ms(to)).unwrap()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::media) enum Kind {
+pub(crate) enum Kind {
     H264,
     H264B,
     H265B,
@@ -50,12 +50,12 @@ impl Kind {
         }
     }
 
-    pub(in crate::media) fn has_audio(self) -> bool {
+    pub(crate) fn has_audio(self) -> bool {
         self != Self::H264NoAudio
     }
 }
 
-pub(in crate::media) fn run(program: &str, args: &[&str]) -> String {
+pub(crate) fn run(program: &str, args: &[&str]) -> String {
     let out = Command::new(program)
         .args(args)
         .output()
@@ -67,7 +67,7 @@ pub(in crate::media) fn run(program: &str, args: &[&str]) -> String {
 }
 
 /// Encodes one file: seconds `3 k` to `3 k + 3` of the test picture and a tone.
-pub(in crate::media) fn encode(dir: &Path, kind: Kind, k: i64) -> PathBuf {
+pub(crate) fn encode(dir: &Path, kind: Kind, k: i64) -> PathBuf {
     let path = dir.join(format!("{kind:?}-{k}.mp4"));
     let size = if kind == Kind::H264Large {
         "320x240"
@@ -97,7 +97,7 @@ pub(in crate::media) fn encode(dir: &Path, kind: Kind, k: i64) -> PathBuf {
 }
 
 /// A file as material that starts so many milliseconds after [`EPOCH`].
-pub(in crate::media) fn segment(path: &Path, start_ms: i64, run_order: i64) -> ClipSegment {
+pub(crate) fn segment(path: &Path, start_ms: i64, run_order: i64) -> ClipSegment {
     let mut file = File::open(path).unwrap();
     let scan = scan(&mut file).unwrap();
     let size = file.metadata().unwrap().len();
@@ -112,7 +112,7 @@ pub(in crate::media) fn segment(path: &Path, start_ms: i64, run_order: i64) -> C
 }
 
 /// Three files that follow each other, and their paths.
-pub(in crate::media) fn three(dir: &Path, kind: Kind) -> (Vec<ClipSegment>, Vec<PathBuf>) {
+pub(crate) fn three(dir: &Path, kind: Kind) -> (Vec<ClipSegment>, Vec<PathBuf>) {
     (0..3)
         .map(|k| {
             let path = encode(dir, kind, k);

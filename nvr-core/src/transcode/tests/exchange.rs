@@ -1,0 +1,269 @@
+//! The exchange: what must not be touched, what is kept, and what a crash leaves.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::super::policy::Rules;
+use super::super::work::{Control, Outcome};
+use super::super::*;
+use super::rig::{MOVING, Told, footage};
+use crate::files::replace::leftovers;
+use crate::files::tests::start;
+use crate::files::{Inspection, inspect};
+use crate::track::VideoCodec;
+
+/// Another encoder begins at the beginning.
+struct Restarting<'a>(&'a mut Told);
+
+impl Control for Restarting<'_> {
+    fn progress(&mut self, share: f64, doing: &str) {
+        self.0.share = f64::MIN;
+        self.0.progress(share, doing);
+    }
+    fn stopped(&self) -> bool {
+        self.0.stopped()
+    }
+    fn commit(&mut self) -> bool {
+        self.0.commit()
+    }
+}
+
+#[test]
+fn what_must_not_be_touched_is_not_even_when_that_comes_late() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    let row = rig.record(&footage(dir.path(), MOVING, &["-g", "25", "-bf", "0"], 2));
+    let before = std::fs::read(rig.path(&row)).unwrap();
+    rig.store.set_protected_blocking(row.id, true).unwrap();
+    let outcome = rig.transcode(&row, &mut Told::default());
+    assert!(
+        matches!(&outcome, Outcome::Skipped { reason } if reason.contains("protected")),
+        "{outcome:?}"
+    );
+    rig.store.set_protected_blocking(row.id, false).unwrap();
+
+    // Protected while it was encoded.
+    let store = rig.store.clone();
+    let id = row.id;
+    let mut control = Told {
+        at_commit: Some(Box::new(move || store.set_protected_blocking(id, true).unwrap())),
+        ..Told::default()
+    };
+    let outcome = rig.transcode(&row, &mut control);
+    assert!(
+        matches!(&outcome, Outcome::Skipped { reason } if reason.contains("protected")),
+        "{outcome:?}"
+    );
+    rig.store.set_protected_blocking(row.id, false).unwrap();
+
+    // Called off while it was encoded, while it was compared, and at the last moment.
+    for control in [
+        Told {
+            stop_at: Some(0.2),
+            ..Told::default()
+        },
+        Told {
+            stop_at: Some(0.8),
+            ..Told::default()
+        },
+        Told {
+            refuse_commit: true,
+            ..Told::default()
+        },
+    ] {
+        let mut control = control;
+        assert_eq!(rig.transcode(&row, &mut control), Outcome::Stopped);
+        assert!(control.steps.is_empty());
+    }
+    assert_eq!(std::fs::read(rig.path(&row)).unwrap(), before);
+    assert!(leftovers(rig.tree.root()).unwrap().is_empty());
+    assert_eq!(rig.row(&row), row);
+
+    // Deleted while it was encoded.
+    let (store, file) = (rig.store.clone(), rig.path(&row));
+    let mut control = Told {
+        at_commit: Some(Box::new(move || {
+            std::fs::remove_file(&file).unwrap();
+            store.delete_segment_blocking(id).unwrap();
+        })),
+        ..Told::default()
+    };
+    let gone = std::thread::scope(|s| {
+        s.spawn(|| {
+            rig.worker()
+                .run(id, &rig.config, &Rules::on_demand(), &mut control)
+        })
+        .join()
+        .unwrap()
+    });
+    assert_eq!(gone.unwrap_err().kind(), crate::error::ErrorKind::NotFound);
+    assert!(!rig.path(&row).exists() && leftovers(rig.tree.root()).unwrap().is_empty());
+}
+
+#[test]
+fn an_original_is_kept_for_a_while() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(dir.path());
+    rig.config.keep_original = Duration::from_secs(3600);
+    let row = rig.record(&footage(dir.path(), MOVING, &["-g", "25", "-bf", "0"], 1));
+    assert!(matches!(
+        rig.transcode(&row, &mut Told::default()),
+        Outcome::Done(_)
+    ));
+    let found = leftovers(rig.tree.root()).unwrap();
+    assert_eq!((found.len(), found[0].size_bytes), (1, row.size_bytes));
+    settle(
+        &rig.store,
+        &rig.tree,
+        &rig.clock,
+        Duration::from_secs(3600),
+        false,
+    )
+    .unwrap();
+    assert_eq!(leftovers(rig.tree.root()).unwrap().len(), 1);
+    let settled = settle(&rig.store, &rig.tree, &rig.clock, Duration::ZERO, false).unwrap();
+    assert_eq!(settled.expired, 1);
+    assert!(leftovers(rig.tree.root()).unwrap().is_empty());
+    rig.assert_one_good_version(&row);
+}
+
+/// Retention is quicker: nobody is to blame, least of all the encoder.
+#[test]
+fn a_segment_that_is_deleted_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    let row = rig.record(&footage(dir.path(), MOVING, &["-g", "25", "-bf", "0"], 2));
+    let (store, id, file) = (rig.store.clone(), row.id, rig.path(&row));
+    let mut control = Told {
+        at_comparison: Some(Box::new(move || {
+            let taken = store
+                .condemn_blocking(vec![(id, crate::event::DeletionReason::FreeSpace)])
+                .unwrap();
+            assert_eq!(taken, [id]);
+            std::fs::remove_file(&file).unwrap();
+            store.segments_deleted_blocking(vec![id]).unwrap();
+        })),
+        ..Told::default()
+    };
+    let outcome = rig.transcode(&row, &mut control);
+    assert!(
+        matches!(&outcome, Outcome::Skipped { reason } if reason.contains("deleted")),
+        "{outcome:?}"
+    );
+    assert!(leftovers(rig.tree.root()).unwrap().is_empty());
+
+    let other = rig.record(&footage(dir.path(), MOVING, &["-g", "25", "-bf", "0"], 2));
+    let outcome = rig.transcode(&other, &mut Told::default());
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+}
+
+/// Not a test by itself: the process that [`killed_at_every_step`] kills.
+#[test]
+fn child_that_dies() {
+    let (Ok(dir), Ok(step)) = (std::env::var("NVR_TEST_DIR"), std::env::var("NVR_TEST_STEP")) else {
+        return;
+    };
+    let rig = Rig::open(Path::new(&dir));
+    let rows = rig
+        .store
+        .all_paths()
+        .collect::<crate::error::Result<Vec<_>>>()
+        .unwrap();
+    let mut control = Told {
+        die_at: Some(step),
+        ..Told::default()
+    };
+    let outcome = rig.transcode(&rows[0], &mut control);
+    panic!("it should have died before {outcome:?}");
+}
+
+#[test]
+fn killed_at_every_step() {
+    let made = tempfile::tempdir().unwrap();
+    let bytes = footage(made.path(), MOVING, &["-g", "25", "-bf", "0"], 2);
+    let steps = [
+        "encoding",
+        "Synced",
+        "Linked",
+        "Renamed",
+        "FoldersSynced",
+        "RowWritten",
+        "RowDurable",
+        "Done",
+    ];
+    for step in steps {
+        for lose_the_commit in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let rig = Rig::open(dir.path());
+            let row = rig.record(&bytes);
+            rig.store.shutdown_blocking().unwrap();
+            drop(rig);
+            let index = dir.path().join("index.db");
+            let saved = std::fs::read(&index).unwrap();
+
+            let child = Command::new(std::env::current_exe().unwrap())
+                .args([
+                    "--exact",
+                    "transcode::tests::exchange::child_that_dies",
+                    "--nocapture",
+                ])
+                .env("NVR_TEST_DIR", dir.path())
+                .env("NVR_TEST_STEP", step)
+                .output()
+                .unwrap();
+            let by = std::os::unix::process::ExitStatusExt::signal(&child.status);
+            assert_eq!(by, Some(6), "{step}: {}", String::from_utf8_lossy(&child.stderr));
+            if lose_the_commit {
+                // A power cut: what was committed and not forced to the disk is gone.
+                if matches!(step, "RowDurable" | "Done") {
+                    continue;
+                }
+                for suffix in ["-wal", "-shm"] {
+                    let _ = std::fs::remove_file(dir.path().join(format!("index.db{suffix}")));
+                }
+                std::fs::write(&index, &saved).unwrap();
+            }
+
+            // Before anything is settled the segment's name leads to one whole version.
+            let rig = Rig::open(dir.path());
+            assert!(
+                matches!(inspect(rig.tree.root(), &row.path), Ok(Inspection::Closed(_))),
+                "{step}"
+            );
+            let settled = settle(&rig.store, &rig.tree, &rig.clock, Duration::ZERO, true).unwrap();
+            assert!(
+                settled.failed.is_empty() && settled.restored.is_empty(),
+                "{step}: {settled:?}"
+            );
+            assert!(leftovers(rig.tree.root()).unwrap().is_empty(), "{step}");
+            let now = rig.assert_one_good_version(&row);
+            let replaced = !matches!(step, "encoding" | "Synced" | "Linked");
+            let codec = if replaced {
+                VideoCodec::H265
+            } else {
+                VideoCodec::H264
+            };
+            assert_eq!(now.tracks.video.codec, codec, "{step}");
+            assert_eq!(now.marks.is_transcoded(), replaced, "{step}");
+
+            // A new index made of the files finds the same.
+            let Inspection::Closed(found) = inspect(rig.tree.root(), &row.path).unwrap() else {
+                panic!("{step}");
+            };
+            assert_eq!(found.start.tracks.video.codec, codec, "{step}");
+
+            // And the work can be done again, once.
+            let outcome = rig.transcode(&row, &mut Told::default());
+            assert_eq!(
+                matches!(outcome, Outcome::Done(_)),
+                !replaced,
+                "{step}: {outcome:?}"
+            );
+            assert_eq!(
+                rig.assert_one_good_version(&row).tracks.video.codec,
+                VideoCodec::H265
+            );
+        }
+    }
+}

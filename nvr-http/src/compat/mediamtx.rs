@@ -1,0 +1,85 @@
+//! The playback server of MediaMTX: `/list` and `/get` (its documentation, "Playback").
+//!
+//! Better here: `Range`, gaps closed, and the tail that grows.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, header};
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Json, Router};
+use nvr_core::{CameraId, ExportRequest, TimeRange, Timestamp};
+use serde::Serialize;
+
+use crate::api::media;
+use crate::params::Query;
+use crate::problem::{Answer, Failure};
+use crate::server::AppState;
+
+pub(super) fn router() -> Router<AppState> {
+    Router::new().route("/list", get(list)).route("/get", get(clip))
+}
+
+/// A stretch that can be played without a gap.
+#[derive(Debug, Serialize)]
+struct Stretch {
+    start: String,
+    /// Seconds.
+    duration: f64,
+    url: String,
+}
+
+fn camera(query: &mut Query) -> Answer<CameraId> {
+    let path = query
+        .text("path")?
+        .ok_or_else(|| Failure::invalid("parameter path is needed: the camera"))?;
+    Ok(CameraId::new(&path)?)
+}
+
+async fn list(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    mut query: Query,
+) -> Answer<Json<Vec<Stretch>>> {
+    let camera = camera(&mut query)?;
+    let start = query.time("start")?.unwrap_or(Timestamp::MIN);
+    let end = query.time("end")?.unwrap_or(Timestamp::MAX);
+    let timeline = app.nvr.timeline(&camera, TimeRange::new(start, end)?).await?;
+    if timeline.ranges.is_empty() {
+        return Err(Failure::not_found(format!(
+            "nothing of {camera} is recorded there"
+        )));
+    }
+    let host = headers
+        .get(header::HOST)
+        .and_then(|h| h.to_str().ok())
+        .unwrap_or("localhost");
+    let stretches = timeline.ranges.iter().map(|r| {
+        let duration = r.range.len_ns() as f64 / 1e9;
+        let start = r.range.start().to_string();
+        Stretch {
+            url: format!(
+                "http://{host}/get?path={camera}&start={}&duration={duration}",
+                start.replace(':', "%3A")
+            ),
+            start,
+            duration,
+        }
+    });
+    Ok(Json(stretches.collect()))
+}
+
+async fn clip(
+    State(app): State<AppState>,
+    method: Method,
+    headers: HeaderMap,
+    mut query: Query,
+) -> Answer<Response> {
+    let camera = camera(&mut query)?;
+    let start = query.time("start")?;
+    let start = start.ok_or_else(|| Failure::invalid("parameter start is needed"))?;
+    let length = query.seconds("duration")?;
+    let length = length.ok_or_else(|| Failure::invalid("parameter duration is needed: seconds"))?;
+    let format = media::packing(query.text("format")?.as_deref())?;
+    let request = ExportRequest::new(camera, TimeRange::new(start, start + length)?, format);
+    media::clip(&app, &method, &headers, request, false).await
+}

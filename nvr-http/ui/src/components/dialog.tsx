@@ -1,0 +1,40 @@
+import { X } from "lucide-react";
+import { type ReactNode, useEffect, useId, useRef } from "react";
+import { useT } from "~/i18n";
+import { Button } from "./button";
+
+/** A dialog over the page; Escape and a click beside it close it. */
+export function Dialog({ title, children, actions, onClose, wide }: { title: string; children: ReactNode; actions?: ReactNode; onClose(): void; wide?: boolean }) {
+  const t = useT();
+  const id = useId();
+  const element = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const dialog = element.current;
+    // The element gives focus back, keeps it inside, and makes the rest inert.
+    if (dialog && !dialog.open) dialog.showModal();
+    return () => dialog?.close();
+  }, []);
+  return (
+    <dialog
+      ref={element}
+      className={wide ? "dialog dialog-wide" : "dialog"}
+      aria-labelledby={id}
+      onCancel={(e) => {
+        e.preventDefault();
+        onClose();
+      }}
+      onMouseDown={(e) => {
+        if (e.target === element.current) onClose();
+      }}
+    >
+      <div className="dialog-box">
+        <header className="dialog-head">
+          <h2 id={id}>{title}</h2>
+          <Button kind="ghost" size="small" icon={<X size={16} />} label={t("common.close")} onClick={onClose} />
+        </header>
+        <div className="dialog-body">{children}</div>
+        {actions && <footer className="dialog-actions">{actions}</footer>}
+      </div>
+    </dialog>
+  );
+}

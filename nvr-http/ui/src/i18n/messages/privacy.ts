@@ -1,0 +1,3 @@
+import { words } from "../words";
+
+export const privacy = words({ title: "x" }, { title: "x" }, { title: "x" });

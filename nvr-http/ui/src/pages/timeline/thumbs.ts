@@ -1,0 +1,60 @@
+import { request } from "~/api/client";
+
+const KEPT = 150;
+
+/** Small pictures of moments; of those asked for in haste only the last is fetched. */
+export class Thumbs {
+  private kept = new Map<string, Promise<string | null>>();
+  private busy = false;
+  private waiting: { key: string; run(): void } | null = null;
+
+  constructor(
+    readonly camera: string,
+    readonly width: number,
+  ) {}
+
+  /** Address of the picture of a moment, or null. `grain` is how exact the moment has to be, in milliseconds. */
+  at(time: number, grain: number, show: (address: string | null) => void): void {
+    const rounded = Math.round(time / Math.max(1000, grain)) * Math.max(1000, grain);
+    const key = String(rounded);
+    const known = this.kept.get(key);
+    if (known) return void known.then(show);
+    const run = () => {
+      this.busy = true;
+      const picture = this.fetch(rounded);
+      this.kept.set(key, picture);
+      if (this.kept.size > KEPT) {
+        const [oldest] = this.kept;
+        if (oldest) {
+          this.kept.delete(oldest[0]);
+          void oldest[1].then((address) => address && URL.revokeObjectURL(address));
+        }
+      }
+      void picture.then(show).finally(() => {
+        this.busy = false;
+        const next = this.waiting;
+        this.waiting = null;
+        next?.run();
+      });
+    };
+    if (this.busy) this.waiting = { key, run };
+    else run();
+  }
+
+  end(): void {
+    for (const picture of this.kept.values()) void picture.then((address) => address && URL.revokeObjectURL(address));
+    this.kept.clear();
+  }
+
+  private async fetch(time: number): Promise<string | null> {
+    try {
+      const answer = await request(`/cameras/${this.camera}/snapshot.jpg`, { query: { at: new Date(time).toISOString(), width: this.width }, headers: { accept: "image/jpeg" } });
+      // The keyframe before may be from before a gap; then it is no picture of this moment.
+      const taken = Date.parse(answer.headers.get("x-frame-time") ?? "");
+      if (time - taken > 60_000) return null;
+      return URL.createObjectURL(await answer.blob());
+    } catch {
+      return null;
+    }
+  }
+}

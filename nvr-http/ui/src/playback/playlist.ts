@@ -1,0 +1,72 @@
+/** A piece of footage that can be fetched and played by itself: it begins with a keyframe. */
+export interface Piece {
+  /** Unix milliseconds. */
+  start: number;
+  end: number;
+  url: string;
+  /** Bytes of the file, or the whole of it. */
+  range: { first: number; length: number } | null;
+  /** Head of the file: what the piece needs before it. */
+  head: { url: string; range: { first: number; length: number } | null };
+}
+
+const bytesOf = (text: string): { first: number; length: number } | null => {
+  const m = /^(\d+)@(\d+)$/.exec(text);
+  return m ? { length: Number(m[1]), first: Number(m[2]) } : null;
+};
+
+/** Reads a media playlist (RFC 8216) of fragmented MP4 whose pieces have dates. Addresses are relative to `base`. */
+export function parsePlaylist(text: string, base: string): { pieces: Piece[]; ended: boolean } {
+  const pieces: Piece[] = [];
+  let head: Piece["head"] | null = null;
+  let range: Piece["range"] = null;
+  let seconds = 0;
+  let clock: number | null = null;
+  let ended = false;
+  for (const line of text.split(/\r?\n/)) {
+    if (!line) continue;
+    if (line.startsWith("#EXT-X-MAP:")) {
+      const uri = /URI="([^"]+)"/.exec(line)?.[1];
+      if (uri) head = { url: new URL(uri, base).href, range: bytesOf(/BYTERANGE="([^"]+)"/.exec(line)?.[1] ?? "") };
+    } else if (line.startsWith("#EXT-X-PROGRAM-DATE-TIME:")) clock = Date.parse(line.slice(25));
+    else if (line.startsWith("#EXTINF:")) seconds = Number.parseFloat(line.slice(8));
+    else if (line.startsWith("#EXT-X-BYTERANGE:")) range = bytesOf(line.slice(17));
+    else if (line === "#EXT-X-ENDLIST") ended = true;
+    else if (!line.startsWith("#") && head && clock !== null && seconds > 0) {
+      const start: number = clock;
+      clock = start + seconds * 1000;
+      pieces.push({ start, end: clock, url: new URL(line, base).href, range, head });
+      range = null;
+    }
+  }
+  return { pieces, ended };
+}
+
+/** Index of the piece that covers a moment; those before it that nearly reach it count (times are rounded). */
+export function pieceAt(pieces: readonly Piece[], time: number, slack = 0): number {
+  let [low, high] = [0, pieces.length - 1];
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    const piece = pieces[middle];
+    if (!piece) break;
+    if (time < piece.start) high = middle - 1;
+    else if (time >= piece.end) low = middle + 1;
+    else return middle;
+  }
+  const after = pieces[low];
+  if (after && after.start - time <= slack) return low;
+  const before = pieces[high];
+  if (before && time - before.end <= slack) return high;
+  return -1;
+}
+
+/** Puts new pieces among the known ones, in order; a new one replaces those it overlaps. */
+export function merge(known: readonly Piece[], fresh: readonly Piece[]): Piece[] {
+  const first = fresh[0];
+  const last = fresh.at(-1);
+  if (!first || !last) return [...known];
+  const TOLERANCE = 20;
+  const before = known.filter((p) => p.end <= first.start + TOLERANCE && p.start < first.start);
+  const after = known.filter((p) => p.start >= last.end - TOLERANCE);
+  return [...before, ...fresh, ...after];
+}
