@@ -45,7 +45,6 @@ pub async fn print(told: &Told, v: &Verdict, disk_bytes: u64) -> anyhow::Result<
     println!("  copies, hash compared {:6}", v.objects);
     println!("  encoded as H.265      {:6}", v.h265);
     println!("  tried, original kept  {:6}", v.originals_kept);
-    println!("  deleted on the disk   {:6}", v.deleted);
     println!("\nencoding again   segments  MB before   MB after   saved   SSIM  worst   PSNR   fps");
     for t in &v.totals {
         let (before, after) = (t.before_bytes as f64, t.after_bytes as f64);

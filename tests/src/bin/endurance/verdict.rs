@@ -39,7 +39,6 @@ pub struct Verdict {
     pub frames: BTreeMap<&'static str, usize>,
     /// What the kill cost each camera, milliseconds.
     pub lost_ms: BTreeMap<&'static str, i64>,
-    pub deleted: u64,
     pub totals: Vec<TranscodeTotals>,
 }
 
@@ -356,7 +355,6 @@ fn trouble(events: &[Event], all: &[SegmentRow], v: &mut Verdict) {
             | EventKind::SegmentDamaged { .. } => v.wrong.push(format!("{event:?}")),
             EventKind::UploadTrouble { .. } => away += 1,
             EventKind::UploadRecovered { .. } => back += 1,
-            EventKind::FootageDeleted { segments, .. } => v.deleted += segments,
             EventKind::SegmentClosed { path, .. } | EventKind::SegmentRecovered { path, .. } => {
                 let known = all.iter().any(|r| r.path.as_path() == Path::new(path));
                 v.check(known, || format!("{path} is nowhere"));
