@@ -133,7 +133,8 @@ async fn recorder(root: PathBuf, segment: u64, ingest: Client, urls: Vec<String>
 }
 
 async fn server(root: PathBuf) -> anyhow::Result<()> {
-    let config = Config::new(root);
+    let mut config = Config::new(root);
+    config.http.auth = nvr_core::config::Auth::None;
     let http = config.http.clone();
     let nvr = Nvr::builder(config).start().await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

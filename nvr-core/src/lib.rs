@@ -266,6 +266,7 @@ pub mod time;
 pub mod track;
 pub mod window;
 
+pub mod accounts;
 pub mod archive;
 pub mod bench;
 pub mod camera;

@@ -13,7 +13,8 @@ async fn main() -> std::io::Result<()> {
         .map(|n| CameraId::new(&format!("cam{n}")).unwrap())
         .collect();
     let end: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
-    let config = Config::new(root);
+    let mut config = Config::new(root);
+    config.http.auth = nvr_core::config::Auth::None;
     let http = config.http.clone();
     let nvr = Nvr::builder(config).start().await.unwrap();
     if nvr.store().count().unwrap() == 0 {

@@ -54,7 +54,7 @@ pub(crate) struct Idle<S> {
 }
 
 impl<S> Idle<S> {
-    fn new(inner: S, patience: Duration) -> Self {
+    pub(crate) fn new(inner: S, patience: Duration) -> Self {
         Self {
             inner,
             patience,

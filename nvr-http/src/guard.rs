@@ -1,41 +1,41 @@
 //! Who may ask: what a browser is tricked into sending by another site is refused.
 //!
-//! There is no login, so a page of any site could otherwise give orders to a recorder that its visitor can
-//! reach, or read from it by pointing its own name at the recorder's address (DNS rebinding).
+//! Where nobody is asked for a login, a page of any site could otherwise give orders to a recorder that its visitor can
+//! reach, or read from it by pointing its own name at the recorder's address (DNS rebinding). Where there is one, this is
+//! a second wall beside the cookie's own.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::problem::problem;
+use crate::auth::refuse;
+use crate::peer;
 use crate::server::AppState;
 
 /// Refuses unsafe requests of other sites, and the API under a foreign name.
 pub(crate) async fn guard(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let client = peer::of(request.extensions());
     let path = request.uri().path();
-    let host = host_of(&request);
-    let guarded = path.starts_with("/api/") || !request.method().is_safe();
-    if guarded && !host.is_none_or(|h| is_known_host(h, &app.host_names)) {
-        return problem(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            format!(
-                "this recorder is not known by the name {:?}",
-                host.unwrap_or_default()
-            ),
-            Some("ask by IP address, or name it in `host_names` of the configuration's [http]".into()),
+    let host = client.host.as_deref().or_else(|| host_of(&request));
+    // A WebSocket is an order too: pages of other sites may open one, and read from it.
+    let is_order = !request.method().is_safe() || request.headers().contains_key(header::UPGRADE);
+    // Metrics are open to this machine, and a browser on it must not be lent to others.
+    let lent = path == "/metrics" && client.local;
+    let guarded = path.starts_with("/api/") || lent || is_order;
+    // Under which names a proxy can be reached is the proxy's business.
+    if guarded && !client.proxied && !host.is_none_or(|h| is_known_host(h, &app.host_names)) {
+        let detail = format!(
+            "this recorder is not known by the name {:?}",
+            host.unwrap_or_default()
         );
+        let hint = "ask by IP address, or name it in `host_names` of the configuration's [http]";
+        return refuse(&detail, Some(hint.into()));
     }
-    if !request.method().is_safe() && is_foreign(request.headers(), host) {
-        return problem(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "a request from another site".into(),
-            None,
-        );
+    if is_order && is_foreign(request.headers(), host, &app.access.cors) {
+        return refuse("a request from another site", None);
     }
     next.run(request).await
 }
@@ -49,8 +49,11 @@ fn host_of(request: &Request) -> Option<&str> {
     by_header.or_else(|| request.uri().authority().map(axum::http::uri::Authority::as_str))
 }
 
-fn is_foreign(headers: &HeaderMap, host: Option<&str>) -> bool {
+fn is_foreign(headers: &HeaderMap, host: Option<&str>, friends: &[String]) -> bool {
     let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or_default());
+    if text("origin").is_some_and(|origin| friends.iter().any(|f| f == origin)) {
+        return false;
+    }
     let foreign_site = matches!(text("sec-fetch-site"), Some("cross-site" | "same-site"));
     let foreign_origin = text("origin").is_some_and(|origin| {
         let authority = origin.parse::<Uri>().ok();
@@ -132,7 +135,11 @@ mod tests {
             for (name, value) in pairs {
                 headers.insert(*name, value.parse().unwrap());
             }
-            is_foreign(&headers, Some("127.0.0.1:8080"))
+            is_foreign(
+                &headers,
+                Some("127.0.0.1:8080"),
+                &["https://panel.example".to_owned()],
+            )
         };
         assert!(!of(&[]));
         assert!(!of(&[
@@ -145,5 +152,13 @@ mod tests {
         assert!(of(&[("origin", "null")]));
         assert!(of(&[("sec-fetch-site", "cross-site")]));
         assert!(of(&[("sec-fetch-site", "same-site")]));
+        assert!(!of(&[
+            ("origin", "https://panel.example"),
+            ("sec-fetch-site", "cross-site")
+        ]));
+        assert!(of(&[
+            ("origin", "http://panel.example"),
+            ("sec-fetch-site", "cross-site")
+        ]));
     }
 }

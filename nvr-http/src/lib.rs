@@ -4,7 +4,9 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may panic"))]
 
+mod access;
 mod api;
+mod auth;
 mod bytes_body;
 mod compat;
 mod conn;
@@ -13,8 +15,11 @@ mod guard;
 mod metrics;
 mod page;
 mod params;
+mod peer;
 mod problem;
 mod server;
+mod tls;
 
+pub use peer::Peer;
 pub use problem::{Problem, status_of};
-pub use server::{AppState, openapi, router, serve};
+pub use server::{AppState, Tls, openapi, router, serve, setup_link};

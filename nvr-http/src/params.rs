@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use nvr_core::accounts::UserName;
 use nvr_core::{CameraId, ClipCodec, JobId, SegmentId, TimeRange, Timestamp};
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::{KnownFormat, RefOr};
@@ -218,12 +219,22 @@ async fn id_of<T: FromStr, S: Send + Sync>(
     what: &str,
     suffix: &str,
 ) -> Answer<T> {
+    param_of(parts, state, "id", what, suffix).await
+}
+
+async fn param_of<T: FromStr, S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    name: &str,
+    what: &str,
+    suffix: &str,
+) -> Answer<T> {
     let params = RawPathParams::from_request_parts(parts, state)
         .await
         .map_err(|e| Failure::invalid(format!("the path cannot be read: {e}")))?;
     let text = params
         .iter()
-        .find(|(k, _)| *k == "id")
+        .find(|(k, _)| *k == name)
         .map(|(_, v)| v)
         .unwrap_or_default();
     let id = text.strip_suffix(suffix).unwrap_or(text);
@@ -274,6 +285,52 @@ impl<S: Send + Sync> FromRequestParts<S> for TargetPath {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
         id_of(parts, state, "upload target", "").await.map(Self)
+    }
+}
+
+/// `{id}` of a token or share: its row.
+#[derive(Debug)]
+pub(crate) struct RowPath(pub(crate) i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for RowPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        id_of(parts, state, "row", "").await.map(Self)
+    }
+}
+
+/// `{id}` of a share as its address has it: its token.
+#[derive(Debug)]
+pub(crate) struct SharePath(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for SharePath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        id_of(parts, state, "share", "").await.map(Self)
+    }
+}
+
+/// The same, and `{segment}`.
+#[derive(Debug)]
+pub(crate) struct ShareSegmentPath(pub(crate) String, pub(crate) SegmentId);
+
+impl<S: Send + Sync> FromRequestParts<S> for ShareSegmentPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let SharePath(token) = SharePath::from_request_parts(parts, state).await?;
+        let segment = param_of(parts, state, "segment", "segment", ".mp4").await?;
+        Ok(Self(token, SegmentId(segment)))
+    }
+}
+
+/// `{name}` of a user.
+#[derive(Debug)]
+pub(crate) struct UserPath(pub(crate) UserName);
+
+impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        param_of(parts, state, "name", "user", "").await.map(Self)
     }
 }
 

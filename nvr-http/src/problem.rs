@@ -52,6 +52,8 @@ pub(crate) enum Failure {
     Core(Error),
     /// A request that HTTP itself has a status for.
     Http(StatusCode, &'static str, String),
+    /// Too many tries: to wait so long.
+    Later(std::time::Duration),
 }
 
 pub(crate) type Answer<T> = Result<T, Failure>;
@@ -77,6 +79,7 @@ impl IntoResponse for Failure {
         let error = match self {
             Self::Core(error) => error,
             Self::Http(status, kind, detail) => return problem(status, kind, detail, None),
+            Self::Later(wait) => return later(wait),
         };
         let status = status_of(error.kind());
         if status.is_server_error() {
@@ -95,6 +98,21 @@ impl IntoResponse for Failure {
         }
         answer
     }
+}
+
+/// An answer that tells to wait, in whole seconds.
+fn later(wait: std::time::Duration) -> Response {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let mut response = problem(
+        StatusCode::TOO_MANY_REQUESTS,
+        "busy",
+        format!("too many tries: wait {seconds} s"),
+        None,
+    );
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, header::HeaderValue::from(seconds));
+    response
 }
 
 pub(crate) fn problem(status: StatusCode, kind: &str, detail: String, hint: Option<String>) -> Response {

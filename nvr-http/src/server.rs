@@ -5,25 +5,32 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{Redirect, Response};
 use nvr_core::Nvr;
-use nvr_core::config::HttpConfig;
+use nvr_core::config::{Auth, HttpConfig};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{cameras, footage, jobs, media, storage, system, transcoding, uploads};
+use crate::access::{self, Needs};
+use crate::api::{
+    cameras, footage, jobs, media, session, shares, storage, system, transcoding, uploads, users,
+};
+use crate::auth::{Access, admit};
 use crate::conn::Patient;
 use crate::guard::guard;
+use crate::peer::{self, Peer};
 use crate::problem::{PROBLEM_JSON, problem};
+use crate::tls::{Certificate, Guarded};
 
 /// Pictures decoded and sources probed at once.
 const DECODES: usize = 4;
@@ -39,6 +46,8 @@ pub struct AppState {
     pub(crate) timeout: Duration,
     /// Names of this server, beside addresses and `localhost`.
     pub(crate) host_names: Arc<[String]>,
+    /// Who may ask.
+    pub(crate) access: Arc<Access>,
     /// Ends the streams that would go on for ever.
     pub(crate) stop: CancellationToken,
 }
@@ -53,6 +62,7 @@ impl AppState {
             requests: Arc::new(Semaphore::new(config.max_concurrent)),
             timeout: config.request_timeout,
             host_names: config.host_names.clone().into(),
+            access: Arc::new(Access::new(config)),
             stop: CancellationToken::new(),
         }
     }
@@ -71,9 +81,27 @@ impl AppState {
         (name = "jobs", description = "Slow work: what waits, runs and is over"),
         (name = "uploads", description = "Copies of segments at other places"),
         (name = "system", description = "The recorder itself"),
-    )
+        (name = "accounts", description = "Who may ask: logins, users, tokens, shares, and what they did"),
+        (name = "shared", description = "Footage for whoever has the address of a share"),
+    ),
+    modifiers(&Credentials)
 )]
 struct Api;
+
+/// The ways to say who one is.
+struct Credentials;
+
+impl utoipa::Modify for Credentials {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+        let components = description.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        components.add_security_scheme("password", SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)));
+        let about = "Set by `POST /api/v1/session`; its name ends in the id of the recorder. Orders also need X-CSRF-Token.";
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description("nvr_", about));
+        components.add_security_scheme("login", SecurityScheme::ApiKey(cookie));
+    }
+}
 
 fn api_router() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Api::openapi())
@@ -118,6 +146,21 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(system::events))
         .routes(routes!(storage::storage))
         .routes(routes!(storage::cleanup))
+        .routes(routes!(session::get, session::post, session::delete))
+        .routes(routes!(session::password))
+        .routes(routes!(session::setup))
+        .routes(routes!(users::list, users::add))
+        .routes(routes!(users::change, users::remove))
+        .routes(routes!(users::tokens, users::add_token))
+        .routes(routes!(users::remove_token))
+        .routes(routes!(users::audit))
+        .routes(routes!(shares::list, shares::add))
+        .routes(routes!(shares::get, shares::remove))
+        .routes(routes!(shares::export))
+        .routes(routes!(shares::vod))
+        .routes(routes!(shares::media))
+        .routes(routes!(shares::snapshot))
+        .routes(routes!(shares::segment))
         .routes(routes!(system::health))
         .routes(routes!(system::ready))
         .routes(routes!(system::metrics))
@@ -135,13 +178,18 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 fn describe_problems(description: &mut utoipa::openapi::OpenApi) {
     use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
     let problem = || Content::new(Some(Ref::from_schema_name("Problem")));
-    let operations = description
-        .paths
-        .paths
-        .values_mut()
-        .flat_map(|item| [item.get.as_mut(), item.post.as_mut(), item.delete.as_mut()])
-        .flatten();
-    for operation in operations {
+    let operations = description.paths.paths.iter_mut().flat_map(|(path, item)| {
+        [
+            ("GET", item.get.as_mut()),
+            ("POST", item.post.as_mut()),
+            ("PATCH", item.patch.as_mut()),
+            ("DELETE", item.delete.as_mut()),
+        ]
+        .into_iter()
+        .filter_map(|(method, o)| o.map(|o| (access::find(method, path).unwrap_or(access::UNKNOWN), o)))
+    });
+    for (rule, operation) in operations {
+        describe_credentials(operation, rule.needs);
         let responses = &mut operation.responses.responses;
         for (status, response) in responses.iter_mut() {
             let RefOr::T(response) = response else { continue };
@@ -162,7 +210,38 @@ fn describe_problems(description: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-/// Everything: API, page, health, metrics. `config` gives the limits.
+/// Says of an operation how to say who one is, and what happens otherwise.
+fn describe_credentials(operation: &mut utoipa::openapi::path::Operation, needs: Needs) {
+    use utoipa::openapi::{Content, Ref, ResponseBuilder, SecurityRequirement};
+    if needs == Needs::Nothing {
+        return;
+    }
+    let none: [&str; 0] = [];
+    let ways = ["login", "token", "password"].map(|way| SecurityRequirement::new(way, none));
+    operation.security = Some(ways.into());
+    for (status, text) in [
+        ("401", "Nobody is logged in, and there is no token that is good"),
+        ("403", "This is not for the role, the token or the page that asks"),
+        (
+            "429",
+            "Too many wrong passwords; `Retry-After` says how many seconds to wait",
+        ),
+    ] {
+        let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+        let response = ResponseBuilder::new()
+            .description(text)
+            .content(PROBLEM_JSON, problem);
+        operation
+            .responses
+            .responses
+            .entry(status.to_owned())
+            .or_insert_with(|| response.build().into());
+    }
+}
+
+/// Everything: API, page, health, metrics. `config` gives the limits and who may ask. Serve it with
+/// `into_make_service_with_connect_info::<std::net::SocketAddr>()`: without knowing who asks it takes nobody to be on
+/// this machine. The audit log is written while [`Accounts::work`](nvr_core::accounts::Accounts::work) runs.
 pub fn router(state: AppState, config: &HttpConfig) -> Router {
     let (api, _) = api_router().split_for_parts();
     let description = serde_json::to_string_pretty(&openapi()).unwrap_or_default();
@@ -171,7 +250,10 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
         async move { ([(header::CONTENT_TYPE, "application/json")], text) }
     });
     let body = usize::try_from(config.max_body_bytes).unwrap_or(usize::MAX);
-    api.merge(crate::compat::router())
+    let base = config.base_path.clone();
+    let cors = (!config.cors_origins.is_empty()).then(|| cors(&config.cors_origins));
+    let app = api
+        .merge(crate::compat::router())
         .route("/api/openapi.json", description)
         .fallback(crate::page::serve)
         .method_not_allowed_fallback(|| async {
@@ -183,8 +265,11 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(body))
+        .layer(middleware::from_fn_with_state(state.clone(), admit))
         .layer(middleware::from_fn_with_state(state.clone(), limits))
         .layer(middleware::from_fn_with_state(state.clone(), guard))
+        .layer(middleware::from_fn_with_state(state.clone(), peer::find))
+        .layer(tower::util::option_layer(cors))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             problem(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -204,7 +289,58 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
         ))
         // An ERROR in the log means that video was lost, and a 503 of `/ready` is none.
         .layer(TraceLayer::new_for_http().on_failure(()))
-        .with_state(state)
+        .with_state(state);
+    if base.is_empty() { app } else { below(app, &base) }
+}
+
+/// The pages of other sites that may ask. They show a token: the cookie of a login does not come with their requests.
+fn cors(origins: &[String]) -> CorsLayer {
+    let listed = origins.iter().filter_map(|o| HeaderValue::from_str(o).ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(listed))
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PATCH,
+            Method::DELETE,
+        ])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::RANGE,
+            header::ACCEPT,
+        ])
+        .expose_headers([
+            header::CONTENT_RANGE,
+            header::ACCEPT_RANGES,
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            HeaderName::from_static("x-frame-time"),
+        ])
+        .max_age(Duration::from_secs(600))
+}
+
+/// The same below a path, for a proxy that shows the recorder there. One that takes the path away itself is served, too.
+fn below(app: Router, base: &str) -> Router {
+    let (at, to) = (base.to_owned(), format!("{base}/"));
+    let base: Arc<str> = base.into();
+    let strip = move |mut request: Request| {
+        let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
+        let rest = path.strip_prefix(&*base).filter(|r| r.starts_with('/'));
+        if let Some(rest) = rest.map(str::to_owned) {
+            let mut parts = request.uri().clone().into_parts();
+            parts.path_and_query = rest.parse().ok();
+            if let Ok(uri) = Uri::from_parts(parts) {
+                *request.uri_mut() = uri;
+            }
+        }
+        request
+    };
+    let inner = tower::ServiceBuilder::new().map_request(strip).service(app);
+    let lead = axum::routing::get(move || async move { Redirect::permanent(&to) });
+    Router::new().route(&at, lead).fallback_service(inner)
 }
 
 fn header_layer(name: &'static str, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
@@ -253,10 +389,44 @@ async fn limits(State(app): State<AppState>, request: Request, next: Next) -> Re
     }
 }
 
-/// Serves until `stop` is cancelled; downloads that run then have `grace` to end.
+/// The end of the address at which the first account is made: `/setup#token=…`, to be put behind scheme and host. Good
+/// for a day, or until this is called again. `None` where there is an account, or none is needed.
 ///
 /// # Errors
-/// When the listener fails.
+/// `Storage` when the accounts' file cannot be written.
+pub async fn setup_link(nvr: &Nvr, config: &HttpConfig) -> nvr_core::Result<Option<String>> {
+    if config.auth == Auth::None {
+        return Ok(None);
+    }
+    let token = nvr.accounts().begin_setup(session::SETUP).await?;
+    Ok(token.map(|t| format!("{}/setup#token={}", config.base_path, t.expose())))
+}
+
+/// Certificate and key of a server, read from the files of its configuration.
+#[derive(Debug, Clone)]
+pub struct Tls(Certificate);
+
+impl Tls {
+    /// Reads them; `None` where none are configured.
+    ///
+    /// # Errors
+    /// `Storage` or `NotFound` when a file cannot be read, `Config` when it does not hold what it should.
+    pub fn load(config: &HttpConfig) -> nvr_core::Result<Option<Self>> {
+        config
+            .tls
+            .as_ref()
+            .map(Certificate::load)
+            .transpose()
+            .map(|c| c.map(Self))
+    }
+}
+
+/// Serves until `stop` is cancelled; downloads that run then have `grace` to end. With a certificate it speaks TLS, and
+/// reads it again when its files change.
+///
+/// # Errors
+/// When the listener fails, the certificate cannot be used, or everybody could ask (`Auth::None`) from elsewhere than
+/// this machine.
 pub async fn serve(
     listener: TcpListener,
     nvr: Nvr,
@@ -264,19 +434,51 @@ pub async fn serve(
     stop: CancellationToken,
     grace: Duration,
 ) -> std::io::Result<()> {
-    let mut state = AppState::new(nvr, config);
+    if config.auth == Auth::None && !listener.local_addr()?.ip().is_loopback() {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "auth = \"none\" is for loopback addresses only",
+        ));
+    }
+    let mut state = AppState::new(nvr.clone(), config);
     state.stop = stop.clone();
-    let app = router(state, config);
+    let app = router(state, config).into_make_service_with_connect_info::<Peer>();
     let graceful = stop.clone();
     // A slow handler is given its time; a client that neither reads nor writes is not waited for.
     let patience = IDLE.max(config.request_timeout + Duration::from_secs(15));
-    let listener = Patient::new(listener, patience);
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move { graceful.cancelled().await });
-    tokio::select! {
-        result = server => result,
+    // Ends with the server, after the last request.
+    let log_stop = CancellationToken::new();
+    let log = (config.auth == Auth::Accounts).then(|| {
+        let (accounts, keep, stop) = (nvr.accounts().clone(), config.audit_keep, log_stop.clone());
+        tokio::spawn(async move { accounts.work(keep, stop).await })
+    });
+    let tls = Tls::load(config).map_err(std::io::Error::other)?;
+    let ended = async move { graceful.cancelled().await };
+    let served = async {
+        match tls {
+            None => {
+                axum::serve(Patient::new(listener, patience), app)
+                    .with_graceful_shutdown(ended)
+                    .await
+            }
+            Some(Tls(certificate)) => {
+                let listener =
+                    Guarded::new(listener, &certificate, patience).map_err(std::io::Error::other)?;
+                tokio::spawn(certificate.watch(nvr.clock(), stop.clone()));
+                axum::serve(listener, app).with_graceful_shutdown(ended).await
+            }
+        }
+    };
+    let result = tokio::select! {
+        result = served => result,
         () = async {
             stop.cancelled().await;
             tokio::time::sleep(grace).await;
         } => Ok(()),
+    };
+    log_stop.cancel();
+    if let Some(log) = log {
+        let _ = log.await;
     }
+    result
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 use std::time::Duration;
 
-use nvr_core::config::{CameraConfig, Config};
+use nvr_core::config::{Auth, CameraConfig, Config};
 use nvr_core::{CameraId, Nvr, SourceSpec};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,8 @@ async fn main() -> anyhow::Result<()> {
             .cameras
             .push(CameraConfig::new(id, SourceSpec::parse(source)?));
     }
+    // For this machine only; else leave it out, and print the link of `nvr_http::setup_link`.
+    config.http.auth = Auth::None;
     let http = config.http.clone();
     let nvr = Nvr::builder(config).start().await?;
 

@@ -1,10 +1,11 @@
 //! `nvr run`: records the configured cameras until stopped.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
 use nvr_core::Nvr;
-use nvr_core::config::Config;
+use nvr_core::config::{Auth, Config, HttpConfig};
 use nvr_core::error::{Error, ErrorKind};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -30,6 +31,8 @@ const GRACE: Duration = Duration::from_secs(2);
 struct Started<'a> {
     event: &'static str,
     url: Option<&'a str>,
+    /// Where the first account is made.
+    setup: Option<&'a str>,
     cameras: usize,
 }
 
@@ -83,6 +86,9 @@ pub async fn record(
     let path = config.path.clone();
     let deadline = config.recorder.shutdown_deadline;
     let http = config.http.clone();
+    // A certificate that cannot be used is told before anything is begun.
+    nvr_http::Tls::load(&http)?;
+    let http_config = http.clone();
     let nvr = Nvr::builder(config).start().await?;
     let stop = CancellationToken::new();
     let address = listener.as_ref().and_then(|l| l.local_addr().ok());
@@ -90,7 +96,7 @@ pub async fn record(
         let (nvr, stop) = (nvr.clone(), stop.clone());
         tokio::spawn(async move { nvr_http::serve(listener, nvr, &http, stop, GRACE).await })
     });
-    announce(&nvr, address, output)?;
+    announce(&nvr, address, &http_config, output).await?;
     let clock = nvr.clock();
     let end = async {
         match length {
@@ -128,20 +134,47 @@ pub async fn record(
         .into())
 }
 
-fn announce(nvr: &Nvr, address: Option<std::net::SocketAddr>, output: Output) -> Result<(), Failure> {
-    let url = address.map(|a| format!("http://{a}/"));
+async fn announce(
+    nvr: &Nvr,
+    address: Option<std::net::SocketAddr>,
+    http: &HttpConfig,
+    output: Output,
+) -> Result<(), Failure> {
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    let site = address.map(|a| format!("{scheme}://{a}"));
+    let url = site.as_ref().map(|site| format!("{site}{}/", http.base_path));
+    let setup = match &site {
+        Some(site) => nvr_http::setup_link(nvr, http)
+            .await?
+            .map(|link| format!("{site}{link}")),
+        None => None,
+    };
     let cameras = nvr.cameras().len();
     let started = Started {
         event: "started",
         url: url.as_deref(),
+        setup: setup.as_deref(),
         cameras,
     };
     output.result(&started, || {
         let s = if cameras == 1 { "" } else { "s" };
-        match &url {
-            Some(url) => format!("recording {cameras} camera{s}; open {url}"),
-            None => format!("recording {cameras} camera{s}"),
+        let mut text = format!("recording {cameras} camera{s}");
+        if let Some(url) = &url {
+            let _ = write!(text, "; open {url}");
+            if http.auth == Auth::None {
+                text.push_str("\neverybody on this machine may do everything (auth = \"none\")");
+            }
         }
+        if let Some(setup) = &setup {
+            let _ = write!(
+                text,
+                "\nno account yet; make the first one, within a day, at\n  {setup}"
+            );
+            if address.is_some_and(|a| a.ip().is_unspecified()) {
+                text.push_str("\n  (from elsewhere by this machine's name or address)");
+            }
+        }
+        text
     })
 }
 

@@ -30,7 +30,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use self::camera::{CameraConfig, RecordMode};
 pub use self::diff::ConfigDiff;
-pub use self::http::HttpConfig;
+pub use self::http::{Auth, HttpConfig, TlsFiles};
 pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
@@ -216,7 +216,7 @@ impl Config {
         let section = reader.section(root, "recorder");
         let recorder = RecorderConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "http");
-        let http = HttpConfig::read(&mut reader, &section);
+        let http = HttpConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "recording");
         let recording = RecordingConfig::read(&mut reader, &section);
         let section = reader.section(root, "retention");

@@ -47,6 +47,12 @@ impl RecorderConfig {
             events_keep: Duration::from_secs(90 * 86_400),
         }
     }
+
+    /// The file of the accounts, beside the index: `nvr.accounts.db` for `nvr.db`.
+    #[must_use]
+    pub fn accounts(&self) -> PathBuf {
+        self.database.with_extension("accounts.db")
+    }
 }
 
 section! {

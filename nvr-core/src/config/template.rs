@@ -82,8 +82,14 @@ pub fn demo_text(listen: SocketAddr) -> String {
     let mut out = format!(
         "# The demo's configuration: every command of nvr works on it, with the demo running or not.\n\n\
          [recorder]\nroot = \"recordings\"\n\n[recording]\nsegment = \"1m\"\n\n\
-         [http]\nlisten = {}\n",
-        quote(&listen.to_string())
+         [http]\nlisten = {}\n{}",
+        quote(&listen.to_string()),
+        // Open where only this machine can ask; elsewhere like any recorder.
+        if listen.ip().is_loopback() {
+            "auth = \"none\"\n"
+        } else {
+            ""
+        },
     );
     for (id, name, source) in [
         (

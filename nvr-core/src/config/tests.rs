@@ -890,3 +890,58 @@ fn a_second_root_lies_elsewhere() {
     }
     assert_eq!(parse("[recorder]\nroot = \"/r\"\n").unwrap().tier, None);
 }
+
+#[test]
+fn who_may_ask() {
+    let http = |keys: &str| parse(&format!("[recorder]\nroot = \"r\"\n[http]\n{keys}")).map(|c| c.http);
+    let c = http("").unwrap();
+    assert_eq!(
+        (c.auth, c.tls.is_some(), c.base_path.as_str()),
+        (Auth::Accounts, false, "")
+    );
+    let c = http(
+        "auth = \"none\"\ntls_cert = \"a.pem\"\ntls_key = \"b.pem\"\ntrusted_proxies = \"127.0.0.1, 10.0.0.0/8, ::1\"\n\
+         base_path = \"/nvr/\"\ncors_origins = \"https://panel.example.org, http://[::1]:81/\"\nmetrics_open = true\n\
+         audit_keep = \"30d\"",
+    )
+    .unwrap();
+    assert_eq!(
+        (c.auth, c.base_path.as_str(), c.metrics_open),
+        (Auth::None, "/nvr", true)
+    );
+    assert_eq!(c.cors_origins, ["https://panel.example.org", "http://[::1]:81"]);
+    assert_eq!(c.trusted_proxies.len(), 3);
+    assert!(c.tls.is_some());
+    assert_eq!(c.audit_keep, Duration::from_secs(30 * 86_400));
+    for (keys, wanted) in [
+        (
+            "listen = \"0.0.0.0:80\"\nauth = \"none\"",
+            "5:8 http.auth: `auth`: \"none\" is for loopback addresses only, and `listen` is 0.0.0.0:80",
+        ),
+        (
+            "auth = \"no\"",
+            "4:8 http.auth: `auth`: \"no\" is not one of accounts, none",
+        ),
+        (
+            "tls_cert = \"a\"",
+            "4:12 http.tls_cert: TLS needs both `tls_cert` and `tls_key`",
+        ),
+        (
+            "trusted_proxies = \"10.0.0.0/33\"",
+            "4:19 http.trusted_proxies: `trusted_proxies`: an item of \"10.0.0.0/33\" cannot be read",
+        ),
+        (
+            "cors_origins = \"https://a/b\"",
+            "4:16 http.cors_origins: `cors_origins`: an item of \"https://a/b\" cannot be read",
+        ),
+        (
+            "base_path = \"/a/../b\"",
+            "4:13 http.base_path: `base_path`: \"/a/../b\" is not usable",
+        ),
+    ] {
+        assert_eq!(
+            mistakes(&format!("[recorder]\nroot = \"r\"\n[http]\n{keys}")),
+            [wanted]
+        );
+    }
+}

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::opening::Opened;
 pub use self::shutdown::ShutdownReport;
+use crate::accounts::Accounts;
 use crate::archive::Archive;
 use crate::camera::{Camera, Context};
 use crate::clock::{SharedClock, SystemClock};
@@ -85,6 +86,7 @@ pub struct Nvr(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     archive: Archive,
+    accounts: Accounts,
     jobs: Jobs,
     uploads: Uploads,
     transcoding: Transcoding,
@@ -187,6 +189,7 @@ impl Nvr {
         let jobs = jobs::start(&context, &archive, &jobs_config, kinds, &uploads, Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
+            accounts: Accounts::new(config.recorder.accounts(), clock.clone()),
             jobs,
             uploads,
             jobs_config,
@@ -247,6 +250,12 @@ impl Nvr {
     #[must_use]
     pub fn clock(&self) -> SharedClock {
         self.0.context.clock.clone()
+    }
+
+    /// Who may ask this recorder over the network.
+    #[must_use]
+    pub fn accounts(&self) -> &Accounts {
+        &self.0.accounts
     }
 
     /// When this recorder started.

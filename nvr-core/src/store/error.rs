@@ -89,7 +89,7 @@ fn classify(e: &rusqlite::Error) -> (ErrorKind, String, Option<&'static str>) {
     }
 }
 
-fn classify_code(code: ErrorCode, extended: i32) -> (ErrorKind, Option<&'static str>) {
+pub(super) fn classify_code(code: ErrorCode, extended: i32) -> (ErrorKind, Option<&'static str>) {
     match code {
         ErrorCode::DiskFull => (ErrorKind::Storage, Some("free some space where the index lies")),
         ErrorCode::ReadOnly if extended == rusqlite::ffi::SQLITE_READONLY_DBMOVED => (

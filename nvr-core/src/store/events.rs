@@ -4,7 +4,7 @@ use rusqlite::{Connection, named_params};
 
 use super::cameras::invalid;
 use super::error::SqlResult;
-use super::rows::{Cursor, EventQuery, EventRow, MAX_PAGE, Order, Page};
+use super::rows::{Cursor, EventQuery, EventRow, MAX_PAGE, Order, Page, id_list};
 use super::{Store, writes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventKind};
@@ -122,6 +122,7 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Page<Event
     let sql = format!(
         "SELECT id, at_ns, camera, detail FROM events
          WHERE at_ns >= :from AND at_ns < :to {camera}
+           AND (:among IS NULL OR camera IN (SELECT value FROM json_each(:among)))
            AND (:kinds IS NULL OR instr(:kinds, ',' || kind || ',') > 0)
            AND (:cursor_at IS NULL OR at_ns <> :cursor_at OR id {compare} :cursor_id)
          ORDER BY at_ns {direction}, id {direction}"
@@ -133,6 +134,7 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Page<Event
             ":from": from,
             ":to": to,
             ":camera": query.camera.as_ref().map(CameraId::as_str),
+            ":among": id_list(query.among.as_ref()),
             ":kinds": kinds,
             ":cursor_at": query.cursor.map(|c| c.at_ns),
             ":cursor_id": query.cursor.map(|c| c.id),

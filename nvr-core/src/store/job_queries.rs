@@ -136,6 +136,7 @@ fn jobs(conn: &Connection, query: &JobQuery) -> Result<Page<JobRow>> {
             "SELECT * FROM jobs
              WHERE state IN ({}) AND (:all_kinds OR kind IN (SELECT value FROM json_each(:kinds)))
                AND (:camera IS NULL OR camera = :camera)
+               AND (:among IS NULL OR camera IN (SELECT value FROM json_each(:among)))
                AND (:cursor IS NULL OR id {compare} :cursor)
              ORDER BY id {direction} LIMIT :limit",
             among(states)
@@ -147,6 +148,7 @@ fn jobs(conn: &Connection, query: &JobQuery) -> Result<Page<JobRow>> {
                 ":all_kinds": query.kinds.is_empty(),
                 ":kinds": kinds,
                 ":camera": query.camera.as_ref().map(CameraId::as_str),
+                ":among": super::rows::id_list(query.among.as_ref()),
                 ":cursor": query.cursor.map(|c| c.id),
                 ":limit": limit as i64 + 1,
             },

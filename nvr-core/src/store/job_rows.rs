@@ -179,6 +179,8 @@ pub struct JobQuery {
     pub states: Vec<JobState>,
     /// Of which camera; `None`: of all.
     pub camera: Option<CameraId>,
+    /// And of these alone, none without a camera; `None`: of all.
+    pub among: Option<Vec<CameraId>>,
     /// By the order in which they were entered.
     pub order: Order,
     /// Rows on a page, 1 to [`MAX_PAGE`](super::MAX_PAGE).
@@ -194,6 +196,7 @@ impl Default for JobQuery {
             kinds: Vec::new(),
             states: Vec::new(),
             camera: None,
+            among: None,
             order: Order::Desc,
             limit: 100,
             cursor: None,

@@ -9,6 +9,7 @@
 //! threads outside a runtime (it panics when called from async code). A write whose future is dropped may
 //! still happen. What does not belong here: touching recordings, policy, anything about pipelines.
 
+pub(crate) mod accounts;
 mod cameras;
 mod error;
 mod events;

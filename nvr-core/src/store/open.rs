@@ -180,7 +180,7 @@ pub(super) fn connect_immutable(path: &Path) -> Result<Connection> {
     )
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     // EXRESCODE, so that `open` itself tells a full disk from a missing file.
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let conn = Connection::open_with_flags(path, flags)

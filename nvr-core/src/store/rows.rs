@@ -424,6 +424,8 @@ pub struct EventQuery {
     pub range: TimeRange,
     /// Of which camera; `None`: all, and those of the recorder.
     pub camera: Option<CameraId>,
+    /// And of these alone, none of the recorder; `None`: of all.
+    pub among: Option<Vec<CameraId>>,
     /// Names of kinds ([`EventKind::name`](crate::event::EventKind::name)); empty: all.
     pub kinds: Vec<String>,
     /// By time.
@@ -441,12 +443,18 @@ impl EventQuery {
         Self {
             range,
             camera: None,
+            among: None,
             kinds: Vec::new(),
             order: Order::Desc,
             limit: 100,
             cursor: None,
         }
     }
+}
+
+/// Ids as the JSON list that statements take, for `json_each`.
+pub(super) fn id_list(among: Option<&Vec<CameraId>>) -> Option<String> {
+    among.map(|ids| serde_json::to_string(ids).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::rows::{Cursor, Order, SegmentRow};
 use crate::event::JobState;
-use crate::ids::{JobId, SegmentId};
+use crate::ids::{CameraId, JobId, SegmentId};
 use crate::time::Timestamp;
 
 /// Where a segment stands with a target.
@@ -147,6 +147,8 @@ pub struct UploadQuery {
     pub state: UploadState,
     /// Only those that somebody asked for.
     pub by_hand: bool,
+    /// Only those of these cameras; `None`: of all.
+    pub among: Option<Vec<CameraId>>,
     /// By begin of the segment.
     pub order: Order,
     /// Rows on a page, 1 to [`MAX_PAGE`](super::MAX_PAGE).
@@ -163,6 +165,7 @@ impl UploadQuery {
             target: target.into(),
             state,
             by_hand: false,
+            among: None,
             order: Order::Asc,
             limit: 100,
             cursor: None,

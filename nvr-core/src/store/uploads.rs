@@ -329,6 +329,8 @@ fn page(conn: &Connection, query: &UploadQuery) -> Result<Page<UploadRow>> {
     let sql = format!(
         "SELECT {UPLOAD} FROM uploads u WHERE u.target = :target AND u.state = :state
            AND (:by_hand = 0 OR u.by_hand = 1)
+           AND (:among IS NULL OR EXISTS (SELECT 1 FROM segments s
+                WHERE s.id = u.segment AND s.camera IN (SELECT value FROM json_each(:among))))
            AND (:at IS NULL OR (u.start_ns, u.segment) {compare} (:at, :id))
          ORDER BY u.start_ns {direction}, u.segment {direction} LIMIT :limit"
     );
@@ -340,6 +342,7 @@ fn page(conn: &Connection, query: &UploadQuery) -> Result<Page<UploadRow>> {
                 ":target": query.target,
                 ":state": query.state.as_str(),
                 ":by_hand": query.by_hand,
+                ":among": super::rows::id_list(query.among.as_ref()),
                 ":at": query.cursor.map(|c| c.at_ns),
                 ":id": query.cursor.map(|c| c.id),
                 ":limit": limit as i64 + 1,

@@ -9,6 +9,7 @@ use nvr_core::Camera;
 use nvr_core::detect::ProbeOptions;
 
 use super::{Body, MaybeBody};
+use crate::auth::Viewer;
 use crate::dto::{CameraDto, ManualDto, TracksDto};
 use crate::params::{CameraPath, Length, Query};
 use crate::problem::{Answer, Failure, Problem};
@@ -21,8 +22,14 @@ fn dto(camera: &Camera) -> CameraDto {
 /// All cameras with their state.
 #[utoipa::path(get, path = "/api/v1/cameras", tag = "cameras",
     responses((status = 200, description = "The cameras by id", body = [CameraDto])))]
-pub(crate) async fn list(State(app): State<AppState>) -> Json<Vec<CameraDto>> {
-    Json(app.nvr.cameras().iter().map(dto).collect())
+pub(crate) async fn list(State(app): State<AppState>, viewer: Viewer) -> Json<Vec<CameraDto>> {
+    Json(of_viewer(&app, &viewer).iter().map(dto).collect())
+}
+
+/// The cameras that somebody may have to do with.
+fn of_viewer(app: &AppState, viewer: &Viewer) -> Vec<Camera> {
+    let all = app.nvr.cameras().into_iter();
+    all.filter(|c| viewer.sees(&c.config().id)).collect()
 }
 
 /// One camera with its state.
@@ -82,8 +89,11 @@ macro_rules! order_all {
         #[doc = $doc]
         #[utoipa::path(post, path = $path, tag = "cameras",
                             responses((status = 202, description = "They were told", body = [CameraDto])))]
-        pub(crate) async fn $name(State(app): State<AppState>) -> Answer<(StatusCode, Json<Vec<CameraDto>>)> {
-            let cameras = app.nvr.cameras();
+        pub(crate) async fn $name(
+            State(app): State<AppState>,
+            viewer: Viewer,
+        ) -> Answer<(StatusCode, Json<Vec<CameraDto>>)> {
+            let cameras = of_viewer(&app, &viewer);
             for camera in &cameras {
                 camera.$method()?;
             }
@@ -95,8 +105,18 @@ macro_rules! order_all {
     };
 }
 
-order_all!(start_all, "/api/v1/cameras/start", start, "Starts all cameras.");
-order_all!(stop_all, "/api/v1/cameras/stop", stop, "Stops all cameras.");
+order_all!(
+    start_all,
+    "/api/v1/cameras/start",
+    start,
+    "Starts all cameras, as far as they are the viewer's."
+);
+order_all!(
+    stop_all,
+    "/api/v1/cameras/stop",
+    stop,
+    "Stops all cameras, as far as they are the viewer's."
+);
 
 /// How to record. Every key may be left out; so may the whole.
 #[derive(Debug, Default, serde::Deserialize, utoipa::ToSchema)]

@@ -7,6 +7,7 @@ use axum::extract::State;
 use nvr_core::store::{Order, SegmentQuery};
 use nvr_core::{CameraId, TimeRange, Timestamp};
 
+use crate::auth::Viewer;
 use crate::dto::{DayDto, SegmentsDto, TimelineDto};
 use crate::params::{CameraPath, Direction, Query, Time};
 use crate::problem::{Answer, Failure, Problem};
@@ -56,12 +57,16 @@ pub(crate) async fn timeline(
         (status = 404, description = "There is no such camera", body = Problem)))]
 pub(crate) async fn timelines(
     State(app): State<AppState>,
+    viewer: Viewer,
     mut query: Query,
 ) -> Answer<Json<Vec<TimelineDto>>> {
     let range = range_or_day(&app, &mut query)?;
     let resolution = resolution(&mut query)?;
     let mut cameras: Vec<CameraId> = query.cameras()?;
     query.end()?;
+    for camera in &cameras {
+        viewer.require(camera)?;
+    }
     if cameras.is_empty() {
         cameras = app
             .nvr
@@ -69,6 +74,7 @@ pub(crate) async fn timelines(
             .await?
             .into_iter()
             .map(|c| c.id)
+            .filter(|id| viewer.sees(id))
             .collect();
     }
     let all = app.nvr.timelines(&cameras, range, resolution).await?;

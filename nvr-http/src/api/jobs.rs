@@ -15,11 +15,17 @@ use nvr_core::jobs::{JobQuery, JobState, NewJob, Origin};
 use nvr_core::store::Order;
 
 use super::Body;
+use crate::auth::Viewer;
 use crate::bytes_body::{Content, Described, serve};
 use crate::dto::{ForgottenDto, JobDto, JobKindDto, JobsDto};
 use crate::params::{JobPath, Query};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
+
+/// The cameras that somebody is limited to.
+pub(super) fn among(viewer: &Viewer) -> Option<Vec<CameraId>> {
+    viewer.cameras.ids().map(|ids| ids.cloned().collect())
+}
 
 fn states(query: &mut Query) -> Answer<Vec<JobState>> {
     let Some(text) = query.text("state")? else {
@@ -45,8 +51,13 @@ fn states(query: &mut Query) -> Answer<Vec<JobState>> {
         ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "A page", body = JobsDto),
         (status = 400, description = "A parameter cannot be read", body = Problem)))]
-pub(crate) async fn list(State(app): State<AppState>, mut query: Query) -> Answer<Json<JobsDto>> {
+pub(crate) async fn list(
+    State(app): State<AppState>,
+    viewer: Viewer,
+    mut query: Query,
+) -> Answer<Json<JobsDto>> {
     let mut wanted = JobQuery {
+        among: among(&viewer),
         states: states(&mut query)?,
         kinds: query
             .text("kind")?
@@ -127,8 +138,14 @@ const fn yes() -> bool {
         (status = 429, description = "The queue is full", body = Problem)))]
 pub(crate) async fn enqueue(
     State(app): State<AppState>,
+    viewer: Viewer,
     Body(request): Body<JobRequest>,
 ) -> Answer<(StatusCode, Json<JobDto>)> {
+    if !viewer.cameras.is_all() {
+        let camera = request.params.get("camera").and_then(serde_json::Value::as_str);
+        let camera = camera.ok_or_else(|| Failure::invalid("params.camera: name one of your cameras"))?;
+        viewer.require(&CameraId::new(camera)?)?;
+    }
     let mut new = NewJob::new(request.kind, request.params).priority(request.priority);
     if let Some(text) = request.not_before {
         new = new.not_before(text.parse()?);

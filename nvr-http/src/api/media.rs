@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use nvr_core::convert::{Converted, VodPart};
 use nvr_core::media::clip::{Clip, ReadAt};
 use nvr_core::store::SegmentState;
-use nvr_core::{ClipCodec, Export, ExportFormat, ExportRequest, Snapshot, SnapshotRequest, TimeRange, VodRequest};
+use nvr_core::{ClipCodec, Export, ExportFormat, ExportRequest, SnapshotRequest, TimeRange, VodRequest};
 use nvr_core::{Error, ErrorKind};
 
 use crate::bytes_body::{Content, Described, serve};
@@ -147,16 +147,16 @@ pub(crate) async fn export(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let range = query.full_range()?;
-    let format = packing(query.text("format")?.as_deref())?;
+    let format = packing(&mut query)?;
     let download = query.flag("download")?;
     let codec = query.codec()?;
     query.end()?;
     let request = ExportRequest::new(id, range, format).codec(codec);
-    clip(&app, &method, &headers, request, download).await
+    exported(&app, request, download, &method, &headers).await
 }
 
-pub(crate) fn packing(text: Option<&str>) -> Answer<ExportFormat> {
-    match text {
+pub(crate) fn packing(query: &mut Query) -> Answer<ExportFormat> {
+    match query.text("format")?.as_deref() {
         None | Some("fmp4") => Ok(ExportFormat::Fmp4),
         Some("mp4") => Ok(ExportFormat::Mp4),
         Some(other) => Err(Failure::invalid(format!(
@@ -165,13 +165,13 @@ pub(crate) fn packing(text: Option<&str>) -> Answer<ExportFormat> {
     }
 }
 
-/// One file for a range, as [`export`] answers it.
-pub(crate) async fn clip(
+/// Answers with an export.
+pub(crate) async fn exported(
     app: &AppState,
-    method: &Method,
-    headers: &HeaderMap,
     request: ExportRequest,
     download: bool,
+    method: &Method,
+    headers: &HeaderMap,
 ) -> Answer<Response> {
     let format = request.format;
     let file_name = download.then(|| file_name(request.camera.as_str(), request.range));
@@ -266,7 +266,6 @@ fn asked(mut query: Query) -> Answer<(TimeRange, bool, ClipCodec)> {
         ("from" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("to" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("codec" = inline(Option<Codec>), Query, description = "h264: footage that is not that is named as pieces that are encoded when they are asked for"),
-        ("codec" = inline(Option<Codec>), Query, description = "h264: footage that is not that is named as pieces that are encoded when they are asked for"),
         ("event" = Option<bool>, Query, description = "Leave it open at the growing segment")),
     responses((status = 200, description = "The playlist", content_type = "application/vnd.apple.mpegurl"),
         (status = 503, description = "As H.264: too many others are served; `Retry-After` says when to ask again", body = Problem),
@@ -336,7 +335,17 @@ pub(crate) async fn snapshot(
         exact: query.flag("exact")?,
     };
     query.end()?;
-    let picture = picture(&app, request).await?;
+    picture(&app, request).await
+}
+
+/// Answers with a picture.
+pub(crate) async fn picture(app: &AppState, request: SnapshotRequest) -> Answer<Response> {
+    let _one_of_few = app
+        .decodes
+        .acquire()
+        .await
+        .map_err(|_| Failure::invalid("shutting down"))?;
+    let picture = app.nvr.picture(request).await?;
     let headers = [
         (header::CONTENT_TYPE, "image/jpeg".to_owned()),
         (header::CACHE_CONTROL, "private, no-store".to_owned()),
@@ -346,14 +355,4 @@ pub(crate) async fn snapshot(
         ),
     ];
     Ok((headers, picture.jpeg).into_response())
-}
-
-/// A picture, when one of the few places for decoding is free.
-pub(crate) async fn picture(app: &AppState, request: SnapshotRequest) -> Answer<Snapshot> {
-    let _one_of_few = app
-        .decodes
-        .acquire()
-        .await
-        .map_err(|_| Failure::invalid("shutting down"))?;
-    Ok(app.nvr.picture(request).await?)
 }

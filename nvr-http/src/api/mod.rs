@@ -4,10 +4,13 @@ pub(crate) mod cameras;
 pub(crate) mod footage;
 pub(crate) mod jobs;
 pub(crate) mod media;
+pub(crate) mod session;
+pub(crate) mod shares;
 pub(crate) mod storage;
 pub(crate) mod system;
 pub(crate) mod transcoding;
 pub(crate) mod uploads;
+pub(crate) mod users;
 
 use axum::Json;
 use axum::extract::FromRequest;

@@ -7,6 +7,7 @@ use nvr_core::retention::{Deleted, Pass};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::auth::Viewer;
 use crate::dto::SegmentDto;
 use crate::params::{CameraPath, Query, SegmentPath};
 use crate::problem::{Answer, Problem};
@@ -153,10 +154,11 @@ pub(crate) struct SegmentCountDto {
 /// The disk, what every camera has on it, and how long it will do.
 #[utoipa::path(get, path = "/api/v1/storage", tag = "storage",
     responses((status = 200, description = "The disk", body = StorageDto)))]
-pub(crate) async fn storage(State(app): State<AppState>) -> Answer<Json<StorageDto>> {
+pub(crate) async fn storage(State(app): State<AppState>, viewer: Viewer) -> Answer<Json<StorageDto>> {
     let stats = app.nvr.stats().await?;
+    let of_viewer = stats.cameras.iter().filter(|s| viewer.sees(&s.camera));
     Ok(Json(StorageDto {
-        cameras: stats.cameras.iter().map(Into::into).collect(),
+        cameras: of_viewer.map(Into::into).collect(),
         disk_total_bytes: stats.disk_total_bytes,
         disk_available_bytes: stats.disk_available_bytes,
         disk_min_free_bytes: stats.disk_min_free_bytes,

@@ -10,8 +10,11 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use nvr_core::CameraId;
 use nvr_core::Timestamp;
+use nvr_core::accounts::Permission;
 use nvr_core::store::{EventQuery, Order};
 
+use super::jobs::among;
+use crate::auth::Viewer;
 use crate::dto::{EventDto, EventsDto, HealthDto};
 use crate::params::{Direction, Query, Time};
 use crate::problem::{Answer, Failure, Problem};
@@ -67,6 +70,7 @@ pub(crate) async fn metrics(State(app): State<AppState>) -> Response {
         (status = 400, description = "A parameter cannot be read", body = Problem)))]
 pub(crate) async fn events(
     State(app): State<AppState>,
+    viewer: Viewer,
     headers: axum::http::HeaderMap,
     mut query: Query,
 ) -> Answer<Response> {
@@ -81,10 +85,11 @@ pub(crate) async fn events(
         .is_some_and(|a| a.contains("text/event-stream"));
     if streams {
         query.end()?;
-        return Ok(stream(&app, camera, kinds));
+        return Ok(stream(&app, viewer, camera, kinds));
     }
     let mut wanted = EventQuery::new(query.range(Timestamp::MIN, Timestamp::MAX)?);
     wanted.camera = camera;
+    wanted.among = among(&viewer);
     wanted.kinds = kinds;
     wanted.limit = query.parsed("limit", "1 to 1000")?.unwrap_or(100);
     if !(1..=1000).contains(&wanted.limit) {
@@ -109,12 +114,18 @@ pub(crate) async fn events(
     Ok(Json(body).into_response())
 }
 
-fn stream(app: &AppState, camera: Option<CameraId>, kinds: Vec<String>) -> Response {
+fn stream(app: &AppState, viewer: Viewer, camera: Option<CameraId>, kinds: Vec<String>) -> Response {
+    let until = viewer
+        .clone()
+        .until_revoked(app.clone(), Permission::Look, camera.clone());
     let events = app
         .nvr
         .events()
         .filter(move |e| {
-            let wanted = (camera.is_none() || e.camera == camera)
+            // That events were missed concerns everybody.
+            let seen = viewer.sees_maybe(e.camera.as_ref()) || e.kind.name() == "lagged";
+            let wanted = seen
+                && (camera.is_none() || e.camera == camera)
                 && (kinds.is_empty() || kinds.iter().any(|k| k == e.kind.name()));
             std::future::ready(wanted)
         })
@@ -122,6 +133,7 @@ fn stream(app: &AppState, camera: Option<CameraId>, kinds: Vec<String>) -> Respo
             let data = serde_json::to_string(&EventDto::from(&e)).unwrap_or_default();
             Ok::<_, Infallible>(SseEvent::default().event(e.kind.name()).data(data))
         })
-        .take_until(app.stop.clone().cancelled_owned());
+        .take_until(app.stop.clone().cancelled_owned())
+        .take_until(until);
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Body;
+use crate::auth::Viewer;
 use crate::problem::{Answer, Problem};
 use crate::server::AppState;
 
@@ -70,8 +71,10 @@ impl From<TranscodingStatus> for TranscodingDto {
 /// Whether footage is encoded again by itself, and what it brought. What waits and runs is in the queue of jobs.
 #[utoipa::path(get, path = "/api/v1/transcoding", tag = "jobs",
     responses((status = 200, description = "How it stands", body = TranscodingDto)))]
-pub(crate) async fn status(State(app): State<AppState>) -> Answer<Json<TranscodingDto>> {
-    Ok(Json(app.nvr.transcoding().await?.into()))
+pub(crate) async fn status(State(app): State<AppState>, viewer: Viewer) -> Answer<Json<TranscodingDto>> {
+    let mut status = app.nvr.transcoding().await?;
+    status.cameras.retain(|c| viewer.sees(&c.camera));
+    Ok(Json(status.into()))
 }
 
 /// Switches it on until the recorder ends.
@@ -115,9 +118,11 @@ pub(crate) struct TranscodeJobsDto {
         (status = 429, description = "The queue is full", body = Problem)))]
 pub(crate) async fn transcode(
     State(app): State<AppState>,
+    viewer: Viewer,
     Body(request): Body<TranscodeRequest>,
 ) -> Answer<(StatusCode, Json<TranscodeJobsDto>)> {
     let camera = CameraId::new(&request.camera)?;
+    viewer.require(&camera)?;
     let range = TimeRange::new(request.from.parse()?, request.to.parse()?)?;
     let jobs = app.nvr.transcode(&camera, range).await?;
     let jobs = jobs.into_iter().map(|id| id.0).collect();

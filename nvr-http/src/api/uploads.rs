@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use nvr_core::store::{Order, UploadQuery, UploadState};
 
 use super::storage::SegmentCountDto;
+use crate::auth::Viewer;
 use crate::dto::{JobDto, LinkDto, TargetDto, UploadDto, UploadsDto};
 use crate::params::{CameraPath, Query, SegmentPath, TargetPath};
 use crate::problem::{Answer, Failure, Problem};
@@ -32,6 +33,7 @@ pub(crate) async fn targets(State(app): State<AppState>) -> Answer<Json<Vec<Targ
         (status = 404, description = "There is no such target", body = Problem)))]
 pub(crate) async fn list(
     State(app): State<AppState>,
+    viewer: Viewer,
     TargetPath(target): TargetPath,
     mut query: Query,
 ) -> Answer<Json<UploadsDto>> {
@@ -43,6 +45,7 @@ pub(crate) async fn list(
         })?,
     };
     let mut wanted = UploadQuery::new(target, state);
+    wanted.among = super::jobs::among(&viewer);
     wanted.order = match query.text("order")?.as_deref() {
         None | Some("asc") => Order::Asc,
         Some("desc") => Order::Desc,

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use nvr_core::store::{SegmentQuery, SegmentState};
@@ -15,6 +15,7 @@ use nvr_core::{CameraId, ClipCodec, ExportFormat, ExportRequest, SnapshotRequest
 use serde::Serialize;
 
 use crate::api::media;
+use crate::auth::Viewer;
 use crate::params::Query;
 use crate::problem::{Answer, Failure};
 use crate::server::AppState;
@@ -26,11 +27,11 @@ pub(super) fn router() -> Router<AppState> {
     Router::new()
         .route("/api/recordings/unavailable", get(unavailable))
         .route("/api/recordings/summary", get(days))
-        .route("/api/{camera}/recordings", get(recordings))
-        .route("/api/{camera}/recordings/summary", get(summary))
-        .route("/api/{camera}/latest.jpg", get(latest))
-        .route("/api/{camera}/start/{start}/end/{end}/clip.mp4", get(clip))
-        .route("/vod/{camera}/start/{start}/end/{end}/master.m3u8", get(vod))
+        .route("/api/{id}/recordings", get(recordings))
+        .route("/api/{id}/recordings/summary", get(summary))
+        .route("/api/{id}/latest.jpg", get(latest))
+        .route("/api/{id}/start/{start}/end/{end}/clip.mp4", get(clip))
+        .route("/vod/{id}/start/{start}/end/{end}/master.m3u8", get(vod))
 }
 
 /// `after` and `before`, Unix seconds.
@@ -107,13 +108,14 @@ struct Missing {
 }
 
 /// Where none of the cameras has footage.
-async fn unavailable(State(app): State<AppState>, mut query: Query) -> Answer<Json<Vec<Missing>>> {
+async fn unavailable(
+    State(app): State<AppState>,
+    viewer: Viewer,
+    mut query: Query,
+) -> Answer<Json<Vec<Missing>>> {
     let range = window(&app, &mut query, 1)?;
     let scale = query.seconds("scale")?.unwrap_or(Duration::from_secs(30));
-    let cameras = match query.text("cameras")?.as_deref() {
-        None | Some("all") => all(&app).await?,
-        Some(names) => names.split(',').map(CameraId::new).collect::<Result<_, _>>()?,
-    };
+    let cameras = cameras(&app, &viewer, &mut query).await?;
     let timelines = app.nvr.timelines(&cameras, range, 0).await?;
     let mut covered: Vec<TimeRange> = timelines
         .iter()
@@ -144,9 +146,20 @@ fn holes(range: TimeRange, covered: &[TimeRange], scale: Duration) -> Vec<Missin
     found
 }
 
-async fn all(app: &AppState) -> Answer<Vec<CameraId>> {
-    let cameras = app.nvr.recorded_cameras().await?;
-    Ok(cameras.into_iter().map(|c| c.id).collect())
+/// Those that are asked for: all that the viewer may see, if it is not said.
+async fn cameras(app: &AppState, viewer: &Viewer, query: &mut Query) -> Answer<Vec<CameraId>> {
+    match query.text("cameras")?.as_deref() {
+        None | Some("all") => {
+            let cameras = app.nvr.recorded_cameras().await?;
+            let ids = cameras.into_iter().map(|c| c.id);
+            Ok(ids.filter(|id| viewer.sees(id)).collect())
+        }
+        Some(names) => {
+            let ids: Vec<CameraId> = names.split(',').map(CameraId::new).collect::<Result<_, _>>()?;
+            ids.iter().try_for_each(|id| viewer.require(id))?;
+            Ok(ids)
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -237,13 +250,11 @@ fn by_hour(zone: &jiff::tz::TimeZone, ranges: &[Recorded]) -> Vec<Day> {
 /// Days on which any of the cameras has footage.
 async fn days(
     State(app): State<AppState>,
+    viewer: Viewer,
     mut query: Query,
 ) -> Answer<Json<std::collections::BTreeMap<String, bool>>> {
     let zone = zone(&mut query, &app)?;
-    let cameras = match query.text("cameras")?.as_deref() {
-        None | Some("all") => all(&app).await?,
-        Some(names) => names.split(',').map(CameraId::new).collect::<Result<_, _>>()?,
-    };
+    let cameras = cameras(&app, &viewer, &mut query).await?;
     let mut days = std::collections::BTreeMap::new();
     for timeline in app.nvr.timelines(&cameras, year(&app), 0).await? {
         days.extend(
@@ -263,7 +274,7 @@ async fn clip(
 ) -> Answer<Response> {
     let (camera, range) = span(path)?;
     let request = ExportRequest::new(camera, range, ExportFormat::Mp4);
-    media::clip(&app, &method, &headers, request, true).await
+    media::exported(&app, request, true, &method, &headers).await
 }
 
 async fn vod(State(app): State<AppState>, Path(path): Path<(String, String, String)>) -> Answer<Response> {
@@ -273,7 +284,11 @@ async fn vod(State(app): State<AppState>, Path(path): Path<(String, String, Stri
         range.start(),
         range.end()
     );
-    Ok(media::playlist(app.nvr.vod_master(camera, range, ClipCodec::AsRecorded, uri).await?))
+    Ok(media::playlist(
+        app.nvr
+            .vod_master(camera, range, ClipCodec::AsRecorded, uri)
+            .await?,
+    ))
 }
 
 /// The newest picture. `h` or `height` scales it.
@@ -297,15 +312,7 @@ async fn latest(
                 .clamp(16, 7680)
         });
     }
-    let picture = media::picture(&app, request).await?;
-    Ok((
-        [
-            (header::CONTENT_TYPE, "image/jpeg"),
-            (header::CACHE_CONTROL, "no-store"),
-        ],
-        picture.jpeg,
-    )
-        .into_response())
+    media::picture(&app, request).await
 }
 
 #[cfg(test)]

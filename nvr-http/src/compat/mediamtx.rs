@@ -11,6 +11,7 @@ use nvr_core::{CameraId, ExportRequest, TimeRange, Timestamp};
 use serde::Serialize;
 
 use crate::api::media;
+use crate::auth::Viewer;
 use crate::params::Query;
 use crate::problem::{Answer, Failure};
 use crate::server::AppState;
@@ -28,19 +29,22 @@ struct Stretch {
     url: String,
 }
 
-fn camera(query: &mut Query) -> Answer<CameraId> {
+fn camera(query: &mut Query, viewer: &Viewer) -> Answer<CameraId> {
     let path = query
         .text("path")?
         .ok_or_else(|| Failure::invalid("parameter path is needed: the camera"))?;
-    Ok(CameraId::new(&path)?)
+    let camera = CameraId::new(&path)?;
+    viewer.require(&camera)?;
+    Ok(camera)
 }
 
 async fn list(
     State(app): State<AppState>,
+    viewer: Viewer,
     headers: HeaderMap,
     mut query: Query,
 ) -> Answer<Json<Vec<Stretch>>> {
-    let camera = camera(&mut query)?;
+    let camera = camera(&mut query, &viewer)?;
     let start = query.time("start")?.unwrap_or(Timestamp::MIN);
     let end = query.time("end")?.unwrap_or(Timestamp::MAX);
     let timeline = app.nvr.timeline(&camera, TimeRange::new(start, end)?).await?;
@@ -70,16 +74,17 @@ async fn list(
 
 async fn clip(
     State(app): State<AppState>,
+    viewer: Viewer,
     method: Method,
     headers: HeaderMap,
     mut query: Query,
 ) -> Answer<Response> {
-    let camera = camera(&mut query)?;
+    let camera = camera(&mut query, &viewer)?;
     let start = query.time("start")?;
     let start = start.ok_or_else(|| Failure::invalid("parameter start is needed"))?;
     let length = query.seconds("duration")?;
     let length = length.ok_or_else(|| Failure::invalid("parameter duration is needed: seconds"))?;
-    let format = media::packing(query.text("format")?.as_deref())?;
+    let format = media::packing(&mut query)?;
     let request = ExportRequest::new(camera, TimeRange::new(start, start + length)?, format);
-    media::clip(&app, &method, &headers, request, false).await
+    media::exported(&app, request, false, &method, &headers).await
 }

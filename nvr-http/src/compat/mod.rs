@@ -13,3 +13,17 @@ use crate::server::AppState;
 pub(crate) fn router() -> Router<AppState> {
     Router::new().merge(frigate::router()).merge(mediamtx::router())
 }
+
+/// Where they are.
+#[cfg(test)]
+pub(crate) const PATHS: [&str; 9] = [
+    "/list",
+    "/get",
+    "/api/recordings/unavailable",
+    "/api/recordings/summary",
+    "/api/{id}/recordings",
+    "/api/{id}/recordings/summary",
+    "/api/{id}/latest.jpg",
+    "/api/{id}/start/{start}/end/{end}/clip.mp4",
+    "/vod/{id}/start/{start}/end/{end}/master.m3u8",
+];

@@ -5,6 +5,7 @@
 )]
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
+mod accounts;
 mod cameras;
 mod compat;
 mod footage;

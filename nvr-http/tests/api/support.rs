@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nvr_core::config::{CameraConfig, Config, RecordMode};
+use nvr_core::config::{Auth, CameraConfig, Config, RecordMode};
 use nvr_core::{CameraId, Nvr, SourceSpec};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
@@ -71,6 +71,7 @@ impl Server {
         let mut config = Config::new(dir.path().join("recordings"));
         config.recorder.time_zone = "UTC".into();
         config.cameras.extend(cameras);
+        config.http.auth = Auth::None;
         change(&mut config);
         let http = config.http.clone();
         let nvr = Nvr::builder(config).start().await.unwrap();

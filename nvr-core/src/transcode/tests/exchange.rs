@@ -7,14 +7,13 @@ use std::time::Duration;
 use super::super::policy::Rules;
 use super::super::work::{Control, Outcome};
 use super::super::*;
-use super::rig::{MOVING, Told, footage};
+use super::rig::{MOVING, Rig, Told, footage};
 use crate::files::replace::leftovers;
-use crate::files::tests::start;
 use crate::files::{Inspection, inspect};
 use crate::track::VideoCodec;
 
 /// Another encoder begins at the beginning.
-struct Restarting<'a>(&'a mut Told);
+pub(super) struct Restarting<'a>(pub(super) &'a mut Told);
 
 impl Control for Restarting<'_> {
     fn progress(&mut self, share: f64, doing: &str) {

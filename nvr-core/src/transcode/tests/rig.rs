@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::super::policy::Rules;
 use super::super::work::{Control, Outcome, Worker};
-use super::super::*;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::TranscodeConfig;
 use crate::files::replace::Step;
