@@ -278,6 +278,7 @@ pub mod files;
 pub mod gst;
 pub mod jobs;
 pub mod media;
+pub mod moving;
 pub mod nvr;
 pub mod onvif;
 pub mod retention;
