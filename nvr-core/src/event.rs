@@ -362,6 +362,13 @@ pub enum EventKind {
     },
     /// The recordings root can be written again.
     StorageRecovered,
+    /// The second root cannot be used. Its footage stays in the index; recording is not concerned.
+    TierLost {
+        /// Why.
+        cause: Cause,
+    },
+    /// The second root can be used again.
+    TierBack,
     /// Footage of a camera was deleted.
     FootageDeleted {
         /// Number of segments.
@@ -465,6 +472,8 @@ impl EventKind {
             Self::GapClosed { .. } => "gap_closed",
             Self::StorageFault { .. } => "storage_fault",
             Self::StorageRecovered => "storage_recovered",
+            Self::TierLost { .. } => "tier_lost",
+            Self::TierBack => "tier_back",
             Self::FootageDeleted { .. } => "footage_deleted",
             Self::SpaceLow { .. } => "space_low",
             Self::SpaceRecovered { .. } => "space_recovered",

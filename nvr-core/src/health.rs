@@ -33,7 +33,7 @@ pub struct Health {
 pub(crate) fn assess(
     cameras: &[Camera],
     storage: Option<(Timestamp, Cause)>,
-    low: Option<(Timestamp, Cause)>,
+    troubles: impl Iterator<Item = (Timestamp, Cause)>,
     at: Timestamp,
 ) -> Health {
     let mut problems: Vec<Problem> = storage
@@ -46,7 +46,7 @@ pub(crate) fn assess(
         .collect();
     let mut ready = problems.is_empty();
     // Recording goes on: cameras that pause are told one by one.
-    problems.extend(low.map(|(since, cause)| Problem {
+    problems.extend(troubles.map(|(since, cause)| Problem {
         camera: None,
         since,
         cause,

@@ -280,6 +280,7 @@ pub mod jobs;
 pub mod live;
 pub mod machine;
 pub mod media;
+pub mod moving;
 pub mod nvr;
 pub mod onvif;
 pub mod retention;

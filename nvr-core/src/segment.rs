@@ -48,6 +48,45 @@ impl Container {
     }
 }
 
+/// Which root a segment's file lies below. Its path is the same in both.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// The recordings root, where everything is recorded.
+    #[default]
+    First,
+    /// The second root, where old segments move to.
+    Second,
+}
+
+impl Tier {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::First, Self::Second];
+
+    /// Stable snake-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Second => "second",
+        }
+    }
+
+    /// As the index knows it.
+    pub(crate) const fn number(self) -> i64 {
+        match self {
+            Self::First => 0,
+            Self::Second => 1,
+        }
+    }
+
+    pub(crate) const fn from_number(n: i64) -> Self {
+        if n == 1 { Self::Second } else { Self::First }
+    }
+}
+
 /// Who a segment belongs to and when it starts; written into the file itself.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SegmentStart {

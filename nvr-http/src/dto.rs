@@ -380,6 +380,8 @@ pub(crate) struct SegmentDto {
     event: bool,
     /// Encoded again to save space.
     transcoded: bool,
+    /// The root that the file lies below: `first` or `second`.
+    tier: &'static str,
 }
 
 impl From<&SegmentRow> for SegmentDto {
@@ -400,6 +402,7 @@ impl From<&SegmentRow> for SegmentDto {
             protected: r.protected,
             event: r.marks.is_event(),
             transcoded: r.marks.is_transcoded(),
+            tier: r.tier.as_str(),
         }
     }
 }

@@ -392,6 +392,33 @@ impl Collector for Scrape {
                 "Days until the oldest footage goes for want of room, at the present rates",
                 |c| c.days_left,
             )?;
+            if let Some(tier) = &stats.tier {
+                stored(
+                    e,
+                    stats,
+                    "camera_tier_bytes",
+                    "Bytes of footage below the second root",
+                    |c| Some(c.tier_bytes as f64),
+                )?;
+                one(
+                    e,
+                    "nvr_tier_reachable",
+                    "Whether the second root is there",
+                    yes(tier.reachable),
+                )?;
+                one(
+                    e,
+                    "nvr_tier_total_bytes",
+                    "Size of the second root's file system",
+                    tier.disk_total_bytes as f64,
+                )?;
+                one(
+                    e,
+                    "nvr_tier_available_bytes",
+                    "What of it is available",
+                    tier.disk_available_bytes as f64,
+                )?;
+            }
             one(
                 e,
                 "nvr_disk_min_free_bytes",

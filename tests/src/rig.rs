@@ -13,6 +13,7 @@ use nvr_core::config::{CameraConfig, Config, RetentionConfig};
 use nvr_core::event::{CameraPhase, Cause, CauseKind};
 use nvr_core::files::{Root, RootOptions};
 use nvr_core::nvr::ShutdownReport;
+use nvr_core::segment::Tier;
 use nvr_core::source::Ingest;
 use nvr_core::store::{OpenMode, Order, SegmentQuery, SegmentRow, SegmentState, Store};
 use nvr_core::timeline::Timeline;
@@ -358,7 +359,7 @@ pub async fn judge_all(config: &Config) -> anyhow::Result<Vec<SegmentRow>> {
     names.dedup();
     ensure!(names.len() == rows.len(), "a name was used twice: {names:?}");
     for row in &rows {
-        let path = config.recorder.root.join(&row.path);
+        let path = file_of(config, row);
         tokio::task::spawn_blocking(move || judge::decode_all(&path)).await??;
     }
     let archive = Archive::open(config).await?;
@@ -376,9 +377,15 @@ pub async fn judge_all(config: &Config) -> anyhow::Result<Vec<SegmentRow>> {
 pub async fn checked(config: &Config) -> anyhow::Result<check::CheckReport> {
     let store = store(config).await?;
     let root = config.recorder.root.clone();
+    let second = config.tier.as_ref().map(|t| t.root.clone());
     Ok(tokio::task::spawn_blocking(move || {
         let root = Root::open(root, RootOptions::default(), SystemClock::shared())?;
-        check::check(&store, &root, &check::CheckOptions::default(), &mut |_| {})
+        let second = second.map(|path| Root::new(path, RootOptions::default(), SystemClock::shared()));
+        let options = check::CheckOptions {
+            second: second.map(Arc::new),
+            ..check::CheckOptions::default()
+        };
+        check::check(&store, &root, &options, &mut |_| {})
     })
     .await??)
 }
@@ -433,7 +440,7 @@ pub async fn numbers(config: &Config, camera: &str) -> anyhow::Result<Vec<u32>> 
 /// # Errors
 /// When the file does not decode.
 pub async fn numbers_of(config: &Config, row: &SegmentRow) -> anyhow::Result<Vec<u32>> {
-    let path = config.recorder.root.join(&row.path);
+    let path = file_of(config, row);
     tokio::task::spawn_blocking(move || judge::frame_numbers(&path)).await?
 }
 
@@ -450,5 +457,8 @@ pub fn whole(numbers: &[u32]) -> anyhow::Result<()> {
 /// What a file of a segment's row is called on the disk.
 #[must_use]
 pub fn file_of(config: &Config, row: &SegmentRow) -> PathBuf {
-    config.recorder.root.join(&row.path)
+    match (&config.tier, row.tier) {
+        (Some(tier), Tier::Second) => tier.root.join(&row.path),
+        _ => config.recorder.root.join(&row.path),
+    }
 }

@@ -1,5 +1,7 @@
 //! `nvr check`: compares the index with the files, and mends it.
 
+use std::sync::Arc;
+
 use clap::Args;
 use nvr_core::check::{
     self, CheckOptions, CheckReport, Problem, Progress, RebuildOptions, RebuildReport, Repair,
@@ -69,6 +71,7 @@ fn compare(config: &Config, repair: bool, hash: bool, output: Output) -> nvr_cor
     let options = CheckOptions {
         repair,
         hash,
+        second: second_root(config, repair)?.map(Arc::new),
         ..CheckOptions::default()
     };
     with_bar(output, "check", |progress| {
@@ -78,11 +81,35 @@ fn compare(config: &Config, repair: bool, hash: bool, output: Output) -> nvr_cor
 
 fn rebuild(config: &Config, output: Output) -> nvr_core::Result<RebuildReport> {
     let root = open_root(config, true)?;
+    let second = second_root(config, true)?;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let options = RebuildOptions { threads };
     with_bar(output, "rebuild", |progress| {
-        check::rebuild(&root, &config.recorder.database, options, progress)
+        check::rebuild_both(
+            &root,
+            second.as_ref(),
+            &config.recorder.database,
+            options,
+            progress,
+        )
     })
+}
+
+/// The second root, which need not be there.
+fn second_root(config: &Config, exclusive: bool) -> nvr_core::Result<Option<Root>> {
+    let Some(tier) = &config.tier else {
+        return Ok(None);
+    };
+    nvr_core::files::require_disk(&tier.root, tier.root_mount.as_deref(), None).or_else(|e| {
+        // Nothing of it is judged then, and nothing is written there.
+        if exclusive { Err(e) } else { Ok(()) }
+    })?;
+    let options = RootOptions {
+        create: Create::Never,
+        expected: None,
+        exclusive,
+    };
+    Ok(Some(Root::new(&tier.root, options, SystemClock::shared())))
 }
 
 fn open_root(config: &Config, exclusive: bool) -> nvr_core::Result<Root> {
@@ -120,6 +147,12 @@ fn compared(report: &CheckReport, repair: bool) -> String {
     }
     if report.foreign_count > 0 {
         out += &format!(", {} foreign files left alone", report.foreign_count);
+    }
+    if report.unreachable > 0 {
+        out += &format!(
+            "\n{} segments lie below the second root, which is not reachable: they were not looked at",
+            report.unreachable
+        );
     }
     match (total, report.mended) {
         (0, _) => out += "\nall is well",

@@ -1,7 +1,7 @@
 //! `nvr segments`: the recorded files.
 
 use clap::Args;
-use nvr_core::segment::Container;
+use nvr_core::segment::{Container, Tier};
 use nvr_core::store::{Order, SegmentQuery, SegmentRow, SegmentState};
 use nvr_core::track::Tracks;
 use nvr_core::{CameraId, RunId, SegmentId, TimeRange, Timestamp};
@@ -44,6 +44,7 @@ struct SegmentView {
     tracks: Tracks,
     hash: Option<String>,
     protected: bool,
+    tier: Tier,
     path: std::path::PathBuf,
 }
 
@@ -65,6 +66,7 @@ impl From<SegmentRow> for SegmentView {
                 .hash
                 .map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
             protected: row.protected,
+            tier: row.tier,
             path: row.path,
         }
     }
@@ -98,6 +100,12 @@ pub async fn run(global: &Global, args: &SegmentsArgs, output: Output) -> Result
             None => break false,
         }
     };
+    let second = asked.archive.is_reachable(Tier::Second).await?;
+    let state = |s: &SegmentView| match s.tier {
+        Tier::Second if !second => format!("{}, not reachable", s.state.as_str()),
+        Tier::Second => format!("{}, second root", s.state.as_str()),
+        Tier::First => s.state.as_str().to_owned(),
+    };
     output.result(&found, || {
         let header = ["ID", "CAMERA", "START", "LENGTH", "SIZE", "STATE", "PATH"];
         output::table(
@@ -110,7 +118,7 @@ pub async fn run(global: &Global, args: &SegmentsArgs, output: Output) -> Result
                     times::show(s.start, &asked.zone),
                     output::duration(s.duration_ns),
                     output::bytes(s.size_bytes),
-                    s.state.as_str().to_owned(),
+                    state(s),
                     s.path.display().to_string(),
                 ]
             }),

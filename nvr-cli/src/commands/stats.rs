@@ -59,6 +59,24 @@ pub async fn run(global: &Global, args: &StatsArgs, output: Output) -> Result<()
             output::bytes(stats.disk_total_bytes),
             output::bytes(stats.disk_min_free_bytes),
         );
+        if let Some(tier) = &stats.tier {
+            text += &format!(
+                "\n{} of that in {} segments below the second root {}, ",
+                output::bytes(tier.size_bytes),
+                tier.segments,
+                tier.root.display()
+            );
+            text += &if tier.reachable {
+                format!(
+                    "where {} of {} are free and {} are to stay free",
+                    output::bytes(tier.disk_available_bytes),
+                    output::bytes(tier.disk_total_bytes),
+                    output::bytes(tier.disk_min_free_bytes)
+                )
+            } else {
+                "which is not reachable".to_owned()
+            };
+        }
         match stats.days_left {
             Some(0.0) => text += "\nthe oldest footage goes to make room for the new",
             Some(left) => {

@@ -117,7 +117,7 @@ pub async fn run(global: &Global, args: UploadArgs, output: Output) -> Result<()
             let (state, order) = (state.as_str(), if newest { "desc" } else { "asc" });
             let path = format!("/api/v1/uploads/{target}?state={state}&order={order}&limit={limit}");
             let result = ask("GET", path).await?;
-            output.result(&result, || list(&result))
+            output.result(&result, || list(&result, state))
         }
         What::Now {
             camera,
@@ -197,11 +197,14 @@ fn status(result: &Value) -> String {
     )
 }
 
-fn list(result: &Value) -> String {
+fn list(result: &Value, state: &str) -> String {
     let uploads = result["uploads"]
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
+    if uploads.is_empty() {
+        return format!("no upload is {state}; see others with --state");
+    }
     let rows = uploads.iter().map(|u| {
         vec![
             u["segment"].to_string(),

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CameraId, RunId, SegmentId};
 use crate::media::FragmentIndex;
 use crate::media::clip::ReadAt;
-use crate::segment::Container;
+use crate::segment::{Container, Tier};
 use crate::store::{Order, SegmentQuery, SegmentRow, SegmentState};
 use crate::time::{TimeRange, Timestamp};
 use crate::track::VideoCodec;
@@ -28,6 +28,7 @@ pub(crate) struct Footage {
     pub(crate) path: PathBuf,
     archive: Archive,
     remote: bool,
+    tier: Tier,
     pub(crate) start: Timestamp,
     pub(crate) duration_ns: i64,
     pub(crate) index: Arc<FragmentIndex>,
@@ -67,11 +68,10 @@ impl Footage {
             opened.file = Arc::new(remote()?);
             return Ok(opened);
         }
-        let file = match File::open(self.archive.absolute(&self.path)) {
+        let file = match self.archive.open_file(self.tier, &self.path) {
             Ok(file) => file,
-            Err(e) => {
+            Err(gone) => {
                 // It may have gone since the row was read, and be remote now.
-                let gone = failed(e);
                 if gone.kind() == ErrorKind::NotFound
                     && let Ok(file) = remote()
                 {
@@ -195,6 +195,7 @@ impl Archive {
             run_order: row.id.0,
             archive: self.clone(),
             remote: row.state == SegmentState::Remote,
+            tier: row.tier,
             path: row.path.clone(),
             start: row.start,
             duration_ns: if growing {

@@ -13,6 +13,7 @@ mod timelines;
 mod transcoded;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -22,7 +23,7 @@ pub use self::clips::{ClipCodec, Export, ExportRequest, VodRequest};
 pub(crate) use self::footage::Footage;
 pub use self::history::DayBytes;
 pub use self::picture::{Snapshot, SnapshotRequest};
-pub use self::stats::{ArchiveStats, CameraStats};
+pub use self::stats::{ArchiveStats, CameraStats, TierStats};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, TranscodeConfig};
 use crate::convert::Converter;
@@ -32,6 +33,7 @@ use crate::ids::{CameraId, SegmentId};
 use crate::media::FragmentIndex;
 use crate::nvr::blocking;
 use crate::retention::Policy;
+use crate::segment::Tier;
 use crate::store::{CameraRow, OpenMode, Store};
 use crate::upload::Targets;
 
@@ -43,6 +45,8 @@ pub struct Archive(Arc<Inner>);
 struct Inner {
     store: Store,
     root: PathBuf,
+    /// Where old segments move to.
+    second: Option<PathBuf>,
     clock: SharedClock,
     time_zone: String,
     /// The limits of retention.
@@ -91,6 +95,7 @@ impl Archive {
         Self(Arc::new(Inner {
             store,
             root: config.recorder.root.clone(),
+            second: config.tier.as_ref().map(|t| t.root.clone()),
             converter: Converter::new(&config.transcode, clock.clone()),
             clock,
             time_zone: config.recorder.time_zone.clone(),
@@ -159,6 +164,33 @@ impl Archive {
 
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
         self.0.root.join(path)
+    }
+
+    /// Opens a complete segment below the root that its row named; it may have moved since that was read.
+    pub(crate) fn open_file(&self, tier: Tier, path: &Path) -> Result<File> {
+        let of = |tier: Tier| match tier {
+            Tier::First => Some(&self.0.root),
+            Tier::Second => self.0.second.as_ref(),
+        };
+        let other = match tier {
+            Tier::First => Tier::Second,
+            Tier::Second => Tier::First,
+        };
+        let mut failed = None;
+        for root in [of(tier), of(other)].into_iter().flatten() {
+            match File::open(root.join(path)) {
+                Ok(file) => return Ok(file),
+                Err(e) => failed = failed.or(Some(e)),
+            }
+        }
+        let why = failed.unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
+        let error = Error::io(path.display(), why);
+        Err(match tier {
+            Tier::First => error,
+            Tier::Second => {
+                error.with_hint("it moved to the second root ([tier]), which is not reachable now")
+            }
+        })
     }
 }
 

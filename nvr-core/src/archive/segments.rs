@@ -1,6 +1,5 @@
 //! Segments, their files, and events.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use super::Archive;
@@ -58,8 +57,7 @@ impl Archive {
                 let len = file.size().map_err(|e| Error::io(row.path.display(), e))?;
                 return Ok((row, Arc::new(file) as Arc<dyn ReadAt>, len));
             }
-            let file =
-                File::open(archive.absolute(&row.path)).map_err(|e| Error::io(row.path.display(), e))?;
+            let file = archive.open_file(row.tier, &row.path)?;
             let growing = match row.state {
                 SegmentState::Open => archive.growing_index(&row.path)?,
                 _ => None,

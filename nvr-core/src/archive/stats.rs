@@ -2,9 +2,10 @@
 
 use super::Archive;
 use crate::error::Result;
-use crate::files::{Root, RootOptions};
+use crate::files::{Root, RootOptions, Usage};
 use crate::ids::CameraId;
 use crate::retention::Policy;
+use crate::segment::Tier;
 use crate::store::{CameraTotals, Store};
 use crate::time::{NS_PER_S, TimeRange, Timestamp};
 
@@ -22,6 +23,8 @@ pub struct CameraStats {
     pub segments: u64,
     /// Bytes on disk.
     pub size_bytes: u64,
+    /// What of that lies below the second root.
+    pub tier_bytes: u64,
     /// Length of footage, nanoseconds.
     pub duration_ns: i64,
     /// Start of the oldest segment.
@@ -35,6 +38,25 @@ pub struct CameraStats {
     pub days_left: Option<f64>,
 }
 
+/// Figures of the second root.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct TierStats {
+    /// Its folder.
+    pub root: std::path::PathBuf,
+    /// Whether it is there. What lies on it stays in the index either way.
+    pub reachable: bool,
+    /// Segments on it.
+    pub segments: u64,
+    /// Their bytes.
+    pub size_bytes: u64,
+    /// Size of its file system in bytes; 0 while it is not reachable.
+    pub disk_total_bytes: u64,
+    /// What of it is available to the recorder.
+    pub disk_available_bytes: u64,
+    /// What of it is to stay free.
+    pub disk_min_free_bytes: u64,
+}
+
 /// Figures of the whole archive.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ArchiveStats {
@@ -46,6 +68,8 @@ pub struct ArchiveStats {
     pub disk_available_bytes: u64,
     /// What of it is to stay free.
     pub disk_min_free_bytes: u64,
+    /// The second root, if there is one.
+    pub tier: Option<TierStats>,
     /// Bytes of all cameras in an hour.
     pub bytes_per_hour: f64,
     /// Days until the disk or all cameras together reach their limit, at the present rates; `None` when nothing is
@@ -79,12 +103,14 @@ impl Archive {
                     growth.push((row.camera.clone(), row.start, grown));
                 }
             }
+            let tier = archive.tier_stats(store, &policy, &mut cameras)?;
             rates(store, &mut cameras, &growth, now)?;
             let mut stats = ArchiveStats {
                 cameras,
                 disk_total_bytes: usage.total_bytes,
                 disk_available_bytes: usage.available_bytes,
                 disk_min_free_bytes: policy.min_free_bytes(usage.total_bytes),
+                tier,
                 bytes_per_hour: 0.0,
                 days_left: None,
             };
@@ -92,6 +118,60 @@ impl Archive {
             Ok(stats)
         })
         .await
+    }
+
+    /// Whether what lies below a root can be read now; true for the recordings root, which is looked after elsewhere.
+    ///
+    /// # Errors
+    /// `Internal` when the look fails.
+    pub async fn is_reachable(&self, tier: Tier) -> Result<bool> {
+        let archive = self.clone();
+        self.read(move |_| Ok(tier == Tier::First || archive.second_usage().is_some()))
+            .await
+    }
+
+    /// The file system of the second root, while that is there.
+    fn second_usage(&self) -> Option<Usage> {
+        let root = self.0.second.as_ref()?;
+        match &self.0.tree {
+            // The recorder knows it; asking a disk that hangs would hang, too.
+            Some(tree) => tree.second_usage(),
+            None => Root::new(root, RootOptions::default(), self.0.clock.clone())
+                .usage()
+                .ok(),
+        }
+    }
+
+    fn tier_stats(
+        &self,
+        store: &Store,
+        policy: &Policy,
+        cameras: &mut [CameraStats],
+    ) -> Result<Option<TierStats>> {
+        let Some(root) = &self.0.second else {
+            return Ok(None);
+        };
+        let usage = self.second_usage();
+        let mut tier = TierStats {
+            root: root.clone(),
+            reachable: usage.is_some(),
+            segments: 0,
+            size_bytes: 0,
+            disk_total_bytes: usage.map_or(0, |u| u.total_bytes),
+            disk_available_bytes: usage.map_or(0, |u| u.available_bytes),
+            disk_min_free_bytes: 0,
+        };
+        tier.disk_min_free_bytes = policy
+            .tier
+            .map_or(0, |limits| limits.min_free.of(tier.disk_total_bytes));
+        for of_camera in store.tier_totals()? {
+            tier.segments += of_camera.segments;
+            tier.size_bytes += of_camera.size_bytes;
+            if let Some(stats) = cameras.iter_mut().find(|s| s.camera == of_camera.camera) {
+                stats.tier_bytes = of_camera.size_bytes;
+            }
+        }
+        Ok(Some(tier))
     }
 }
 
@@ -127,9 +207,12 @@ fn forecast(stats: &mut ArchiveStats, policy: &Policy) {
     let days = |left: u64, rate: f64| (rate > 0.0).then(|| left as f64 / rate / 24.0);
     stats.bytes_per_hour = stats.cameras.iter().map(|c| c.bytes_per_hour).sum();
     let all: u64 = stats.cameras.iter().map(|c| c.size_bytes).sum();
-    let free = stats
-        .disk_available_bytes
-        .saturating_sub(stats.disk_min_free_bytes);
+    let beyond = |available: u64, min_free: u64| available.saturating_sub(min_free);
+    let there = stats
+        .tier
+        .as_ref()
+        .map_or(0, |t| beyond(t.disk_available_bytes, t.disk_min_free_bytes));
+    let free = beyond(stats.disk_available_bytes, stats.disk_min_free_bytes).saturating_add(there);
     let left = policy
         .max_bytes
         .map_or(free, |most| free.min(most.saturating_sub(all)));
@@ -153,6 +236,7 @@ impl From<CameraTotals> for CameraStats {
             camera: t.camera,
             segments: t.segments,
             size_bytes: t.size_bytes,
+            tier_bytes: 0,
             duration_ns: t.duration_ns,
             oldest: t.oldest,
             newest: t.newest,
@@ -173,6 +257,7 @@ mod tests {
             camera: CameraId::new(name).unwrap(),
             segments: 1,
             size_bytes,
+            tier_bytes: 0,
             duration_ns: 1,
             oldest: None,
             newest: None,
@@ -201,6 +286,7 @@ mod tests {
                 disk_total_bytes: 10_000,
                 disk_available_bytes: 5200,
                 disk_min_free_bytes: policy.min_free_bytes(10_000),
+                tier: None,
                 bytes_per_hour: 0.0,
                 days_left: None,
             };

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::report::{CheckReport, Problem, ProblemKind, Progress, Repair};
 use super::{Mended, mend, overlap, start_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{Entry, Inspection, Root, SegmentName, Walk, inspect};
-use crate::segment::ClosedSegment;
-use crate::store::{SegmentRow, SegmentState, SegmentsByPath, Store};
+use crate::segment::{ClosedSegment, Tier};
+use crate::store::{SegmentRow, SegmentState, Store};
 
 /// What to check and whether to mend.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ pub struct CheckOptions {
     pub hash: bool,
     /// Segments that grow in this very process; they are passed over.
     pub growing: HashSet<PathBuf>,
+    /// The second root ([tier]), if there is one. What the index has there is passed over while it is away.
+    pub second: Option<Arc<Root>>,
 }
 
 /// Compares the index with the tree. May run beside a recorder as long as it repairs nothing.
@@ -48,27 +51,19 @@ pub fn check(
     let mut check = Check {
         store,
         root,
+        tier: Tier::First,
+        other: options.second.as_deref(),
         options,
         // Beside a recorder open rows are in order.
         recorder_runs: !options.repair && root.is_in_use()?,
         report,
     };
-    let mut rows = store.all_paths().peekable();
-    for entry in Walk::new(root)? {
-        match entry? {
-            Entry::Foreign(path) if is_index(store, &root.path().join(&path)) => {}
-            Entry::Foreign(path) => check.report.add_foreign(path),
-            Entry::Segment { name, size_bytes } => {
-                check.segment(&mut rows, &name, size_bytes)?;
-                progress(Progress {
-                    done: check.report.files,
-                    total,
-                });
-            }
-        }
-    }
-    for row in rows {
-        check.row_without_file(&row?)?;
+    check.walk(total, progress)?;
+    if let Some(second) = options.second.as_deref().filter(|s| s.attach().is_ok()) {
+        (check.root, check.tier, check.other) = (second, Tier::Second, Some(root));
+        check.walk(total, progress)?;
+    } else {
+        check.report.unreachable = store.tier_totals()?.iter().map(|t| t.segments).sum();
     }
     let mut report = check.report;
     for camera in store.cameras()? {
@@ -109,22 +104,50 @@ fn same_folder(a: Option<&Path>, b: Option<&Path>) -> bool {
     }
 }
 
+type Rows<'a> = Peekable<Box<dyn Iterator<Item = Result<SegmentRow>> + 'a>>;
+
 struct Check<'a> {
     store: &'a Store,
+    /// The one that is walked through, and which that is.
     root: &'a Root,
+    tier: Tier,
+    /// Where the same path may lie as well.
+    other: Option<&'a Root>,
     options: &'a CheckOptions,
     recorder_runs: bool,
     report: CheckReport,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    /// One root, and the rows of what lies below it.
+    fn walk(&mut self, total: Option<u64>, progress: &mut dyn FnMut(Progress)) -> Result<()> {
+        let tier = self.tier;
+        let (store, root): (&'a Store, &'a Root) = (self.store, self.root);
+        let of_tier = store
+            .all_paths()
+            .filter(move |row| row.as_ref().map_or(true, |r| r.tier == tier));
+        let mut rows: Rows<'a> = (Box::new(of_tier) as Box<dyn Iterator<Item = _> + 'a>).peekable();
+        for entry in Walk::new(root)? {
+            match entry? {
+                Entry::Foreign(path) if is_index(store, &root.path().join(&path)) => {}
+                Entry::Foreign(path) => self.report.add_foreign(path),
+                Entry::Segment { name, size_bytes } => {
+                    self.segment(&mut rows, &name, size_bytes)?;
+                    progress(Progress {
+                        done: self.report.files,
+                        total,
+                    });
+                }
+            }
+        }
+        for row in rows {
+            self.row_without_file(&row?)?;
+        }
+        Ok(())
+    }
+
     /// A file; first all rows before it, which have none.
-    fn segment(
-        &mut self,
-        rows: &mut Peekable<SegmentsByPath<'_>>,
-        name: &SegmentName,
-        size_bytes: u64,
-    ) -> Result<()> {
+    fn segment(&mut self, rows: &mut Rows<'_>, name: &SegmentName, size_bytes: u64) -> Result<()> {
         self.report.files += 1;
         self.report.size_bytes += size_bytes;
         let path = name.to_string();
@@ -156,7 +179,11 @@ impl Check<'_> {
             return Ok(());
         }
         // Others may have written since row and folder were read.
-        let Some(row) = self.store.segment_by_path(&row.path)? else {
+        let Some(row) = self
+            .store
+            .segment_by_path(&row.path)?
+            .filter(|row| row.tier == self.tier)
+        else {
             return Ok(());
         };
         // The recorder was deleting it; its next start finishes that.
@@ -187,8 +214,8 @@ impl Check<'_> {
         if self.is_growing(&path) {
             return Ok(());
         }
-        if self.store.segment_by_path(&path)?.is_some() {
-            return Ok(());
+        if let Some(row) = self.store.segment_by_path(&path)? {
+            return self.second_file(&row, name);
         }
         match inspect(self.root, &path) {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -214,6 +241,30 @@ impl Check<'_> {
                 self.problem(ProblemKind::Orphan, &path, "not in the index", repair);
             }
         }
+        Ok(())
+    }
+
+    /// A file whose row says that it lies below the other root.
+    fn second_file(&mut self, row: &SegmentRow, name: &SegmentName) -> Result<()> {
+        // Beside a recorder it may just be moving.
+        if row.tier == self.tier || self.recorder_runs {
+            return Ok(());
+        }
+        let path = name.path();
+        let repair = match self.other.map(|other| (other, inspect(other, &path))) {
+            // The one that counts is whole and is what was recorded: this one is too many.
+            Some((other, Ok(Inspection::Closed(_))))
+                if row.hash == crate::files::hash_file(other, &path).ok() =>
+            {
+                self.repair(|c| crate::files::delete(c.root, &path).map(drop))
+            }
+            Some((_, Ok(_))) => Repair::Impossible,
+            Some((_, Err(e))) if e.kind() != ErrorKind::NotFound => Repair::Impossible,
+            // Only here, or the second root was given up.
+            _ => self.repair(|c| c.store.set_segment_tier_blocking(vec![row.id], c.tier)),
+        };
+        let detail = format!("the index has it below the {} root", row.tier.as_str());
+        self.problem(ProblemKind::OtherRoot, &path, &detail, repair);
         Ok(())
     }
 
@@ -345,7 +396,11 @@ impl Check<'_> {
     }
 
     fn enter(&self, segment: ClosedSegment) -> Result<()> {
-        self.store.insert_segments_blocking(vec![segment]).map(drop)
+        let ids = self.store.insert_segments_blocking(vec![segment])?;
+        match self.tier {
+            Tier::First => Ok(()),
+            Tier::Second => self.store.set_segment_tier_blocking(ids, Tier::Second),
+        }
     }
 
     fn empty(&mut self, path: &Path, removable: bool, size_bytes: u64, row: Option<&SegmentRow>) {

@@ -24,7 +24,7 @@ use crate::store::{SegmentRow, Store};
 use crate::time::TimeRange;
 
 pub use compare::{CheckOptions, check};
-pub use rebuild::{RebuildOptions, RebuildReport, rebuild};
+pub use rebuild::{RebuildOptions, RebuildReport, rebuild, rebuild_both};
 pub use reconcile::{MendedSegment, ReconcileReport, adopt_day, days, reconcile};
 pub use report::{CheckReport, Problem, ProblemKind, Progress, Repair};
 

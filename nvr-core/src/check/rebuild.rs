@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
 use crate::files::{Entry, Inspection, Recovered, Root, SegmentName, Walk, inspect, recover};
 use crate::ids::{CameraId, RunId};
-use crate::segment::ClosedSegment;
+use crate::segment::{ClosedSegment, Tier};
 use crate::store::{GapRow, MAX_PAGE, OpenMode, SegmentQuery, SegmentState, Store};
 use crate::time::{TimeRange, Timestamp};
 
@@ -75,8 +75,24 @@ pub fn rebuild(
     options: RebuildOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<RebuildReport> {
+    rebuild_both(root, None, db, options, progress)
+}
+
+/// As [`rebuild`], also of what lies below a second root. It must be there: its footage would be missing otherwise.
+///
+/// # Errors
+/// As [`rebuild`].
+pub fn rebuild_both(
+    root: &Root,
+    second: Option<&Root>,
+    db: &Path,
+    options: RebuildOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<RebuildReport> {
     let tree = root.attach()?;
     root.require_exclusive()?;
+    // Without it, its footage would be missing from the new index.
+    let second_tree = second.map(Root::attach).transpose()?;
     let db = std::path::absolute(db).map_err(|e| Error::io(db.display(), e))?;
     let new_path = with_suffix(&db, ".rebuild");
     remove_database(&new_path)?;
@@ -84,7 +100,12 @@ pub fn rebuild(
     let result = (|| {
         let store = Store::open(&new_path, OpenMode::ReadWrite)?;
         store.set_tree_id_blocking(&tree.to_string())?;
-        let mut report = fill(&store, root, options, &old, progress)?;
+        let mut report = RebuildReport::default();
+        fill(&store, root, Tier::First, options, &old, &mut report, progress)?;
+        if let (Some(second), Some(tree)) = (second, second_tree) {
+            store.set_meta_blocking(crate::moving::TREE, &tree.to_string())?;
+            fill(&store, second, Tier::Second, options, &old, &mut report, progress)?;
+        }
         derive_runs_and_gaps(&store, &old, &mut report)?;
         store.shutdown_blocking()?;
         Ok(report)
@@ -151,12 +172,13 @@ impl Old {
 fn fill(
     store: &Store,
     root: &Root,
+    tier: Tier,
     options: RebuildOptions,
     old: &Old,
+    report: &mut RebuildReport,
     progress: &mut dyn FnMut(Progress),
-) -> Result<RebuildReport> {
+) -> Result<()> {
     let walk = Walk::new(root)?;
-    let mut report = RebuildReport::default();
     let (names, todo) = sync_channel::<SegmentName>(BATCH);
     let (results, done) = sync_channel::<Outcome>(BATCH);
     std::thread::scope(|scope| {
@@ -177,7 +199,7 @@ fn fill(
             scope.spawn(move || work(root, &todo, &results));
         }
         drop((todo, results));
-        let stored = store_all(store, &done, old, &mut report, progress);
+        let stored = store_all(store, tier, &done, old, report, progress);
         // When storing failed, let the others run dry.
         drop(done);
         let walked = walker.join().unwrap_or_else(|_| {
@@ -187,8 +209,7 @@ fn fill(
             ))
         });
         stored.and(walked)
-    })?;
-    Ok(report)
+    })
 }
 
 enum Outcome {
@@ -237,6 +258,7 @@ fn problem(name: &SegmentName, detail: String) -> Problem {
 
 fn store_all(
     store: &Store,
+    tier: Tier,
     done: &Receiver<Outcome>,
     old: &Old,
     report: &mut RebuildReport,
@@ -248,6 +270,9 @@ fn store_all(
         match outcome {
             Outcome::Problem(p) if report.problems.len() < MAX_LISTED => report.problems.push(p),
             Outcome::Problem(_) => {}
+            // Of a move that was cut off: the first root's file is the original.
+            Outcome::Segment(segment)
+                if tier == Tier::Second && store.segment_by_path(&segment.path)?.is_some() => {}
             Outcome::Segment(mut segment) => {
                 protected.push(old.complete(&mut segment));
                 report.segments += 1;
@@ -257,14 +282,14 @@ fn store_all(
             }
         }
         if batch.len() == BATCH {
-            write(store, &mut batch, &mut protected)?;
+            write(store, tier, &mut batch, &mut protected)?;
             progress(Progress {
                 done: report.segments,
                 total: None,
             });
         }
     }
-    write(store, &mut batch, &mut protected)?;
+    write(store, tier, &mut batch, &mut protected)?;
     progress(Progress {
         done: report.segments,
         total: Some(report.segments),
@@ -272,8 +297,11 @@ fn store_all(
     Ok(())
 }
 
-fn write(store: &Store, batch: &mut Vec<ClosedSegment>, protected: &mut Vec<bool>) -> Result<()> {
+fn write(store: &Store, tier: Tier, batch: &mut Vec<ClosedSegment>, protected: &mut Vec<bool>) -> Result<()> {
     let ids = store.insert_segments_blocking(std::mem::take(batch))?;
+    if tier == Tier::Second {
+        store.set_segment_tier_blocking(ids.clone(), tier)?;
+    }
     for (id, _) in ids.into_iter().zip(protected.drain(..)).filter(|(_, p)| *p) {
         store.set_protected_blocking(id, true)?;
     }

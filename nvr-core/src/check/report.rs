@@ -30,6 +30,9 @@ pub enum ProblemKind {
     OpenRow,
     /// The file's bytes are not what they were when it was closed. No repair: restore it from a copy.
     HashMismatch,
+    /// A file lies below the other root than the index says. Repair: where both are there, the one that does not count
+    /// is removed, if the other is what was recorded; else the index follows.
+    OtherRoot,
     /// The index is damaged in itself. Repair: rebuild.
     Index,
 }
@@ -49,6 +52,7 @@ impl ProblemKind {
             Self::Overlap => "overlap",
             Self::OpenRow => "open_row",
             Self::HashMismatch => "hash_mismatch",
+            Self::OtherRoot => "other_root",
             Self::Index => "index",
         }
     }
@@ -104,6 +108,8 @@ pub struct CheckReport {
     pub size_bytes: u64,
     /// Rows seen.
     pub rows: u64,
+    /// Segments of the second root that were not looked at, because it is not there.
+    pub unreachable: u64,
     /// Files whose hash was compared.
     pub hashed: u64,
     /// Problems (the first 10,000).

@@ -24,6 +24,7 @@ impl ConfigDiff {
         let ids = |list: &[super::CameraConfig], keep: &dyn Fn(&super::CameraConfig) -> bool| {
             list.iter().filter(|c| keep(c)).map(|c| c.id.clone()).collect()
         };
+        let place = |tier: Option<&super::TierConfig>| tier.map(|t| (t.root.clone(), t.root_mount.clone()));
         let (o, n) = (&old.recorder, &new.recorder);
         let differs = [
             ("recorder.root", o.root != n.root),
@@ -38,6 +39,7 @@ impl ConfigDiff {
             ("recorder.root_mount", o.root_mount != n.root_mount),
             ("recorder.adopt_root", o.adopt_root != n.adopt_root),
             ("recorder.events_keep", o.events_keep != n.events_keep),
+            ("tier.root", place(old.tier.as_ref()) != place(new.tier.as_ref())),
             ("recording.sync", old.recording.sync != new.recording.sync),
             ("http", old.http != new.http),
             ("log", old.log != new.log),

@@ -20,6 +20,7 @@ mod problem;
 mod reader;
 mod schema;
 mod template;
+mod tier;
 mod transcode;
 mod values;
 
@@ -39,6 +40,7 @@ pub use self::recorder::RecorderConfig;
 pub use self::recording::{RecordingConfig, SyncMode};
 pub use self::retention::{Age, CameraRetention, RetentionConfig, Room};
 pub use self::template::{TemplateCamera, demo_text, template_text};
+pub use self::tier::TierConfig;
 pub use self::transcode::{PlaybackConfig, TranscodeConfig};
 pub use self::upload::{S3Place, UploadChecksum, UploadConfig, UploadEncryption, UploadPlace, UploadWhat};
 pub use self::values::parse_duration;
@@ -51,10 +53,11 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 9] = [
+const SECTIONS: [(&str, &str); 10] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
+    ("tier", "[tier]"),
     ("jobs", "[jobs]"),
     ("transcode", "[transcode]"),
     ("http", "[http]"),
@@ -75,6 +78,8 @@ pub struct Config {
     pub recording: RecordingConfig,
     /// What is kept for how long, over all cameras.
     pub retention: RetentionConfig,
+    /// A second root that old segments move to.
+    pub tier: Option<TierConfig>,
     /// The queue of slow work.
     pub jobs: JobsConfig,
     /// Encoding footage again, to save space.
@@ -100,6 +105,7 @@ impl Config {
             http: HttpConfig::default(),
             recording: RecordingConfig::default(),
             retention: RetentionConfig::default(),
+            tier: None,
             jobs: JobsConfig::default(),
             transcode: TranscodeConfig::default(),
             log: LogConfig::default(),
@@ -217,6 +223,8 @@ impl Config {
         let recording = RecordingConfig::read(&mut reader, &section);
         let section = reader.section(root, "retention");
         let retention = RetentionConfig::read(&mut reader, &section);
+        let section = reader.section(root, "tier");
+        let tier = TierConfig::read(&mut reader, &section, base, &recorder.time_zone, &recorder.root);
         let section = reader.section(root, "jobs");
         let jobs = JobsConfig::read(&mut reader, &section, base, &recorder.time_zone);
         let section = reader.section(root, "transcode");
@@ -230,6 +238,7 @@ impl Config {
             http,
             recording,
             retention,
+            tier,
             jobs,
             transcode,
             log,

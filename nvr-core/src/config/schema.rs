@@ -12,6 +12,7 @@ use super::log::RawLog;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
 use super::retention::RawRetention;
+use super::tier::RawTier;
 use super::transcode::RawTranscode;
 use super::upload::RawUpload;
 use super::{Config, SECTIONS};
@@ -31,6 +32,7 @@ impl JsonSchema for RawConfig {
                 "recorder": generator.subschema_for::<RawRecorder>(),
                 "recording": generator.subschema_for::<RawRecording>(),
                 "retention": generator.subschema_for::<RawRetention>(),
+                "tier": generator.subschema_for::<RawTier>(),
                 "jobs": generator.subschema_for::<RawJobs>(),
                 "transcode": generator.subschema_for::<RawTranscode>(),
                 "http": generator.subschema_for::<RawHttp>(),

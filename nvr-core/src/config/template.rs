@@ -50,12 +50,14 @@ pub fn template_text(
             write_keys(&mut out, section, "", &[]);
             continue;
         }
-        if name == "upload" {
+        let example = match name {
+            "tier" => Some("#root = \"/mnt/archive/nvr\""),
+            "upload" => Some("#name = \"nas\"\n#url = \"/mnt/nas/cctv\""),
+            _ => None,
+        };
+        if let Some(example) = example {
             let about = section["description"].as_str().unwrap_or_default();
-            let _ = write!(
-                out,
-                "\n# {about}\n#{heading}\n#name = \"nas\"\n#url = \"/mnt/nas/cctv\"\n"
-            );
+            let _ = write!(out, "\n# {about}\n#{heading}\n{example}\n");
             write_keys(&mut out, section, "", &[]);
             continue;
         }

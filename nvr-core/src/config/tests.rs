@@ -59,6 +59,16 @@ max_bytes = "2TB"
 min_free = "10GiB"
 critical_free = "1GiB"
 
+[tier]
+root = "/archive/nvr"
+root_mount = "/archive"
+after = "2d"
+above = "400GB"
+max_bytes = "8TB"
+min_free = "5%"
+bandwidth = "20MB"
+window = "01:00-05:00"
+
 [transcode]
 enabled = true
 cameras = "front, yard"
@@ -184,6 +194,20 @@ fn every_key_arrives() {
     assert_eq!(c.retention.max_age, days(30));
     assert_eq!(c.retention.event_age, Some(Age::Forever));
     assert_eq!(c.retention.transcoded_age, Some(days(60)));
+    let tier = c.tier.as_ref().unwrap();
+    assert_eq!(
+        (tier.root.as_path(), tier.root_mount.as_deref()),
+        (Path::new("/archive/nvr"), Some(Path::new("/archive")))
+    );
+    assert_eq!(
+        (tier.after, tier.above_bytes),
+        (Some(Duration::from_secs(2 * 86_400)), Some(400_000_000_000))
+    );
+    assert_eq!(
+        (tier.max_bytes, tier.min_free),
+        (Some(8_000_000_000_000), Room::Share(500))
+    );
+    assert_eq!(tier.bandwidth_bytes_per_s, 20_000_000);
     assert_eq!(c.retention.max_bytes, Some(2_000_000_000_000));
     assert_eq!(c.retention.min_free, Room::Bytes(10 << 30));
     assert_eq!(c.retention.critical_free, Room::Bytes(1 << 30));
@@ -237,6 +261,9 @@ fn the_defaults_in_the_schema_are_those_of_the_code() {
         if name == "recorder" {
             text += "root = \"/srv/nvr\"\n";
         }
+        if name == "tier" {
+            text += "root = \"/archive\"\n";
+        }
         if name == "cameras" {
             text += "id = \"a\"\nsource = \"rtsp://host/\"\n";
         }
@@ -252,7 +279,7 @@ fn the_defaults_in_the_schema_are_those_of_the_code() {
     }
     let said = parse(&text).unwrap();
     let silent =
-        parse("[recorder]\nroot = \"/srv/nvr\"\n[[cameras]]\nid = \"a\"\nsource = \"rtsp://host/\"\n[[upload]]\nname = \"a\"\nurl = \"/nas\"").unwrap();
+        parse("[recorder]\nroot = \"/srv/nvr\"\n[tier]\nroot = \"/archive\"\n[[cameras]]\nid = \"a\"\nsource = \"rtsp://host/\"\n[[upload]]\nname = \"a\"\nurl = \"/nas\"").unwrap();
     assert_eq!(said, silent, "{text}");
     assert!(text.matches(" = ").count() > 20, "{text}");
 }
@@ -845,6 +872,23 @@ fn transcoding_is_read_and_checked() {
         let text = format!("[recorder]\nroot = \"/r\"\n[transcode]\n{bad}\n");
         assert!(parse(&text).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn a_second_root_lies_elsewhere() {
+    for (tier, why) in [
+        ("root = \"/r/old\"", "one in the other"),
+        ("root = \"/\"", "one in the other"),
+        ("root = \"\"", "unusable"),
+        ("after = \"1d\"", "root"),
+        ("root = \"/a/b\"\nroot_mount = \"/c\"", "mount point"),
+        ("root = \"/a\"\nmin_free = \"99%\"", "min_free"),
+    ] {
+        let text = format!("[recorder]\nroot = \"/r\"\n[tier]\n{tier}\n");
+        let wrong = parse(&text).unwrap_err().to_string();
+        assert!(wrong.contains(why), "{tier}: {wrong}");
+    }
+    assert_eq!(parse("[recorder]\nroot = \"/r\"\n").unwrap().tier, None);
 }
 
 #[test]

@@ -65,6 +65,36 @@ pub(super) fn open_day(root: impl AsFd, name: &SegmentName) -> Result<OwnedFd, E
     open_dir(camera, &name.day().to_string())
 }
 
+/// Gives a file of another folder of the same file system a segment's name, and syncs what the name hangs on.
+pub(super) fn rename_to_segment(
+    folder: impl AsFd,
+    file: &str,
+    root: &Arc<OwnedFd>,
+    name: &SegmentName,
+) -> Result<(), Errno> {
+    for _ in 0..8 {
+        let (camera, camera_is_new) = open_or_make_dir(root, name.camera.as_str())?;
+        let (day, day_is_new) = match open_or_make_dir(&camera, &name.day().to_string()) {
+            Err(Errno::NOENT) => continue,
+            other => other?,
+        };
+        match rustix::fs::renameat(&folder, file, &day, name.file_name()) {
+            // The day folder may have been removed as it was empty.
+            Err(Errno::NOENT) if open_dir(&camera, &name.day().to_string()).is_err() => continue,
+            other => other?,
+        }
+        rustix::fs::fsync(&day)?;
+        if day_is_new || camera_is_new {
+            rustix::fs::fsync(&camera)?;
+        }
+        if camera_is_new {
+            rustix::fs::fsync(root)?;
+        }
+        return Ok(());
+    }
+    Err(Errno::NOENT)
+}
+
 /// Makes a segment file that was not there before, and its folders.
 pub(super) fn create_segment(root: &Arc<OwnedFd>, name: &SegmentName) -> Result<(File, Folders), Errno> {
     // A day folder that was just emptied may be removed between opening it and making the file in it.

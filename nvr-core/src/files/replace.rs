@@ -232,6 +232,19 @@ pub fn exchange(root: &Root, mut draft: Draft, at: &mut dyn FnMut(Step)) -> Resu
     Ok(())
 }
 
+/// Puts a draft in the place of a segment that is not there yet below this root; one that a crash left is replaced.
+///
+/// # Errors
+/// `Storage` when a step fails.
+pub fn place(root: &Root, mut draft: Draft) -> Result<()> {
+    let name = draft.name.clone();
+    let part = flat(&name, LeftoverKind::Part);
+    dirs::rename_to_segment(&draft.folder, &part, &root.dir_for_writing()?, &name)
+        .map_err(|e| failed(root, "place", &name, e))?;
+    draft.taken = true;
+    rustix::fs::fsync(&draft.folder).map_err(|e| failed(root, "sync the folder of", &name, e))
+}
+
 /// Gives the old version its second name, or leaves a mark where the file system knows none.
 fn link(day: &OwnedFd, name: &SegmentName, folder: &OwnedFd, original: &str) -> Result<(), Errno> {
     match rustix::fs::linkat(day, name.file_name(), folder, original, AtFlags::empty()) {

@@ -15,9 +15,10 @@ use super::root::{Root, Usage};
 use super::segment_file::{FragmentedFile, PlainFile};
 use super::sync::{SyncPolicy, Syncer, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fault::storage;
+use crate::event::CauseKind;
+use crate::fault::{fault, storage};
 use crate::ids::{CameraId, RunId};
-use crate::segment::{Container, SegmentFile, SegmentFiles, SegmentStart};
+use crate::segment::{Container, SegmentFile, SegmentFiles, SegmentStart, Tier};
 
 /// Names tried for one segment; more than one is needed only when a file of the name is there already.
 const NAME_TRIES: u32 = 10_000;
@@ -29,6 +30,10 @@ pub struct Tree(Arc<Shared>);
 #[derive(Debug)]
 pub(super) struct Shared {
     root: Root,
+    /// Where old segments move to.
+    second: Option<Root>,
+    /// What was found at the last look at the second root; `None` while it cannot be used.
+    second_usage: Mutex<Option<Usage>>,
     policy: SyncPolicy,
     syncer: Option<Syncer>,
     pub(super) registry: Registry,
@@ -46,12 +51,22 @@ impl Tree {
     /// # Errors
     /// `Internal` when the sync thread cannot be started.
     pub fn new(root: Root, policy: SyncPolicy) -> Result<Self> {
+        Self::with_second(root, None, policy)
+    }
+
+    /// The same with a second root that old segments move to; it need not be there yet, either.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_second(root: Root, second: Option<Root>, policy: SyncPolicy) -> Result<Self> {
         let syncer = match policy {
             SyncPolicy::Close => None,
             SyncPolicy::Every(every) => Some(Syncer::start(every)?),
         };
         Ok(Self(Arc::new(Shared {
             root,
+            second,
+            second_usage: Mutex::default(),
             policy,
             syncer,
             registry: Registry::default(),
@@ -65,6 +80,53 @@ impl Tree {
     #[must_use]
     pub fn root(&self) -> &Root {
         &self.0.root
+    }
+
+    /// The second root, if there is one.
+    #[must_use]
+    pub fn second(&self) -> Option<&Root> {
+        self.0.second.as_ref()
+    }
+
+    /// The root of a tier.
+    ///
+    /// # Errors
+    /// `Storage` (cause `StorageMissing`) when it is the second one and none is configured.
+    pub fn root_of(&self, tier: Tier) -> Result<&Root> {
+        match tier {
+            Tier::First => Ok(&self.0.root),
+            Tier::Second => self.0.second.as_ref().ok_or_else(|| {
+                fault(
+                    CauseKind::StorageMissing,
+                    "the segment lies below a second root, and none is configured",
+                )
+                .with_hint("name it again: [tier] root = \"…\"")
+            }),
+        }
+    }
+
+    /// Looks whether the second root is there and how full it is. It may hang as long as that disk does, so nothing
+    /// else asks that disk: see [`second_usage`](Self::second_usage).
+    ///
+    /// # Errors
+    /// `Storage` when it is not there or not ours.
+    pub fn look_at_second(&self) -> Result<()> {
+        let Some(second) = &self.0.second else {
+            return Ok(());
+        };
+        let found = second.attach().and_then(|_| second.usage());
+        self.set_second_usage(found.as_ref().ok().copied());
+        found.map(drop)
+    }
+
+    /// The file system of the second root, as it was found last; `None` while that root cannot be used.
+    #[must_use]
+    pub fn second_usage(&self) -> Option<Usage> {
+        *self.0.second_usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_second_usage(&self, usage: Option<Usage>) {
+        *self.0.second_usage.lock().unwrap_or_else(PoisonError::into_inner) = usage;
     }
 
     /// When growing segments are synced.
@@ -119,9 +181,9 @@ impl Tree {
     /// # Errors
     /// `InvalidArgument` for a path that is no segment's, `NotFound` when there is no such file, `Storage`
     /// when the root is not there or the file cannot be opened.
-    pub fn open_file(&self, path: &Path) -> Result<File> {
+    pub fn open_file(&self, tier: Tier, path: &Path) -> Result<File> {
         let name = segment_name(path)?;
-        open_existing(&self.0.root, &name, Access::Read)
+        open_existing(self.root_of(tier)?, &name, Access::Read)
     }
 
     /// Mends the files that storage faults of this process's life left behind, once the storage is back.

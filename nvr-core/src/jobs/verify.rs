@@ -206,7 +206,8 @@ impl Verify {
         let (store, id) = (self.store.clone(), row.id);
         let now = blocking(move || store.segment(id)).await?;
         let is_same = now.is_some_and(|now| {
-            SegmentState::PLAYABLE.contains(&now.state) && now.path == row.path && now.hash == row.hash
+            let same_file = (&now.path, now.tier, now.hash) == (&row.path, row.tier, row.hash);
+            SegmentState::PLAYABLE.contains(&now.state) && same_file
         });
         if !is_same {
             so_far.gone += 1;
@@ -313,7 +314,7 @@ fn look(
     stop: &dyn Fn() -> bool,
 ) -> Result<Found> {
     let mut found = Found::default();
-    let mut file = match tree.open_file(&row.path) {
+    let mut file = match tree.open_file(row.tier, &row.path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => {
             found.fault = Some("the file is not there".into());
@@ -366,7 +367,7 @@ fn look(
         None
     };
     if decode && found.fault.is_none() {
-        let path = tree.root().path().join(&row.path);
+        let path = tree.root_of(row.tier)?.path().join(&row.path);
         let report = crate::gst::decode::decode_whole(&path, row.container == Container::Matroska, stop)?;
         found.pictures = report.pictures;
         found.fault = report.fault();

@@ -11,6 +11,7 @@ mod shutdown;
 mod storage_watch;
 #[cfg(test)]
 mod tests;
+mod tier;
 mod transcoding;
 
 use std::collections::{HashMap, VecDeque};
@@ -37,6 +38,7 @@ use crate::files::Tree;
 use crate::health::{self, Health};
 use crate::ids::CameraId;
 use crate::jobs::{JobKind, Jobs};
+use crate::moving::Moving;
 use crate::retention::{Keeper, Policy};
 use crate::time::Timestamp;
 use crate::transcode::Transcoding;
@@ -90,6 +92,7 @@ struct Inner {
     jobs: Jobs,
     uploads: Uploads,
     transcoding: Transcoding,
+    moving: Moving,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
@@ -100,6 +103,8 @@ struct Inner {
     /// Held while the configuration file is read or written and put in force; taken before `changes`.
     settings: AsyncMutex<()>,
     storage_fault: Mutex<Option<(Timestamp, Cause)>>,
+    /// The second root cannot be used, since when and why.
+    tier_fault: Mutex<Option<(Timestamp, Cause)>>,
     keeper: Arc<Keeper>,
     /// The disk is nearly full, since when and how.
     space_low: Mutex<Option<(Timestamp, Cause)>>,
@@ -146,6 +151,7 @@ impl Nvr {
             tree,
             recovered,
             incomplete,
+            tier_fault,
         } = opened;
         let events = Arc::new(EventBus::new(clock.clone()));
         let (storage_tx, storage_rx) = mpsc::unbounded_channel();
@@ -181,6 +187,10 @@ impl Nvr {
         let transcoding = transcoding::new(&context, &config.transcode);
         let mut kinds = kinds;
         kinds.push(Arc::new(transcoding.clone()));
+        let moving = Moving::new(store.clone(), tree.clone(), clock.clone(), config.tier.clone());
+        if config.tier.is_some() {
+            kinds.push(Arc::new(moving.clone()));
+        }
         let jobs = jobs::start(&context, &archive, &jobs_config, kinds, &uploads, Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
@@ -189,6 +199,7 @@ impl Nvr {
             uploads,
             jobs_config,
             transcoding,
+            moving,
             context,
             keeper: Arc::new(Keeper::new(store, tree.clone())),
             tree,
@@ -196,6 +207,7 @@ impl Nvr {
             changes: AsyncMutex::new(()),
             settings: AsyncMutex::new(()),
             storage_fault: Mutex::new(None),
+            tier_fault: Mutex::new(None),
             space_low: Mutex::new(None),
             unsaved: Mutex::default(),
             started: clock.now(),
@@ -207,6 +219,10 @@ impl Nvr {
         for event in recovered {
             nvr.0.publish(event).await;
         }
+        if let Some(cause) = tier_fault {
+            nvr.0.tell_tier(Some(cause)).await;
+        }
+        tokio::spawn(tier::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         tokio::spawn(storage_watch::watch(
             Arc::downgrade(&nvr.0),
             storage_rx,
@@ -266,8 +282,13 @@ impl Nvr {
         let of = |place: &Mutex<Option<(Timestamp, Cause)>>| {
             place.lock().unwrap_or_else(PoisonError::into_inner).clone()
         };
-        let (fault, low) = (of(&self.0.storage_fault), of(&self.0.space_low));
-        health::assess(&self.0.cameras(), fault, low, self.clock().now())
+        let troubles = [of(&self.0.space_low), of(&self.0.tier_fault)];
+        health::assess(
+            &self.0.cameras(),
+            of(&self.0.storage_fault),
+            troubles.into_iter().flatten(),
+            self.clock().now(),
+        )
     }
 }
 

@@ -8,6 +8,7 @@ use crate::config::{Config, SyncMode};
 use crate::error::Result;
 use crate::event::{Cause, CauseKind, Event, EventKind};
 use crate::files::{Create, Root, RootMemory, RootOptions, SyncPolicy, Tree, require_disk};
+use crate::moving;
 use crate::retention;
 use crate::store::{OpenMode, Store};
 use crate::time::{TimeRange, Timestamp};
@@ -18,6 +19,8 @@ pub(super) struct Opened {
     pub(super) recovered: Vec<Event>,
     /// There is footage that the index does not know yet.
     pub(super) incomplete: bool,
+    /// Why the second root cannot be used.
+    pub(super) tier_fault: Option<Cause>,
 }
 
 pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
@@ -69,7 +72,14 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         SyncMode::Close => SyncPolicy::Close,
         SyncMode::Every(every) => SyncPolicy::Every(every),
     };
-    let tree = Tree::new(root, policy)?;
+    let second = moving::second_root(config, &store, clock.clone())?;
+    let tree = Tree::with_second(root, second, policy)?;
+    let tier_fault = look_at_second(config, &store, &tree);
+    match moving::settle(&store, &tree) {
+        Ok(0) => {}
+        Ok(segments) => tracing::info!(segments, "moves that were cut off are finished"),
+        Err(e) => tracing::warn!(error = %e, "moves that were cut off are not finished yet"),
+    }
     tell_settled(&crate::transcode::settle(
         &store,
         &tree,
@@ -77,7 +87,7 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         config.transcode.keep_original,
         true,
     )?);
-    match retention::finish_cut_off(&store, tree.root()) {
+    match retention::finish_cut_off(&store, &tree) {
         Ok(0) => {}
         Ok(segments) => tracing::info!(segments, "deletions that were cut off are finished"),
         Err(e) => tracing::warn!(error = %e, "deletions that were cut off are not finished yet"),
@@ -91,6 +101,19 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         tree,
         recovered,
         incomplete,
+        tier_fault,
+    })
+}
+
+/// Looks at the second root; why it cannot be used, if so.
+pub(super) fn look_at_second(config: &Config, store: &Store, tree: &Tree) -> Option<Cause> {
+    let (tier, root) = (config.tier.as_ref()?, tree.second()?);
+    let found = require_disk(&tier.root, tier.root_mount.as_deref(), None)
+        .and_then(|()| tree.look_at_second())
+        .and_then(|()| moving::remember(store, root));
+    found.err().map(|e| {
+        tree.set_second_usage(None);
+        crate::files::cause_of(&e).unwrap_or_else(|| Cause::new(CauseKind::StorageError, e.to_string()))
     })
 }
 

@@ -50,6 +50,15 @@ impl Nvr {
         in_force.recording.sync = old.recording.sync;
         in_force.http = old.http.clone();
         in_force.log = old.log.clone();
+        in_force.tier = match (&old.tier, in_force.tier.take()) {
+            (Some(old), Some(mut new)) => {
+                new.root.clone_from(&old.root);
+                new.root_mount.clone_from(&old.root_mount);
+                Some(new)
+            }
+            (old, _) => old.clone(),
+        };
+        self.0.moving.configure(in_force.tier.clone());
         self.0.archive.set_policy(Policy::of(&in_force));
         self.0.jobs_config.store(Arc::new(in_force.jobs.clone()));
         self.0.uploads.set(&in_force.uploads).await?;

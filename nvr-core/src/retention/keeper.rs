@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::DeletionReason;
 use crate::files::{self, Root, RootOptions, SyncPolicy, Tree};
 use crate::ids::{CameraId, SegmentId};
+use crate::segment::Tier;
 use crate::store::{OpenMode, SegmentRow, SegmentState, Store};
 use crate::time::Timestamp;
 
@@ -174,7 +175,11 @@ impl Keeper {
         drop(Store::open(&config.recorder.database, OpenMode::ReadOnly)?);
         let store = Store::open(&config.recorder.database, OpenMode::ReadWrite)?;
         options.expected = store.tree_id()?.map(|id| id.parse()).transpose()?;
-        let tree = Tree::new(Root::open(path, options, clock)?, SyncPolicy::Close)?;
+        let second = crate::moving::second_root(config, &store, clock.clone())?;
+        let tree = Tree::with_second(Root::open(path, options, clock)?, second, SyncPolicy::Close)?;
+        if let Err(e) = tree.look_at_second() {
+            tracing::warn!(error = %e, "the second root is away; nothing of it is deleted");
+        }
         let keeper = Self::new(store, tree);
         keeper.finish_cut_off()?;
         Ok(keeper)
@@ -214,11 +219,7 @@ impl Keeper {
     /// # Errors
     /// `Storage` when the root is not there.
     pub fn disk(&self) -> Result<Disk> {
-        let usage = self.tree.usage()?;
-        Ok(Disk {
-            total_bytes: usage.total_bytes,
-            available_bytes: usage.available_bytes,
-        })
+        Ok(self.tree.usage()?.into())
     }
 
     fn stocks(&self, limit: u32) -> Result<Vec<Stock>> {
@@ -227,12 +228,13 @@ impl Keeper {
         for segment in self.tree.growing() {
             *growing.entry(segment.start().camera.clone()).or_default() += segment.size_bytes();
         }
+        let with_second = self.tree.second_usage().is_some();
         let rows = self.store.stocks(limit)?;
         Ok(rows
             .into_iter()
             .map(|row| {
                 let bytes = growing.get(&row.camera).copied().unwrap_or(0);
-                Stock::new(row, bytes)
+                Stock::new(row, bytes, with_second)
             })
             .collect())
     }
@@ -242,6 +244,7 @@ impl Keeper {
         Ok(plan(Situation {
             stocks: &stocks,
             disk: self.disk()?,
+            second: self.tree.second_usage().map(Into::into),
             now,
             policy,
             most,
@@ -308,7 +311,7 @@ impl Keeper {
     /// `Storage` when the root is not there or the index cannot be written.
     pub fn finish_cut_off(&self) -> Result<u64> {
         let _one = self.lock();
-        finish_cut_off(&self.store, self.tree.root())
+        finish_cut_off(&self.store, &self.tree)
     }
 
     /// Deletes local files of which there are copies elsewhere.
@@ -317,8 +320,10 @@ impl Keeper {
     /// `Storage` when the root is not there or the index cannot be written. What single files brought is in the answer.
     pub(crate) fn release(&self, rows: Vec<SegmentRow>) -> Result<Pass> {
         let _one = self.lock();
+        let away = self.tree.second_usage().is_none();
         let deletions: Vec<Deletion> = rows
             .into_iter()
+            .filter(|r| r.tier == Tier::First || !away)
             .map(|r| deletion(r, DeletionReason::Uploaded))
             .collect();
         let mut pass = Pass::default();
@@ -377,7 +382,12 @@ impl Keeper {
         };
         let (mut gone, mut kept) = (Vec::new(), Vec::new());
         for deletion in batch.iter().filter(|d| taken.contains(&d.segment.id)) {
-            match files::delete(self.tree.root(), &deletion.segment.path) {
+            let segment = &deletion.segment;
+            let result = self
+                .lies_now(segment)
+                .and_then(|tier| self.tree.root_of(tier))
+                .and_then(|root| files::delete(root, &segment.path));
+            match result {
                 Ok(_) => {
                     gone.push(deletion.segment.id);
                     pass.count(deletion);
@@ -395,6 +405,17 @@ impl Keeper {
             self.store.pardon_blocking(kept)?;
         }
         Ok(works)
+    }
+
+    /// Which root a segment lies below: it may have moved since the plan. Now that its deletion is noted it does not.
+    fn lies_now(&self, segment: &Candidate) -> Result<Tier> {
+        if self.tree.second().is_none() {
+            return Ok(segment.tier);
+        }
+        Ok(self
+            .store
+            .segment(segment.id)?
+            .map_or(segment.tier, |row| row.tier))
     }
 
     /// The first few that may go, by what the index says now.
@@ -421,6 +442,7 @@ fn deletion(row: SegmentRow, reason: DeletionReason) -> Deletion {
             start: row.start,
             end: row.end(),
             size_bytes: row.size_bytes,
+            tier: row.tier,
             path: row.path,
         },
         camera: row.camera,
@@ -429,15 +451,18 @@ fn deletion(row: SegmentRow, reason: DeletionReason) -> Deletion {
 }
 
 /// Deletes what was noted as being deleted and still is there.
-pub(crate) fn finish_cut_off(store: &Store, root: &files::Root) -> Result<u64> {
+pub(crate) fn finish_cut_off(store: &Store, tree: &Tree) -> Result<u64> {
     let condemned = store.condemned()?;
     if condemned.is_empty() {
         return Ok(0);
     }
-    root.attach()?;
+    tree.root().attach()?;
     let (mut gone, mut kept) = (Vec::new(), Vec::new());
     for row in condemned {
-        match files::delete(root, &row.path) {
+        match tree
+            .root_of(row.tier)
+            .and_then(|root| files::delete(root, &row.path))
+        {
             Ok(_) => gone.push(row.id),
             Err(e) => {
                 tracing::warn!(path = %row.path.display(), error = %e, "a segment that was to be deleted is still there");

@@ -14,5 +14,5 @@ mod tests;
 pub(crate) use keeper::finish_cut_off;
 pub use keeper::{Deleted, DeletedSoFar, Keeper, Pass};
 pub use plan::{Candidate, Class, Deletion, Disk, List, Plan, Situation, Stock, plan};
-pub use policy::{Policy, Rules};
+pub use policy::{Policy, Rules, TierRules};
 pub use space::{Change, Steps, Watch};

@@ -6,6 +6,9 @@
 //!    the disk has its free space. Here footage of events that has an age of its own is spared as long as there is any
 //!    other.
 //!
+//! Emergency and free space concern the recordings root. With a second root that has room its oldest moves there
+//! instead of being deleted for free space; the second root has limits of its own.
+//!
 //! What an upload target is to have first goes in the second step only, and there after all other.
 //!
 //! Exactly enough goes: without the last deletion of each step its limit would not be kept.
@@ -16,7 +19,9 @@ use std::path::PathBuf;
 use super::policy::{Policy, Rules};
 use crate::config::Age;
 use crate::event::DeletionReason;
+use crate::files::Usage;
 use crate::ids::{CameraId, SegmentId};
+use crate::segment::Tier;
 use crate::store::{DeletableRow, Marks, StockRow};
 use crate::time::{Timestamp, duration_ns};
 
@@ -71,6 +76,8 @@ pub struct Candidate {
     pub end: Timestamp,
     /// Bytes of the file.
     pub size_bytes: u64,
+    /// Which root it lies below.
+    pub tier: Tier,
 }
 
 impl From<DeletableRow> for Candidate {
@@ -81,6 +88,7 @@ impl From<DeletableRow> for Candidate {
             start: row.start,
             end: row.end,
             size_bytes: row.size_bytes,
+            tier: row.tier,
         }
     }
 }
@@ -92,6 +100,8 @@ pub struct List {
     pub class: Class,
     /// Whether an upload target is to have them first: they go in an emergency only.
     pub awaited: bool,
+    /// Which root they lie below.
+    pub tier: Tier,
     /// By start.
     pub items: Vec<Candidate>,
     /// Whether there are younger ones beyond these.
@@ -105,23 +115,31 @@ pub struct Stock {
     pub camera: CameraId,
     /// Bytes of all its footage: with protected ones and what grows now.
     pub size_bytes: u64,
+    /// What of that lies below the second root.
+    pub second_bytes: u64,
     /// What of it may be deleted.
     pub lists: Vec<List>,
 }
 
 impl Stock {
-    /// Of rows of the index; `growing_bytes` is what grows now.
+    /// Of rows of the index; `growing_bytes` is what grows now. While the second root is away, what lies there is no
+    /// matter: it does not count, and nothing of it goes.
     #[must_use]
-    pub fn new(row: StockRow, growing_bytes: u64) -> Self {
+    pub fn new(row: StockRow, growing_bytes: u64, with_second: bool) -> Self {
+        let second_bytes = if with_second { row.second_bytes } else { 0 };
+        let away = row.second_bytes - second_bytes;
         Self {
             camera: row.camera,
-            size_bytes: row.size_bytes.saturating_add(growing_bytes),
+            size_bytes: row.size_bytes.saturating_sub(away).saturating_add(growing_bytes),
+            second_bytes,
             lists: row
                 .lists
                 .into_iter()
+                .filter(|list| with_second || list.tier == Tier::First)
                 .map(|list| List {
                     class: list.marks.into(),
                     awaited: list.awaited,
+                    tier: list.tier,
                     items: list.rows.into_iter().map(Candidate::from).collect(),
                     more: list.more,
                 })
@@ -139,13 +157,24 @@ pub struct Disk {
     pub available_bytes: u64,
 }
 
+impl From<Usage> for Disk {
+    fn from(usage: Usage) -> Self {
+        Self {
+            total_bytes: usage.total_bytes,
+            available_bytes: usage.available_bytes,
+        }
+    }
+}
+
 /// All that is known.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
     /// Every camera that was ever seen.
     pub stocks: &'a [Stock],
-    /// Where they lie.
+    /// The one of the recordings root.
     pub disk: Disk,
+    /// The one of the second root, while it can be used.
+    pub second: Option<Disk>,
     /// The present; `None` when the clock is not to be trusted: then nothing goes for its age.
     pub now: Option<Timestamp>,
     /// The limits.
@@ -235,40 +264,78 @@ impl<'a> Planner<'a> {
         let critical = policy.critical_bytes(disk.total_bytes);
         if disk.available_bytes < critical {
             let over = critical.saturating_sub(self.available());
-            self.take(over, None, DeletionReason::Emergency)?;
+            self.take(over, None, Some(Tier::First), DeletionReason::Emergency)?;
         }
         for (n, stock) in stocks.iter().enumerate() {
             if let Some(most) = policy.rules(&stock.camera).max_bytes {
-                let left = stock.size_bytes.saturating_sub(self.chosen_bytes(Some(n)));
-                self.take(left.saturating_sub(most), Some(n), DeletionReason::CameraBytes)?;
+                let left = stock.size_bytes.saturating_sub(self.chosen_bytes(Some(n), None));
+                self.take(
+                    left.saturating_sub(most),
+                    Some(n),
+                    None,
+                    DeletionReason::CameraBytes,
+                )?;
             }
         }
         if let Some(most) = policy.max_bytes {
             let all = stocks
                 .iter()
                 .fold(0u64, |sum, s| sum.saturating_add(s.size_bytes));
-            let left = all.saturating_sub(self.chosen_bytes(None));
-            self.take(left.saturating_sub(most), None, DeletionReason::TotalBytes)?;
+            let left = all.saturating_sub(self.chosen_bytes(None, None));
+            self.take(left.saturating_sub(most), None, None, DeletionReason::TotalBytes)?;
         }
+        let moves = self.second_root()?;
         let wanted = policy.min_free_bytes(disk.total_bytes);
+        if moves {
+            // The oldest moves, which loses nothing.
+            return Some(0);
+        }
         self.take(
             wanted.saturating_sub(self.available()),
             None,
+            Some(Tier::First),
             DeletionReason::FreeSpace,
         )
+    }
+
+    /// The second root's own limits; whether it has room for what moves there.
+    fn second_root(&mut self) -> Option<bool> {
+        let Situation {
+            stocks,
+            second,
+            policy,
+            ..
+        } = self.situation;
+        let (Some(disk), Some(limits)) = (second, policy.tier) else {
+            return Some(false);
+        };
+        let tier = Some(Tier::Second);
+        if let Some(most) = limits.max_bytes {
+            let all = stocks
+                .iter()
+                .fold(0u64, |sum, s| sum.saturating_add(s.second_bytes));
+            let left = all.saturating_sub(self.chosen_bytes(None, tier));
+            self.take(left.saturating_sub(most), None, tier, DeletionReason::TotalBytes)?;
+        }
+        let free = disk.available_bytes.saturating_add(self.chosen_bytes(None, tier));
+        let wanted = limits.min_free.of(disk.total_bytes);
+        let short = self.take(wanted.saturating_sub(free), None, tier, DeletionReason::FreeSpace)?;
+        Some(short == 0 || limits.has_room(disk))
     }
 
     /// What will be free when all that was chosen is gone.
     fn available(&self) -> u64 {
         let disk = self.situation.disk;
-        disk.available_bytes.saturating_add(self.chosen_bytes(None))
+        disk.available_bytes
+            .saturating_add(self.chosen_bytes(None, Some(Tier::First)))
     }
 
-    /// Bytes chosen so far, of one camera or of all.
-    fn chosen_bytes(&self, stock: Option<usize>) -> u64 {
+    /// Bytes chosen so far, of one camera or of all, below one root or both.
+    fn chosen_bytes(&self, stock: Option<usize>, tier: Option<Tier>) -> u64 {
         self.items
             .iter()
             .filter(|i| i.reason.is_some() && stock.is_none_or(|s| s == i.stock))
+            .filter(|i| tier.is_none_or(|t| t == i.segment.tier))
             .fold(0, |sum, i| sum.saturating_add(i.segment.size_bytes))
     }
 
@@ -299,18 +366,27 @@ impl<'a> Planner<'a> {
         (!self.more).then_some(())
     }
 
-    /// Chooses the oldest, of one camera or of all, until so many bytes are freed. Returns what is missing to that
+    /// Chooses the oldest, of one camera or of all, below one root or both, until so many bytes are freed. Returns what is missing to that
     /// when nothing is left; `None` when there is more beyond the end of a list.
-    fn take(&mut self, mut over: u64, stock: Option<usize>, reason: DeletionReason) -> Option<u64> {
-        // What is spared, and what an upload target is to have first, tier by tier.
-        let tiers: &[(Option<bool>, bool)] = if reason == DeletionReason::Emergency {
+    fn take(
+        &mut self,
+        mut over: u64,
+        stock: Option<usize>,
+        tier: Option<Tier>,
+        reason: DeletionReason,
+    ) -> Option<u64> {
+        // What is spared, and what an upload target is to have first, one after the other.
+        let turns: &[(Option<bool>, bool)] = if reason == DeletionReason::Emergency {
             &[(None, false), (None, true)]
         } else {
             &[(Some(false), false), (Some(true), false)]
         };
-        for &(spared, awaited) in tiers {
-            let fits = |n: usize, s: bool, a: bool| {
-                a == awaited && stock.is_none_or(|only| only == n) && spared.is_none_or(|t| t == s)
+        for &(spared, awaited) in turns {
+            let fits = |n: usize, s: bool, a: bool, lies: Tier| {
+                a == awaited
+                    && stock.is_none_or(|only| only == n)
+                    && spared.is_none_or(|t| t == s)
+                    && tier.is_none_or(|t| t == lies)
             };
             // Beyond the end of a list that is cut off nobody knows which is the oldest.
             let horizon = self.horizon(fits);
@@ -318,7 +394,7 @@ impl<'a> Planner<'a> {
                 if over == 0 {
                     return Some(0);
                 }
-                if item.reason.is_some() || !fits(item.stock, item.spared, item.awaited) {
+                if item.reason.is_some() || !fits(item.stock, item.spared, item.awaited, item.segment.tier) {
                     continue;
                 }
                 if horizon.is_some_and(|h| item.segment.start > h) {
@@ -335,14 +411,15 @@ impl<'a> Planner<'a> {
         Some(over)
     }
 
-    fn horizon(&self, fits: impl Fn(usize, bool, bool) -> bool) -> Option<Timestamp> {
+    fn horizon(&self, fits: impl Fn(usize, bool, bool, Tier) -> bool) -> Option<Timestamp> {
         let Situation { stocks, policy, .. } = self.situation;
         stocks
             .iter()
             .enumerate()
             .flat_map(|(n, stock)| stock.lists.iter().map(move |list| (n, stock, list)))
             .filter(|(n, stock, list)| {
-                list.more && fits(*n, policy.rules(&stock.camera).spares(list.class), list.awaited)
+                let spared = policy.rules(&stock.camera).spares(list.class);
+                list.more && fits(*n, spared, list.awaited, list.tier)
             })
             .filter_map(|(.., list)| list.items.last().map(|last| last.start))
             .min()

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::plan::Disk;
 use crate::config::{Age, CameraRetention, Config, RetentionConfig, Room};
 use crate::ids::CameraId;
 
@@ -18,6 +19,24 @@ pub struct Rules {
     pub max_bytes: Option<u64>,
 }
 
+/// The second root's own limits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TierRules {
+    /// Most bytes below it.
+    pub max_bytes: Option<u64>,
+    /// What of its disk stays free.
+    pub min_free: Room,
+}
+
+impl TierRules {
+    /// Whether footage may move there. Half of what is to stay free is for what is under way while the oldest is
+    /// deleted.
+    #[must_use]
+    pub fn has_room(&self, disk: Disk) -> bool {
+        disk.available_bytes > self.min_free.of(disk.total_bytes) / 2
+    }
+}
+
 /// All limits of a recorder.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
@@ -28,6 +47,7 @@ pub struct Policy {
     pub(crate) max_bytes: Option<u64>,
     min_free: Room,
     critical_free: Room,
+    pub(crate) tier: Option<TierRules>,
 }
 
 impl Policy {
@@ -45,6 +65,10 @@ impl Policy {
             max_bytes: all.max_bytes,
             min_free: all.min_free,
             critical_free: all.critical_free,
+            tier: config.tier.as_ref().map(|t| TierRules {
+                max_bytes: t.max_bytes,
+                min_free: t.min_free,
+            }),
         }
     }
 

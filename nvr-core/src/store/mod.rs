@@ -19,6 +19,7 @@ mod job_queries;
 mod job_rows;
 mod jobs;
 mod meta;
+mod moves;
 mod open;
 mod query;
 mod readers;
@@ -49,7 +50,7 @@ pub use query::SegmentsByPath;
 pub use rows::{
     CameraRow, CameraTotals, CondemnedRow, Cursor, DeletableRow, Deletables, EventQuery, EventRow, GapRow,
     MAX_PAGE, Marks, Nearest, Order, Page, RunRow, SegmentQuery, SegmentRow, SegmentState, StockRow,
-    TimelineRows,
+    TierTotals, TimelineRows,
 };
 pub use transcodes::{TranscodeQuery, TranscodeRecord, TranscodeTotals};
 

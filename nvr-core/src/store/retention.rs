@@ -12,6 +12,7 @@ use super::{Store, gaps, writes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind, DeletionReason};
 use crate::ids::{CameraId, SegmentId};
+use crate::segment::Tier;
 use crate::time::{NS_PER_S, TimeRange, Timestamp};
 
 /// Deleted stretches that lie so close become one gap: segments of a run follow each other to the frame.
@@ -36,20 +37,27 @@ fn deletables(
     camera: &CameraId,
     marks: Marks,
     awaited: bool,
+    tier: Tier,
     limit: u32,
 ) -> Result<Deletables> {
     let mut statement = conn
         .prepare_cached(
             "SELECT id, path, start_ns, duration_ns, size_bytes FROM segments
              WHERE camera = ?1 AND marks = ?2 AND protected = 0 AND state IN ('closed', 'recovered')
-               AND (awaits > 0) = ?4
+               AND (awaits > 0) = ?4 AND tier = ?5
                AND id NOT IN (SELECT segment FROM deletions)
              ORDER BY start_ns, id LIMIT ?3",
         )
         .sql()?;
     let rows = statement
         .query_map(
-            (camera.as_str(), marks.bits(), i64::from(limit) + 1, awaited),
+            (
+                camera.as_str(),
+                marks.bits(),
+                i64::from(limit) + 1,
+                awaited,
+                tier.number(),
+            ),
             |r| {
                 let start = Timestamp::from_ns(r.get("start_ns")?);
                 Ok(DeletableRow {
@@ -58,6 +66,7 @@ fn deletables(
                     start,
                     end: start.add_ns(r.get("duration_ns")?),
                     size_bytes: size(r, "size_bytes")?,
+                    tier,
                 })
             },
         )
@@ -68,6 +77,7 @@ fn deletables(
     Ok(Deletables {
         marks,
         awaited,
+        tier,
         rows,
         more,
     })
@@ -78,26 +88,44 @@ fn stocks(conn: &Connection, limit: u32) -> Result<Vec<StockRow>> {
         .prepare_cached(
             "SELECT t.camera, t.size_bytes
                     - coalesce((SELECT sum(s.size_bytes) FROM segments s
-                                WHERE s.camera = t.camera AND s.state = 'open'), 0) AS size_bytes
+                                WHERE s.camera = t.camera AND s.state = 'open'), 0) AS size_bytes,
+                    coalesce((SELECT size_bytes FROM tier_totals x WHERE x.camera = t.camera), 0) AS second_bytes
              FROM totals t ORDER BY t.camera",
         )
         .sql()?;
     let cameras = statement
-        .query_map([], |r| Ok((camera_id(r, "camera")?, size(r, "size_bytes")?)))
+        .query_map([], |r| {
+            Ok((
+                camera_id(r, "camera")?,
+                size(r, "size_bytes")?,
+                size(r, "second_bytes")?,
+            ))
+        })
         .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
         .sql()?;
     cameras
         .into_iter()
-        .map(|(camera, size_bytes)| {
-            let lists = Marks::ALL
-                .into_iter()
-                .flat_map(|marks| [(marks, false), (marks, true)])
-                .map(|(marks, awaited)| deletables(conn, &camera, marks, awaited, limit))
-                .filter(|list| !list.as_ref().is_ok_and(|l| l.awaited && l.rows.is_empty()))
+        .map(|(camera, size_bytes, second_bytes)| {
+            let tiers = if second_bytes > 0 {
+                &Tier::ALL[..]
+            } else {
+                &Tier::ALL[..1]
+            };
+            let lists = tiers
+                .iter()
+                .flat_map(|tier| Marks::ALL.map(|marks| (*tier, marks)))
+                .flat_map(|(tier, marks)| [(tier, marks, false), (tier, marks, true)])
+                .map(|(tier, marks, awaited)| deletables(conn, &camera, marks, awaited, tier, limit))
+                .filter(|list| {
+                    let needless =
+                        |l: &Deletables| (l.awaited || l.tier == Tier::Second) && l.rows.is_empty();
+                    !list.as_ref().is_ok_and(needless)
+                })
                 .collect::<Result<_>>()?;
             Ok(StockRow {
                 camera,
                 size_bytes,
+                second_bytes,
                 lists,
             })
         })
@@ -107,7 +135,7 @@ fn stocks(conn: &Connection, limit: u32) -> Result<Vec<StockRow>> {
 fn condemned(conn: &Connection) -> Result<Vec<CondemnedRow>> {
     let mut statement = conn
         .prepare_cached(
-            "SELECT s.id, s.camera, s.path, s.size_bytes, d.reason
+            "SELECT s.id, s.camera, s.path, s.tier, s.size_bytes, d.reason
              FROM deletions d JOIN segments s ON s.id = d.segment ORDER BY s.start_ns, s.id",
         )
         .sql()?;
@@ -117,6 +145,7 @@ fn condemned(conn: &Connection) -> Result<Vec<CondemnedRow>> {
                 id: SegmentId(r.get("id")?),
                 camera: camera_id(r, "camera")?,
                 path: path(r, "path")?,
+                tier: Tier::from_number(r.get("tier")?),
                 size_bytes: size(r, "size_bytes")?,
                 reason: DeletionReason::from_name(r.get_ref("reason")?.as_str()?),
             })
@@ -125,12 +154,13 @@ fn condemned(conn: &Connection) -> Result<Vec<CondemnedRow>> {
     rows.collect::<rusqlite::Result<_>>().sql()
 }
 
-/// Enters what may still be deleted: protection may have come since it was chosen.
+/// Enters what may still be deleted: protection may have come since it was chosen, or it moves just now.
 fn condemn(conn: &Connection, ids: &[(SegmentId, DeletionReason)]) -> Result<Vec<SegmentId>> {
     let mut statement = conn
         .prepare_cached(
             "INSERT INTO deletions (segment, reason)
              SELECT id, ?2 FROM segments WHERE id = ?1 AND protected = 0 AND state <> 'open'
+                 AND id NOT IN (SELECT segment FROM moves)
              ON CONFLICT (segment) DO UPDATE SET reason = excluded.reason",
         )
         .sql()?;
@@ -163,7 +193,7 @@ fn deleted(conn: &Connection, ids: &[SegmentId]) -> Result<u64> {
         .sql()?;
     let mut remove = conn.prepare_cached("DELETE FROM segments WHERE id = ?1").sql()?;
     let mut keep_copy = conn
-        .prepare_cached("UPDATE segments SET state = 'missing' WHERE id = ?1")
+        .prepare_cached("UPDATE segments SET state = 'missing', tier = 0 WHERE id = ?1")
         .sql()?;
     let mut touched: Vec<(CameraId, i64)> = Vec::new();
     let mut n = 0;

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Cause, DeletionReason, Event};
 use crate::ids::{CameraId, RunId, SegmentId};
 use crate::run::Anchor;
-use crate::segment::Container;
+use crate::segment::{Container, Tier};
 use crate::time::{TimeRange, Timestamp};
 use crate::track::Tracks;
 
@@ -124,6 +124,8 @@ pub struct SegmentRow {
     pub camera_start: Option<Timestamp>,
     /// What it is beyond being footage.
     pub marks: Marks,
+    /// Which root its file lies below.
+    pub tier: Tier,
 }
 
 impl SegmentRow {
@@ -193,15 +195,19 @@ pub struct DeletableRow {
     pub end: Timestamp,
     /// Bytes of the file.
     pub size_bytes: u64,
+    /// Which root it lies below.
+    pub tier: Tier,
 }
 
-/// The oldest segments with the same marks that may be deleted.
+/// The oldest segments of a root with the same marks that may be deleted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Deletables {
     /// What they are.
     pub marks: Marks,
     /// Whether an upload target is to have them first.
     pub awaited: bool,
+    /// Which root they lie below.
+    pub tier: Tier,
     /// By start.
     pub rows: Vec<DeletableRow>,
     /// Whether there are younger ones beyond these.
@@ -215,6 +221,8 @@ pub struct StockRow {
     pub camera: CameraId,
     /// Bytes of all complete segments, protected ones included.
     pub size_bytes: u64,
+    /// What of that lies below the second root.
+    pub second_bytes: u64,
     /// What of it may be deleted.
     pub lists: Vec<Deletables>,
 }
@@ -228,6 +236,8 @@ pub struct CondemnedRow {
     pub camera: CameraId,
     /// Path relative to the recordings root.
     pub path: PathBuf,
+    /// Which root it lies below.
+    pub tier: Tier,
     /// Bytes of the file.
     pub size_bytes: u64,
     /// Why.
@@ -271,6 +281,17 @@ pub struct CameraTotals {
     pub oldest: Option<Timestamp>,
     /// End of the segment that starts last (its start while it is open).
     pub newest: Option<Timestamp>,
+}
+
+/// Sums over what a camera has below the second root, a part of [`CameraTotals`].
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct TierTotals {
+    /// Camera.
+    pub camera: CameraId,
+    /// Number of segments.
+    pub segments: u64,
+    /// Bytes on disk.
+    pub size_bytes: u64,
 }
 
 /// Rows of one camera that overlap a range, see [`Store::timeline_rows`](super::Store::timeline_rows).

@@ -11,7 +11,7 @@ use super::runs::{self, run_number};
 use super::{Store, writes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CameraId, RunId, SegmentId};
-use crate::segment::{ClosedSegment, Container, SegmentStart};
+use crate::segment::{ClosedSegment, Container, SegmentStart, Tier};
 use crate::time::Timestamp;
 use crate::track::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
 
@@ -21,7 +21,7 @@ use crate::track::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
 pub(super) const COLUMNS: &str = "id, camera, run, sequence, path, \
      CASE WHEN state = 'missing' AND copies > 0 THEN 'remote' ELSE state END, start_ns, duration_ns, size_bytes, \
      container, video_codec, width, height, frame_rate, audio_codec, audio_rate, audio_channels, hash, \
-     protected, camera_start_ns, marks";
+     protected, camera_start_ns, marks, tier";
 
 /// Text of a path that may stand in the index: relative, UTF-8, without `..`, so that no row can ever
 /// lead out of the recordings root.
@@ -102,6 +102,7 @@ pub(super) fn read_of(camera: CameraId, row: &Row<'_>) -> rusqlite::Result<Segme
         protected: row.get(18)?,
         camera_start: row.get::<_, Option<i64>>(19)?.map(Timestamp::from_ns),
         marks: Marks::from_bits(row.get(20)?),
+        tier: Tier::from_number(row.get(21)?),
     })
 }
 

@@ -31,7 +31,19 @@ pub(super) fn differences(conn: &Connection) -> Result<Vec<String>> {
                 OR t.longest_gap_ns < a.longest_gap_ns"
         ))
         .sql()?;
+    let second: i64 = conn
+        .prepare(
+            "SELECT count(*) FROM (SELECT camera, count(*) AS n, sum(size_bytes) AS size_bytes FROM segments
+                 WHERE tier = 1 AND state <> 'missing' GROUP BY camera) a
+             FULL JOIN tier_totals t ON t.camera = a.camera
+             WHERE coalesce(a.n, 0) <> coalesce(t.segments, 0)
+                OR coalesce(a.size_bytes, 0) <> coalesce(t.size_bytes, 0)",
+        )
+        .and_then(|mut s| s.query_row([], |r| r.get(0)))
+        .sql()?;
     let cameras = statement.query_map([], |r| r.get::<_, String>(0)).sql()?;
+    let of_tier =
+        (second > 0).then(|| Ok("the totals of the second root do not match its segments".to_owned()));
     cameras
         .map(|camera| {
             Ok(format!(
@@ -39,13 +51,17 @@ pub(super) fn differences(conn: &Connection) -> Result<Vec<String>> {
                 camera.sql()?
             ))
         })
+        .chain(of_tier)
         .collect()
 }
 
 fn recount(conn: &Connection) -> Result<()> {
     conn.execute_batch(&format!(
         "DELETE FROM totals;
-         INSERT INTO totals (camera, segments, size_bytes, duration_ns, longest_ns, longest_gap_ns) {ACTUAL};"
+         INSERT INTO totals (camera, segments, size_bytes, duration_ns, longest_ns, longest_gap_ns) {ACTUAL};
+         DELETE FROM tier_totals;
+         INSERT INTO tier_totals (camera, segments, size_bytes)
+         SELECT camera, count(*), sum(size_bytes) FROM segments WHERE tier = 1 AND state <> 'missing' GROUP BY camera;"
     ))
     .sql()
 }

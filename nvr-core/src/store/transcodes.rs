@@ -240,6 +240,19 @@ impl Store {
         Ok(busy || self.is_being_deleted(id)?)
     }
 
+    /// Whether a segment is being deleted, or encoded again by a job that runs.
+    ///
+    /// # Errors
+    /// As [`transcodable`](Self::transcodable).
+    pub fn is_in_use_but_for_move(&self, id: SegmentId) -> Result<bool> {
+        let busy = self.read(|conn| {
+            conn.prepare_cached("SELECT 1 FROM jobs WHERE state = 'running' AND dedupe = 'transcode:' || ?1")
+                .and_then(|mut s| s.exists([id.0]))
+                .sql()
+        })?;
+        Ok(busy || self.is_being_deleted(id)?)
+    }
+
     /// Whether a segment is being deleted.
     ///
     /// # Errors

@@ -277,7 +277,7 @@ writes! {
     segment_restored, segment_restored_blocking(id: SegmentId) -> () {
         move |conn: &Connection| {
             conn.prepare_cached(
-                "UPDATE segments SET state = 'closed', protected = 1 WHERE id = ?1 AND state = 'missing'",
+                "UPDATE segments SET state = 'closed', protected = 1, tier = 0 WHERE id = ?1 AND state = 'missing'",
             )
             .and_then(|mut s| s.execute([id.0]))
             .sql()?;

@@ -50,6 +50,7 @@ fn row(run: u64, start_ms: i64, length_ms: i64) -> SegmentRow {
         protected: false,
         camera_start: None,
         marks: crate::store::Marks::default(),
+        tier: crate::segment::Tier::First,
     }
 }
 

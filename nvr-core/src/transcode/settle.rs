@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::SharedClock;
 use crate::error::{ErrorKind, Result};
 use crate::files::replace::{self, Leftover, LeftoverKind};
-use crate::files::{Inspection, Tree, hash_file, inspect};
+use crate::files::{Inspection, Root, Tree, hash_file, inspect};
 use crate::segment::ClosedSegment;
 use crate::store::{SegmentRow, SegmentState, Store, TranscodeRecord};
 use crate::time::duration_ns;
@@ -44,46 +44,63 @@ pub fn settle(
     drafts: bool,
 ) -> Result<Settled> {
     let mut settled = Settled::default();
-    for leftover in replace::leftovers(tree.root())? {
+    settle_root(store, tree.root(), clock, keep, drafts, &mut settled)?;
+    // Without the second root its leftovers wait for the next time.
+    if let Some(second) = tree.second().filter(|_| tree.second_usage().is_some())
+        && let Err(e) = settle_root(store, second, clock, keep, drafts, &mut settled)
+    {
+        tracing::warn!(error = %e, "what lies in the work folder of the second root cannot be settled yet");
+    }
+    Ok(settled)
+}
+
+fn settle_root(
+    store: &Store,
+    root: &Root,
+    clock: &SharedClock,
+    keep: Duration,
+    drafts: bool,
+    settled: &mut Settled,
+) -> Result<()> {
+    for leftover in replace::leftovers(root)? {
         let result = match leftover.kind {
             LeftoverKind::Part if drafts => {
                 settled.drafts += 1;
-                replace::remove_leftover(tree.root(), &leftover)
+                replace::remove_leftover(root, &leftover)
             }
             LeftoverKind::Part => Ok(()),
             // Under way: the work itself settles it.
             LeftoverKind::Original if !drafts => Ok(()),
-            LeftoverKind::Original => original(store, tree, &leftover, &mut settled),
-            LeftoverKind::Kept => kept(store, tree, clock, &leftover, keep, &mut settled),
+            LeftoverKind::Original => original(store, root, &leftover, settled),
+            LeftoverKind::Kept => kept(store, root, clock, &leftover, keep, settled),
         };
         if let Err(e) = result {
             tracing::warn!(path = %leftover.path.display(), error = %e, "what an exchange left cannot be settled yet");
             settled.failed.push((leftover.path, e.to_string()));
         }
     }
-    Ok(settled)
+    Ok(())
 }
 
 /// Settles what an exchange of this segment left.
-pub(super) fn settle_one(store: &Store, tree: &Tree, path: &Path) -> Result<()> {
+pub(super) fn settle_one(store: &Store, root: &Root, path: &Path) -> Result<()> {
     let mut settled = Settled::default();
-    for leftover in replace::leftovers(tree.root())? {
+    for leftover in replace::leftovers(root)? {
         if leftover.path == path && leftover.kind == LeftoverKind::Original {
-            original(store, tree, &leftover, &mut settled)?;
+            original(store, root, &leftover, &mut settled)?;
         }
     }
     Ok(())
 }
 
-fn original(store: &Store, tree: &Tree, leftover: &Leftover, settled: &mut Settled) -> Result<()> {
-    let root = tree.root();
+fn original(store: &Store, root: &Root, leftover: &Leftover, settled: &mut Settled) -> Result<()> {
     let row = store.segment_by_path(&leftover.path)?;
     match inspect(root, &leftover.path) {
         Ok(Inspection::Closed(segment)) => {
             if let Some(row) = &row
                 && !tells(row, &segment)
             {
-                follow(store, tree, row, *segment, leftover)?;
+                follow(store, root, row, *segment, leftover)?;
                 settled.rows.push(leftover.path.clone());
             }
             // Without a row it is entered as any file is that the index does not know.
@@ -112,7 +129,7 @@ fn original(store: &Store, tree: &Tree, leftover: &Leftover, settled: &mut Settl
             if let (Some(row), Inspection::Closed(segment)) = (row, inspect(root, &leftover.path)?)
                 && !tells(&row, &segment)
             {
-                follow(store, tree, &row, *segment, leftover)?;
+                follow(store, root, &row, *segment, leftover)?;
             }
             Ok(())
         }
@@ -130,12 +147,12 @@ fn tells(row: &SegmentRow, segment: &ClosedSegment) -> bool {
 /// Makes a row tell what its file is.
 fn follow(
     store: &Store,
-    tree: &Tree,
+    root: &Root,
     row: &SegmentRow,
     mut segment: ClosedSegment,
     leftover: &Leftover,
 ) -> Result<()> {
-    segment.hash = Some(hash_file(tree.root(), &row.path)?);
+    segment.hash = Some(hash_file(root, &row.path)?);
     let record = TranscodeRecord {
         at: leftover.since,
         kept: None,
@@ -152,7 +169,7 @@ fn follow(
 
 fn kept(
     store: &Store,
-    tree: &Tree,
+    root: &Root,
     clock: &SharedClock,
     leftover: &Leftover,
     keep: Duration,
@@ -161,7 +178,7 @@ fn kept(
     let over = clock.now().since(leftover.since) >= duration_ns(keep);
     if over || store.segment_by_path(&leftover.path)?.is_none() {
         settled.expired += 1;
-        return replace::remove_leftover(tree.root(), leftover);
+        return replace::remove_leftover(root, leftover);
     }
     Ok(())
 }

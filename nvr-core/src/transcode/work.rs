@@ -137,7 +137,7 @@ impl Worker {
         config.priority.lower_this_thread();
         let begun = self.clock.steady_ns();
         let row = self.row(id)?;
-        settle::settle_one(&self.store, &self.tree, &row.path)?;
+        settle::settle_one(&self.store, self.tree.root_of(row.tier)?, &row.path)?;
         // It may have been another version's row until then.
         let row = self.row(id)?;
         if let Err(why) = self.judge(&row, rules)? {
@@ -145,7 +145,8 @@ impl Worker {
                 reason: format!("the segment {}", why.words()),
             });
         }
-        let file = self.tree.open_file(&row.path)?;
+        let root = self.tree.root_of(row.tier)?;
+        let file = self.tree.open_file(row.tier, &row.path)?;
         if file
             .metadata()
             .map_err(|e| Error::io(row.path.display(), e))?
@@ -158,7 +159,7 @@ impl Worker {
         }
         control.progress(0.0, "reading");
         if let Some(hash) = row.hash
-            && files::hash_file(self.tree.root(), &row.path)? != hash
+            && files::hash_file(root, &row.path)? != hash
         {
             let reason = "its file is not as it was recorded (another hash)".to_owned();
             tracing::error!(path = %row.path.display(), "{reason}");
@@ -259,7 +260,8 @@ impl Worker {
         failed: &[FailedEncoder],
         control: &mut dyn Control,
     ) -> Result<Made, Failure> {
-        let draft = replace::draft(self.tree.root(), &row.path)?;
+        let root = self.tree.root_of(row.tier)?;
+        let draft = replace::draft(root, &row.path)?;
         let how = How {
             encoder,
             settings,
@@ -292,7 +294,7 @@ impl Worker {
         control
             .borrow_mut()
             .progress(ENCODING, "comparing with the original");
-        let path = self.tree.root().path().join(&row.path);
+        let path = root.path().join(&row.path);
         let comparison = verify(original, &path, &draft, &segment, config, &mut gate)?;
         Ok(Made {
             draft,
@@ -326,7 +328,8 @@ impl Worker {
                 reason: format!("the segment {}", why.words()),
             });
         }
-        if (now.size_bytes, now.hash, &now.path) != (row.size_bytes, row.hash, &row.path) {
+        if (now.size_bytes, now.hash, &now.path, now.tier) != (row.size_bytes, row.hash, &row.path, row.tier)
+        {
             return Ok(Outcome::Skipped {
                 reason: "the segment changed meanwhile".into(),
             });
@@ -356,13 +359,14 @@ impl Worker {
             comparison,
             failed,
         };
-        replace::exchange(self.tree.root(), draft, &mut |step| control.step(step))?;
+        let root = self.tree.root_of(row.tier)?;
+        replace::exchange(root, draft, &mut |step| control.step(step))?;
         match self.store.exchange_segment_blocking(row.id, segment, record) {
             Ok(()) => {}
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 // Deleted between the last look and the exchange: then this version goes, too.
-                files::delete(self.tree.root(), &row.path)?;
-                replace::forget_original(self.tree.root(), &row.path)?;
+                files::delete(root, &row.path)?;
+                replace::forget_original(root, &row.path)?;
                 return Ok(Outcome::Skipped {
                     reason: "the segment was deleted meanwhile".into(),
                 });
@@ -373,9 +377,9 @@ impl Worker {
         self.store.make_durable()?;
         control.step(Step::RowDurable);
         if config.keep_original.is_zero() {
-            replace::forget_original(self.tree.root(), &row.path)?;
+            replace::forget_original(root, &row.path)?;
         } else {
-            replace::keep_original(self.tree.root(), &row.path)?;
+            replace::keep_original(root, &row.path)?;
         }
         control.step(Step::Done);
         control.progress(1.0, "done");

@@ -1,6 +1,5 @@
 //! The job: one segment to one target.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -164,8 +163,8 @@ impl Upload {
         row: &SegmentRow,
         upload: &UploadRow,
     ) -> Result<send::Sent, JobError> {
-        let (path, shown) = (self.0.tree.root().path().join(&row.path), row.path.clone());
-        let file = blocking(move || File::open(path).map_err(|e| Error::io(shown.display(), e))).await?;
+        let (tree, tier, path) = (self.0.tree.clone(), row.tier, row.path.clone());
+        let file = blocking(move || tree.open_file(tier, &path)).await?;
         let source = Source {
             file: Arc::new(file),
             hash: row.hash,

@@ -120,6 +120,7 @@ mod tests {
             protected,
             camera_start: None,
             marks: Marks::default(),
+            tier: crate::segment::Tier::First,
         }
     }
 

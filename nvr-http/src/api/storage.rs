@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use nvr_core::archive::CameraStats;
+use nvr_core::archive::{CameraStats, TierStats};
 use nvr_core::retention::{Deleted, Pass};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -19,6 +19,8 @@ pub(crate) struct CameraStatsDto {
     camera: String,
     segments: u64,
     size_bytes: u64,
+    /// What of that lies below the second root.
+    tier_bytes: u64,
     recorded_seconds: f64,
     oldest: Option<String>,
     newest: Option<String>,
@@ -34,11 +36,41 @@ impl From<&CameraStats> for CameraStatsDto {
             camera: s.camera.to_string(),
             segments: s.segments,
             size_bytes: s.size_bytes,
+            tier_bytes: s.tier_bytes,
             recorded_seconds: s.duration_ns as f64 / 1e9,
             oldest: s.oldest.map(|t| t.to_string()),
             newest: s.newest.map(|t| t.to_string()),
             bytes_per_hour: s.bytes_per_hour,
             days_left: s.days_left,
+        }
+    }
+}
+
+/// The second root and what is on it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TierDto {
+    root: String,
+    /// Whether it is there. What lies on it stays in the index either way.
+    reachable: bool,
+    segments: u64,
+    size_bytes: u64,
+    /// 0 while it is not reachable.
+    disk_total_bytes: u64,
+    disk_available_bytes: u64,
+    /// What is to stay free.
+    disk_min_free_bytes: u64,
+}
+
+impl From<&TierStats> for TierDto {
+    fn from(t: &TierStats) -> Self {
+        Self {
+            root: t.root.to_string_lossy().into_owned(),
+            reachable: t.reachable,
+            segments: t.segments,
+            size_bytes: t.size_bytes,
+            disk_total_bytes: t.disk_total_bytes,
+            disk_available_bytes: t.disk_available_bytes,
+            disk_min_free_bytes: t.disk_min_free_bytes,
         }
     }
 }
@@ -51,6 +83,8 @@ pub(crate) struct StorageDto {
     disk_available_bytes: u64,
     /// What is to stay free.
     disk_min_free_bytes: u64,
+    /// The second root, if there is one.
+    tier: Option<TierDto>,
     /// Of all cameras.
     bytes_per_hour: f64,
     /// Days until the oldest footage goes for want of room, at the present rates; null when nothing is written.
@@ -128,6 +162,7 @@ pub(crate) async fn storage(State(app): State<AppState>, viewer: Viewer) -> Answ
         disk_total_bytes: stats.disk_total_bytes,
         disk_available_bytes: stats.disk_available_bytes,
         disk_min_free_bytes: stats.disk_min_free_bytes,
+        tier: stats.tier.as_ref().map(Into::into),
         bytes_per_hour: stats.bytes_per_hour,
         days_left: stats.days_left,
     }))

@@ -298,7 +298,7 @@ fn walking_is_in_order_and_leaves_foreign_things_alone() {
 
     // Nothing leads through the links.
     let through = Path::new("link/1970-01-01/00-00-00.000Z-00000001.mp4");
-    assert!(tree.open_file(through).is_err());
+    assert!(tree.open_file(crate::segment::Tier::First, through).is_err());
     assert!(delete(tree.root(), through).is_err());
     let s = start("link", 1, 0, Timestamp::from_secs(0));
     assert_eq!(tree.create(&s).unwrap_err().kind(), ErrorKind::Storage);

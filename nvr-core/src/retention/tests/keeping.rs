@@ -254,7 +254,7 @@ fn a_deletion_that_is_cut_off_is_finished() {
             let missing = |p: &&crate::check::Problem| p.path == old.path;
             assert_eq!(report.unwrap().problems.iter().filter(missing).count(), 0);
         }
-        finish_cut_off(&house.store, house.tree.root()).unwrap();
+        finish_cut_off(&house.store, &house.tree).unwrap();
         assert_eq!(house.starts(), [10], "{step}");
         assert!(house.exists(&kept) && !house.exists(&old), "{step}");
         house.agree();

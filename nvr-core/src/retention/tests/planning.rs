@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::DeletionReason;
 use crate::ids::SegmentId;
+use crate::segment::Tier;
 
 const DISK: u64 = 1_000_000;
 
@@ -45,6 +46,7 @@ fn stocks(all: &[Rows], other_bytes: &[u64], cut: Option<usize>) -> Vec<Stock> {
                             start: at(start),
                             end: at(start + len),
                             size_bytes,
+                            tier: Tier::First,
                         }
                     })
                     .collect();
@@ -52,6 +54,7 @@ fn stocks(all: &[Rows], other_bytes: &[u64], cut: Option<usize>) -> Vec<Stock> {
                 let mut list = List {
                     class,
                     awaited: false,
+                    tier: Tier::First,
                     items,
                     more: false,
                 };
@@ -61,6 +64,7 @@ fn stocks(all: &[Rows], other_bytes: &[u64], cut: Option<usize>) -> Vec<Stock> {
             Stock {
                 camera: cam(n),
                 size_bytes: size + other_bytes.get(n).copied().unwrap_or(0),
+                second_bytes: 0,
                 lists,
             }
         })
@@ -119,6 +123,7 @@ impl Case {
                 total_bytes: DISK,
                 available_bytes: available,
             },
+            second: None,
             now: Some(at(self.now)),
             policy: &self.policy,
             most: usize::MAX,
@@ -288,6 +293,7 @@ proptest! {
         let part = plan(Situation {
             stocks: &all,
             disk: Disk { total_bytes: DISK, available_bytes: case.available },
+            second: None,
             now: Some(at(case.now)),
             policy: &case.policy,
             most,
@@ -345,6 +351,7 @@ fn planned(stocks: &[Stock], policy: &Policy, available: u64, now: i64) -> Vec<(
             total_bytes: DISK,
             available_bytes: available,
         },
+        second: None,
         now: Some(at(now)),
         policy,
         most: usize::MAX,
