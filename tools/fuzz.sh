@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes the box parser and the configuration, on stable Rust: cargo-fuzz would want a nightly one, but what it needs of
-# the compiler is there. Whatever makes a target panic lies in fuzz/artifacts/ afterwards.
+# Fuzzes what reads bytes from outside (boxes, configuration, RTSP), on stable Rust: cargo-fuzz would want a nightly
+# one, but what it needs of the compiler is there. Whatever makes a target panic lies in fuzz/artifacts/ afterwards.
 #
 #   tools/fuzz.sh [SECONDS [TARGET...]]       60 seconds each of all targets by default
 set -euo pipefail
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../fuzz"
 seconds=${1:-60}
 shift || true
 targets=("$@")
-((${#targets[@]})) || targets=(boxes config)
+((${#targets[@]})) || targets=(boxes config rtsp_client rtsp_sdp rtsp_packets)
 
 # A target given by name, so that build scripts and procedural macros are compiled without these flags.
 host=$(rustc -vV | sed -n 's/^host: //p')

@@ -61,6 +61,9 @@ pub enum Command {
     Status,
     /// List the cameras.
     Cameras,
+    /// Add, change or remove a camera in the configuration.
+    #[command(subcommand)]
+    Camera(commands::camera::CameraCommand),
     /// Show what is recorded and what is missing.
     Timeline(commands::timeline::TimelineArgs),
     /// List the recorded files.
@@ -87,6 +90,12 @@ pub enum Command {
     Stats(commands::stats::StatsArgs),
     /// Encode a stretch of footage again as H.265, to save space.
     Transcode(commands::transcode::TranscodeArgs),
+    /// List, make, change and remove users, also while a recorder runs.
+    #[command(subcommand)]
+    User(commands::user::UserCommand),
+    /// List, make and remove tokens of programs, also while a recorder runs.
+    #[command(subcommand)]
+    Token(commands::token::TokenCommand),
     /// Measure what this machine can do.
     #[command(subcommand)]
     Bench(commands::bench::BenchCommand),

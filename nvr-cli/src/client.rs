@@ -1,16 +1,25 @@
 //! Asks a running recorder over its own HTTP API: a few small answers from one address, so the plainest
 //! client will do.
+//!
+//! Where the recorder has accounts, the token of the environment variable `NVR_TOKEN` is shown. Without one, whoever can
+//! write the file of the accounts makes one for himself that is good for some minutes.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use nvr_core::clock::SystemClock;
-use nvr_core::config::Config;
+use nvr_core::accounts::Accounts;
+use nvr_core::clock::{SharedClock, SystemClock};
+use nvr_core::config::{Auth, Config};
 use nvr_core::error::{Error, ErrorKind};
 use nvr_core::files::{Root, RootOptions};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 
 use crate::exit::{self, Failure};
 
@@ -21,8 +30,74 @@ const PATIENCE_OF_ORDERS: Duration = Duration::from_secs(60);
 /// Largest answer.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Where the recorder of a configuration answers; `None` when it serves no HTTP.
-pub fn address(config: &Config) -> Option<SocketAddr> {
+/// How long a token of our own is good, and after how long another is made.
+const TOKEN: Duration = Duration::from_secs(600);
+const TOKEN_NEW: i64 = 300_000_000_000;
+
+/// A recorder that can be asked. Prints as the address of its page.
+#[derive(Clone)]
+pub struct Recorder(Arc<Inner>);
+
+struct Inner {
+    address: SocketAddr,
+    config: Config,
+    clock: SharedClock,
+    /// What we made, and when.
+    token: Mutex<Option<(String, i64)>>,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Recorder({self})")
+    }
+}
+
+impl fmt::Display for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let http = &self.0.config.http;
+        let scheme = if http.tls.is_some() { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}/", self.0.address, http.base_path)
+    }
+}
+
+impl Recorder {
+    /// What to show; `None` when nothing is needed, or nothing can be had: then the recorder says so.
+    async fn token(&self) -> Option<String> {
+        if let Ok(token) = std::env::var("NVR_TOKEN")
+            && !token.is_empty()
+        {
+            return Some(token);
+        }
+        if self.0.config.http.auth == Auth::None {
+            return None;
+        }
+        let mut place = self.0.token.lock().await;
+        let now = self.0.clock.steady_ns();
+        if let Some((token, made)) = &*place
+            && now - made < TOKEN_NEW
+        {
+            return Some(token.clone());
+        }
+        let me = self.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            Accounts::of(&me.0.config, me.0.clock.clone())?.passing_token_blocking(TOKEN)
+        });
+        match made.await {
+            Ok(Ok(token)) => {
+                *place = Some((token.expose().to_owned(), now));
+                Some(token.expose().to_owned())
+            }
+            Ok(Err(e)) => {
+                tracing::debug!(error = %e, "no token can be made");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// The recorder of a configuration; `None` when it serves no HTTP.
+pub fn address(config: &Config) -> Option<Recorder> {
     let mut address = config.http.listen;
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {
@@ -31,12 +106,19 @@ pub fn address(config: &Config) -> Option<SocketAddr> {
             std::net::Ipv6Addr::LOCALHOST.into()
         });
     }
-    (config.http.enabled && address.port() != 0).then_some(address)
+    let inner = || Inner {
+        address,
+        config: config.clone(),
+        clock: SystemClock::shared(),
+        token: Mutex::new(None),
+    };
+    (config.http.enabled && address.port() != 0).then(|| Recorder(Arc::new(inner())))
 }
 
-/// The JSON at a path; `None` when nobody answers there, or not with JSON.
-pub async fn get(address: SocketAddr, path: &str) -> Option<Value> {
-    ask(address, "GET", path, None).await.map(|answer| answer.body)
+/// The JSON at a path; `None` when nobody answers there, or not with JSON, or does not let us in.
+pub async fn get(recorder: &Recorder, path: &str) -> Option<Value> {
+    let answer = ask(recorder, "GET", path, None).await?;
+    (answer.status / 100 == 2).then_some(answer.body)
 }
 
 /// Status and JSON of an answer.
@@ -56,11 +138,19 @@ impl Answer {
             return Ok(self.body);
         }
         let text = |key: &str| self.body[key].as_str();
-        let kind = exit::TABLE
+        if self.status == 401 {
+            return Err(Error::new(ErrorKind::Unauthorized, "the recorder does not let us in").with_hint(
+                "do this as the user that the recorder runs as, or set NVR_TOKEN to a token (`nvr token add`)",
+            ));
+        }
+        let known = exit::TABLE
             .iter()
             .map(|(kind, ..)| *kind)
-            .find(|kind| Some(kind.as_str()) == text("type"))
-            .unwrap_or(ErrorKind::Unavailable);
+            .find(|kind| Some(kind.as_str()) == text("type"));
+        let kind = match known {
+            None if self.status == 403 => ErrorKind::Unauthorized,
+            other => other.unwrap_or(ErrorKind::Unavailable),
+        };
         let error = Error::new(kind, text("detail").unwrap_or("the recorder refuses it"));
         Err(match text("hint") {
             Some(hint) => error.with_hint(hint),
@@ -70,29 +160,39 @@ impl Answer {
 }
 
 /// Sends a request, with a JSON body if there is one; `None` when nobody answers there, or not with JSON.
-pub async fn ask(address: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
-    tokio::time::timeout(PATIENCE, request(address, method, path, body))
+pub async fn ask(recorder: &Recorder, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
+    tokio::time::timeout(PATIENCE, request(recorder, method, path, body))
         .await
         .ok()?
 }
 
+/// A connection, encrypted or not.
+trait Link: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Link for T {}
+
 /// Events of a recorder as they happen.
-#[derive(Debug)]
 pub struct Events {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Link>>,
     /// What came of the next line.
     line: Vec<u8>,
 }
 
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events")
+            .field("line", &self.line)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Events {
     /// Listens for some kinds of events; `None` when nobody tells them there.
-    pub async fn of(address: SocketAddr, kinds: &str) -> Option<Self> {
+    pub async fn of(recorder: &Recorder, kinds: &str) -> Option<Self> {
         let begin = async {
-            let mut stream = TcpStream::connect(address).await.ok()?;
-            let head = format!(
-                "GET /api/v1/events?kind={kinds} HTTP/1.0\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n"
-            );
-            stream.write_all(head.as_bytes()).await.ok()?;
+            let path = format!("/api/v1/events?kind={kinds}");
+            let head = head(recorder, "GET", &path, "text/event-stream").await;
+            let stream = send(recorder, &format!("{head}\r\n")).await?;
             let mut events = Self {
                 stream: BufReader::new(stream),
                 line: Vec::new(),
@@ -130,12 +230,12 @@ impl Events {
 ///
 /// # Errors
 /// What the recorder answers, or `Unavailable` when it does not.
-pub async fn post(address: SocketAddr, path: &str) -> Result<Value, Failure> {
+pub async fn post(recorder: &Recorder, path: &str) -> Result<Value, Failure> {
     let silent = || {
-        let words = format!("the recorder at {address} does not answer");
+        let words = format!("the recorder at {recorder} does not answer");
         Error::new(ErrorKind::Unavailable, words).with_hint("see its log; try again later")
     };
-    let answer = tokio::time::timeout(PATIENCE_OF_ORDERS, request(address, "POST", path, None)).await;
+    let answer = tokio::time::timeout(PATIENCE_OF_ORDERS, request(recorder, "POST", path, None)).await;
     Ok(answer.map_err(|_| silent())?.ok_or_else(silent)?.into_result()?)
 }
 
@@ -152,7 +252,7 @@ pub async fn recorder_runs(config: &Config) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// `Conflict` when it serves no HTTP.
-pub fn required_address(config: &Config) -> Result<SocketAddr, Failure> {
+pub fn required_address(config: &Config) -> Result<Recorder, Failure> {
     address(config).ok_or_else(|| {
         Error::new(
             ErrorKind::Conflict,
@@ -167,7 +267,7 @@ pub fn required_address(config: &Config) -> Result<SocketAddr, Failure> {
 ///
 /// # Errors
 /// `Storage` when the root is not there.
-pub async fn answering(config: &Config) -> Result<Option<SocketAddr>, Failure> {
+pub async fn answering(config: &Config) -> Result<Option<Recorder>, Failure> {
     Ok(if recorder_runs(config).await? {
         address(config)
     } else {
@@ -186,24 +286,48 @@ pub async fn blocking<T: Send + 'static>(
     Ok(done.map_err(|e| Error::new(ErrorKind::Internal, "a task failed").with_source(e))??)
 }
 
-async fn request(address: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
+/// The head of a request, without the empty line at its end.
+async fn head(recorder: &Recorder, method: &str, path: &str, accept: &str) -> String {
+    // Health is for everybody; a token costs a write to the disk.
+    let token = if path == "/health" {
+        None
+    } else {
+        recorder.token().await
+    };
     // HTTP/1.0: the answer is not chunked and ends with the connection.
-    let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nAccept: application/json\r\n");
+    let address = recorder.0.address;
+    let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nAccept: {accept}\r\n");
+    if let Some(token) = token.filter(|t| t.bytes().all(|b| b.is_ascii_graphic())) {
+        head += &format!("Authorization: Bearer {token}\r\n");
+    }
+    head
+}
+
+async fn request(recorder: &Recorder, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
+    let mut text = head(recorder, method, path, "application/json").await;
     let body = body.map(Value::to_string).unwrap_or_default();
     if !body.is_empty() {
-        head += &format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
-            body.len()
-        );
+        let length = body.len();
+        text += &format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
     }
-    stream
-        .write_all(format!("{head}\r\n{body}").as_bytes())
-        .await
-        .ok()?;
+    text += &format!("\r\n{body}");
+    let stream = send(recorder, &text).await?;
     let mut answer = Vec::new();
-    stream.take(MAX_BYTES).read_to_end(&mut answer).await.ok()?;
+    // A TLS connection that ends without saying so is an error, and what came is whole all the same: it is JSON.
+    let _ = stream.take(MAX_BYTES).read_to_end(&mut answer).await;
     parse(&answer)
+}
+
+/// Sends a request; what comes back can be read then.
+async fn send(recorder: &Recorder, text: &str) -> Option<Box<dyn Link>> {
+    let stream = TcpStream::connect(recorder.0.address).await.ok()?;
+    let mut link: Box<dyn Link> = match &recorder.0.config.http.tls {
+        None => Box::new(stream),
+        Some(files) => Box::new(crate::tls::connect(stream, files).await?),
+    };
+    link.write_all(text.as_bytes()).await.ok()?;
+    link.flush().await.ok()?;
+    Some(link)
 }
 
 fn parse(answer: &[u8]) -> Option<Answer> {

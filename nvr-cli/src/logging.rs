@@ -1,11 +1,28 @@
 //! Sets up the log: to the standard error, so that results can be piped.
 
+use nvr_core::clock::SystemClock;
 use nvr_core::config::{LogConfig, LogFormat};
+use nvr_http::{LogBuffer, LogLayer};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::prelude::*;
+
+/// Records that are kept in memory for `GET /api/v1/logs`.
+const KEPT: usize = 2000;
 
 /// Starts logging. `NVR_LOG` comes first, then `-v`, then the configuration; commands that only ask stay at
 /// warnings.
 pub fn start(verbose: u8, config: Option<&LogConfig>) {
+    begin(verbose, config, None);
+}
+
+/// The same for a recorder: the newest records are kept for those who look over HTTP.
+pub fn start_kept(verbose: u8, config: Option<&LogConfig>) -> LogBuffer {
+    let buffer = LogBuffer::new(KEPT, SystemClock::shared());
+    begin(verbose, config, Some(buffer.layer()));
+    buffer
+}
+
+fn begin(verbose: u8, config: Option<&LogConfig>, kept: Option<LogLayer>) {
     let from_flags = match verbose {
         0 => config.map_or("warn", |c| c.filter.as_str()),
         1 => "info,nvr_core=debug,nvr_http=debug,nvr=debug",
@@ -15,13 +32,17 @@ pub fn start(verbose: u8, config: Option<&LogConfig>) {
         .ok()
         .and_then(|text| text.parse::<EnvFilter>().ok())
         .unwrap_or_else(|| EnvFilter::new(from_flags));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    // Only the first one counts; there is no second one in a process.
-    let _ = match config.map(|c| c.format) {
-        Some(LogFormat::Json) => log.json().flatten_event(true).try_init(),
-        _ => log.try_init(),
+    let lines = match config.map(|c| c.format) {
+        Some(LogFormat::Json) => lines.json().flatten_event(true).boxed(),
+        _ => lines.boxed(),
     };
+    // Only the first one counts; there is no second one in a process.
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .with(kept)
+        .try_init();
 }

@@ -14,6 +14,7 @@ mod output;
 mod queue;
 mod signals;
 mod times;
+mod tls;
 mod window;
 
 use std::process::ExitCode;

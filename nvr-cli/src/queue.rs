@@ -1,7 +1,6 @@
 //! The queue of jobs as the commands reach it: over the HTTP API of the running recorder, or in the index while none
 //! runs.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use nvr_core::config::Config;
@@ -12,7 +11,7 @@ use nvr_core::{Archive, CameraId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::client;
+use crate::client::{self, Recorder};
 use crate::exit::Failure;
 
 /// A job as it is printed; also as the recorder tells it.
@@ -66,7 +65,7 @@ impl From<JobRow> for JobView {
 pub struct Queue {
     config: Config,
     /// Of the recorder that runs.
-    address: Option<SocketAddr>,
+    address: Option<Recorder>,
 }
 
 fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Failure> {
@@ -87,7 +86,7 @@ impl Queue {
     /// Finds out whether a recorder answers.
     pub async fn find(config: Config) -> Self {
         let address = match client::address(&config) {
-            Some(address) if client::get(address, "/health").await.is_some() => Some(address),
+            Some(address) if client::get(&address, "/health").await.is_some() => Some(address),
             _ => None,
         };
         Self { config, address }
@@ -100,7 +99,7 @@ impl Queue {
 
     async fn ask(
         &self,
-        address: SocketAddr,
+        address: &Recorder,
         method: &str,
         path: &str,
         body: Option<&Value>,
@@ -128,7 +127,7 @@ impl Queue {
 
     /// Tells when a job changes or gets further, if a recorder is there to tell it.
     pub async fn changes(&self) -> Option<client::Events> {
-        client::Events::of(self.address?, "job_changed").await
+        client::Events::of(self.address.as_ref()?, "job_changed").await
     }
 
     /// Jobs, newest first, at most so many; and whether there are more.
@@ -139,7 +138,7 @@ impl Queue {
         let mut found: Vec<JobView> = Vec::new();
         let mut query = query;
         let mut cursor: Option<String> = None;
-        let archive = match self.address {
+        let archive = match &self.address {
             Some(_) => None,
             None => Some(Archive::open(&self.config).await?),
         };
@@ -147,7 +146,7 @@ impl Queue {
             query.limit = u32::try_from(limit - found.len())
                 .unwrap_or(u32::MAX)
                 .clamp(1, 1000);
-            let next = match (self.address, &archive) {
+            let next = match (&self.address, &archive) {
                 (Some(address), _) => {
                     let mut path = format!("/api/v1/jobs?limit={}", query.limit);
                     if !query.states.is_empty() {
@@ -187,7 +186,7 @@ impl Queue {
     /// # Errors
     /// `NotFound` when there is none of that id.
     pub async fn get(&self, id: JobId) -> Result<JobView, Failure> {
-        match self.address {
+        match &self.address {
             Some(address) => read(
                 self.ask(address, "GET", &format!("/api/v1/jobs/{id}"), None)
                     .await?,
@@ -206,7 +205,7 @@ impl Queue {
         range: nvr_core::TimeRange,
         idle: Vec<NewJob>,
     ) -> Result<Vec<JobId>, Failure> {
-        if let Some(address) = self.address {
+        if let Some(address) = &self.address {
             let body = json!({ "camera": camera, "from": range.start(), "to": range.end() });
             let mut answer = self
                 .ask(address, "POST", "/api/v1/transcoding", Some(&body))
@@ -236,7 +235,7 @@ impl Queue {
     /// # Errors
     /// What the recorder or the index says.
     pub async fn enqueue(&self, new: NewJob) -> Result<(JobView, bool), Failure> {
-        let Some(address) = self.address else {
+        let Some(address) = &self.address else {
             let jobs = self.idle().await?;
             let added = jobs.enqueue(new).await?;
             jobs.close().await?;
@@ -277,7 +276,7 @@ impl Queue {
     }
 
     async fn change(&self, id: JobId, what: &str) -> Result<JobView, Failure> {
-        if let Some(address) = self.address {
+        if let Some(address) = &self.address {
             let path = format!("/api/v1/jobs/{id}/{what}");
             return read(self.ask(address, "POST", &path, None).await?);
         }
@@ -296,7 +295,7 @@ impl Queue {
     /// # Errors
     /// What the recorder or the index says.
     pub async fn clean(&self, states: &[JobState], older_than: Duration) -> Result<u64, Failure> {
-        if let Some(address) = self.address {
+        if let Some(address) = &self.address {
             let path = format!(
                 "/api/v1/jobs/clean?state={}&older_than={}",
                 list_text(states, |s| s.as_str()),

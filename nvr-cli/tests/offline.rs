@@ -228,3 +228,72 @@ fn the_demo_overwrites_no_changed_configuration() {
     assert!(out.stderr.contains("nvr -c demo/nvr.toml run"), "{out:?}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
 }
+
+#[test]
+fn cameras_are_added_changed_and_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("nvr.toml");
+    let before = "# Ours.\n[recorder]\nroot = \"rec\" # here\n\n# The end.\n";
+    std::fs::write(&file, before).unwrap();
+    let read = || std::fs::read_to_string(&file).unwrap();
+    let add = [
+        "camera",
+        "add",
+        "front",
+        "test:?size=320x240&fps=10",
+        "--set",
+        "record=manual",
+    ];
+    // It is opened first.
+    let out = nvr(
+        dir.path(),
+        &[
+            &add[..],
+            &["--set", "priority=7", "--set", "audio=false", "--json"],
+        ]
+        .concat(),
+    );
+    assert_eq!(out.code, 0, "{out:?}");
+    assert_eq!(out.json()["in_force"], false);
+    let want = "\n[[cameras]]\nid = \"front\"\n";
+    assert!(read().starts_with(before) && read().contains(want), "{}", read());
+    assert!(
+        read().contains("priority = 7\n") && read().contains("audio = false\n"),
+        "{}",
+        read()
+    );
+    assert_ne!(nvr(dir.path(), &add).code, 0);
+
+    let unreachable = ["camera", "add", "yard", "rtsp://127.0.0.1:1/x"];
+    let out = nvr(dir.path(), &unreachable);
+    assert!(out.code != 0 && !read().contains("yard"), "{out:?}");
+    let out = nvr(
+        dir.path(),
+        &[&unreachable[..], &["--no-probe", "--set", "segment=1s"]].concat(),
+    );
+    assert!(
+        out.code == 3 && out.stderr.contains("cameras.yard.segment"),
+        "{out:?}"
+    );
+    let mut with_password = command(
+        dir.path(),
+        &[&unreachable[..], &["--no-probe", "--user", "u"]].concat(),
+    );
+    let done = with_password.env("NVR_PASSWORD", "hunter2${X}").output().unwrap();
+    let shown = format!("{done:?}");
+    assert!(done.status.success() && !shown.contains("hunter2"), "{shown}");
+    assert!(read().contains("password = \"hunter2$${X}\"\n"), "{}", read());
+
+    let out = nvr(
+        dir.path(),
+        &["camera", "edit", "front", "--name", "Door", "--unset", "priority"],
+    );
+    assert_eq!(out.code, 0, "{out:?}");
+    assert!(read().contains("name = \"Door\"\n") && !read().contains("priority"));
+    for id in ["front", "yard"] {
+        let out = nvr(dir.path(), &["camera", "remove", id]);
+        assert_eq!(out.code, 0, "{out:?}");
+    }
+    assert_eq!(read().trim_end(), before.trim_end());
+    assert_ne!(nvr(dir.path(), &["camera", "remove", "front"]).code, 0);
+}

@@ -16,6 +16,24 @@ pub async fn probe(source: SourceSpec, options: ProbeOptions) -> Result<ProbeRep
     blocking(move || crate::gst::probe(&source, options)).await
 }
 
+/// The same, with a JPEG of the first keyframe, at most so many pixels wide; an error in its place says why there is none.
+///
+/// # Errors
+/// Those of [`probe`].
+pub async fn probe_with_picture(
+    source: SourceSpec,
+    options: ProbeOptions,
+    width: u32,
+) -> Result<(ProbeReport, Result<Vec<u8>>)> {
+    blocking(move || crate::gst::probe_with_picture(&source, options, width)).await
+}
+
+/// The GStreamer that is in use (`GStreamer 1.22.0`).
+#[must_use]
+pub fn gstreamer_version() -> String {
+    crate::gst::version()
+}
+
 /// The V4L2 capture devices of this machine with their formats.
 ///
 /// # Errors

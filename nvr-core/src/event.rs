@@ -397,6 +397,13 @@ pub enum EventKind {
         /// Why.
         cause: Cause,
     },
+    /// Somebody changed the configuration file through the recorder.
+    ConfigChanged {
+        /// Sections and keys that differ (`cameras.front.source`), without the values.
+        paths: Vec<String>,
+        /// Who, if that is known.
+        by: Option<String>,
+    },
     /// The configuration was read again.
     ConfigReloaded {
         /// Cameras that were restarted, added or removed.
@@ -463,6 +470,7 @@ impl EventKind {
             Self::SpaceRecovered { .. } => "space_recovered",
             Self::FramesDropped { .. } => "frames_dropped",
             Self::AudioTrouble { .. } => "audio_trouble",
+            Self::ConfigChanged { .. } => "config_changed",
             Self::ConfigReloaded { .. } => "config_reloaded",
             Self::JobChanged { .. } => "job_changed",
             Self::SegmentDamaged { .. } => "segment_damaged",

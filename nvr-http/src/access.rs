@@ -85,6 +85,16 @@ pub(crate) const TABLE: &[Line] = &[
     ("GET",    "/api/v1/shares/{id}/segments/{segment}", Needs::Nothing, About::Any,   None),
 
     ("GET",    "/api/v1/cameras",                     LOOK,            About::Any,     None),
+    ("POST",   "/api/v1/cameras",                     ADMIN,           About::All,     Some(Action::Settings)),
+    ("PATCH",  "/api/v1/cameras/{id}",                ADMIN,           About::Camera,  Some(Action::Settings)),
+    ("DELETE", "/api/v1/cameras/{id}",                ADMIN,           About::Camera,  Some(Action::Settings)),
+    ("GET",    "/api/v1/config",                      ADMIN,           About::All,     None),
+    ("PATCH",  "/api/v1/config",                      ADMIN,           About::All,     Some(Action::Settings)),
+    ("GET",    "/api/v1/config/schema",               ADMIN,           About::Any,     None),
+    ("GET",    "/api/v1/discovery",                   ADMIN,           About::All,     None),
+    ("GET",    "/api/v1/system",                      LOOK,            About::Any,     None),
+    ("GET",    "/api/v1/logs",                        ADMIN,           About::All,     None),
+    ("GET",    "/api/v1/storage/history",             LOOK,            About::Any,     None),
     ("POST",   "/api/v1/cameras/start",               CONTROL,         About::Any,     Some(Action::Control)),
     ("POST",   "/api/v1/cameras/stop",                CONTROL,         About::Any,     Some(Action::Control)),
     ("POST",   "/api/v1/cameras/probe",               ADMIN,           About::All,     Some(Action::Probe)),
@@ -106,6 +116,20 @@ pub(crate) const TABLE: &[Line] = &[
     ("GET",    "/api/v1/cameras/{id}/vod.m3u8",       LOOK,            About::Camera,  Some(Action::Play)),
     ("GET",    "/api/v1/cameras/{id}/media.m3u8",     LOOK,            About::Camera,  Some(Action::Play)),
     ("GET",    "/api/v1/cameras/{id}/snapshot.jpg",   LOOK,            About::Camera,  Some(Action::Play)),
+
+    ("GET",    "/api/v1/cameras/{id}/live",           LOOK,            About::Camera,  None),
+    ("GET",    "/api/v1/cameras/{id}/live.mp4",       LOOK,            About::Camera,  Some(Action::Play)),
+    ("GET",    "/api/v1/cameras/{id}/live.mjpeg",     LOOK,            About::Camera,  Some(Action::Play)),
+    ("GET",    "/api/v1/cameras/{id}/preview",        LOOK,            About::Camera,  Some(Action::Play)),
+    ("GET",    "/api/v1/cameras/{id}/live.m3u8",      LOOK,            About::Camera,  None),
+    ("GET",    "/api/v1/cameras/{id}/live/{name}",    LOOK,            About::Camera,  None),
+    #[cfg(feature = "webrtc")]
+    ("POST",   "/api/v1/cameras/{id}/whep",           LOOK,            About::Camera,  Some(Action::Play)),
+    // Whose session it is, only who began it knows: its number cannot be guessed.
+    #[cfg(feature = "webrtc")]
+    ("PATCH",  "/api/v1/whep/{session}",              LOOK,            About::Any,     None),
+    #[cfg(feature = "webrtc")]
+    ("DELETE", "/api/v1/whep/{session}",              LOOK,            About::Any,     None),
 
     ("GET",    "/api/v1/jobs",                        LOOK,            About::Any,     None),
     ("POST",   "/api/v1/jobs",                        CONTROL,         About::Any,     Some(Action::Job)),

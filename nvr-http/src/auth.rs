@@ -214,7 +214,9 @@ pub(crate) async fn admit(State(app): State<AppState>, mut request: Request, nex
             .unwrap_or_default()
     });
     let response = next.run(request).await;
-    if let (Some(action), Some(viewer), true) = (rule.action, &viewer, response.status().is_success())
+    let status = response.status();
+    let done = status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS;
+    if let (Some(action), Some(viewer), true) = (rule.action, &viewer, done)
         && app.access.auth == Auth::Accounts
     {
         let detail = format!("{method} {}", said.unwrap_or_default());

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may panic"))]
 
 mod access;
+mod actor;
 mod api;
 mod auth;
 mod bytes_body;
@@ -12,6 +13,7 @@ mod compat;
 mod conn;
 mod dto;
 mod guard;
+mod logs;
 mod metrics;
 mod page;
 mod params;
@@ -19,7 +21,10 @@ mod peer;
 mod problem;
 mod server;
 mod tls;
+#[cfg(feature = "webrtc")]
+mod webrtc;
 
+pub use logs::{LogBuffer, LogLayer, LogRecord};
 pub use peer::Peer;
-pub use problem::{Problem, status_of};
-pub use server::{AppState, Tls, openapi, router, serve, setup_link};
+pub use problem::{FieldProblem, Problem, status_of};
+pub use server::{AppState, Tls, openapi, router, serve, serve_state, setup_link};

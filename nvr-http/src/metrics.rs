@@ -346,6 +346,15 @@ impl Collector for Scrape {
             "Video frames received but not recorded",
             |c| c.counters.frames_dropped,
         )?;
+        self.gauges(e, "camera_viewers", "Who watches the main stream now", |c| {
+            Some(c.viewers.now as f64)
+        })?;
+        self.counters(
+            e,
+            "camera_viewer_frames_lost",
+            "Video frames that viewers lost by being slow",
+            |c| c.viewers.frames_lost,
+        )?;
         self.counters(
             e,
             "camera_pipeline_restarts",

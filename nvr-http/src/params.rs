@@ -242,6 +242,39 @@ async fn param_of<T: FromStr, S: Send + Sync>(
         .map_err(|_| Failure::not_found(format!("there is no {what} {text:?}")))
 }
 
+/// One part of the path as it is.
+async fn part_of<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Answer<String> {
+    let params = RawPathParams::from_request_parts(parts, state)
+        .await
+        .map_err(|e| Failure::invalid(format!("the path cannot be read: {e}")))?;
+    let text = params.iter().find(|(k, _)| *k == name).map(|(_, v)| v);
+    Ok(text.unwrap_or_default().to_owned())
+}
+
+/// `{name}` of a file of the live stream.
+#[derive(Debug)]
+pub(crate) struct NamePath(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NamePath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        part_of(parts, state, "name").await.map(Self)
+    }
+}
+
+/// `{session}` of a viewer by WebRTC.
+#[cfg(feature = "webrtc")]
+#[derive(Debug)]
+pub(crate) struct SessionPath(pub(crate) String);
+
+#[cfg(feature = "webrtc")]
+impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        part_of(parts, state, "session").await.map(Self)
+    }
+}
+
 /// `{id}` of a camera.
 #[derive(Debug)]
 pub(crate) struct CameraPath(pub(crate) CameraId);

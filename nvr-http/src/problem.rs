@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use nvr_core::config::{FieldError, FieldErrors};
 use nvr_core::{Error, ErrorKind};
 
 /// When to ask again where it is too much just now.
@@ -25,6 +26,31 @@ pub struct Problem {
     /// What can be done about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The fields that are wrong, where a configuration is refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldProblem>,
+}
+
+/// What is wrong with a field.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct FieldProblem {
+    /// The field (`cameras.front.source`); empty for a mistake of syntax in the file.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What can be done about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl From<FieldError> for FieldProblem {
+    fn from(e: FieldError) -> Self {
+        Self {
+            path: e.path,
+            message: e.message,
+            hint: e.hint,
+        }
+    }
 }
 
 /// The status that goes with a kind of error.
@@ -81,6 +107,10 @@ impl IntoResponse for Failure {
             Self::Http(status, kind, detail) => return problem(status, kind, detail, None),
             Self::Later(wait) => return later(wait),
         };
+        let fields = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<FieldErrors>());
+        if let Some(FieldErrors(fields)) = fields {
+            return refused(fields);
+        }
         let status = status_of(error.kind());
         if status.is_server_error() {
             tracing::warn!(error = ?error, "request failed");
@@ -115,14 +145,31 @@ fn later(wait: std::time::Duration) -> Response {
     response
 }
 
+/// A change of the configuration with mistakes in it.
+fn refused(fields: &[FieldError]) -> Response {
+    let s = if fields.len() == 1 { "" } else { "s" };
+    let detail = format!("{} mistake{s} in the configuration", fields.len());
+    let mut body = body(StatusCode::UNPROCESSABLE_ENTITY, "config", detail, None);
+    body.errors = fields.iter().cloned().map(FieldProblem::from).collect();
+    answer(StatusCode::UNPROCESSABLE_ENTITY, &body)
+}
+
 pub(crate) fn problem(status: StatusCode, kind: &str, detail: String, hint: Option<String>) -> Response {
-    let body = Problem {
+    answer(status, &body(status, kind, detail, hint))
+}
+
+fn body(status: StatusCode, kind: &str, detail: String, hint: Option<String>) -> Problem {
+    Problem {
         kind: kind.to_owned(),
         title: status.canonical_reason().unwrap_or("error").to_owned(),
         status: status.as_u16(),
         detail,
         hint,
-    };
-    let json = serde_json::to_vec(&body).unwrap_or_default();
+        errors: Vec::new(),
+    }
+}
+
+fn answer(status: StatusCode, body: &Problem) -> Response {
+    let json = serde_json::to_vec(body).unwrap_or_default();
     (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], json).into_response()
 }

@@ -23,17 +23,23 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    cameras, footage, jobs, media, session, shares, storage, system, transcoding, uploads, users,
+    cameras, config, discovery, footage, jobs, live, machine, media, session, shares, storage, system,
+    transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
 use crate::conn::Patient;
 use crate::guard::guard;
+use crate::logs::LogBuffer;
 use crate::peer::{self, Peer};
 use crate::problem::{PROBLEM_JSON, problem};
 use crate::tls::{Certificate, Guarded};
 
-/// Pictures decoded and sources probed at once.
+/// Pictures decoded at once.
 const DECODES: usize = 4;
+/// Sources probed at once.
+const PROBES: usize = 3;
+/// How many may watch at once, all cameras and ways together.
+const VIEWERS: usize = 256;
 /// How long a connection may stand still: long enough for a player's pause between two requests.
 const IDLE: Duration = Duration::from_secs(75);
 
@@ -42,10 +48,18 @@ const IDLE: Duration = Duration::from_secs(75);
 pub struct AppState {
     pub(crate) nvr: Nvr,
     pub(crate) decodes: Arc<Semaphore>,
+    pub(crate) probes: Arc<Semaphore>,
+    pub(crate) search: Arc<discovery::Search>,
+    pub(crate) sampler: Arc<machine::Sampler>,
+    /// The newest log records, where the program keeps them.
+    pub(crate) logs: Option<LogBuffer>,
     pub(crate) requests: Arc<Semaphore>,
+    pub(crate) viewers: Arc<Semaphore>,
     pub(crate) timeout: Duration,
     /// Names of this server, beside addresses and `localhost`.
     pub(crate) host_names: Arc<[String]>,
+    #[cfg(feature = "webrtc")]
+    pub(crate) webrtc: Arc<crate::webrtc::Gateway>,
     /// Who may ask.
     pub(crate) access: Arc<Access>,
     /// Ends the streams that would go on for ever.
@@ -59,12 +73,26 @@ impl AppState {
         Self {
             nvr,
             decodes: Arc::new(Semaphore::new(DECODES)),
+            probes: Arc::new(Semaphore::new(PROBES)),
+            search: Arc::default(),
+            sampler: Arc::default(),
+            logs: None,
             requests: Arc::new(Semaphore::new(config.max_concurrent)),
+            viewers: Arc::new(Semaphore::new(VIEWERS)),
             timeout: config.request_timeout,
+            #[cfg(feature = "webrtc")]
+            webrtc: Arc::new(crate::webrtc::Gateway::new(config)),
             host_names: config.host_names.clone().into(),
             access: Arc::new(Access::new(config)),
             stop: CancellationToken::new(),
         }
+    }
+
+    /// With the newest log records to show.
+    #[must_use]
+    pub fn with_logs(mut self, logs: LogBuffer) -> Self {
+        self.logs = Some(logs);
+        self
     }
 }
 
@@ -77,9 +105,11 @@ impl AppState {
     tags(
         (name = "cameras", description = "What is recorded, and how it is going"),
         (name = "footage", description = "What was recorded"),
+        (name = "live", description = "What is going on now"),
         (name = "storage", description = "How full the disk is, what is deleted and what is protected"),
         (name = "jobs", description = "Slow work: what waits, runs and is over"),
         (name = "uploads", description = "Copies of segments at other places"),
+        (name = "config", description = "The configuration file"),
         (name = "system", description = "The recorder itself"),
         (name = "accounts", description = "Who may ask: logins, users, tokens, shares, and what they did"),
         (name = "shared", description = "Footage for whoever has the address of a share"),
@@ -105,11 +135,15 @@ impl utoipa::Modify for Credentials {
 
 fn api_router() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Api::openapi())
-        .routes(routes!(cameras::list))
+        .routes(routes!(cameras::list, config::add_camera))
         .routes(routes!(cameras::start_all))
         .routes(routes!(cameras::stop_all))
         .routes(routes!(cameras::probe))
-        .routes(routes!(cameras::one))
+        .routes(routes!(
+            cameras::one,
+            config::change_camera,
+            config::remove_camera
+        ))
         .routes(routes!(cameras::start))
         .routes(routes!(cameras::stop))
         .routes(routes!(cameras::restart))
@@ -126,6 +160,13 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(media::vod))
         .routes(routes!(media::media))
         .routes(routes!(media::snapshot))
+        .routes(routes!(live::capability))
+        .routes(routes!(live::mp4::watch))
+        .routes(routes!(live::pictures::preview))
+        .routes(routes!(live::pictures::mjpeg))
+        .routes(routes!(live::hls::playlist))
+        .routes(routes!(live::hls::file))
+        .merge(live::whep_routes())
         .routes(routes!(jobs::list, jobs::enqueue))
         .routes(routes!(jobs::kinds))
         .routes(routes!(jobs::clean))
@@ -143,8 +184,14 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(transcoding::status, transcoding::transcode))
         .routes(routes!(transcoding::enable))
         .routes(routes!(transcoding::disable))
+        .routes(routes!(config::config, config::change))
+        .routes(routes!(config::schema))
+        .routes(routes!(discovery::discovery))
+        .routes(routes!(machine::system))
+        .routes(routes!(machine::logs))
         .routes(routes!(system::events))
         .routes(routes!(storage::storage))
+        .routes(routes!(storage::history))
         .routes(routes!(storage::cleanup))
         .routes(routes!(session::get, session::post, session::delete))
         .routes(routes!(session::password))
@@ -435,13 +482,27 @@ pub async fn serve(
     stop: CancellationToken,
     grace: Duration,
 ) -> std::io::Result<()> {
+    serve_state(listener, AppState::new(nvr, config), config, stop, grace).await
+}
+
+/// The same with a state that was prepared.
+///
+/// # Errors
+/// When the listener fails, and for an open server at an address that is not loopback.
+pub async fn serve_state(
+    listener: TcpListener,
+    mut state: AppState,
+    config: &HttpConfig,
+    stop: CancellationToken,
+    grace: Duration,
+) -> std::io::Result<()> {
     if config.auth == Auth::None && !listener.local_addr()?.ip().is_loopback() {
         return Err(std::io::Error::new(
             std::io::ErrorKind::InvalidInput,
             "auth = \"none\" is for loopback addresses only",
         ));
     }
-    let mut state = AppState::new(nvr.clone(), config);
+    let nvr = state.nvr.clone();
     state.stop = stop.clone();
     let app = router(state, config).into_make_service_with_connect_info::<Peer>();
     let graceful = stop.clone();

@@ -171,6 +171,28 @@ impl S3 {
         Ok(Some((body, hash.unwrap_or_default().trim().to_owned())))
     }
 
+    /// The names of all objects.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    pub async fn keys(&self) -> anyhow::Result<Vec<String>> {
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            // Names of the tests need no escapes.
+            let after = keys.last().map_or("", String::as_str);
+            let (status, _, body) = self
+                .ask("GET", &format!("/{BUCKET}?list-type=2&start-after={after}"))
+                .await?;
+            ensure!(status == 200, "{status}");
+            let text = String::from_utf8_lossy(&body).into_owned();
+            let found = text.split("<Key>").skip(1);
+            keys.extend(found.filter_map(|k| Some(k.split_once("</Key>")?.0.to_owned())));
+            if !text.contains("<IsTruncated>true") {
+                return Ok(keys);
+            }
+        }
+    }
+
     /// How many uploads in parts are unfinished.
     ///
     /// # Errors

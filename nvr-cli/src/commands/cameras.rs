@@ -41,7 +41,7 @@ pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
     logging::start(global.verbose, None);
     let config = config::load(global)?;
     let live = match client::address(&config) {
-        Some(address) => client::get(address, "/api/v1/cameras").await,
+        Some(address) => client::get(&address, "/api/v1/cameras").await,
         None => None,
     };
     let views = collect(&config, live.as_ref()).await?;

@@ -33,9 +33,9 @@ pub async fn run(global: &Global, args: &CleanupArgs, output: Output) -> Result<
 async fn by_recorder(config: &Config, dry_run: bool) -> Result<Value, Failure> {
     let address = client::required_address(config)?;
     let path = format!("/api/v1/storage/cleanup?dry_run={dry_run}");
-    let mut result = client::post(address, &path).await?;
+    let mut result = client::post(&address, &path).await?;
     while !dry_run && result["more"] == true {
-        let next = client::post(address, &path).await?;
+        let next = client::post(&address, &path).await?;
         if next["deleted"].as_array().is_none_or(Vec::is_empty) {
             break;
         }

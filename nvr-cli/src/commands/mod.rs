@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub mod bench;
+pub mod camera;
 pub mod cameras;
 pub mod check;
 pub mod cleanup;
@@ -19,8 +20,10 @@ pub mod snapshot;
 pub mod stats;
 pub mod status;
 pub mod timeline;
+pub mod token;
 pub mod transcode;
 pub mod upload;
+pub mod user;
 pub mod validate;
 pub mod verify;
 
@@ -44,6 +47,7 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Detect(args) => block_on(detect::run(&global, &args, *output)),
         Command::Probe(args) => block_on(probe::run(&global, &args, *output)),
         Command::Status => block_on(status::run(&global, *output)),
+        Command::Camera(command) => block_on(camera::run(&global, command, *output)),
         Command::Cameras => block_on(cameras::run(&global, *output)),
         Command::Timeline(args) => block_on(timeline::run(&global, &args, *output)),
         Command::Segments(args) => block_on(segments::run(&global, &args, *output)),
@@ -58,6 +62,8 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Restore(args) => block_on(restore::run(&global, &args, *output)),
         Command::Stats(args) => block_on(stats::run(&global, &args, *output)),
         Command::Transcode(args) => block_on(transcode::run(&global, &args, *output)),
+        Command::User(command) => block_on(user::run(&global, command, *output)),
+        Command::Token(command) => block_on(token::run(&global, command, *output)),
         Command::Bench(args) => bench::run(&global, &args, *output),
     }
 }

@@ -86,7 +86,7 @@ async fn whole_range(
             range.start(),
             range.end()
         );
-        let answer = client::post(address, &path).await?;
+        let answer = client::post(&address, &path).await?;
         return Ok(answer["segments"].as_u64().unwrap_or(0));
     }
     write(asked, move |store| {
@@ -102,7 +102,7 @@ async fn whole_range(
 async fn one(asked: &Asked, id: SegmentId, off: bool) -> Result<(), Failure> {
     if let Some(address) = client::answering(&asked.config).await? {
         let path = format!("/api/v1/segments/{id}/protect?off={off}");
-        return client::post(address, &path).await.map(drop);
+        return client::post(&address, &path).await.map(drop);
     }
     write(asked, move |store| store.set_protected_blocking(id, !off)).await
 }

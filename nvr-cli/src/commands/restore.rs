@@ -35,7 +35,7 @@ pub async fn run(global: &Global, args: &RestoreArgs, output: Output) -> Result<
         range.start(),
         range.end()
     );
-    let job = client::post(address, &path).await?;
+    let job = client::post(&address, &path).await?;
     output.result(&job, || {
         format!(
             "job {}: `nvr jobs watch {}` shows how far it is",

@@ -7,6 +7,7 @@ use clap::Args;
 use nvr_core::Nvr;
 use nvr_core::config::{Auth, Config, HttpConfig};
 use nvr_core::error::{Error, ErrorKind};
+use nvr_http::{AppState, LogBuffer};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -38,13 +39,14 @@ struct Started<'a> {
 
 pub async fn run(global: &Global, args: &RunArgs, output: Output) -> Result<(), Failure> {
     let config = Config::load(&global.config)?;
-    logging::start(global.verbose, Some(&config.log));
+    let logs = logging::start_kept(global.verbose, Some(&config.log));
     config::warn(&config);
     if config.cameras.is_empty() {
         tracing::warn!("{}", super::cameras::NONE);
     }
     let listener = listen(&config).await?;
-    record(config, listener, args.seconds.map(Duration::from_secs), output).await
+    let length = args.seconds.map(Duration::from_secs);
+    record(config, listener, logs, length, output).await
 }
 
 /// Binds the configured address; `None` when HTTP is off.
@@ -78,12 +80,12 @@ pub async fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
 pub async fn record(
     config: Config,
     listener: Option<TcpListener>,
+    logs: LogBuffer,
     length: Option<Duration>,
     output: Output,
 ) -> Result<(), Failure> {
     // From here on a signal is an orderly stop, also while cameras start.
     let mut signals = Signals::listen()?;
-    let path = config.path.clone();
     let deadline = config.recorder.shutdown_deadline;
     let http = config.http.clone();
     // A certificate that cannot be used is told before anything is begun.
@@ -94,7 +96,8 @@ pub async fn record(
     let address = listener.as_ref().and_then(|l| l.local_addr().ok());
     let server = listener.map(|listener| {
         let (nvr, stop) = (nvr.clone(), stop.clone());
-        tokio::spawn(async move { nvr_http::serve(listener, nvr, &http, stop, GRACE).await })
+        let state = AppState::new(nvr, &http).with_logs(logs);
+        tokio::spawn(async move { nvr_http::serve_state(listener, state, &http, stop, GRACE).await })
     });
     announce(&nvr, address, &http_config, output).await?;
     let clock = nvr.clock();
@@ -109,7 +112,7 @@ pub async fn record(
         tokio::select! {
             wish = signals.next() => match wish {
                 Wish::Stop => break,
-                Wish::Reload => reload(&nvr, path.as_deref()).await,
+                Wish::Reload => reload(&nvr).await,
             },
             () = &mut end => break,
         }
@@ -179,24 +182,10 @@ async fn announce(
 }
 
 /// Reads the configuration again. One with mistakes changes nothing.
-async fn reload(nvr: &Nvr, path: Option<&std::path::Path>) {
-    let Some(path) = path else { return };
-    let owned = path.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || Config::load(owned)).await;
-    let config = match loaded {
-        Ok(Ok(config)) => config,
-        Ok(Err(e)) => {
-            tracing::error!("the configuration is not read again, all goes on as before:\n{e}");
-            return;
-        }
-        Err(e) => {
-            tracing::error!(error = %e, "the configuration could not be read again");
-            return;
-        }
-    };
-    config::warn(&config);
-    match nvr.reload(config).await {
+async fn reload(nvr: &Nvr) {
+    match nvr.reload_file().await {
         Ok(diff) => {
+            config::warn(&nvr.config());
             let names = |ids: &[nvr_core::CameraId]| {
                 ids.iter()
                     .map(nvr_core::CameraId::as_str)
@@ -213,6 +202,9 @@ async fn reload(nvr: &Nvr, path: Option<&std::path::Path>) {
                 tracing::warn!(key, "this change waits for the next start");
             }
         }
-        Err(e) => tracing::error!(error = %e, "the configuration was taken over in part"),
+        Err(e) if e.kind() == ErrorKind::Config => {
+            tracing::error!("the configuration is not read again, all goes on as before:\n{e}");
+        }
+        Err(e) => tracing::error!(error = %e, "the configuration was not taken over, or in part"),
     }
 }

@@ -25,7 +25,7 @@ pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
     logging::start(global.verbose, None);
     let config = config::load(global)?;
     let address = client::address(&config);
-    let (health, live) = match address {
+    let (health, live) = match &address {
         Some(address) => (
             client::get(address, "/health")
                 .await
@@ -36,15 +36,15 @@ pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
     };
     let report = Report {
         running: health.is_some(),
-        url: health.as_ref().and(address).map(|a| format!("http://{a}/")),
+        url: health.as_ref().and(address.as_ref()).map(ToString::to_string),
         cameras: cameras::collect(&config, live.as_ref()).await?,
         health,
     };
     let zone = times::zone(&config.recorder.time_zone);
-    output.result(&report, || text(&report, address, &zone))
+    output.result(&report, || text(&report, address.as_ref(), &zone))
 }
 
-fn text(report: &Report, address: Option<std::net::SocketAddr>, zone: &TimeZone) -> String {
+fn text(report: &Report, address: Option<&client::Recorder>, zone: &TimeZone) -> String {
     let mut out = match (&report.url, &report.health, address) {
         (Some(url), Some(health), _) => {
             let word = if health["ready"] == true {
@@ -61,7 +61,7 @@ fn text(report: &Report, address: Option<std::net::SocketAddr>, zone: &TimeZone)
             format!("recorder at {url}: {word} (running since {since})\n")
         }
         (_, _, Some(address)) => {
-            format!("no recorder answers at http://{address}/; start one with `nvr run`\n")
+            format!("no recorder answers at {address}; start one with `nvr run`\n")
         }
         (_, _, None) => "HTTP is off, so a running recorder cannot be asked\n".into(),
     };

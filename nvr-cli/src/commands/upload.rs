@@ -95,6 +95,7 @@ pub async fn run(global: &Global, args: UploadArgs, output: Output) -> Result<()
         .with_hint("start it with `nvr run`")
         .into());
     };
+    let address = &address;
     let ask = |method: &'static str, path: String| async move {
         let answer = client::ask(address, method, &path, None).await.ok_or_else(|| {
             Failure::from(Error::new(ErrorKind::Unavailable, "the recorder does not answer"))

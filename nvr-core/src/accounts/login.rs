@@ -273,6 +273,17 @@ impl Accounts {
         }
     }
 
+    /// What a user may, to make tokens for him at the machine.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of that name.
+    pub async fn identity_of(&self, name: &UserName) -> Result<Identity, Error> {
+        let asked = name.clone();
+        let user = self.store(move |s| s.user(asked.as_str())).await?;
+        user.map(|u| whole_of(&u, Via::Password))
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no user {name}")))
+    }
+
     /// Ends a session.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod clips;
 mod footage;
+mod history;
 mod picture;
 mod segments;
 mod stats;
@@ -19,6 +20,7 @@ use arc_swap::ArcSwap;
 
 pub use self::clips::{ClipCodec, Export, ExportRequest, VodRequest};
 pub(crate) use self::footage::Footage;
+pub use self::history::DayBytes;
 pub use self::picture::{Snapshot, SnapshotRequest};
 pub use self::stats::{ArchiveStats, CameraStats};
 use crate::clock::{SharedClock, SystemClock};

@@ -6,12 +6,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::status::{CameraState, CameraStatus, ManualRecording, StatusCell};
+use super::sub::SubStream;
 use super::supervisor::Command;
 use crate::config::CameraConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
 use crate::gst::{AccessUnit, Tap, TapReceiver};
 use crate::ids::CameraId;
+use crate::live::{Hls, PictureRequest, PictureViewer, StreamKind, Viewer, Viewers, Viewing};
+use crate::track::Tracks;
 
 /// How a recording by hand is to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,7 @@ pub struct Camera {
     pub(crate) config: Arc<arc_swap::ArcSwap<CameraConfig>>,
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) status: Arc<StatusCell>,
+    pub(crate) sub: Arc<SubStream>,
 }
 
 impl Camera {
@@ -70,6 +74,58 @@ impl Camera {
         self.status
             .tap()
             .map(|tap| tap.subscribe_from(Duration::ZERO, capacity))
+    }
+
+    /// Watches a stream: its frames from the present group of pictures on, across reconnects, and for as long as the
+    /// viewer lives the camera stays connected, whatever its mode. At most `capacity` frames wait for a slow viewer.
+    ///
+    /// A camera that is disabled or was stopped by hand sends nothing; the viewer waits.
+    #[must_use]
+    pub fn watch(&self, stream: StreamKind, capacity: usize) -> Viewer {
+        Viewer::new(self.viewing(stream), capacity)
+    }
+
+    /// Watches a stream as JPEG pictures of a size, decoded once for all who want that size.
+    ///
+    /// # Errors
+    /// `Busy` when pictures of as many sizes as allowed are being made.
+    pub fn watch_pictures(&self, stream: StreamKind, request: PictureRequest) -> Result<PictureViewer> {
+        PictureViewer::new(self.viewing(stream), request)
+    }
+
+    /// A stream as LL-HLS, made for all who ask and only while somebody does.
+    #[must_use]
+    pub fn hls(&self, stream: StreamKind) -> Hls {
+        Hls::open(self.viewing(stream), self.stream(stream).as_str())
+    }
+
+    /// The stream that is shown when this one is asked for: the sub stream only where there is one.
+    #[must_use]
+    pub fn stream(&self, wanted: StreamKind) -> StreamKind {
+        if self.config.load().sub.is_some() {
+            wanted
+        } else {
+            StreamKind::Main
+        }
+    }
+
+    /// What a stream carries, from its first connection on.
+    #[must_use]
+    pub fn tracks(&self, stream: StreamKind) -> Option<Tracks> {
+        self.viewing(stream).tracks()
+    }
+
+    /// Who watches a stream.
+    #[must_use]
+    pub fn viewers(&self, stream: StreamKind) -> Viewers {
+        self.viewing(stream).figures()
+    }
+
+    fn viewing(&self, stream: StreamKind) -> &Arc<Viewing> {
+        match self.stream(stream) {
+            StreamKind::Main => &self.status.viewing,
+            StreamKind::Sub => &self.sub.viewing,
+        }
     }
 
     /// The newest keyframe, for a picture of now; `None` while the camera sends none.

@@ -10,8 +10,10 @@ pub mod machine;
 mod manual;
 mod session;
 mod status;
+mod sub;
 mod supervisor;
 
 pub use handle::{Camera, RecordRequest};
 pub use status::{CameraState, CameraStatus, Counters, IngestStatus, ManualRecording};
+pub(crate) use sub::SubStream;
 pub(crate) use supervisor::{Command, Context, spawn};

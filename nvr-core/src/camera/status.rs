@@ -1,6 +1,6 @@
 //! What a camera says of itself.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
@@ -8,6 +8,7 @@ use super::journal::Backlog;
 use crate::event::{CameraPhase, Cause};
 use crate::gst::{RunStats, Tap};
 use crate::ids::{CameraId, RunId};
+use crate::live::{Viewers, Viewing};
 use crate::source::Ingest;
 use crate::time::Timestamp;
 use crate::track::Tracks;
@@ -89,6 +90,8 @@ pub struct CameraStatus {
     pub last_frame: Option<Timestamp>,
     /// Bytes that wait for the disk.
     pub waiting_bytes: u64,
+    /// Who watches its main stream.
+    pub viewers: Viewers,
 }
 
 /// The actor writes, handles read.
@@ -97,6 +100,7 @@ pub(crate) struct StatusCell {
     state: watch::Sender<CameraState>,
     rest: Mutex<Rest>,
     id: CameraId,
+    pub(crate) viewing: Arc<Viewing>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -109,7 +113,6 @@ struct Rest {
     done: Counters,
     now: Option<RunStats>,
     last_frame: Option<Timestamp>,
-    tap: Option<Tap>,
     backlog: Backlog,
 }
 
@@ -119,6 +122,7 @@ impl StatusCell {
             state: watch::Sender::new(state),
             rest: Mutex::default(),
             id,
+            viewing: Viewing::new(),
         }
     }
 
@@ -135,6 +139,11 @@ impl StatusCell {
     }
 
     pub(crate) fn set_state(&self, state: CameraState) {
+        let trouble = match state.phase {
+            CameraPhase::Recording | CameraPhase::Standby => None,
+            _ => Some(state.cause.message.clone()),
+        };
+        self.viewing.set_trouble(trouble);
         self.state.send_if_modified(|s| {
             let differs = *s != state;
             *s = state;
@@ -143,11 +152,11 @@ impl StatusCell {
     }
 
     pub(crate) fn tap(&self) -> Option<Tap> {
-        self.rest().tap.clone()
+        self.viewing.tap()
     }
 
     pub(crate) fn set_tap(&self, tap: Option<Tap>) {
-        self.rest().tap = tap;
+        self.viewing.set_tap(tap);
     }
 
     pub(crate) fn set_run(&self, run: Option<RunId>) {
@@ -163,6 +172,7 @@ impl StatusCell {
     }
 
     pub(crate) fn set_tracks(&self, tracks: Option<Tracks>) {
+        self.viewing.set_tracks(tracks.clone());
         self.rest().tracks = tracks;
     }
 
@@ -205,8 +215,9 @@ impl StatusCell {
             rest.done.frames += now.frames;
             rest.done.bytes_in += now.bytes_in;
         }
-        rest.tap = None;
         rest.run = None;
+        drop(rest);
+        self.viewing.set_tap(None);
     }
 
     pub(crate) fn status(&self) -> CameraStatus {
@@ -230,6 +241,7 @@ impl StatusCell {
             index_waiting: rest.backlog.waiting,
             last_frame: rest.last_frame,
             waiting_bytes: rest.now.map_or(0, |now| now.waiting_bytes),
+            viewers: self.viewing.figures(),
         }
     }
 }

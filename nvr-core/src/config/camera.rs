@@ -22,6 +22,9 @@ pub struct CameraConfig {
     pub name: String,
     /// Where the stream comes from, credentials and options included.
     pub source: SourceSpec,
+    /// A smaller stream of the same camera for those who watch many at once. Never recorded, and connected only
+    /// while somebody watches it.
+    pub sub: Option<SourceSpec>,
     /// Whether it is used at all (default: yes).
     pub enabled: bool,
     /// When it is recorded.
@@ -70,6 +73,7 @@ impl CameraConfig {
             name: id.to_string(),
             id,
             source,
+            sub: None,
             enabled: true,
             record: RecordMode::default(),
             segment: recording.segment,
@@ -84,10 +88,12 @@ impl CameraConfig {
         }
     }
 
-    /// Whether it is recorded the same way: name, retention and priority may differ without a new start.
+    /// Whether it is recorded the same way: name, sub stream, retention and priority may differ without a new
+    /// start.
     pub(crate) fn records_like(&self, other: &Self) -> bool {
         let mut same = self.clone();
         same.name.clone_from(&other.name);
+        same.sub.clone_from(&other.sub);
         same.retention.clone_from(&other.retention);
         same.priority = other.priority;
         same == *other
@@ -114,7 +120,7 @@ pub enum RecordMode {
     Continuous,
     /// While somebody asks for it; connected all the time, for the pre-roll.
     Manual,
-    /// Never; not even connected unless somebody looks.
+    /// Never; connected only while somebody watches.
     Off,
 }
 
@@ -128,6 +134,10 @@ section! {
         /// Where the stream comes from: `rtsp://…`, `rtsps://…`, `http(s)://…` (MJPEG), `v4l2:/dev/video0`,
         /// `libcamera:`, `file:/path` or `test:`.
         source: Text,
+        /// A smaller stream of the same camera, written like `source`; shown where many cameras are watched at once. It
+        /// is never recorded, and connected only while it is watched. `user`, `password`, `transport`, `latency` and
+        /// `verify_tls` hold for it as well, where it is of the same kind.
+        sub: Text,
         /// User at the camera (rtsp, http).
         user: Text,
         /// Password at the camera (rtsp, http). Better a variable: `${CAM_PASSWORD}` or `${file:/run/secrets/cam}`.
@@ -197,7 +207,11 @@ impl CameraConfig {
             );
         }
         let id = raw.id.as_ref().and_then(|at| read_id(reader, at));
-        let source = raw.source.as_ref().and_then(|at| read_source(reader, at));
+        let source = raw
+            .source
+            .as_ref()
+            .and_then(|at| read_source(reader, at, "source"));
+        let sub = raw.sub.as_ref().and_then(|at| read_source(reader, at, "sub"));
         let is_unknown = source.is_none() && raw.source.as_ref().is_some_and(|at| at.unknown);
         // Read everything even if it is of no use, so that all mistakes are told.
         let mut out = Self::with_defaults(
@@ -253,10 +267,16 @@ impl CameraConfig {
             out.priority = n as u8;
         }
         apply_options(reader, &raw, source.is_some(), &mut out.source);
-        match &mut out.source {
-            SourceSpec::Rtsp(s) => s.audio = out.audio,
-            SourceSpec::Test(s) => s.audio &= out.audio,
-            _ => {}
+        out.sub = sub;
+        if let Some(sub) = &mut out.sub {
+            share_options(&raw, &out.source, sub);
+        }
+        for source in [Some(&mut out.source), out.sub.as_mut()].into_iter().flatten() {
+            match source {
+                SourceSpec::Rtsp(s) => s.audio = out.audio,
+                SourceSpec::Test(s) => s.audio &= out.audio,
+                _ => {}
+            }
         }
         let at = raw.id?;
         id.filter(|_| !is_unknown).map(|_| At {
@@ -281,14 +301,15 @@ fn read_id(reader: &mut Reader<'_, '_>, at: &At<Text>) -> Option<CameraId> {
     None
 }
 
-fn read_source(reader: &mut Reader<'_, '_>, at: &At<Text>) -> Option<SourceSpec> {
+/// `name` is the key that is read.
+fn read_source(reader: &mut Reader<'_, '_>, at: &At<Text>, name: &str) -> Option<SourceSpec> {
     let error = match SourceSpec::parse(at.value.as_str()) {
         Ok(source) => return Some(source),
         Err(error) => error,
     };
     if at.unknown {
         let hint = "set the variable, or make the file readable, to have this camera listed";
-        let message = "`source`: comes from a variable or file that cannot be had here";
+        let message = format!("`{name}`: comes from a variable or file that cannot be had here");
         reader
             .problems
             .warn(&at.span, &at.key, message, Some(hint.into()));
@@ -302,9 +323,11 @@ fn read_source(reader: &mut Reader<'_, '_>, at: &At<Text>) -> Option<SourceSpec>
         error.hint().map(str::to_owned)
     };
     let message = if at.secret {
-        "`source`: not usable (not shown, as it comes from a variable)".to_owned()
-    } else {
+        format!("`{name}`: not usable (not shown, as it comes from a variable)")
+    } else if name == "source" {
         error.to_string()
+    } else {
+        format!("`{name}`: {error}")
     };
     reader.problems.error(&at.span, &at.key, message, hint);
     None
@@ -380,6 +403,24 @@ fn apply_options(reader: &mut Reader<'_, '_>, raw: &RawCamera, check: bool, sour
             s.format = raw.format.as_ref().map(|at| at.value.0);
         }
         SourceSpec::File(_) | SourceSpec::Test(_) => {}
+    }
+}
+
+/// What a camera says of its connection holds for both of its streams.
+fn share_options(raw: &RawCamera, main: &SourceSpec, sub: &mut SourceSpec) {
+    if let Some(user) = &raw.user {
+        let password = raw.password.as_ref().map_or("", |at| at.value.as_str());
+        sub.set_credentials(user.value.as_str().to_owned(), Secret::new(password));
+    }
+    match (main, sub) {
+        (SourceSpec::Rtsp(main), SourceSpec::Rtsp(sub)) => {
+            sub.transport = main.transport;
+            sub.latency = main.latency;
+            sub.ingest = main.ingest;
+            sub.verify_tls = main.verify_tls;
+        }
+        (SourceSpec::Mjpeg(main), SourceSpec::Mjpeg(sub)) => sub.verify_tls = main.verify_tls,
+        _ => {}
     }
 }
 

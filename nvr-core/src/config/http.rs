@@ -61,7 +61,15 @@ pub struct HttpConfig {
     pub max_concurrent: usize,
     /// Names under which browsers may reach the API, beside `localhost` and IP addresses; lower case.
     pub host_names: Vec<String>,
+    /// Whether live video goes by WebRTC as well (default: yes).
+    pub webrtc: bool,
+    /// UDP and TCP port of WebRTC for all viewers, at the address of `listen` (default 8189; 0 takes a free one).
+    pub webrtc_port: u16,
+    /// Addresses under which that port is reached from elsewhere, beside those of this machine.
+    pub public_addresses: Vec<IpAddr>,
 }
+
+const WEBRTC_PORT: u16 = 8189;
 
 impl Default for HttpConfig {
     fn default() -> Self {
@@ -79,6 +87,9 @@ impl Default for HttpConfig {
             request_timeout: Duration::from_secs(30),
             max_concurrent: 512,
             host_names: Vec::new(),
+            webrtc: true,
+            webrtc_port: WEBRTC_PORT,
+            public_addresses: Vec::new(),
         }
     }
 }
@@ -121,6 +132,13 @@ section! {
         /// `"nvr.lan, cameras.example.org"`. Under any other name it refuses, so that no page of another site
         /// can reach it by pointing its own name here.
         host_names: Text,
+        /// Whether live video goes by WebRTC as well, which has the least delay.
+        webrtc: bool = true,
+        /// UDP and TCP port of WebRTC, one for all viewers, at the address of `listen`; 0 takes a free one.
+        webrtc_port: u64 = 8189,
+        /// Addresses under which that port is reached from elsewhere, separated by commas, beside those of this
+        /// machine: behind a router that forwards the port, the router's address on the Internet.
+        public_addresses: Text,
     }
 }
 
@@ -152,6 +170,26 @@ impl HttpConfig {
         }
         if let Some(n) = reader.within(raw.max_concurrent.as_ref(), &(1..=100_000)) {
             out.max_concurrent = n as usize;
+        }
+        if let Some(at) = &raw.webrtc {
+            out.webrtc = at.value;
+        }
+        if let Some(n) = reader.within(raw.webrtc_port.as_ref(), &(0..=65_535)) {
+            out.webrtc_port = n as u16;
+        }
+        if let Some(at) = &raw.public_addresses {
+            let addresses = at.value.as_str().split(',').map(|a| a.trim().parse());
+            match addresses.collect::<Result<Vec<IpAddr>, _>>() {
+                Ok(addresses) if addresses.len() <= 8 && addresses.iter().all(|a| !a.is_unspecified()) => {
+                    out.public_addresses = addresses;
+                }
+                _ => reader.problems.error(
+                    &at.span,
+                    &at.key,
+                    "`public_addresses`: not up to eight IP addresses",
+                    Some("write addresses without port: \"203.0.113.7, 2001:db8::7\"".into()),
+                ),
+            }
         }
         if let Some(at) = &raw.host_names {
             for name in at.value.as_str().split(',').map(str::trim) {

@@ -2,10 +2,11 @@
 //!
 //! One file per section; each section checks itself. A mistake never hides another one: all are
 //! reported at once, each with its place in the text ([`ConfigErrors`]). What stands here is pure
-//! data; nothing is opened or created.
+//! data; only [`ConfigFile`] opens and writes anything.
 
 mod camera;
 mod diff;
+mod edit;
 mod http;
 mod jobs;
 mod log;
@@ -29,6 +30,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use self::camera::{CameraConfig, RecordMode};
 pub use self::diff::ConfigDiff;
+pub use self::edit::{ConfigFile, EditOrigin, EditedConfig, FieldError, FieldErrors, KEPT};
 pub use self::http::{Auth, HttpConfig, TlsFiles};
 pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};

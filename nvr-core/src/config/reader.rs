@@ -52,7 +52,7 @@ pub(super) struct Reader<'t, 'e> {
 }
 
 /// The keys of a camera that may be left out then.
-const SECRETS: [&str; 3] = ["source", "user", "password"];
+const SECRETS: [&str; 4] = ["source", "sub", "user", "password"];
 
 impl Reader<'_, '_> {
     /// The table under a key of the root; reports a value of another type.
@@ -263,6 +263,7 @@ macro_rules! section {
                     properties.insert(
                         stringify!($field).to_owned(),
                         $crate::config::schema::property(
+                            stringify!($field),
                             generator.subschema_for::<$kind>(),
                             &[$( $doc ),*],
                             default.into_iter().next(),

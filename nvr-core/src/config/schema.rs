@@ -101,6 +101,10 @@ a newline at the end is dropped); `$${` is a literal `${`. What came from there 
 - On SIGHUP (or when asked over the API) the file is read again. Only cameras that differ start again; `[jobs]` counts at once. Changes of \
 `[recorder]`, `[http]`, `[log]` and of `recording.sync` wait for the next start of the recorder, and are reported. A \
 file with mistakes changes nothing.
+- The page and the API change this file, too: comments, order and all that was not named stay, the whole is checked \
+before it is written, and it is in force at once. They never show secrets, and write neither `${…}` nor `file:` sources, \
+which would show what is on this machine. The recorder needs to write the file and its folder for that; in a container \
+mount the folder, not the file. Who writes passwords into the file lets nobody else read it (`chmod 600`).
 ";
 
 /// The schema of a section, by its key in the root.
@@ -144,10 +148,13 @@ fn words(property: &Value) -> String {
 }
 
 /// A key's schema with its documentation and default.
-pub(super) fn property(schema: Schema, doc: &[&str], default: Option<Value>) -> Value {
+pub(super) fn property(key: &str, schema: Schema, doc: &[&str], default: Option<Value>) -> Value {
     let mut value = schema.to_value();
     if let Some(object) = value.as_object_mut() {
         object.insert("description".into(), prose(doc).into());
+        if super::edit::is_secret(key) {
+            object.insert("writeOnly".into(), true.into());
+        }
         if let Some(default) = default {
             object.insert("default".into(), default);
         }

@@ -1,7 +1,9 @@
-//! Audio on its way to the file: everything becomes AAC.
+//! Audio on its way to the file, where everything becomes AAC, and to those who watch.
 //!
-//! A converter is a pipeline of its own without threads: what is pushed in comes out encoded in the same
-//! call. AAC needs none.
+//! A converter is a pipeline of its own without threads, in a thread of ours: what is pushed in comes out encoded in
+//! the same call. AAC needs none.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use gst::prelude::*;
 
@@ -9,6 +11,7 @@ use super::guard::guarded;
 use super::writer::any_pad;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
+use crate::priority::batch_this_thread;
 use crate::track::{AudioCodec, AudioTrack};
 
 /// The audio track that caps describe.
@@ -70,17 +73,103 @@ pub(crate) fn silent_packet(caps: &gst::CapsRef) -> Option<(&'static [u8], u32)>
 /// Takes encoded packets out of a converter.
 pub(crate) type OnPacket = Box<dyn Fn(&gst::Caps, gst::Buffer) + Send + Sync>;
 
-/// Decodes and encodes to AAC, in the calling thread.
+/// What audio becomes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    /// AAC-LC, 48 kHz, mono or stereo.
+    Aac,
+    /// Opus, packets of 20 ms.
+    Opus,
+}
+
+/// Packets that may wait for a converter; more are dropped. Half a minute of the shortest ones.
+const WAITING: usize = 1500;
+
+/// Told once, when audio cannot be converted.
+pub(crate) type OnTrouble = Box<dyn Fn(Cause) + Send>;
+
+/// Decodes and encodes to AAC, in a thread of its own: the one that brings the packets serves other cameras, too.
 #[derive(Debug)]
 pub(crate) struct Converter {
+    packets: SyncSender<gst::Buffer>,
+    dropped: u64,
+}
+
+impl Converter {
+    /// A converter for what `caps` describe. `segment` is what times refer to, in and out.
+    ///
+    /// # Errors
+    /// When there is no thread for it. What else fails is told to `on_trouble`.
+    pub(crate) fn new(
+        caps: gst::Caps,
+        segment: gst::FormattedSegment<gst::ClockTime>,
+        on_packet: OnPacket,
+        on_trouble: OnTrouble,
+    ) -> Result<Self> {
+        let (packets, queue) = sync_channel(WAITING);
+        std::thread::Builder::new()
+            .name("nvr-audio".into())
+            .spawn(move || {
+                batch_this_thread(true);
+                let panicked =
+                    |text: &str| on_trouble(Cause::new(CauseKind::Internal, format!("panic: {text}")));
+                guarded("audio converter", (), panicked, || {
+                    if let Err(cause) = convert(&caps, &segment, on_packet, &queue) {
+                        on_trouble(cause);
+                    }
+                });
+                // Nothing is taken any more, before nothing is told any more.
+                drop(queue);
+            })
+            .map_err(|e| Error::io("cannot start a thread", e))?;
+        Ok(Self { packets, dropped: 0 })
+    }
+
+    /// Has one packet converted. False once nothing comes of it any more, which was told.
+    pub(crate) fn push(&mut self, buffer: gst::Buffer) -> bool {
+        match self.packets.try_send(buffer) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.dropped += 1;
+                if self.dropped.is_power_of_two() {
+                    tracing::warn!(dropped = self.dropped, "audio is converted too slowly");
+                }
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
+
+/// Converts until nobody sends any more.
+fn convert(
+    caps: &gst::Caps,
+    segment: &gst::FormattedSegment<gst::ClockTime>,
+    on_packet: OnPacket,
+    queue: &Receiver<gst::Buffer>,
+) -> Result<(), Cause> {
+    let chain = Chain::new(Target::Aac, caps, segment, on_packet)
+        .map_err(|e| Cause::new(CauseKind::Unsupported, e.to_string()))?;
+    for buffer in queue {
+        chain
+            .push(buffer)
+            .map_err(|_| Cause::new(CauseKind::BadStream, "the camera's audio cannot be decoded"))?;
+    }
+    Ok(())
+}
+
+/// The elements that convert, in the calling thread.
+#[derive(Debug)]
+pub(crate) struct Chain {
     pipeline: gst::Pipeline,
     feed: gst::Pad,
     _out: gst::Pad,
 }
 
-impl Converter {
-    /// A converter for what `caps` describe. `segment` is what times refer to, in and out.
+impl Chain {
+    /// For what `caps` describe. `segment` is what times refer to, in and out.
     pub(crate) fn new(
+        target: Target,
         caps: &gst::Caps,
         segment: &gst::FormattedSegment<gst::ClockTime>,
         on_packet: OnPacket,
@@ -107,21 +196,20 @@ impl Converter {
                 ));
             }
         };
-        let encoder = ["fdkaacenc", "avenc_aac", "voaacenc"]
-            .into_iter()
-            .find(|n| gst::ElementFactory::find(n).is_some())
-            .ok_or_else(|| {
-                Error::new(ErrorKind::Unsupported, "no AAC encoder is installed")
-                    .with_hint("install gstreamer1.0-libav")
-            })?;
-        chain.extend([
-            "audioconvert",
-            "audioresample",
-            "capsfilter",
-            encoder,
-            "aacparse",
-            "capsfilter",
-        ]);
+        chain.extend(["audioconvert", "audioresample", "capsfilter"]);
+        match target {
+            Target::Aac => {
+                let encoder = ["fdkaacenc", "avenc_aac", "voaacenc"]
+                    .into_iter()
+                    .find(|n| gst::ElementFactory::find(n).is_some())
+                    .ok_or_else(|| {
+                        Error::new(ErrorKind::Unsupported, "no AAC encoder is installed")
+                            .with_hint("install gstreamer1.0-libav")
+                    })?;
+                chain.extend([encoder, "aacparse", "capsfilter"]);
+            }
+            Target::Opus => chain.push("opusenc"),
+        }
 
         let pipeline = gst::Pipeline::new();
         let mut elements = Vec::new();
@@ -140,7 +228,7 @@ impl Converter {
             .iter()
             .filter(|e| e.factory().is_some_and(|f| f.name() == "capsfilter"))
             .collect();
-        if let [raw, aac] = filters[..] {
+        if let Some(raw) = filters.first() {
             raw.set_property(
                 "caps",
                 gst::Caps::builder("audio/x-raw")
@@ -148,6 +236,8 @@ impl Converter {
                     .field("channels", gst::IntRange::new(1i32, 2))
                     .build(),
             );
+        }
+        if let Some(aac) = filters.get(1) {
             aac.set_property(
                 "caps",
                 gst::Caps::builder("audio/mpeg")
@@ -161,7 +251,7 @@ impl Converter {
         let (Some(first), Some(last)) = (pad(elements.first(), "sink"), pad(elements.last(), "src")) else {
             return Err(Error::new(ErrorKind::Internal, "the audio converter has no ends"));
         };
-        let out = any_pad(gst::PadDirection::Sink, "aac")
+        let out = any_pad(gst::PadDirection::Sink, "out")
             .chain_function(move |pad, _, buffer| {
                 guarded(
                     "audio out",
@@ -206,12 +296,73 @@ impl Converter {
     }
 }
 
-impl Drop for Converter {
+impl Drop for Chain {
     fn drop(&mut self) {
         let _ = self.feed.set_active(false);
         let _ = self.pipeline.set_state(gst::State::Null);
         if let Some(bus) = self.pipeline.bus() {
             bus.unset_sync_handler();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn packet(n: u64) -> gst::Buffer {
+        let mut buffer = gst::Buffer::from_slice([0xFFu8; 160]);
+        let b = buffer.get_mut().unwrap();
+        b.set_pts(gst::ClockTime::from_mseconds(n * 20));
+        buffer
+    }
+
+    fn mulaw() -> gst::Caps {
+        gst::Caps::builder("audio/x-mulaw")
+            .field("rate", 8000i32)
+            .field("channels", 1i32)
+            .build()
+    }
+
+    #[test]
+    fn a_converter_that_lags_holds_nobody_up() {
+        crate::gst::init().unwrap();
+        let (go, gone) = channel::<()>();
+        let (tell, told) = channel();
+        let state = Mutex::new((gone, tell));
+        let on_packet: OnPacket = Box::new(move |caps, _| {
+            let s = state.lock().unwrap();
+            let _ = s.1.send((caps.to_string(), std::thread::current().id()));
+            // Until the other end is dropped.
+            let _ = s.0.recv();
+        });
+        let segment = gst::FormattedSegment::new();
+        let trouble: OnTrouble = Box::new(|cause| panic!("{cause:?}"));
+        let mut converter = Converter::new(mulaw(), segment, on_packet, trouble).unwrap();
+        for n in 0..2 * WAITING as u64 {
+            assert!(converter.push(packet(n)));
+        }
+        assert!(converter.dropped > 0, "what waits is bounded");
+        let (caps, thread) = told.recv().unwrap();
+        assert!(caps.starts_with("audio/mpeg"), "{caps}");
+        assert_ne!(thread, std::thread::current().id());
+        drop(go);
+        assert!(told.recv().is_ok(), "it goes on");
+    }
+
+    #[test]
+    fn audio_that_cannot_be_converted_is_told_and_refused() {
+        crate::gst::init().unwrap();
+        let (tell, told) = channel();
+        let trouble: OnTrouble = Box::new(move |cause| drop(tell.send(cause)));
+        let caps = gst::Caps::new_empty_simple("audio/x-nothing");
+        let segment = gst::FormattedSegment::new();
+        let mut converter = Converter::new(caps, segment, Box::new(|_, _| {}), trouble).unwrap();
+        assert_eq!(told.recv().unwrap().kind, CauseKind::Unsupported);
+        assert!(told.recv().is_err(), "the thread has ended");
+        assert!(!converter.push(packet(0)));
     }
 }

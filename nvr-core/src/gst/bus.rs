@@ -5,6 +5,7 @@ use gst::prelude::*;
 use super::guard::guarded;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Cause, CauseKind};
+use crate::priority::batch_this_thread;
 
 /// What a pipeline said that matters.
 #[derive(Debug)]
@@ -52,6 +53,12 @@ pub(crate) fn watch(
                         on_news(BusNews::Closed);
                     }
                 }
+                // Posted by the thread itself; threads are lent by a pool that others share.
+                gst::MessageView::StreamStatus(status) => match status.type_() {
+                    gst::StreamStatusType::Enter => batch_this_thread(true),
+                    gst::StreamStatusType::Leave => batch_this_thread(false),
+                    _ => {}
+                },
                 gst::MessageView::Latency(_) => {
                     if let Some(pipeline) = weak.upgrade() {
                         pipeline.call_async(|p| {

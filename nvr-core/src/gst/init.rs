@@ -7,6 +7,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// GStreamer itself is one per process; so is whether it came up.
 static RESULT: OnceLock<Result<(), String>> = OnceLock::new();
 
+/// Its version as it calls itself; empty when it cannot be initialised.
+pub fn version() -> String {
+    init()
+        .map(|()| gst::version_string().to_string())
+        .unwrap_or_default()
+}
+
 /// Initialises GStreamer and registers the elements that this crate brings along. May be called often.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ use super::guard::guarded;
 use super::lean::Demand;
 use super::record::{RecordNews, Recorder};
 use super::retime::Retimer;
+use super::sources;
 use super::spec::{RunEvent, RunSpec, RunStats};
 use super::tap::{AccessUnit, StreamInfo, Tap, TapCore, UnitTrack};
 use super::writer::{OnNews, WriterNews};
@@ -251,6 +252,11 @@ impl Intake {
             }
             gst::EventView::Eos(_) => {
                 self.end(Cause::new(CauseKind::StreamEnded, "the camera ended the stream"));
+            }
+            _ if sources::is_pause(event) => {
+                if let Some(r) = lock(&self.recorder).as_mut() {
+                    r.pause();
+                }
             }
             _ => {}
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use super::audio::track_of as audio_track;
+use super::snapshot::{EncodedFrame, PictureGroup, jpeg};
 use super::source_bin::{Around, OnTracks};
 use super::sources;
 use super::sources::cause::cause_of;
@@ -15,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
 use crate::source::SourceSpec;
 use crate::time::duration_ns;
-use crate::track::Tracks;
+use crate::track::{Tracks, VideoTrack};
 
 /// How patiently a source is probed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,6 +71,8 @@ enum Told {
         pts_ns: Option<i64>,
         key: bool,
         bytes: u64,
+        /// Of a keyframe.
+        data: Option<gst::Buffer>,
     },
     Failed(Cause),
 }
@@ -81,6 +84,33 @@ enum Told {
 /// `Unsupported` (nothing that can be recorded), `Timeout` (it answered and sent too few frames in time),
 /// `InvalidArgument` for options of zero.
 pub fn probe(spec: &SourceSpec, options: ProbeOptions) -> Result<ProbeReport> {
+    look(spec, options).map(|(report, _)| report)
+}
+
+/// The same, with a JPEG of the first keyframe, at most `width` pixels wide, or why there is none. Blocks.
+///
+/// # Errors
+/// Those of [`probe`].
+pub fn probe_with_picture(
+    spec: &SourceSpec,
+    options: ProbeOptions,
+    width: u32,
+) -> Result<(ProbeReport, Result<Vec<u8>>)> {
+    let (report, seen) = look(spec, options)?;
+    let video = &report.tracks.video;
+    let picture = seen
+        .group(video)
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unsupported,
+                "no keyframe came among the frames that were read",
+            )
+        })
+        .and_then(|group| jpeg(&group, (video.width > width).then_some(width)));
+    Ok((report, picture))
+}
+
+fn look(spec: &SourceSpec, options: ProbeOptions) -> Result<(ProbeReport, Seen)> {
     if options.frames == 0 || options.frames > 100_000 || options.tries == 0 || options.timeout.is_zero() {
         return Err(Error::new(
             ErrorKind::InvalidArgument,
@@ -91,9 +121,9 @@ pub fn probe(spec: &SourceSpec, options: ProbeOptions) -> Result<ProbeReport> {
     let mut number = 1;
     loop {
         match try_once(spec, options) {
-            Ok(mut report) => {
+            Ok((mut report, seen)) => {
                 report.tries = number;
-                return Ok(report);
+                return Ok((report, seen));
             }
             Err(e) => {
                 let worth_it = matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Timeout);
@@ -119,7 +149,7 @@ impl Drop for Running {
     }
 }
 
-fn try_once(spec: &SourceSpec, options: ProbeOptions) -> Result<ProbeReport> {
+fn try_once(spec: &SourceSpec, options: ProbeOptions) -> Result<(ProbeReport, Seen)> {
     let clock = SystemClock::new();
     let start = clock.steady_ns();
     let deadline = start.saturating_add(duration_ns(options.timeout));
@@ -167,12 +197,13 @@ fn try_once(spec: &SourceSpec, options: ProbeOptions) -> Result<ProbeReport> {
             Err(_) => return Err(late(spec, options, seen.frames)),
         }
     }
-    seen.report().ok_or_else(|| {
-        Error::new(
+    match seen.report() {
+        Some(report) => Ok((report, seen)),
+        None => Err(Error::new(
             ErrorKind::Unsupported,
             format!("{spec}: frames without a description came"),
-        )
-    })
+        )),
+    }
 }
 
 fn late(spec: &SourceSpec, options: ProbeOptions, frames: u32) -> Error {
@@ -234,10 +265,12 @@ fn watch(pad: &gst::Pad, video: bool, tell: mpsc::SyncSender<Told>) {
     }
     sources::on_pad(pad, gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(b) = info.buffer() {
+            let key = !b.flags().contains(gst::BufferFlags::DELTA_UNIT);
             let _ = tell.try_send(Told::Frame {
                 pts_ns: b.pts().and_then(|t| i64::try_from(t.nseconds()).ok()),
-                key: !b.flags().contains(gst::BufferFlags::DELTA_UNIT),
+                key,
                 bytes: b.size() as u64,
+                data: key.then(|| b.to_owned()),
             });
         }
         gst::PadProbeReturn::Ok
@@ -256,6 +289,8 @@ struct Seen {
     span: Option<(i64, i64)>,
     last_key: Option<u32>,
     gop: Option<u32>,
+    /// The first keyframe.
+    key: Option<gst::Buffer>,
 }
 
 impl Seen {
@@ -264,7 +299,13 @@ impl Seen {
         match told {
             Told::Caps { video: true, caps } => self.video = Some(caps),
             Told::Caps { video: false, caps } => self.audio = Some(caps),
-            Told::Frame { pts_ns, key, bytes } => {
+            Told::Frame {
+                pts_ns,
+                key,
+                bytes,
+                data,
+            } => {
+                self.key = self.key.take().or(data);
                 if key {
                     if let Some(last) = self.last_key {
                         self.gop.get_or_insert(self.frames - last);
@@ -282,6 +323,27 @@ impl Seen {
             Told::Failed(_) => {}
         }
         false
+    }
+
+    /// The first keyframe as something to decode.
+    fn group(&self, video: &VideoTrack) -> Option<PictureGroup> {
+        let bytes = |buffer: &gst::Buffer| Some(bytes::Bytes::copy_from_slice(&buffer.map_readable().ok()?));
+        let codec_data = self
+            .video
+            .as_deref()?
+            .structure(0)?
+            .get::<gst::Buffer>("codec_data")
+            .ok()?;
+        Some(PictureGroup {
+            codec: video.codec,
+            codec_data: bytes(&codec_data)?,
+            size: (video.width, video.height),
+            frames: vec![EncodedFrame {
+                data: bytes(self.key.as_ref()?)?,
+                pts_ns: 0,
+            }],
+            wanted_pts_ns: 0,
+        })
     }
 
     fn report(&self) -> Option<ProbeReport> {
@@ -348,6 +410,22 @@ mod tests {
             r.bitrate_bps > Some(1000) && r.first_frame_ns > 0 && r.profile.is_some() && r.level.is_some(),
             "{r:?}"
         );
+    }
+
+    #[test]
+    fn a_picture_comes_with_it() {
+        let options = ProbeOptions::default();
+        for (text, width) in [
+            ("test:?size=640x360&fps=10&audio=0", 640),
+            ("test:?size=1280x720&fps=10&audio=0", 640),
+        ] {
+            let (report, picture) = probe_with_picture(&source(text), options, 640).unwrap();
+            let picture = picture.unwrap();
+            assert_eq!(&picture[..2], &[0xff, 0xd8], "{report:?}");
+            // SOF0: marker, length, precision, height, width (ISO/IEC 10918-1, B.2.2).
+            let at = picture.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+            assert_eq!(u16::from_be_bytes([picture[at + 7], picture[at + 8]]), width);
+        }
     }
 
     #[test]

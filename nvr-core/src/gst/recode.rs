@@ -4,6 +4,8 @@
 //! times that they came in with: nothing here makes a time from a frame rate. Keyframes come where they came.
 //! Files, chunks and policy are none of its business.
 
+mod parts;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +13,11 @@ use std::time::Duration;
 
 use gst::prelude::*;
 
+use self::parts::{ask_for_keyframes, fitted, watch_decoder};
+pub(super) use self::parts::{coded_caps, decoder, unfit};
 use super::archive_encoders::{ArchiveEncoder, ArchiveSettings};
 use super::calm::{self, Said};
-use super::sources::{caps_filter, make, on_pad};
+use super::sources::make;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::priority::Priority;
@@ -440,129 +444,6 @@ impl Collector<'_> {
         }))?;
         Ok(())
     }
-}
-
-/// Caps of length-prefixed access units.
-pub(super) fn coded_caps(video: &CodedVideo) -> gst::Caps {
-    let (media_type, stream_format) = match video.codec {
-        VideoCodec::H264 => ("video/x-h264", "avc"),
-        VideoCodec::H265 => ("video/x-h265", "hvc1"),
-    };
-    gst::Caps::builder(media_type)
-        .field("stream-format", stream_format)
-        .field("alignment", "au")
-        .field("codec_data", gst::Buffer::from_slice(video.codec_data.clone()))
-        .field("width", i32::try_from(video.size.0).unwrap_or(i32::MAX))
-        .field("height", i32::try_from(video.size.1).unwrap_or(i32::MAX))
-        .build()
-}
-
-/// Parser and decoder of a codec, on one thread: recording comes first.
-pub(super) fn decoder(codec: VideoCodec) -> Result<[gst::Element; 2]> {
-    let (parser, decoder) = match codec {
-        VideoCodec::H264 => ("h264parse", "avdec_h264"),
-        VideoCodec::H265 => ("h265parse", "avdec_h265"),
-    };
-    let decoder = make(decoder)?;
-    decoder.set_property("max-threads", 1i32);
-    // A damaged frame is one that is there.
-    if decoder.has_property("output-corrupt") {
-        decoder.set_property("output-corrupt", true);
-    }
-    Ok([make(parser)?, decoder])
-}
-
-/// Why pictures of these caps do not go into H.265 Main without loss, if they do not.
-pub(super) fn unfit(caps: &gst::CapsRef) -> Option<String> {
-    let video = gst_video::VideoInfo::from_caps(caps).ok()?;
-    match video.format() {
-        gst_video::VideoFormat::I420
-        | gst_video::VideoFormat::Yv12
-        | gst_video::VideoFormat::Nv12
-        | gst_video::VideoFormat::Nv21
-        | gst_video::VideoFormat::Gray8 => match video.interlace_mode() {
-            gst_video::VideoInterlaceMode::Progressive => None,
-            _ => Some("it is interlaced".into()),
-        },
-        other => Some(format!(
-            "its pictures are {other}, of which H.265 as it is made here would lose a part"
-        )),
-    }
-}
-
-fn watch_decoder(pad: &gst::Pad, shared: &Arc<Shared>, strict: bool) {
-    let counting = Arc::clone(shared);
-    on_pad(pad, gst::PadProbeType::BUFFER, move |_, info| {
-        counting.decoded.fetch_add(1, Ordering::AcqRel);
-        if let Some(pts) = info.buffer().and_then(|b| b.pts()) {
-            let ns = i64::try_from(pts.nseconds()).unwrap_or(i64::MAX);
-            counting.at_ns.store(ns, Ordering::Relaxed);
-            if lock(&counting.hidden).remove(&pts.nseconds()) {
-                return gst::PadProbeReturn::Drop;
-            }
-        }
-        gst::PadProbeReturn::Ok
-    });
-    if !strict {
-        return;
-    }
-    let shared = Arc::clone(shared);
-    on_pad(pad, gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-        if let Some(event) = info.event()
-            && let gst::EventView::Caps(caps) = event.view()
-            && let Some(why) = unfit(caps.caps())
-        {
-            *lock(&shared.unfit) = Some(why);
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-/// The elements that bring pictures to a size, with square pixels.
-fn fitted(size: (u32, u32)) -> Result<[gst::Element; 2]> {
-    let scale = make("videoscale")?;
-    scale.set_property("add-borders", true);
-    let caps = gst::Caps::builder("video/x-raw")
-        .field("width", i32::try_from(size.0).unwrap_or(i32::MAX))
-        .field("height", i32::try_from(size.1).unwrap_or(i32::MAX))
-        .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
-        .build();
-    Ok([scale, caps_filter(&caps)?])
-}
-
-/// Asks for a keyframe right before each picture that was one, and `gop_ns` behind the last, if that is not 0.
-fn ask_for_keyframes(sink: &gst::Pad, shared: &Arc<Shared>, gop_ns: i64) {
-    let shared = Arc::clone(shared);
-    let gop_ns = u64::try_from(gop_ns).unwrap_or(0);
-    let last = AtomicU64::new(0);
-    on_pad(sink, gst::PadProbeType::BUFFER, move |pad, info| {
-        let Some(pts) = info.buffer().and_then(|b| b.pts()) else {
-            return gst::PadProbeReturn::Ok;
-        };
-        let due = {
-            let mut due = lock(&shared.keyframes);
-            let mut wanted = false;
-            while due.front().is_some_and(|&t| t <= pts.nseconds()) {
-                wanted |= due.pop_front() == Some(pts.nseconds());
-            }
-            wanted
-        };
-        // The first picture is one by itself.
-        let is_first = last.load(Ordering::Relaxed) == 0;
-        let late = gop_ns > 0 && pts.nseconds() >= last.load(Ordering::Relaxed).saturating_add(gop_ns);
-        if due || late || is_first {
-            last.store(pts.nseconds(), Ordering::Relaxed);
-        }
-        if due || (late && !is_first) {
-            pad.send_event(
-                gst_video::DownstreamForceKeyUnitEvent::builder()
-                    .running_time(pts)
-                    .all_headers(false)
-                    .build(),
-            );
-        }
-        gst::PadProbeReturn::Ok
-    });
 }
 
 /// How long the caller sleeps between two looks while it waits.

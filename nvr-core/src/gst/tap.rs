@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::lean::{Demand, Wanting};
+use crate::media::mux::VideoEntry;
 use crate::time::{Timestamp, duration_ns};
 use crate::track::Tracks;
 
@@ -133,6 +134,11 @@ impl AccessUnit {
         &self.info.tracks
     }
 
+    /// What the header of a file says of the video; `None` for audio, and without parameter sets.
+    pub(crate) fn video_entry(&self) -> Option<VideoEntry> {
+        super::writer::video_entry(&self.info.caps).ok()
+    }
+
     /// Whether both units have the very same stream parameters.
     #[must_use]
     pub fn same_stream(&self, other: &Self) -> bool {
@@ -156,7 +162,8 @@ struct State {
     keyframe: Option<AccessUnit>,
     units: VecDeque<AccessUnit>,
     bytes: usize,
-    has_audio: bool,
+    /// The newest of audio.
+    audio: Option<AccessUnit>,
     readers: Vec<Weak<Reader>>,
     closed: bool,
 }
@@ -181,7 +188,9 @@ impl TapCore {
         if video_key {
             s.keyframe = Some(unit.clone());
         }
-        s.has_audio |= unit.track == UnitTrack::Audio;
+        if unit.track == UnitTrack::Audio {
+            s.audio = Some(unit.clone());
+        }
         if video_key || !s.units.is_empty() {
             s.bytes += unit.buffer.size();
             s.units.push_back(unit.clone());
@@ -289,7 +298,12 @@ impl Tap {
 
     /// Whether audio passed.
     pub(crate) fn has_audio(&self) -> bool {
-        lock(&self.0.state).has_audio
+        lock(&self.0.state).audio.is_some()
+    }
+
+    /// The newest audio packet.
+    pub(crate) fn audio(&self) -> Option<AccessUnit> {
+        lock(&self.0.state).audio.clone()
     }
 
     fn reader(&self, capacity: usize, back: Option<Duration>, wanting: Option<Wanting>) -> TapReceiver {
@@ -303,8 +317,9 @@ impl Tap {
             capacity: capacity.max(1) + past.len(),
             queue: Mutex::new(Queue {
                 waiting: past.is_empty(),
-                units: past.into(),
+                units: past.into_iter().map(|unit| (0, unit)).collect(),
                 dropped: 0,
+                told: 0,
                 closed: s.closed,
             }),
             notify: Notify::new(),
@@ -330,10 +345,13 @@ struct Reader {
 
 #[derive(Debug)]
 struct Queue {
-    units: VecDeque<AccessUnit>,
+    /// Each with the number of video frames that are missing before it.
+    units: VecDeque<(u64, AccessUnit)>,
     /// For a keyframe, before anything else is taken.
     waiting: bool,
     dropped: u64,
+    /// How many of these the queue tells of.
+    told: u64,
     closed: bool,
 }
 
@@ -354,7 +372,9 @@ impl Reader {
             }
             return;
         }
-        q.units.push_back(unit.clone());
+        let missing = q.dropped - q.told;
+        q.told = q.dropped;
+        q.units.push_back((missing, unit.clone()));
         drop(q);
         self.notify.notify_one();
         self.wake.notify_one();
@@ -367,7 +387,7 @@ impl Reader {
     }
 
     /// `Some(None)` at the end.
-    fn pop(&self) -> Option<Option<AccessUnit>> {
+    fn pop(&self) -> Option<Option<(u64, AccessUnit)>> {
         let mut q = lock(&self.queue);
         match q.units.pop_front() {
             Some(u) => Some(Some(u)),
@@ -384,6 +404,12 @@ pub struct TapReceiver(Arc<Reader>);
 impl TapReceiver {
     /// The next unit; `None` when the run is over. Cancel-safe.
     pub async fn recv(&mut self) -> Option<AccessUnit> {
+        self.recv_counted().await.map(|(_, unit)| unit)
+    }
+
+    /// The same, with the number of video frames lost right before it; it is a keyframe where there are any.
+    /// Cancel-safe.
+    pub async fn recv_counted(&mut self) -> Option<(u64, AccessUnit)> {
         loop {
             if let Some(unit) = self.0.pop() {
                 return unit;
@@ -396,7 +422,7 @@ impl TapReceiver {
     pub fn blocking_recv(&mut self) -> Option<AccessUnit> {
         let mut q = lock(&self.0.queue);
         loop {
-            if let Some(u) = q.units.pop_front() {
+            if let Some((_, u)) = q.units.pop_front() {
                 return Some(u);
             }
             if q.closed {

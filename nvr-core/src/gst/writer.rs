@@ -18,6 +18,7 @@ mod disguise;
 mod splitmux;
 mod times;
 
+pub(in crate::gst) use chunks::{audio_entry, video_entry};
 pub(crate) use disguise::OFFSET;
 pub(crate) use splitmux::any_pad;
 

@@ -69,8 +69,10 @@ impl Nvr {
             .upsert_camera(&id, Some(&config.name), self.clock().now())
             .await?;
         let (commands, status) = camera::spawn(config.clone(), self.0.context.clone());
+        let config = Arc::new(arc_swap::ArcSwap::from_pointee(config));
         let camera = Camera {
-            config: Arc::new(arc_swap::ArcSwap::from_pointee(config)),
+            sub: camera::SubStream::spawn(Arc::clone(&config), self.0.context.clone()),
+            config,
             commands,
             status,
         };
@@ -84,6 +86,7 @@ impl Nvr {
             let mut cameras = self.0.cameras.write().unwrap_or_else(PoisonError::into_inner);
             cameras.remove(id).ok_or_else(|| no_camera(id))?
         };
+        camera.sub.stop();
         let (reply, ended) = oneshot::channel();
         let deadline = self.config().recorder.shutdown_deadline;
         // One that is gone already has nothing to end.

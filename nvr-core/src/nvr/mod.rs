@@ -6,6 +6,7 @@ mod jobs;
 mod keeping;
 mod opening;
 mod reload;
+mod settings;
 mod shutdown;
 mod storage_watch;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use self::opening::Opened;
+pub use self::settings::{ConfigOrder, ConfigOutcome};
 pub use self::shutdown::ShutdownReport;
 use crate::accounts::Accounts;
 use crate::archive::Archive;
@@ -95,6 +97,8 @@ struct Inner {
     cameras: RwLock<HashMap<CameraId, Camera>>,
     /// Held while cameras are added, removed or configured, so that two such calls do not interleave.
     changes: AsyncMutex<()>,
+    /// Held while the configuration file is read or written and put in force; taken before `changes`.
+    settings: AsyncMutex<()>,
     storage_fault: Mutex<Option<(Timestamp, Cause)>>,
     keeper: Arc<Keeper>,
     /// The disk is nearly full, since when and how.
@@ -152,6 +156,7 @@ impl Nvr {
             events: events.clone(),
             // None at all would be a recorder that never starts a camera.
             turns: Arc::new(Semaphore::new(config.recorder.max_starting.max(1))),
+            sub_turns: Arc::new(Semaphore::new(config.recorder.max_starting.max(1))),
             reactor: crate::gst::Reactor::new(),
             manual: Arc::new(Semaphore::new(config.recorder.max_manual)),
             storage: storage_tx,
@@ -189,6 +194,7 @@ impl Nvr {
             tree,
             cameras: RwLock::default(),
             changes: AsyncMutex::new(()),
+            settings: AsyncMutex::new(()),
             storage_fault: Mutex::new(None),
             space_low: Mutex::new(None),
             unsaved: Mutex::default(),

@@ -39,6 +39,7 @@ impl Nvr {
         let jobs = tokio::spawn(async move { jobs.shutdown(deadline).await });
         let mut waiting = Vec::new();
         for camera in self.cameras() {
+            camera.sub.stop();
             let (reply, ended) = oneshot::channel();
             let cause = Cause::new(CauseKind::Shutdown, "the recorder stopped");
             match camera.send(Command::Shutdown {

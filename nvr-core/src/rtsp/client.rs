@@ -289,6 +289,25 @@ impl Client {
         Ok(())
     }
 
+    /// Whether a track that has begun has not come to the present yet: the server sends what it kept first.
+    pub(crate) fn catching_up(&self, now_ns: i64) -> bool {
+        let video = self.video.as_ref().map(|v| &v.line.timeline);
+        let audio = self.audio.as_ref().map(|a| &a.line.timeline);
+        [video, audio]
+            .into_iter()
+            .flatten()
+            .any(|line| line.catching_up(now_ns))
+    }
+
+    /// It has. Gives what is to be added to the times of the units so far, of video and of audio, none of which
+    /// was used yet: what was kept is older than it came.
+    pub(crate) fn settle_times(&mut self) -> (i64, i64) {
+        (
+            self.video.as_mut().map_or(0, |v| v.line.timeline.settle()),
+            self.audio.as_mut().map_or(0, |a| a.line.timeline.settle()),
+        )
+    }
+
     /// Ends the session: queues `TEARDOWN`, whose answer need not be waited for. What arrives afterwards is ignored.
     pub(crate) fn teardown(&mut self) {
         if self.session.is_some() && !matches!(self.stage, Stage::Over) {

@@ -43,3 +43,4 @@ pub(crate) use error::{RtspError, RtspErrorKind};
 pub(crate) use event::{AudioKind, AudioParams, Event, Reorder, TrackKind, Tracks, Unit, VideoParams};
 #[cfg(any(test, feature = "test-util"))]
 pub use exercise::{exercise_client, exercise_packets, exercise_sdp};
+pub(crate) use timeline::Timeline;

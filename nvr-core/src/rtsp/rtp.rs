@@ -64,6 +64,8 @@ pub(super) struct Sequence {
     payload_type: u8,
     clock_rate: u32,
     ssrc: Option<u32>,
+    /// The number at which the stream begins, until it did.
+    begins_at: Option<u16>,
     foreign: u32,
     /// Highest sequence number with the count of its wraps.
     highest: u64,
@@ -92,6 +94,7 @@ impl Sequence {
             payload_type,
             clock_rate,
             ssrc: None,
+            begins_at: None,
             foreign: 0,
             highest: 0,
             base: 0,
@@ -101,6 +104,11 @@ impl Sequence {
             transit: None,
             jitter16: 0,
         }
+    }
+
+    /// The server says that the stream begins with this number (RFC 2326, 12.33).
+    pub(super) fn begins_at(&mut self, number: u16) {
+        self.begins_at = Some(number);
     }
 
     /// The source that is listened to.
@@ -126,6 +134,14 @@ impl Sequence {
         }
         self.foreign = 0;
         if self.ssrc.is_none() {
+            // What is shortly before is left of another session.
+            if self
+                .begins_at
+                .is_some_and(|b| (1..=MAX_MISORDER).contains(&b.wrapping_sub(packet.sequence)))
+            {
+                return Place::Ignored;
+            }
+            self.begins_at = None;
             self.ssrc = Some(packet.ssrc);
             self.restart(packet.sequence);
             return Place::First;
@@ -226,6 +242,18 @@ mod tests {
         assert_eq!((r.lost, r.highest, r.fraction_lost), (2, 0x1_0003, 85));
         assert_eq!(s.report().unwrap().fraction_lost, 0);
         assert_eq!(place(&mut s, 40_000, 1, 96), Place::First, "began anew");
+    }
+
+    #[test]
+    fn what_is_left_of_another_session_is_passed_over() {
+        let mut s = Sequence::new(96, 90_000);
+        s.begins_at(5);
+        assert_eq!(place(&mut s, 65530, 1, 96), Place::Ignored);
+        assert_eq!(place(&mut s, 4, 1, 96), Place::Ignored);
+        assert_eq!(place(&mut s, 6, 1, 96), Place::First, "it need not be the first");
+        let mut s = Sequence::new(96, 90_000);
+        s.begins_at(5);
+        assert_eq!(place(&mut s, 40_000, 1, 96), Place::First, "the server was wrong");
     }
 
     #[test]

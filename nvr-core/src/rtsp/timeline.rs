@@ -37,6 +37,9 @@ const JUMP_BACK_NS: i64 = 2 * NS_PER_S;
 /// would take for ever; the line steps ahead.
 const STEP_NS: i64 = 3 * NS_PER_S;
 
+/// A stream that has not come to the present by then is taken as it comes.
+const MOST_CATCHING_UP_NS: i64 = NS_PER_S * 6 / 10;
+
 /// Sender reports of two tracks that put them further apart than this are no use.
 const MAX_SYNC_NS: i64 = 3 * NS_PER_S;
 
@@ -45,7 +48,7 @@ const MAX_REPORT_AGE_NS: i64 = 60 * NS_PER_S;
 
 /// One track's line.
 #[derive(Debug)]
-pub(super) struct Timeline {
+pub(crate) struct Timeline {
     clock_rate: u32,
     /// The timestamp and media time that were seen last; `None` before the first packet.
     last: Option<(u32, i64)>,
@@ -61,11 +64,15 @@ pub(super) struct Timeline {
     bucket_start_ns: i64,
     /// Media time and the sender's clock of one instant.
     report: Option<(i64, i64)>,
+    /// When the first packet came, until the stream has come to the present.
+    first_ns: Option<i64>,
+    settled: bool,
+    begins_at: Option<u32>,
 }
 
 impl Timeline {
     /// A line for a clock of so many ticks a second.
-    pub(super) fn new(clock_rate: u32) -> Self {
+    pub(crate) fn new(clock_rate: u32) -> Self {
         Self {
             clock_rate: clock_rate.max(1),
             last: None,
@@ -77,6 +84,9 @@ impl Timeline {
             filled: 0,
             bucket_start_ns: 0,
             report: None,
+            first_ns: None,
+            settled: false,
+            begins_at: None,
         }
     }
 
@@ -98,9 +108,15 @@ impl Timeline {
     }
 
     /// The time of a packet that arrived at `now_ns`. `video` is the line to follow, for audio.
-    pub(super) fn pts(&mut self, timestamp: u32, now_ns: i64, video: Option<&Self>) -> i64 {
+    pub(crate) fn pts(&mut self, timestamp: u32, now_ns: i64, video: Option<&Self>) -> i64 {
         let Some((last, last_media)) = self.last else {
             self.restart(timestamp, 0, now_ns, now_ns);
+            self.first_ns = Some(now_ns);
+            // One that is far from the first packet is about something else.
+            let begin = self.begins_at.take().and_then(|t| self.media(t));
+            self.report = begin
+                .filter(|media| media.abs() <= NS_PER_S)
+                .map(|media| (media, 0));
             return now_ns;
         };
         if timestamp == last {
@@ -116,11 +132,53 @@ impl Timeline {
             self.restart(timestamp, now_media, pts, now_ns);
             return pts;
         }
+        // In its own time a picture comes when it is due.
+        if step > 0 && step <= passed.saturating_mul(2) {
+            self.first_ns = None;
+        }
         self.observe(media, now_ns, video);
         self.last = Some((timestamp, media));
         self.last_arrival_ns = now_ns;
         self.last_pts_ns = self.at(media);
         self.last_pts_ns
+    }
+
+    /// Whether the stream has not come to the present yet: a camera may first send what it kept, as fast as the
+    /// network is, and then go on in its own time. Also while there is only one picture, which tells nothing.
+    pub(crate) fn catching_up(&self, now_ns: i64) -> bool {
+        self.first_ns
+            .is_some_and(|first| now_ns.saturating_sub(first) < MOST_CATCHING_UP_NS)
+    }
+
+    /// Moves the line so that nothing came earlier than it was due, and gives what is to be added to the times that
+    /// were told so far. Only while none of them was used.
+    pub(crate) fn settle(&mut self) -> i64 {
+        self.first_ns = None;
+        self.settled = true;
+        let Some(least) = self.buckets[..self.filled].iter().copied().min() else {
+            return 0;
+        };
+        let shift = least.saturating_sub(self.anchor.1.saturating_sub(self.anchor.0));
+        self.anchor.1 = self.anchor.1.saturating_add(shift);
+        self.last_pts_ns = self.last_pts_ns.saturating_add(shift);
+        shift
+    }
+
+    /// Whether [`settle`](Self::settle) was called.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// The time of a packet that was seen before.
+    pub(crate) fn again(&self, timestamp: u32) -> i64 {
+        self.media(timestamp)
+            .map_or(self.last_pts_ns, |media| self.at(media))
+    }
+
+    /// The server says that the stream begins at this timestamp (RFC 2326, 12.33), as its other tracks do at theirs.
+    /// Serves to bring them together until a sender report comes.
+    pub(super) fn begins_at(&mut self, timestamp: u32) {
+        self.begins_at = Some(timestamp);
     }
 
     fn restart(&mut self, timestamp: u32, media: i64, pts: i64, now_ns: i64) {
@@ -189,8 +247,15 @@ impl Timeline {
         }
     }
 
+    /// Takes up the sender report in a packet of RTCP, if there is one.
+    pub(crate) fn rtcp(&mut self, data: &[u8]) {
+        if let Some(report) = rtcp::parse(data).report {
+            self.sender_report(&report);
+        }
+    }
+
     /// The camera's clock at a timestamp, if it told it and it is set.
-    pub(super) fn ntp(&self, timestamp: u32) -> Option<Timestamp> {
+    pub(crate) fn ntp(&self, timestamp: u32) -> Option<Timestamp> {
         let (media, clock) = self.report?;
         rtcp::plausible(clock.checked_add(self.media(timestamp)?.checked_sub(media)?)?)
     }

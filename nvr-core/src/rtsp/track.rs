@@ -34,6 +34,16 @@ impl Line {
         }
     }
 
+    /// What the server says of the first packet.
+    pub(super) fn begins_at(&mut self, sequence: Option<u16>, timestamp: Option<u32>) {
+        if let Some(sequence) = sequence {
+            self.sequence.begins_at(sequence);
+        }
+        if let Some(timestamp) = timestamp {
+            self.timeline.begins_at(timestamp);
+        }
+    }
+
     /// What to look for in a connection that lost its thread.
     pub(super) fn channels(&self) -> [Channel; 2] {
         let expected = Expected {

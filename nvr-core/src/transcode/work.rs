@@ -15,7 +15,7 @@ use crate::files::{self, Tree};
 use crate::gst::{ArchiveEncoder, ArchiveSettings, Catalogue, Comparison, Gate};
 use crate::ids::{CameraId, SegmentId};
 use crate::segment::ClosedSegment;
-use crate::store::{SegmentRow, Store, TranscodeRecord};
+use crate::store::{SegmentRow, SegmentState, Store, TranscodeRecord};
 
 /// Share of the work that encoding is; the rest is the check.
 const ENCODING: f64 = 0.8;
@@ -189,6 +189,12 @@ impl Worker {
                     return self.put_in_place(&row, made, name, failed, begun, config, rules, control);
                 }
                 Err(Failure::Stopped) => return Ok(Outcome::Stopped),
+                // The encoder is not to blame for a file that retention took away in the middle.
+                Err(_) if self.is_gone(&row)? => {
+                    return Ok(Outcome::Skipped {
+                        reason: "the segment was deleted meanwhile".into(),
+                    });
+                }
                 Err(Failure::Other(e)) => return Err(e),
                 Err(Failure::Keep(reason)) => return self.keep(&row, begun, name, reason),
                 Err(Failure::Encoder(reason)) => {
@@ -218,6 +224,15 @@ impl Worker {
         self.store
             .segment(id)?
             .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no segment {id}")))
+    }
+
+    fn is_gone(&self, row: &SegmentRow) -> Result<bool> {
+        Ok(match self.store.segment(row.id)? {
+            Some(now) => {
+                !SegmentState::PLAYABLE.contains(&now.state) || self.store.is_being_deleted(row.id)?
+            }
+            None => true,
+        })
     }
 
     fn judge(&self, row: &SegmentRow, rules: &Rules) -> Result<Result<(), policy::Why>> {

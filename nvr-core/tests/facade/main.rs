@@ -4,6 +4,7 @@
 mod asking;
 mod house;
 mod lifecycle;
+mod live;
 mod modes;
 mod reload;
 mod transcoding;

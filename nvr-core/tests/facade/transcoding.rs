@@ -198,7 +198,7 @@ async fn a_transcode_that_runs_is_called_off_and_nothing_is_left_of_it() {
     frames(&cam, 250).await;
     cam.split().unwrap();
     let first = until_indexed(&nvr).await;
-    cam.stop().await.unwrap();
+    cam.stop().unwrap();
     let range = TimeRange::new(first.start, first.end()).unwrap();
     let job = nvr.transcode(&id("cam"), range).await.unwrap()[0];
     loop {

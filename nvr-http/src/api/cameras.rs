@@ -5,8 +5,11 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use nvr_core::Camera;
+use base64::Engine as _;
 use nvr_core::detect::ProbeOptions;
+use nvr_core::secret::Secret;
+use nvr_core::source::Credentials;
+use nvr_core::{Camera, SourceSpec};
 
 use super::{Body, MaybeBody};
 use crate::auth::Viewer;
@@ -15,7 +18,7 @@ use crate::params::{CameraPath, Length, Query};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
-fn dto(camera: &Camera) -> CameraDto {
+pub(super) fn dto(camera: &Camera) -> CameraDto {
     CameraDto::new(&camera.config(), &camera.status())
 }
 
@@ -197,6 +200,11 @@ pub(crate) struct ProbeRequest {
     /// Frames to read (1 to 1000, default 10).
     #[schema(minimum = 1, maximum = 1000)]
     frames: Option<u32>,
+    /// Whether a picture is wanted, at most 640 pixels wide.
+    #[serde(default)]
+    picture: bool,
+    /// A camera of the configuration whose user and password are used where none are given.
+    camera: Option<String>,
 }
 
 /// What a source turned out to be.
@@ -208,9 +216,14 @@ pub(crate) struct ProbeDto {
     /// Everything that was measured.
     #[schema(value_type = Object)]
     report: serde_json::Value,
+    /// Its first picture as a data URL (JPEG), if it was asked for.
+    picture: Option<String>,
+    /// Why there is none.
+    picture_problem: Option<String>,
 }
 
-/// Opens a source, reads some frames and says what it is. Local files and devices are not opened this way.
+/// Opens a source, reads some frames and says what it is. Files are not opened this way. It makes the recorder connect to
+/// any address that it can reach: an order for administrators.
 #[utoipa::path(post, path = "/api/v1/cameras/probe", tag = "cameras", request_body = ProbeRequest,
     responses((status = 200, description = "What it is", body = ProbeDto),
         (status = 400, description = "The source cannot be read", body = Problem),
@@ -220,17 +233,32 @@ pub(crate) async fn probe(
     State(app): State<AppState>,
     Body(request): Body<ProbeRequest>,
 ) -> Answer<Json<ProbeDto>> {
-    let mut source = nvr_core::SourceSpec::parse(&request.source)?;
+    let mut source = SourceSpec::parse(&request.source)?;
+    let stored = match &request.camera {
+        Some(id) => credentials(&app.nvr.camera(&id.parse()?)?.config().source).cloned(),
+        None => None,
+    };
+    let kept = |password: &str| password == nvr_core::config::KEPT;
     match (request.user, request.password) {
         (Some(user), password) => {
-            let password = nvr_core::secret::Secret::new(password.unwrap_or_default());
+            let password = match (password, stored) {
+                (Some(p), Some(stored)) if kept(&p) => stored.password,
+                (None, Some(stored)) if stored.user == user => stored.password,
+                (password, _) => Secret::new(password.unwrap_or_default()),
+            };
             source.set_credentials(user, password);
         }
-        (None, Some(_)) => return Err(Failure::invalid("`password` without `user`")),
-        (None, None) => {}
+        (None, Some(p)) if !kept(&p) => return Err(Failure::invalid("`password` without `user`")),
+        (None, _) => {
+            if let Some(stored) = stored
+                && credentials(&source).is_none_or(|c| kept(c.password.expose()))
+            {
+                source.set_credentials(stored.user, stored.password);
+            }
+        }
     }
     // A path of this machine is nothing that a page may name.
-    if matches!(source, nvr_core::SourceSpec::File(_)) {
+    if matches!(source, SourceSpec::File(_)) {
         return Err(Failure::invalid("source: files are not opened over HTTP"));
     }
     let frames = request.frames.unwrap_or(10);
@@ -238,21 +266,45 @@ pub(crate) async fn probe(
         return Err(Failure::invalid("frames: want 1 to 1000"));
     }
     let _one_of_few = app
-        .decodes
+        .probes
         .acquire()
         .await
         .map_err(|_| Failure::invalid("shutting down"))?;
-    let report = nvr_core::detect::probe(
-        source.clone(),
-        ProbeOptions {
-            frames,
-            ..ProbeOptions::default()
-        },
-    )
-    .await?;
+    let options = ProbeOptions {
+        frames,
+        ..ProbeOptions::default()
+    };
+    let address = source.to_string();
+    let (report, picture) = if request.picture {
+        let (report, picture) = nvr_core::detect::probe_with_picture(source, options, PICTURE_WIDTH).await?;
+        (report, Some(picture))
+    } else {
+        (nvr_core::detect::probe(source, options).await?, None)
+    };
+    let (picture, picture_problem) = match picture {
+        Some(Ok(jpeg)) => {
+            let text = base64::engine::general_purpose::STANDARD.encode(jpeg);
+            (Some(format!("data:image/jpeg;base64,{text}")), None)
+        }
+        Some(Err(e)) => (None, Some(e.to_string())),
+        None => (None, None),
+    };
     Ok(Json(ProbeDto {
-        source: source.to_string(),
+        source: address,
         tracks: (&report.tracks).into(),
         report: serde_json::to_value(&report).unwrap_or_default(),
+        picture,
+        picture_problem,
     }))
+}
+
+/// Widest picture of a probe.
+const PICTURE_WIDTH: u32 = 640;
+
+fn credentials(source: &SourceSpec) -> Option<&Credentials> {
+    match source {
+        SourceSpec::Rtsp(s) => s.credentials.as_ref(),
+        SourceSpec::Mjpeg(s) => s.credentials.as_ref(),
+        _ => None,
+    }
 }

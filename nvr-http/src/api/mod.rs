@@ -1,8 +1,12 @@
 //! The handlers, one file per subject.
 
 pub(crate) mod cameras;
+pub(crate) mod config;
+pub(crate) mod discovery;
 pub(crate) mod footage;
 pub(crate) mod jobs;
+pub(crate) mod live;
+pub(crate) mod machine;
 pub(crate) mod media;
 pub(crate) mod session;
 pub(crate) mod shares;

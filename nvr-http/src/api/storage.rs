@@ -201,3 +201,43 @@ pub(crate) async fn protect_range(
     };
     Ok(Json(SegmentCountDto { segments }))
 }
+
+/// Footage of one day.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DayBytesDto {
+    /// In the recorder's time zone (`2026-05-04`).
+    date: String,
+    /// Bytes on disk of segments that began on it, by camera; those with none are left out.
+    cameras: std::collections::BTreeMap<String, u64>,
+}
+
+/// How much footage there is of each of the last days.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HistoryDto {
+    /// Today last.
+    days: Vec<DayBytesDto>,
+}
+
+/// How much footage there is of each of the last days, by camera, removed ones included.
+#[utoipa::path(get, path = "/api/v1/storage/history", tag = "storage",
+    params(("days" = Option<u32>, Query, minimum = 1, maximum = 366, description = "1 to 366, default 30")),
+    responses((status = 200, description = "Bytes by day and camera", body = HistoryDto),
+        (status = 400, description = "A parameter cannot be read", body = Problem)))]
+pub(crate) async fn history(
+    State(app): State<AppState>,
+    viewer: Viewer,
+    mut query: Query,
+) -> Answer<Json<HistoryDto>> {
+    let days: u32 = query.parsed("days", "1 to 366")?.unwrap_or(30);
+    query.end()?;
+    let days = app.nvr.history(days).await?.into_iter().map(|day| DayBytesDto {
+        date: day.date,
+        cameras: day
+            .cameras
+            .into_iter()
+            .filter(|(id, _)| viewer.sees(id))
+            .map(|(id, bytes)| (id.to_string(), bytes))
+            .collect(),
+    });
+    Ok(Json(HistoryDto { days: days.collect() }))
+}

@@ -8,10 +8,15 @@
 mod accounts;
 mod cameras;
 mod compat;
+mod config;
 mod footage;
 mod jobs;
+mod live;
+mod machine;
 mod media;
 mod mistakes;
+mod network;
+mod shares;
 mod storage;
 mod support;
 mod system;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use nvr_core::config::{Auth, CameraConfig, Config, RecordMode};
 use nvr_core::{CameraId, Nvr, SourceSpec};
+use nvr_http::{AppState, LogBuffer};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -22,6 +23,7 @@ pub struct Server {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
     pub dir: tempfile::TempDir,
+    pub logs: LogBuffer,
 }
 
 /// An answer, read to its end.
@@ -73,14 +75,33 @@ impl Server {
         config.cameras.extend(cameras);
         config.http.auth = Auth::None;
         change(&mut config);
+        Self::serving(dir, config).await
+    }
+
+    /// A recorder with a configuration file: recordings root, then `text`.
+    pub async fn of_file(text: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("recordings");
+        let text = format!(
+            "[recorder]\nroot = {:?}\ntime_zone = \"UTC\"\n{text}",
+            root.to_str().unwrap()
+        );
+        let file = write(dir.path(), "nvr.toml", text.as_bytes());
+        let config = Config::load(&file).unwrap();
+        Self::serving(dir, config).await
+    }
+
+    async fn serving(dir: tempfile::TempDir, config: Config) -> Self {
         let http = config.http.clone();
         let nvr = Nvr::builder(config).start().await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
+        let logs = LogBuffer::new(50, nvr.clock());
         let task = tokio::spawn({
             let (nvr, stop) = (nvr.clone(), stop.clone());
-            async move { nvr_http::serve(listener, nvr, &http, stop, Duration::from_secs(1)).await }
+            let state = AppState::new(nvr, &http).with_logs(logs.clone());
+            async move { nvr_http::serve_state(listener, state, &http, stop, Duration::from_secs(1)).await }
         });
         Self {
             nvr,
@@ -89,6 +110,7 @@ impl Server {
             stop,
             task,
             dir,
+            logs,
         }
     }
 
@@ -141,6 +163,13 @@ impl Server {
 
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
         self.ask(Method::GET, path, headers, None).await
+    }
+
+    /// An order with a JSON body.
+    pub async fn order(&self, method: Method, path: &str, body: &Value) -> Reply {
+        let body = body.to_string().into_bytes();
+        self.ask(method, path, &[("content-type", "application/json")], Some(body))
+            .await
     }
 
     pub async fn post(&self, path: &str) -> Reply {

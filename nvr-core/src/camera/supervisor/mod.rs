@@ -3,6 +3,7 @@
 mod commands;
 mod outputs;
 mod phase;
+mod watched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ use crate::time::Timestamp;
 
 /// How often the watchdog looks.
 const TICK: Duration = Duration::from_millis(500);
+/// How long a camera that nobody records stays connected behind its last viewer.
+pub(in crate::camera) const LINGER: Duration = Duration::from_secs(10);
 /// How long an orderly stop of one run may take outside a shutdown.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -41,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) tree: Tree,
     pub(crate) events: Arc<EventBus>,
     pub(crate) turns: Arc<Semaphore>,
+    /// The same for sub streams, whose turns are their own: they must not hold up what is recorded.
+    pub(crate) sub_turns: Arc<Semaphore>,
     /// Serves the connections of lean sources.
     pub(crate) reactor: Reactor,
     pub(crate) manual: Arc<Semaphore>,
@@ -114,6 +119,8 @@ pub(crate) fn spawn(
         run: None,
         manual: None,
         stopped_by_hand: None,
+        watched: false,
+        unwatched_since_ns: None,
         paused: None,
         footage_end: None,
         stop_deadline: STOP_DEADLINE,
@@ -140,6 +147,9 @@ pub(super) struct Actor {
     pub(super) run: Option<Session>,
     pub(super) manual: Option<Manual>,
     stopped_by_hand: Option<Cause>,
+    /// Connected for somebody who watches, or did a moment ago.
+    watched: bool,
+    unwatched_since_ns: Option<i64>,
     /// Why nothing is recorded though it is wanted.
     pub(super) paused: Option<Cause>,
     footage_end: Option<Timestamp>,
@@ -158,6 +168,7 @@ impl Actor {
         self.want(Cause::new(CauseKind::Startup, "the recorder started"));
         let mut dropped = false;
         let clock = self.context.clock.clone();
+        let viewing = Arc::clone(&self.status.viewing);
         let mut tick = clock.sleep(TICK);
         loop {
             let deadline = self.stop_deadline;
@@ -166,6 +177,7 @@ impl Actor {
                 output = next(self.run.as_mut(), deadline) => Step::Output(Whose::Camera, output),
                 output = next(self.manual.as_mut().and_then(|m| m.session.as_mut()), deadline) =>
                     Step::Output(Whose::Manual, output),
+                () = viewing.asked() => Step::Watched,
                 () = &mut tick => Step::Tick,
             };
             match step {
@@ -179,6 +191,7 @@ impl Actor {
                     }
                 }
                 Step::Output(whose, output) => self.output(whose, output),
+                Step::Watched => self.look_after_viewers(),
                 Step::Tick => {
                     self.tick();
                     tick = clock.sleep(TICK);
@@ -188,6 +201,7 @@ impl Actor {
                 break;
             }
         }
+        viewing.close();
         let written = self.journal.close().await;
         if let Some(reply) = self.shutdown.take() {
             let _ = reply.send(self.clean && written);
@@ -202,7 +216,7 @@ impl Actor {
     fn want(&mut self, cause: Cause) {
         let input = if let Some(by_hand) = &self.stopped_by_hand {
             Input::Unwant(by_hand.clone())
-        } else if !self.config.enabled || self.config.record == RecordMode::Off {
+        } else if !self.config.enabled || (self.config.record == RecordMode::Off && !self.watched) {
             Input::Unwant(Cause::new(
                 CauseKind::NotScheduled,
                 "not to be recorded (configuration)",
@@ -267,10 +281,10 @@ impl Actor {
             record: records.then(|| self.record_spec()),
             audio: self.config.audio,
             clock: self.context.clock.clone(),
-            keep: if self.config.record == RecordMode::Continuous {
-                Duration::ZERO
-            } else {
+            keep: if self.config.record == RecordMode::Manual {
                 self.config.pre_roll
+            } else {
+                Duration::ZERO
             },
             cause,
             reactor: self.context.reactor.clone(),
@@ -300,12 +314,14 @@ impl Actor {
         self.journal.retry();
         self.status.set_backlog(self.journal.backlog());
         self.tick_manual();
+        self.look_after_viewers();
     }
 }
 
 enum Step {
     Command(Option<Command>),
     Output(Whose, Output),
+    Watched,
     Tick,
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Intake, TimeSegment, lock, running};
+use crate::error::Result;
 use crate::event::{Cause, CauseKind};
 use crate::gst::audio::{self, Converter};
 use crate::gst::retime::Retimer;
@@ -80,47 +81,49 @@ impl Intake {
             r.audio_came();
         }
         if a.converter.is_none() {
-            let weak = self.me.clone();
-            let mut segment = TimeSegment::new();
-            segment.set_start(OFFSET);
-            let made = Converter::new(
-                &unit.info.caps,
-                &segment,
-                Box::new(move |caps, buffer| {
-                    let pts = buffer
-                        .pts()
-                        .map(|p| p.nseconds() as i64 - OFFSET.nseconds() as i64);
-                    if let (Some(me), Some(pts)) = (weak.upgrade(), pts) {
-                        me.to_recorder(caps, buffer, pts);
-                    }
-                }),
-            );
-            match made {
+            match self.new_converter(&unit.info.caps) {
                 Ok(c) => a.converter = Some(c),
                 Err(e) => {
                     a.refused = true;
                     self.tell(RunEvent::AudioTrouble(Cause::new(
-                        CauseKind::Unsupported,
+                        CauseKind::Internal,
                         e.to_string(),
                     )));
                     return;
                 }
             }
         }
-        if let Some(converter) = &a.converter {
+        if let Some(converter) = &mut a.converter {
             let mut buffer = unit.buffer.clone();
             let at = (OFFSET.nseconds() as i64).saturating_add(unit.pts_ns).max(0);
             let b = buffer.make_mut();
             b.set_pts(gst::ClockTime::from_nseconds(at as u64));
             b.set_dts(gst::ClockTime::NONE);
-            if converter.push(buffer).is_err() {
-                a.refused = true;
-                self.tell(RunEvent::AudioTrouble(Cause::new(
-                    CauseKind::BadStream,
-                    "the camera's audio cannot be decoded",
-                )));
-            }
+            a.refused = !converter.push(buffer);
         }
+    }
+
+    fn new_converter(&self, caps: &gst::Caps) -> Result<Converter> {
+        let (weak, told) = (self.me.clone(), self.me.clone());
+        let mut segment = TimeSegment::new();
+        segment.set_start(OFFSET);
+        Converter::new(
+            caps.clone(),
+            segment,
+            Box::new(move |caps, buffer| {
+                let pts = buffer
+                    .pts()
+                    .map(|p| p.nseconds() as i64 - OFFSET.nseconds() as i64);
+                if let (Some(me), Some(pts)) = (weak.upgrade(), pts) {
+                    me.to_recorder(caps, buffer, pts);
+                }
+            }),
+            Box::new(move |cause| {
+                if let Some(me) = told.upgrade() {
+                    me.tell(RunEvent::AudioTrouble(cause));
+                }
+            }),
+        )
     }
 
     fn to_recorder(&self, caps: &gst::Caps, buffer: gst::Buffer, pts_ns: i64) {

@@ -20,7 +20,7 @@ impl std::fmt::Debug for Demand {
 
 impl Demand {
     /// Whether anybody does.
-    pub(super) fn is_there(&self) -> bool {
+    pub(in crate::gst) fn is_there(&self) -> bool {
         self.wanting.load(Ordering::SeqCst) > 0
     }
 
@@ -33,7 +33,7 @@ impl Demand {
     }
 
     /// What is called when the first one comes; by whatever thread that is.
-    pub(super) fn on_first(&self, waker: Option<Waker>) {
+    pub(in crate::gst) fn on_first(&self, waker: Option<Waker>) {
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = waker;
     }
 

@@ -23,6 +23,8 @@ mod feeder;
 mod link;
 mod reactor;
 mod session;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub(crate) use demand::{Demand, Wanting};

@@ -107,6 +107,15 @@ impl Reactor {
         Self::default()
     }
 
+    #[cfg(test)]
+    pub(super) fn trusting(root: Vec<u8>, later: Duration) -> Self {
+        Self(Arc::new(Shared {
+            workers: OnceLock::new(),
+            next_id: AtomicU64::new(0),
+            tls: Arc::new(tls::Configs::trusting(root, later)),
+        }))
+    }
+
     /// Opens a session. What comes of it is told to its handler.
     ///
     /// # Errors

@@ -7,13 +7,15 @@ use url::Url;
 use super::demand::Demand;
 use super::failure::{Failure, FailureKind};
 use super::link::{Got, Link};
-use crate::rtsp::{Client, ClientOptions, Event};
+use crate::rtsp::{Client, ClientOptions, Event, TrackKind};
 
 /// After the tracks are known, a stream is read at once for so long: its time line is fitted to the arrival of the
 /// first packets.
 const SETTLE_NS: i64 = 2_000_000_000;
 /// Bytes that one connection may bring before others have their turn.
 const TURN_BYTES: usize = 4 << 20;
+/// What is held of a stream that has not come to the present yet.
+const MOST_HELD_BYTES: usize = 16 << 20;
 /// Addresses that a server may send on to, one after the other.
 const MOST_REDIRECTS: u32 = 4;
 
@@ -60,6 +62,8 @@ pub(super) struct Live {
     pub link: Link,
     client: Client,
     events: Vec<Event>,
+    /// Units of a stream that has not come to the present yet, and their bytes: their times are settled when it has.
+    held: Option<(Vec<Event>, usize)>,
     /// When the tracks came.
     tracks_at_ns: Option<i64>,
     /// It is read four times in a tick: its buffer would not hold more.
@@ -76,6 +80,7 @@ impl Live {
             link,
             client: Client::new(options, now_ns),
             events: Vec::new(),
+            held: Some((Vec::new(), 0)),
             tracks_at_ns: None,
             heavy: false,
             unsent: false,
@@ -111,6 +116,9 @@ impl Live {
                         Next::Go => {}
                         over => return self.last_words(over, handler),
                     }
+                    if let Err(e) = self.settle(handler, now_ns) {
+                        return Next::End(e);
+                    }
                     if let Err(e) = result {
                         break Some(Failure::from(e));
                     }
@@ -131,6 +139,9 @@ impl Live {
                 Err(e) => break Some(e),
             }
         };
+        if let Err(e) = self.settle(handler, now_ns) {
+            return Next::End(e);
+        }
         self.heavy = taken > self.link.buffer_bytes() / 4;
         if let Err(e) = handler.flush(!waits) {
             return Next::End(e);
@@ -176,6 +187,32 @@ impl Live {
         let _ = self.write();
     }
 
+    /// Hands out what was held, once its times are settled.
+    fn settle(&mut self, handler: &mut dyn Handler, now_ns: i64) -> Result<(), Failure> {
+        let much = self
+            .held
+            .as_ref()
+            .is_some_and(|(_, bytes)| *bytes > MOST_HELD_BYTES);
+        if self.tracks_at_ns.is_none() || (self.client.catching_up(now_ns) && !much) {
+            return Ok(());
+        }
+        let Some((held, _)) = self.held.take() else {
+            return Ok(());
+        };
+        let (video_ns, audio_ns) = self.client.settle_times();
+        for mut event in held {
+            if let Event::Unit(unit) = &mut event {
+                let shift = match unit.track {
+                    TrackKind::Video => video_ns,
+                    TrackKind::Audio => audio_ns,
+                };
+                unit.pts_ns = unit.pts_ns.saturating_add(shift);
+            }
+            handler.event(event)?;
+        }
+        Ok(())
+    }
+
     fn last_words(&mut self, over: Next, handler: &mut dyn Handler) -> Next {
         let _ = handler.flush(true);
         let _ = self.write();
@@ -190,6 +227,12 @@ impl Live {
                 event => {
                     if let Event::Tracks(_) = &event {
                         self.tracks_at_ns = Some(now_ns);
+                    } else if let Some((held, bytes)) = &mut self.held {
+                        if let Event::Unit(unit) = &event {
+                            *bytes += unit.data.len();
+                        }
+                        held.push(event);
+                        continue;
                     }
                     if let Err(e) = handler.event(event) {
                         return Next::End(e);

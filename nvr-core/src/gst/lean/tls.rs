@@ -26,6 +26,34 @@ impl Configs {
     }
 }
 
+#[cfg(test)]
+impl Configs {
+    /// Trusts one certificate, and has a clock that is so much ahead.
+    pub(super) fn trusting(root: Vec<u8>, later: std::time::Duration) -> Self {
+        #[derive(Debug)]
+        struct Later(std::time::Duration);
+        impl rustls::time_provider::TimeProvider for Later {
+            fn current_time(&self) -> Option<UnixTime> {
+                let now = UnixTime::now().as_secs();
+                Some(UnixTime::since_unix_epoch(
+                    std::time::Duration::from_secs(now) + self.0,
+                ))
+            }
+        }
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(root)).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_details(provider, Arc::new(Later(later)))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let configs = Self::default();
+        configs.strict.set(Ok(Arc::new(config))).unwrap();
+        configs
+    }
+}
+
 fn make(verify: bool) -> Result<Arc<ClientConfig>, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())

@@ -9,6 +9,8 @@ pub(in crate::gst) mod h264_sps;
 mod jpeg;
 mod libcamera;
 mod mjpeg;
+mod pace;
+mod rtp_pass;
 mod rtsp;
 mod rtspsrc;
 mod stamp;
@@ -50,6 +52,18 @@ pub(crate) fn build(spec: &SourceSpec, around: &Around, on_tracks: OnTracks) -> 
         SourceSpec::Libcamera(s) => libcamera::build(s, on_tracks)?,
     };
     Ok(SourceBin { bin })
+}
+
+/// Name of the event by which a source says that nothing will follow for a while.
+const PAUSE: &str = "nvr-pause";
+
+fn pause_event() -> gst::Event {
+    gst::event::CustomDownstream::new(gst::Structure::new_empty(PAUSE))
+}
+
+/// Whether this is the event by which a source says that nothing will follow for a while.
+pub(in crate::gst) fn is_pause(event: &gst::EventRef) -> bool {
+    event.type_() == gst::EventType::CustomDownstream && event.has_name(PAUSE)
 }
 
 /// Makes an element.

@@ -8,7 +8,7 @@ use super::cause::{SourceError, post};
 use super::rtspsrc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::guard::guarded;
-use crate::gst::lean::{Failure, NvrRtspSrc};
+use crate::gst::lean::{Demand, Failure, NvrRtspSrc};
 use crate::gst::source_bin::{Around, OnIngest, OnTracks};
 use crate::source::{Ingest, RtspSource, Transport};
 
@@ -38,14 +38,19 @@ pub(super) fn build(spec: &RtspSource, around: &Around, on_tracks: OnTracks) -> 
         }
         (Ingest::Auto, _) => {
             tell(Ingest::Rtspsrc, Some("the transport is not TCP"));
-            rtspsrc::fill(&bin, spec, on_tracks)?;
+            rtspsrc::fill(&bin, spec, demand(around), on_tracks)?;
         }
         (Ingest::Rtspsrc, _) => {
             tell(Ingest::Rtspsrc, None);
-            rtspsrc::fill(&bin, spec, on_tracks)?;
+            rtspsrc::fill(&bin, spec, demand(around), on_tracks)?;
         }
     }
     Ok(bin)
+}
+
+/// Who is asked before frames are let wait.
+fn demand(around: &Around) -> Option<Arc<Demand>> {
+    around.lazy.then(|| around.demand.clone())
 }
 
 fn take(slot: &Slot) -> Option<OnTracks> {
@@ -57,10 +62,18 @@ fn lean(bin: &gst::Bin, spec: &RtspSource, around: &Around, on_tracks: OnTracks)
     let on_refusal = (spec.ingest == Ingest::Auto).then(|| {
         let (bin, spec, slot) = (bin.downgrade(), spec.clone(), slot.clone());
         let on_ingest = around.on_ingest.clone();
+        let demand = demand(around);
         let taken: Box<dyn Fn(&Failure) -> bool + Send + Sync> =
             Box::new(move |failure| match (bin.upgrade(), take(&slot)) {
                 (Some(bin), Some(on_tracks)) => {
-                    change_over(&bin, &spec, on_ingest.as_ref(), failure, on_tracks);
+                    change_over(
+                        &bin,
+                        &spec,
+                        demand.clone(),
+                        on_ingest.as_ref(),
+                        failure,
+                        on_tracks,
+                    );
                     true
                 }
                 _ => false,
@@ -135,6 +148,7 @@ fn lean(bin: &gst::Bin, spec: &RtspSource, around: &Around, on_tracks: OnTracks)
 fn change_over(
     bin: &gst::Bin,
     spec: &RtspSource,
+    demand: Option<Arc<Demand>>,
     on_ingest: Option<&OnIngest>,
     failure: &Failure,
     on_tracks: OnTracks,
@@ -160,7 +174,7 @@ fn change_over(
             let Some(on_tracks) = once.lock().unwrap_or_else(PoisonError::into_inner).take() else {
                 return;
             };
-            let started = rtspsrc::fill(bin, &spec, on_tracks)
+            let started = rtspsrc::fill(bin, &spec, demand.clone(), on_tracks)
                 .map_err(|e| (SourceError::Unsupported, e.to_string()))
                 .and_then(|src| {
                     src.sync_state_with_parent()

@@ -7,8 +7,11 @@ use gst::prelude::*;
 use super::cause::SourceError;
 use super::certificate;
 use super::make;
+use super::pace::Pace;
+use super::rtp_pass;
 use super::tracks::{Gate, Kind, audio_chain, discard, video_chain};
 use crate::error::Result;
+use crate::gst::lean::Demand;
 use crate::gst::source_bin::OnTracks;
 use crate::source::{RtspSource, Transport};
 use crate::track::VideoCodec;
@@ -24,13 +27,21 @@ struct Selection {
     refused: Vec<String>,
 }
 
-/// Puts rtspsrc and what follows it into `bin`.
+/// Puts rtspsrc and what follows it into `bin`. With `demand`, frames may be late while nobody wants them at once.
 ///
 /// # Errors
 /// `Unsupported` when an element is missing.
-pub(super) fn fill(bin: &gst::Bin, spec: &RtspSource, on_tracks: OnTracks) -> Result<gst::Element> {
+pub(super) fn fill(
+    bin: &gst::Bin,
+    spec: &RtspSource,
+    demand: Option<Arc<Demand>>,
+    on_tracks: OnTracks,
+) -> Result<gst::Element> {
     let src = make("rtspsrc")?;
     configure(&src, spec);
+    if spec.transport == Transport::Tcp {
+        rtp_pass::attach(&src, Pace::new(demand));
+    }
     bin.add(&src)
         .map_err(|e| crate::error::Error::new(crate::error::ErrorKind::Internal, "rtspsrc").with_source(e))?;
 

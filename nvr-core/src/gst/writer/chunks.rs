@@ -303,6 +303,7 @@ impl Worker {
             let cause = Cause::new(CauseKind::Internal, format!("panic: {text}"));
             self.shared.fail(cause, &self.news);
         };
+        crate::priority::batch_this_thread(true);
         guarded("segment writer", (), panicked, || {
             if let Err(e) = self.work(jobs) {
                 self.shared.fail(storage_cause(&e), &self.news);
@@ -378,7 +379,7 @@ fn config_of(s: &gst::StructureRef) -> Result<Vec<u8>> {
     Ok(map.to_vec())
 }
 
-fn video_entry(caps: &gst::CapsRef) -> Result<VideoEntry> {
+pub(in crate::gst) fn video_entry(caps: &gst::CapsRef) -> Result<VideoEntry> {
     let s = caps.structure(0).ok_or_else(|| unusable("no video"))?;
     let codec = match s.name().as_str() {
         "video/x-h264" => VideoCodec::H264,
@@ -405,7 +406,7 @@ fn video_entry(caps: &gst::CapsRef) -> Result<VideoEntry> {
     })
 }
 
-fn audio_entry(caps: &gst::CapsRef) -> Result<AudioEntry> {
+pub(in crate::gst) fn audio_entry(caps: &gst::CapsRef) -> Result<AudioEntry> {
     let s = caps.structure(0).ok_or_else(|| unusable("no audio"))?;
     let number = |name: &str| s.get::<i32>(name).ok().and_then(|v| u32::try_from(v).ok());
     Ok(AudioEntry {

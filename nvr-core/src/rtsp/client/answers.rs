@@ -174,6 +174,7 @@ impl Client {
                 Ok(())
             }
             Method::Play if good => {
+                self.begins(head);
                 self.stage = Stage::Playing;
                 self.keep_alive = self.choose_keep_alive();
                 self.keep_alive_at = Some(now_ns + self.keep_alive_ns());
@@ -188,6 +189,37 @@ impl Client {
             }
             Method::Teardown => Ok(()),
             Method::Describe | Method::Setup | Method::Play => Err(refused()),
+        }
+    }
+
+    /// `RTP-Info` (RFC 2326, 12.33): with which packets the tracks begin. Each is found by the end of its address, which
+    /// servers write in their own ways; where none is like it, by its place.
+    fn begins(&mut self, head: &Head) {
+        let infos: Vec<StreamInfo> = head
+            .all("rtp-info")
+            .flat_map(|line| line.split(','))
+            .map(StreamInfo::parse)
+            .take(8)
+            .collect();
+        let Stage::SettingUp { chosen, .. } = &self.stage else {
+            return;
+        };
+        let of = |control: &str, place: usize| {
+            let like = |i: &&StreamInfo| i.url.as_deref().is_some_and(|url| control.ends_with(url));
+            let named = infos.iter().any(|i| i.url.is_some());
+            infos
+                .iter()
+                .find(like)
+                .or_else(|| infos.get(place).filter(|_| !named))
+                .map_or((None, None), |i| (i.sequence, i.timestamp))
+        };
+        if let Some(video) = &mut self.video {
+            let (sequence, timestamp) = of(&chosen.video.control, 0);
+            video.line.begins_at(sequence, timestamp);
+        }
+        if let (Some(audio), Some(chosen)) = (&mut self.audio, &chosen.audio) {
+            let (sequence, timestamp) = of(&chosen.control, 1);
+            audio.line.begins_at(sequence, timestamp);
         }
     }
 
@@ -286,5 +318,36 @@ impl Client {
     fn play(&mut self, now_ns: i64) {
         let range = self.options.range.clone().unwrap_or_else(|| "npt=0.000-".into());
         self.send(Method::Play, self.control.clone(), vec![("Range", range)], now_ns);
+    }
+}
+
+/// One stream of `RTP-Info`.
+#[derive(Debug, Default)]
+struct StreamInfo {
+    /// The last part of the path.
+    url: Option<String>,
+    sequence: Option<u16>,
+    timestamp: Option<u32>,
+}
+
+impl StreamInfo {
+    fn parse(text: &str) -> Self {
+        let mut info = Self::default();
+        for part in text.split(';') {
+            let Some((key, value)) = part.split_once('=') else {
+                continue;
+            };
+            let value = value.trim().trim_matches('"');
+            match key.trim().to_ascii_lowercase().as_str() {
+                "url" => {
+                    let last = value.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+                    info.url = (!last.is_empty()).then(|| last.to_owned());
+                }
+                "seq" => info.sequence = value.parse().ok(),
+                "rtptime" => info.timestamp = value.parse().ok(),
+                _ => {}
+            }
+        }
+        info
     }
 }

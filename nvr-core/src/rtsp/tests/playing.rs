@@ -223,3 +223,32 @@ proptest! {
         prop_assert_eq!(whole, events);
     }
 }
+
+#[test]
+fn what_the_server_says_of_the_first_packets_is_heeded() {
+    for info in [
+        "url=rtsp://cam/s/trackID=0;seq=100;rtptime=5000,url=rtsp://cam/s/trackID=1;seq=7;rtptime=80",
+        "url=trackID=1;seq=7, url=\"trackID=0\" ; seq=100",
+        "seq=100;rtptime=5000,seq=7;rtptime=80",
+    ] {
+        let mut client = Client::new(options("rtsp://cam/s"), 0);
+        let describe = describe(PLAIN_SDP, "Content-Base: rtsp://cam/s/\n");
+        let play = format!("RTSP/1.0 200 OK\nCSeq: %c\nSession: 12\nRTP-Info: {info}\n\n");
+        Script::new(&[
+            "RTSP/1.0 200 OK\nCSeq: %c\nPublic: OPTIONS, DESCRIBE, SETUP, PLAY\n\n",
+            &describe,
+            "RTSP/1.0 200 OK\nCSeq: %c\nSession: 12\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\n\n",
+            "RTSP/1.0 200 OK\nCSeq: %c\nSession: 12\nTransport: RTP/AVP/TCP;unicast;interleaved=2-3\n\n",
+            &play,
+        ])
+        .run(&mut client, 0)
+        .unwrap();
+        // Left of the session before; then this one, whose pictures are told apart by what is in them.
+        let mut bytes = video(99, 1_000_000, &[0x65, 0x88, 0x80, 9]);
+        bytes.extend(video(100, 5000, &IDR));
+        bytes.extend(video(101, 8600, &P));
+        bytes.extend(video(102, 12_200, &P));
+        let events = input(&mut client, &bytes, 0);
+        assert_eq!(units(&events)[0].data.last(), IDR.last(), "{info}");
+    }
+}

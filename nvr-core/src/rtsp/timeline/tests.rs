@@ -168,6 +168,57 @@ fn audio_meets_video_by_sender_reports_without_going_back() {
 }
 
 #[test]
+fn tracks_that_begin_together_meet_before_any_sender_report() {
+    let mut video = Timeline::new(90_000);
+    let mut audio = Timeline::new(8_000);
+    video.begins_at(700);
+    audio.begins_at(40);
+    let mut apart = 0;
+    for n in 0..3000i64 {
+        let t = n * 20 * MS;
+        if n % 2 == 0 {
+            video.pts((700 + n * 1800) as u32, t, None);
+        }
+        let pts = audio.pts((40 + n * 160) as u32, t + 400 * MS, Some(&video));
+        apart = (pts - t).abs();
+    }
+    assert!(apart < 40 * MS, "{apart}");
+    assert_eq!(video.ntp(700), None, "that is no time of day");
+    // A server that tells something else.
+    let mut other = Timeline::new(90_000);
+    other.begins_at(900_000);
+    other.pts(0, 0, None);
+    assert_eq!(other.report, None);
+}
+
+#[test]
+fn what_a_camera_kept_is_older_than_it_came() {
+    for kept in [0, 1, 10, 100i64] {
+        let mut line = Timeline::new(90_000);
+        // So many frames come a millisecond apart, the others when they are due.
+        let arrival = |n: i64| 10 * NS_PER_S + n.min(kept) * MS + (n - kept).max(0) * 40 * MS;
+        let mut held = Vec::new();
+        let mut n = 0;
+        while line.last.is_none() || line.catching_up(arrival(n)) {
+            held.push(line.pts((n * 3600) as u32, arrival(n), None));
+            n += 1;
+        }
+        assert_eq!(n, kept + 2, "known with the first frame that comes in its time");
+        let shift = line.settle();
+        let mut times: Vec<i64> = held.iter().map(|t| t + shift).collect();
+        times.extend((n..n + 500).map(|n| line.pts((n * 3600) as u32, arrival(n), None)));
+        for (n, pair) in times.windows(2).enumerate() {
+            assert!((39 * MS..41 * MS).contains(&(pair[1] - pair[0])), "{kept}: {n}");
+            let late = arrival(n as i64) - pair[0];
+            assert!(
+                n as i64 <= kept || (-MS..45 * MS).contains(&late),
+                "{kept}: {n} {late}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_cameras_clock_is_told_when_it_is_set() {
     let mut line = Timeline::new(90_000);
     line.pts(1000, 0, None);

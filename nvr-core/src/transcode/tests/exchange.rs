@@ -7,14 +7,13 @@ use std::time::Duration;
 use super::super::policy::Rules;
 use super::super::work::{Control, Outcome};
 use super::super::*;
-use super::rig::{MOVING, Told, footage};
+use super::rig::{MOVING, Rig, Told, footage};
 use crate::files::replace::leftovers;
-use crate::files::tests::start;
 use crate::files::{Inspection, inspect};
 use crate::track::VideoCodec;
 
 /// Another encoder begins at the beginning.
-struct Restarting<'a>(&'a mut Told);
+pub(super) struct Restarting<'a>(pub(super) &'a mut Told);
 
 impl Control for Restarting<'_> {
     fn progress(&mut self, share: f64, doing: &str) {
@@ -126,6 +125,36 @@ fn an_original_is_kept_for_a_while() {
     assert_eq!(settled.expired, 1);
     assert!(leftovers(rig.tree.root()).unwrap().is_empty());
     rig.assert_one_good_version(&row);
+}
+
+/// Retention is quicker: nobody is to blame, least of all the encoder.
+#[test]
+fn a_segment_that_is_deleted_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    let row = rig.record(&footage(dir.path(), MOVING, &["-g", "25", "-bf", "0"], 2));
+    let (store, id, file) = (rig.store.clone(), row.id, rig.path(&row));
+    let mut control = Told {
+        at_comparison: Some(Box::new(move || {
+            let taken = store
+                .condemn_blocking(vec![(id, crate::event::DeletionReason::FreeSpace)])
+                .unwrap();
+            assert_eq!(taken, [id]);
+            std::fs::remove_file(&file).unwrap();
+            store.segments_deleted_blocking(vec![id]).unwrap();
+        })),
+        ..Told::default()
+    };
+    let outcome = rig.transcode(&row, &mut control);
+    assert!(
+        matches!(&outcome, Outcome::Skipped { reason } if reason.contains("deleted")),
+        "{outcome:?}"
+    );
+    assert!(leftovers(rig.tree.root()).unwrap().is_empty());
+
+    let other = rig.record(&footage(dir.path(), MOVING, &["-g", "25", "-bf", "0"], 2));
+    let outcome = rig.transcode(&other, &mut Told::default());
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
 }
 
 /// Not a test by itself: the process that [`killed_at_every_step`] kills.

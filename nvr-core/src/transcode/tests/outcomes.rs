@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::work::Outcome;
-use super::rig::{MOVING, Told, footage, probed, run, sound};
+use super::exchange::Restarting;
+use super::rig::{MOVING, Rig, Told, footage, probed, run, sound};
 use crate::config::TranscodeConfig;
 use crate::files::replace::leftovers;
 use crate::gst::Catalogue;

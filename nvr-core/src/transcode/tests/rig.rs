@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::super::policy::Rules;
 use super::super::work::{Control, Outcome, Worker};
-use super::super::*;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::TranscodeConfig;
 use crate::files::replace::Step;
@@ -190,6 +189,7 @@ pub(super) struct Told {
     pub(super) doing: Vec<String>,
     pub(super) refuse_commit: bool,
     pub(super) at_commit: Option<Box<dyn FnMut() + Send>>,
+    pub(super) at_comparison: Option<Box<dyn FnOnce() + Send>>,
     pub(super) steps: Vec<Step>,
     pub(super) die_at: Option<String>,
 }
@@ -200,6 +200,11 @@ impl Control for Told {
         self.share = share;
         if self.doing.last().is_none_or(|d| d != doing) {
             self.doing.push(doing.to_owned());
+        }
+        if doing.starts_with("comparing")
+            && let Some(f) = self.at_comparison.take()
+        {
+            f();
         }
         if self.die_at.as_deref() == Some("encoding") && share > 0.3 {
             std::process::abort();

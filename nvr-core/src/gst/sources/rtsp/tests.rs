@@ -1,8 +1,11 @@
 //! Both clients, on the same cameras.
 
-use super::super::testing::{check_video, run};
+use gst::prelude::*;
+
+use super::super::testing::{Told, check_video, run, run_bin};
 use super::super::testing_rtsp::RtspCamera;
 use crate::event::CauseKind;
+use crate::gst::source_bin::Around;
 use crate::source::{Ingest, SourceSpec, Transport};
 
 const BOTH: [Ingest; 2] = [Ingest::Lean, Ingest::Rtspsrc];
@@ -186,4 +189,57 @@ fn lean_does_not_pretend_to_know_other_transports() {
     let around = crate::gst::source_bin::Around::default();
     let e = super::super::build(&spec, &around, Box::new(|_| {})).unwrap_err();
     assert_eq!(e.kind(), crate::error::ErrorKind::Unsupported);
+}
+
+#[test]
+fn rtspsrc_over_tcp_has_no_jitter_buffer_and_loses_nothing_between_ticks() {
+    let camera = RtspCamera::serve(&format!("( {H264} {ALAW} ! rtppcmapay name=pay1 )"), None);
+    let spec = source(&camera.url(), Ingest::Rtspsrc);
+    let around = Around {
+        lazy: true,
+        ..Around::default()
+    };
+    let running = run_bin(&spec, |on_tracks| {
+        super::super::build(&spec, &around, on_tracks).unwrap().bin
+    });
+    let (has_audio, mut units) = running.collect(100);
+    assert!(has_audio);
+    let buffers = running.pipeline.iterate_recurse().into_iter().flatten();
+    assert!(
+        !buffers
+            .filter_map(|e| e.factory())
+            .any(|f| f.name() == "rtpjitterbuffer")
+    );
+    // Somebody watches, and goes again.
+    let mut more = |count: usize| {
+        let mut video = 0;
+        while video < count {
+            match running.next() {
+                Told::Unit(u) => {
+                    video += usize::from(u.video);
+                    units.push(u);
+                }
+                Told::Tracks(_) => panic!("told twice"),
+                Told::Failed(cause, all) => panic!("{cause:?}: {all}"),
+            }
+        }
+    };
+    for _ in 0..2 {
+        let wanting = around.demand.want();
+        more(25);
+        drop(wanting);
+        more(25);
+    }
+    check_video(&units);
+    let times = |video: bool| -> Vec<i64> {
+        let of = units.iter().filter(|u| u.video == video);
+        of.map(|u| u.pts_ns.unwrap()).collect()
+    };
+    for pair in times(true).windows(2) {
+        let step = pair[1] - pair[0];
+        assert!((30_000_000..60_000_000).contains(&step), "{step}");
+    }
+    let (video, audio) = (times(true), times(false));
+    let apart = (video.last().unwrap() - audio.last().unwrap()).abs();
+    assert!(apart < 500_000_000, "{apart}");
 }
