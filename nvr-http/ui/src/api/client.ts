@@ -69,6 +69,8 @@ export async function request(path: string, { method = "GET", query, body, signa
       headers: all,
       credentials: "same-origin",
       signal: signal ?? null,
+      // What is deleted when the page is left still has to arrive.
+      keepalive: method === "DELETE",
       body: body === undefined ? null : typeof body === "string" || body instanceof Blob ? body : JSON.stringify(body),
     });
   } catch (e) {

@@ -177,7 +177,7 @@ function Pipelines({ cameras, flow, machine, onChanged }: { cameras: Camera[]; f
           { key: "rate", label: t("recordings.rate"), align: "end", sort: (c) => flow.get(c.id)?.bits ?? -1, cell: (c) => { const f = flow.get(c.id); return f ? bitRate(f.bits) : "–"; } },
           { key: "dropped", label: t("system.dropped"), align: "end", sort: (c) => c.counters.frames_dropped, cell: (c) => <span className={c.counters.frames_dropped ? "tone-warn" : ""}>{number(c.counters.frames_dropped)}</span> },
           { key: "restarts", label: t("system.restarts"), align: "end", wideOnly: true, sort: (c) => c.counters.restarts, cell: (c) => number(c.counters.restarts) },
-          ...(machine?.pipelines.size ? [{ key: "threads", label: t("system.threads"), align: "end" as const, wideOnly: true, cell: (c: Camera) => (typeof of(c, "threads") === "number" ? number(of(c, "threads") as number) : "–") }, { key: "waits", label: t("system.waiting"), align: "end" as const, wideOnly: true, cell: (c: Camera) => (typeof of(c, "waiting_bytes") === "number" ? bytes(of(c, "waiting_bytes") as number) : "–") }] : []),
+          ...(machine?.pipelines.size ? [{ key: "waits", label: t("system.waiting"), align: "end" as const, wideOnly: true, cell: (c: Camera) => (typeof of(c, "waiting_bytes") === "number" ? bytes(of(c, "waiting_bytes") as number) : "–") }] : []),
           ...(operator
             ? [{
                 key: "do",
