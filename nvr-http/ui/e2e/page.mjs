@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { until } from "./server.mjs";
 
 const AXE = readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
@@ -8,7 +8,9 @@ const EXPECTED = /status of 40[0149]|ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|E
 
 /** A page whose mistakes are kept: exceptions, console errors, requests to other hosts, breaches of its policy. */
 export async function open(browser, address, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", acceptDownloads: true, ...options });
+  const fresh = process.env.FRESH ? { serviceWorkers: "block" } : {};
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", acceptDownloads: true, ...fresh, ...options });
+  if (process.env.FRESH) await context.route((url) => url.origin === address && !/^\/(api\/|health)/.test(url.pathname), fromDist);
   const page = await context.newPage();
   const mistakes = [];
   page.on("pageerror", (e) => mistakes.push(e.stack ?? e.message));
@@ -19,6 +21,14 @@ export async function open(browser, address, options = {}) {
   });
   page.mistakes = mistakes;
   return page;
+}
+
+/** With FRESH=1: the page as it was built last, though the binary still has an older one. */
+function fromDist(route) {
+  const dist = new URL("../dist/", import.meta.url);
+  const file = new URL(`.${new URL(route.request().url()).pathname}`, dist);
+  const asset = file.href !== dist.href && existsSync(file);
+  return route.fulfill({ path: (asset ? file : new URL("index.html", dist)).pathname });
 }
 
 /** What accessibility checks find that is serious. */
@@ -53,13 +63,15 @@ export function pictureTime(page, selector, number = 0) {
 }
 
 /** What the recorder says was in the picture at a moment: a machine that is busy draws and records late. */
-export async function recordedClock(page, camera, time) {
-  await page.evaluate(async ([camera, at]) => {
-    const image = document.querySelector("#reference") ?? document.body.appendChild(Object.assign(new Image(), { id: "reference", hidden: true }));
-    image.src = `api/v1/cameras/${camera}/snapshot.jpg?exact=true&at=${at}`;
-    await image.decode();
-  }, [camera, new Date(time).toISOString()]);
-  return pictureTime(page, "#reference");
+export function recordedClock(page, camera, time) {
+  return until(`the picture of ${camera} at ${time}`, async () => {
+    const there = await page.evaluate(async ([camera, at]) => {
+      const image = document.querySelector("#reference") ?? document.body.appendChild(Object.assign(new Image(), { id: "reference", hidden: true }));
+      image.src = `api/v1/cameras/${camera}/snapshot.jpg?exact=true&at=${at}`;
+      return image.decode().then(() => true, () => false);
+    }, [camera, new Date(time).toISOString()]);
+    return there && pictureTime(page, "#reference");
+  }, 20_000);
 }
 
 /** Frame number in a test picture (16 bits). */

@@ -90,6 +90,19 @@ export class Feeder {
     return w.next !== undefined && (w.next === null || w.next > time) ? { kind: "gap", next: w.next } : { kind: "unknown" };
   }
 
+  /**
+   * A moment behind the footage that is being shown, once all of it was shown and a gap follows; null before. The
+   * last frame of a stretch ends a little earlier than its list says.
+   */
+  stretchEnd(): number | null {
+    const at = this.video.currentTime;
+    if (this.video.seeking || this.bufferedTo(at) - at > 0.2) return null;
+    const piece = this.pieces[pieceAt(this.pieces, this.wall, SLACK)];
+    if (!piece || !this.appended.has(key(piece))) return null;
+    const behind = piece.end + SLACK + 1;
+    return this.covers(behind).kind === "gap" ? behind : null;
+  }
+
   /** Goes to a moment. */
   async seek(time: number): Promise<void> {
     if (this.closed) return;

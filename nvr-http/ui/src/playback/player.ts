@@ -135,7 +135,11 @@ export class Player {
   private tick(): void {
     const { playing, rate } = this.state.get();
     const time = this.time;
-    const covered = this.feeders.map((feeder) => ({ feeder, what: feeder.covers(time) }));
+    const covered = this.feeders.map((feeder) => {
+      const what = feeder.covers(time);
+      const end = what.kind === "data" && playing && !feeder.ready ? feeder.stretchEnd() : null;
+      return { feeder, what: end === null ? what : feeder.covers(end) };
+    });
     const having = covered.filter(({ what }) => what.kind === "data").map(({ feeder }) => feeder);
     const missing = new Set(covered.filter(({ what }) => what.kind === "gap").map(({ feeder }) => feeder.camera));
     this.change({ missing });
@@ -170,13 +174,13 @@ export class Player {
     for (const { feeder, what } of covered) if (what.kind !== "data" && !feeder.video.paused) feeder.video.pause();
   }
 
-  /** A hole of some frames between two pieces is stepped over. */
+  /** A hole between two pieces that the list does not name is stepped over. */
   private unstick({ video }: Feeder): void {
     if (video.readyState >= 3 || video.seeking) return;
     const { buffered, currentTime } = video;
     for (let n = 0; n < buffered.length; n++) {
       const start = buffered.start(n);
-      if (start > currentTime && start - currentTime < 0.5) {
+      if (start > currentTime && start - currentTime < 2) {
         video.currentTime = start + 0.001;
         return;
       }
