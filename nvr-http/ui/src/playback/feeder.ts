@@ -96,7 +96,8 @@ export class Feeder {
    */
   stretchEnd(): number | null {
     const at = this.video.currentTime;
-    if (this.video.seeking || this.bufferedTo(at) - at > 0.2) return null;
+    // Sound runs dry before pictures do, the sooner the faster it plays.
+    if (this.video.seeking || this.bufferedTo(at) - at > 0.3 + 0.25 * this.video.playbackRate) return null;
     const piece = this.pieces[pieceAt(this.pieces, this.wall, SLACK)];
     if (!piece || !this.appended.has(key(piece))) return null;
     const behind = piece.end + SLACK + 1;
