@@ -225,7 +225,8 @@ mod tests {
     #[test]
     fn what_changes_something_is_not_for_viewers() {
         for (method, path, needs, ..) in TABLE {
-            if *method != "GET" {
+            // Watching begins and ends with an order, and changes nothing.
+            if *method != "GET" && !path.contains("/whep") {
                 assert_ne!(*needs, LOOK, "{method} {path}");
             }
         }

@@ -72,9 +72,9 @@ window.told = {}, (async (address) => {
 async fn footage_that_a_browser_cannot_play_is_made_playable() {
     let server = Server::of([camera("front", PICTURE)], |config| {
         config.jobs.max_load_percent = 0;
-        config.transcode.min_ssim = 0.5;
+        config.transcode.min_ssim = 0.0;
         config.transcode.smaller_by_percent = 0;
-        config.transcode.quality = 36;
+        config.transcode.quality = 48;
     })
     .await;
     let timeline = server.history().await;
@@ -96,6 +96,16 @@ async fn footage_that_a_browser_cannot_play_is_made_playable() {
         .unwrap();
     let job = server.nvr.jobs().wait(jobs[0]).await.unwrap();
     assert_eq!(job.state, JobState::Done, "{job:#?}");
+    let row = server
+        .nvr
+        .segment(nvr_core::SegmentId(row["id"].as_i64().unwrap()))
+        .await
+        .unwrap();
+    assert_eq!(
+        row.tracks.video.codec,
+        nvr_core::track::VideoCodec::H265,
+        "{job:#?}"
+    );
     let span = format!("from={from}&to={end}");
     let base = "/api/v1/cameras/front";
     let seconds = end.since(from) as f64 / 1e9;

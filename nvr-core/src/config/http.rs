@@ -293,6 +293,7 @@ impl HttpConfig {
         let plain = self.tls.is_none() && self.trusted_proxies.is_empty();
         if let Some(at) = raw.listen.as_ref().filter(|_| self.enabled && plain)
             && !self.listen.ip().is_loopback()
+            && self.auth != Auth::None
         {
             reader.problems.warn(
                 &at.span,

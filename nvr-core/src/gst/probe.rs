@@ -260,11 +260,10 @@ fn watch(pad: &gst::Pad, video: bool, tell: mpsc::SyncSender<Told>) {
     if let Some(caps) = pad.current_caps() {
         let _ = tell.try_send(Told::Caps { video, caps });
     }
-    if !video {
-        return;
-    }
+    // Nothing gets as far as the sink: on the way to NULL it would hold the thread that brings the packets for its preroll,
+    // and rtspsrc waits for that thread.
     sources::on_pad(pad, gst::PadProbeType::BUFFER, move |_, info| {
-        if let Some(b) = info.buffer() {
+        if let Some(b) = info.buffer().filter(|_| video) {
             let key = !b.flags().contains(gst::BufferFlags::DELTA_UNIT);
             let _ = tell.try_send(Told::Frame {
                 pts_ns: b.pts().and_then(|t| i64::try_from(t.nseconds()).ok()),
@@ -273,7 +272,7 @@ fn watch(pad: &gst::Pad, video: bool, tell: mpsc::SyncSender<Told>) {
                 data: key.then(|| b.to_owned()),
             });
         }
-        gst::PadProbeReturn::Ok
+        gst::PadProbeReturn::Drop
     });
 }
 

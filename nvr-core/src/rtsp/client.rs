@@ -289,14 +289,11 @@ impl Client {
         Ok(())
     }
 
-    /// Whether a track that has begun has not come to the present yet: the server sends what it kept first.
+    /// Whether the video has not come to the present yet: the server sends what it kept first.
     pub(crate) fn catching_up(&self, now_ns: i64) -> bool {
-        let video = self.video.as_ref().map(|v| &v.line.timeline);
-        let audio = self.audio.as_ref().map(|a| &a.line.timeline);
-        [video, audio]
-            .into_iter()
-            .flatten()
-            .any(|line| line.catching_up(now_ns))
+        self.video
+            .as_ref()
+            .is_some_and(|v| v.line.timeline.catching_up(now_ns))
     }
 
     /// It has. Gives what is to be added to the times of the units so far, of video and of audio, none of which

@@ -66,7 +66,6 @@ pub(crate) struct Timeline {
     report: Option<(i64, i64)>,
     /// When the first packet came, until the stream has come to the present.
     first_ns: Option<i64>,
-    settled: bool,
     begins_at: Option<u32>,
 }
 
@@ -85,7 +84,6 @@ impl Timeline {
             bucket_start_ns: 0,
             report: None,
             first_ns: None,
-            settled: false,
             begins_at: None,
         }
     }
@@ -145,16 +143,15 @@ impl Timeline {
 
     /// Whether the stream has not come to the present yet: a camera may first send what it kept, as fast as the
     /// network is, and then go on in its own time. Also while there is only one picture, which tells nothing.
-    pub(crate) fn catching_up(&self, now_ns: i64) -> bool {
+    pub(super) fn catching_up(&self, now_ns: i64) -> bool {
         self.first_ns
             .is_some_and(|first| now_ns.saturating_sub(first) < MOST_CATCHING_UP_NS)
     }
 
     /// Moves the line so that nothing came earlier than it was due, and gives what is to be added to the times that
     /// were told so far. Only while none of them was used.
-    pub(crate) fn settle(&mut self) -> i64 {
+    pub(super) fn settle(&mut self) -> i64 {
         self.first_ns = None;
-        self.settled = true;
         let Some(least) = self.buckets[..self.filled].iter().copied().min() else {
             return 0;
         };
@@ -162,17 +159,6 @@ impl Timeline {
         self.anchor.1 = self.anchor.1.saturating_add(shift);
         self.last_pts_ns = self.last_pts_ns.saturating_add(shift);
         shift
-    }
-
-    /// Whether [`settle`](Self::settle) was called.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.settled
-    }
-
-    /// The time of a packet that was seen before.
-    pub(crate) fn again(&self, timestamp: u32) -> i64 {
-        self.media(timestamp)
-            .map_or(self.last_pts_ns, |media| self.at(media))
     }
 
     /// The server says that the stream begins at this timestamp (RFC 2326, 12.33), as its other tracks do at theirs.

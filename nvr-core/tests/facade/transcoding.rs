@@ -189,7 +189,9 @@ async fn a_transcode_that_runs_is_called_off_and_nothing_is_left_of_it() {
     let mut house = House::new([camera("cam", PICTURES)]);
     // It must not be done before it is called off.
     house.config.transcode.threads = 1;
-    house.config.transcode.preset = Some("slow".into());
+    house.config.transcode.preset = Some("placebo".into());
+    house.config.transcode.quality = 45;
+    house.config.transcode.min_ssim = 0.0;
     house.config.transcode.smaller_by_percent = 0;
     house.config.jobs.max_load_percent = 0;
     let nvr = house.start().await;

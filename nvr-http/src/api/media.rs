@@ -209,7 +209,9 @@ async fn made_now(made: Converted, method: &Method, file_name: Option<String>) -
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
     if method == Method::HEAD {
-        return Ok(headers.into_response());
+        // Of a length that nobody knows, rather than none.
+        let nothing = futures_util::stream::empty::<io::Result<Bytes>>();
+        return Ok((headers, Body::from_stream(nothing)).into_response());
     }
     let mut pieces = made.stream()?;
     let first = pieces

@@ -277,15 +277,32 @@ async fn roles_get_what_is_theirs_on_every_route() {
                 nobody.status
             );
             let for_viewers = method == Method::GET
-                && !["/users", "/audit", "/shares", "export.mp4", "/file"]
-                    .iter()
-                    .any(|p| concrete.contains(p));
+                && ![
+                    "/users",
+                    "/audit",
+                    "/shares",
+                    "export.mp4",
+                    "/file",
+                    "/config",
+                    "/discovery",
+                    "/logs",
+                ]
+                .iter()
+                .any(|p| concrete.contains(p))
+                || concrete.contains("/whep");
             let in_person = concrete.starts_with("/api/v1/session") || concrete.starts_with("/api/v1/tokens");
             if !open && !in_person && concrete != "/metrics" {
                 assert_eq!(v.status == 403, !for_viewers, "{what} as viewer: {}", v.text());
                 let admins = concrete.contains("/users")
                     || concrete.contains("/audit")
-                    || (method == Method::DELETE && !concrete.contains("/shares"))
+                    || (method == Method::DELETE
+                        && !concrete.contains("/shares")
+                        && !concrete.contains("/whep"))
+                    || ["/config", "/discovery", "/logs"]
+                        .iter()
+                        .any(|p| concrete.contains(p))
+                    || (concrete == "/api/v1/cameras" && method == Method::POST)
+                    || (concrete == "/api/v1/cameras/front" && method == Method::PATCH)
                     || (concrete.contains("/transcoding") && method != Method::GET)
                     || concrete.ends_with("/cleanup")
                     || concrete.ends_with("/probe");

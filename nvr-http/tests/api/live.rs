@@ -124,7 +124,8 @@ async fn fragmented_mp4_over_a_socket() {
     assert_eq!(&head[4..8], b"ftyp");
     let (mut clocks, mut file) = (0, head.to_vec());
     let mut chunks = 0;
-    while chunks < 25 {
+    // A frame or some packets of sound each.
+    while chunks < 60 {
         match next(&mut ws).await {
             Message::Binary(chunk) => {
                 assert_eq!(&chunk[4..8], b"moof");

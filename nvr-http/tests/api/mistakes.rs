@@ -78,11 +78,10 @@ async fn mistakes_are_problems() {
         assert_problem(&server.post(path).await, 404, "not_found");
     }
     for (method, path) in [
-        (Method::POST, "/api/v1/cameras"),
-        (Method::DELETE, "/api/v1/cameras/front"),
+        (Method::PUT, "/api/v1/cameras"),
+        (Method::PUT, "/api/v1/cameras/front"),
         (Method::GET, "/api/v1/cameras/front/start"),
         (Method::PUT, "/metrics"),
-        (Method::POST, "/"),
     ] {
         let reply = server.ask(method.clone(), path, &[], None).await;
         assert_problem(&reply, 405, "method_not_allowed");

@@ -83,7 +83,7 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("recordings");
         let text = format!(
-            "[recorder]\nroot = {:?}\ntime_zone = \"UTC\"\n{text}",
+            "[recorder]\nroot = {:?}\ntime_zone = \"UTC\"\n[http]\nauth = \"none\"\n{text}",
             root.to_str().unwrap()
         );
         let file = write(dir.path(), "nvr.toml", text.as_bytes());

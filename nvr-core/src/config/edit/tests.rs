@@ -202,6 +202,8 @@ fn every_mistake_is_told_at_its_field() {
         paths,
         [
             "cameras.front.id",
+            "cameras.front.source",
+            "cameras.front.watchdog",
             "cameras.gone",
             "cameras.new cam.id",
             "cameras.new cam.source",

@@ -97,9 +97,8 @@ impl Pace {
         lines.bytes_since_ns = now_ns;
     }
 
-    /// The time of a packet that came just now; none while the track has not come to the present, for the time is not
-    /// settled then.
-    pub(super) fn time(&self, track: TrackKind, timestamp: u32) -> Option<At> {
+    /// The time of a packet that came just now.
+    pub(super) fn time(&self, track: TrackKind, timestamp: u32) -> At {
         let now_ns = self.now_ns();
         let mut lines = lock(&self.lines);
         let Lines { video, audio, .. } = &mut *lines;
@@ -107,32 +106,16 @@ impl Pace {
             TrackKind::Video => (video, None),
             TrackKind::Audio => (audio, video.as_ref()),
         };
-        let line = line.as_mut()?;
-        let mut pts_ns = line.pts(timestamp, now_ns, follows);
-        if line.catching_up(now_ns) {
-            return None;
-        }
-        if !line.is_settled() {
-            line.settle();
-            pts_ns = line.again(timestamp);
-        }
-        Some(At {
-            pts_ns,
+        let Some(line) = line else {
+            return At {
+                pts_ns: now_ns,
+                ntp: None,
+            };
+        };
+        At {
+            pts_ns: line.pts(timestamp, now_ns, follows),
             ntp: line.ntp(timestamp),
-        })
-    }
-
-    /// The time of a packet for which there was none.
-    pub(super) fn time_again(&self, track: TrackKind, timestamp: u32) -> Option<At> {
-        let lines = lock(&self.lines);
-        let line = match track {
-            TrackKind::Video => lines.video.as_ref(),
-            TrackKind::Audio => lines.audio.as_ref(),
-        }?;
-        Some(At {
-            pts_ns: line.again(timestamp),
-            ntp: line.ntp(timestamp),
-        })
+        }
     }
 
     /// Takes up a packet of RTCP.

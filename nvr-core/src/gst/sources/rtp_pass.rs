@@ -39,8 +39,6 @@ mod imp {
         payload_type: Option<u8>,
         track: Option<TrackKind>,
         segment: gst::FormattedSegment<gst::ClockTime>,
-        /// Packets whose time is not settled, and their timestamps.
-        held: Vec<(gst::Buffer, u32)>,
     }
 
     #[glib::object_subclass]
@@ -244,16 +242,7 @@ mod imp {
             let marker = head[1] & 0x80 != 0;
             let track = self.track(pace, head[1] & 0x7F);
             let timestamp = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
-            let Some(at) = pace.time(track, timestamp) else {
-                self.lock().held.push((buffer, timestamp));
-                return Ok(gst::FlowSuccess::Ok);
-            };
-            let held = std::mem::take(&mut self.lock().held);
-            for (buffer, timestamp) in held {
-                if let Some(at) = pace.time_again(track, timestamp) {
-                    self.pass(buffer, &at)?;
-                }
-            }
+            let at = pace.time(track, timestamp);
             let size = buffer.size();
             let passed = self.pass(buffer, &at)?;
             if let Some(time) = pace.pause(track, marker, size, &at) {

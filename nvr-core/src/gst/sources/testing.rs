@@ -72,18 +72,25 @@ pub(crate) fn run_bin(spec: &SourceSpec, build: impl FnOnce(OnTracks) -> gst::Bi
                 pad.current_caps().is_some() || name == "audio",
                 "{name} has no caps yet"
             );
-            let sink = gst_app::AppSink::builder().sync(false).async_(false).build();
+            // Nothing gets as far as the sink: on the way to NULL one would hold the thread that brings the packets for its
+            // preroll, and rtspsrc waits for that thread.
+            let sink = gst::ElementFactory::make("fakesink")
+                .property("async", false)
+                .build()
+                .unwrap();
             let tell = tracks.clone();
             let video = name == "video";
-            sink.set_callbacks(
-                gst_app::AppSinkCallbacks::builder()
-                    .new_sample(move |sink| {
-                        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                        let _ = tell.send(Told::Unit(unit(&sample, video)));
-                        Ok(gst::FlowSuccess::Ok)
-                    })
-                    .build(),
-            );
+            let end = sink.static_pad("sink").unwrap();
+            end.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+                let segment = pad.sticky_event::<gst::event::Segment>(0).unwrap();
+                let sample = gst::Sample::builder()
+                    .buffer(info.buffer().unwrap())
+                    .caps(&pad.current_caps().unwrap())
+                    .segment(segment.segment())
+                    .build();
+                let _ = tell.send(Told::Unit(unit(&sample, video)));
+                gst::PadProbeReturn::Drop
+            });
             pipeline.add(&sink).unwrap();
             pad.link(&sink.static_pad("sink").unwrap()).unwrap();
             sink.sync_state_with_parent().unwrap();

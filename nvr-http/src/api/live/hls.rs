@@ -50,6 +50,7 @@ pub(crate) async fn playlist(
 
 /// A file that the live playlist names.
 #[utoipa::path(get, path = "/api/v1/cameras/{id}/live/{name}", tag = "live",
+    operation_id = "live_file",
     params(("id" = String, Path, description = "Camera id"),
         ("name" = String, Path, description = "As in the playlist")),
     responses((status = 200, description = "An init segment, a segment or a part; one that is hinted at comes when it is there", content_type = "video/mp4"),
