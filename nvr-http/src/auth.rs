@@ -352,7 +352,8 @@ async fn credentials(app: &AppState, parts: &Parts, client: &Client, lenient: bo
     let Some(who) = accounts.by_session(token).await? else {
         return Ok(Came::Nobody);
     };
-    if !parts.method.is_safe() && !(lenient && parts.method == axum::http::Method::POST) {
+    let login = lenient && parts.method == axum::http::Method::POST;
+    if !parts.method.is_safe() && !login {
         let shown = parts.headers.get("x-csrf-token").and_then(|v| v.to_str().ok());
         if !shown.is_some_and(|s| same(s, &csrf_of(token))) {
             return Err(Failure::Http(

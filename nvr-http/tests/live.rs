@@ -22,7 +22,10 @@ async fn watch(browser: &Browser, way: &str) -> Value {
             "(() => {{ {SCRIPT}; return watch('{way}', 'front', 4); }})()"
         ))
         .await;
-    println!("{result}");
+    #[expect(clippy::print_stdout, reason = "figures, for whoever runs it by hand")]
+    {
+        println!("{result}");
+    }
     assert!(
         result["ended"].is_null() && result["error"].is_null(),
         "{result:#}"

@@ -240,10 +240,13 @@ impl Log {
     }
 }
 
+/// What makes two entries the same one that goes on.
+type Same = (Option<String>, Option<IpAddr>, Action, Option<CameraId>, String);
+
 /// What was noted a moment ago. Pure.
 #[derive(Default)]
 struct Folder {
-    seen: HashMap<(Option<String>, Option<IpAddr>, Action, Option<CameraId>, String), i64>,
+    seen: HashMap<Same, i64>,
 }
 
 impl Folder {

@@ -21,7 +21,7 @@ pub struct CheckOptions {
     pub hash: bool,
     /// Segments that grow in this very process; they are passed over.
     pub growing: HashSet<PathBuf>,
-    /// The second root ([tier]), if there is one. What the index has there is passed over while it is away.
+    /// The second root (`[tier]`), if there is one. What the index has there is passed over while it is away.
     pub second: Option<Arc<Root>>,
 }
 

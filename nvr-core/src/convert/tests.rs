@@ -153,7 +153,10 @@ async fn the_pieces_of_a_playlist_stand_alone_and_follow_each_other() {
         h264: true,
         ..VodOptions::default()
     };
-    let text = media_playlist(&[one.clone()], range_ms(0, 3000), options, |_| "s?v=1".into()).unwrap();
+    let text = media_playlist(std::slice::from_ref(&one), range_ms(0, 3000), options, |_| {
+        "s?v=1".into()
+    })
+    .unwrap();
     assert!(
         text.contains("#EXT-X-MAP:URI=\"s?v=1&codec=h264&part=init\"\n"),
         "{text}"

@@ -63,7 +63,7 @@ impl Nvr {
     ///
     /// # Errors
     /// `Conflict` when the recorder was started without a file, or the file is of another version; `Config` with
-    /// [`FieldErrors`](crate::config::FieldErrors) for mistakes, with nothing written; `Storage` when it cannot be
+    /// [`FieldErrors`] for mistakes, with nothing written; `Storage` when it cannot be
     /// written; those of [`reload`](Self::reload) once it is written.
     pub async fn change_config_file(&self, order: ConfigOrder) -> Result<ConfigOutcome> {
         let path = self.config_path()?;

@@ -103,7 +103,7 @@ impl Gateway {
         let (gateway, me) = (Arc::clone(self), id.clone());
         tokio::spawn(async move {
             let _place = permit;
-            let why = session.run().await;
+            let why = Box::pin(session.run()).await;
             tracing::debug!(session = me, why, "a viewer by WebRTC left");
             gateway.leave(&me);
         });
@@ -386,7 +386,7 @@ impl Session {
         let pt = writer
             .payload_params()
             .find(|p| p.spec().codec == codec)
-            .map(|p| p.pt());
+            .map(str0m::format::PayloadParams::pt);
         let Some(pt) = pt else { return };
         let time = match codec {
             Codec::Opus => MediaTime::new(at * 48 / 90, Frequency::FORTY_EIGHT_KHZ),
@@ -411,5 +411,5 @@ fn h264<'a>(params: impl Iterator<Item = &'a str0m::format::PayloadParams>, prof
                 .is_some_and(|id| id >> 16 == profile >> 16);
             (fragments, same)
         })
-        .map(|p| p.pt())
+        .map(str0m::format::PayloadParams::pt)
 }

@@ -62,7 +62,7 @@ async fn bearer(server: &Server, token: &str, method: Method, path: &str) -> Rep
 /// A recorder with accounts and two cameras that record when told to.
 async fn guarded() -> Server {
     Server::of([manual("front"), manual("yard")], |c| {
-        c.http.auth = Auth::Accounts
+        c.http.auth = Auth::Accounts;
     })
     .await
 }

@@ -265,8 +265,7 @@ async fn low_latency_hls_waits_for_what_is_wanted() {
     let line = |text: &str, start: &str| {
         text.lines()
             .find(|l| l.starts_with(start))
-            .map(str::to_owned)
-            .unwrap_or_else(|| panic!("{start} in {text}"))
+            .map_or_else(|| panic!("{start} in {text}"), str::to_owned)
     };
     let uri = |line: &str| {
         line.split("URI=\"")

@@ -298,9 +298,7 @@ glib::wrapper! {
 pub(super) fn attach(src: &gst::Element, pace: Arc<Pace>) {
     src.connect("new-manager", false, move |args| {
         let manager = args.get(1)?.get::<gst::Element>().ok()?;
-        if glib::subclass::SignalId::lookup("request-jitterbuffer", manager.type_()).is_none() {
-            return None;
-        }
+        glib::subclass::SignalId::lookup("request-jitterbuffer", manager.type_())?;
         let pace = pace.clone();
         manager.connect("request-jitterbuffer", false, move |_| {
             let element = guarded(

@@ -87,8 +87,10 @@ pub async fn waits_for(config: &Config) -> anyhow::Result<Vec<String>> {
             }
         }
         for state in [JobState::Queued, JobState::Running] {
-            let mut query = JobQuery::default();
-            query.states = vec![state];
+            let query = JobQuery {
+                states: vec![state],
+                ..JobQuery::default()
+            };
             let jobs = store.jobs(&query)?;
             waits.extend(jobs.items.iter().map(|j| format!("job {j:?}")));
         }
@@ -392,8 +394,10 @@ async fn leftovers(config: &Config, s3: &S3, all: &[SegmentRow], v: &mut Verdict
         .collect();
     v.check(left.is_empty(), || format!("left behind: {left:?}"));
     let failed = with_store(config, |store| {
-        let mut query = JobQuery::default();
-        query.states = vec![JobState::Failed, JobState::Cancelled];
+        let query = JobQuery {
+            states: vec![JobState::Failed, JobState::Cancelled],
+            ..JobQuery::default()
+        };
         store.jobs(&query)
     })
     .await?;
