@@ -69,7 +69,7 @@ struct Keys {
     /// keep it out of there: `--set 'password=${CAM_PASSWORD}'`.
     #[arg(long)]
     user: Option<String>,
-    /// Any other key of [[cameras]] (docs/config.md), as in `--set record=manual`.
+    /// Any other key of `[[cameras]]` (docs/config.md), as in `--set record=manual`.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
 }
