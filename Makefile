@@ -15,7 +15,7 @@ UI_SOURCES = $(shell find $(UI)/src $(UI)/public -type f 2>/dev/null) $(addprefi
 # What the browser tests leave: pictures of each page.
 UI_SHOTS ?= target/ui-shots
 
-.PHONY: help demo build ui ui-deps test test-rust test-ui test-v4l2 bench fuzz lint fmt docs deps clean
+.PHONY: help demo build ui ui-deps test test-rust test-ui test-page test-v4l2 bench fuzz lint fmt docs deps clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,16 +41,18 @@ $(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.jso
 $(UI)/dist/index.html: $(UI_SOURCES) $(UI)/node_modules/.package-lock.json
 	cd $(UI) && npm run --silent build -- --logLevel warn
 
-test: test-rust test-ui ## Run all tests
+test: test-rust test-page ## Run all tests but those of the page in Chromium
 
 test-rust: ui
 	@tools/install-deps.sh build run test
 	$(CARGO) nextest run --workspace --test-threads $(TEST_THREADS)
 	$(CARGO) test --quiet --workspace --doc
 
-test-ui: ui ## Test the page: its parts, and the whole in Chromium
-	@tools/install-deps.sh build run test
+test-page: ui ## Test the parts of the page
 	cd $(UI) && npm run --silent test
+
+test-ui: test-page ## Test the page: its parts, and the whole in Chromium
+	@tools/install-deps.sh build run test
 	$(CARGO) build --quiet -p nvr-cli
 	cd $(UI) && NVR=$(abspath target/debug/nvr) SHOTS=$(abspath $(UI_SHOTS)) npm run --silent e2e
 
