@@ -1,21 +1,74 @@
-//! H.265 footage as H.264, over HTTP.
+//! H.265 footage as H.264: over HTTP, and played by a real browser.
 #![expect(
     clippy::disallowed_methods,
     reason = "how patient a test is, is no matter of the recorder's clock"
 )]
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
-#![allow(dead_code, reason = "shared with other tests")]
 
+mod browser;
 #[path = "api/support.rs"]
 mod support;
 
+use browser::Browser;
 use nvr_core::jobs::JobState;
 use nvr_core::{CameraId, TimeRange, Timestamp};
 use reqwest::Method;
 use support::{PICTURE, Server, assert_problem, camera, probe, run, write};
 
+/// Plays a playlist by MSE with the codecs that the playlist names: header and pieces of each file in order, put behind
+/// one another.
+const PLAYER: &str = r"
+window.told = {}, (async (address) => {
+  const text = async (a) => (await fetch(a)).text();
+  const bytes = async (a, range) => {
+    const r = await fetch(a, range ? { headers: { Range: range } } : {});
+    if (!r.ok) throw new Error(a + ': ' + r.status);
+    return r.arrayBuffer();
+  };
+  const master = await text(address);
+  const codecs = master.match(/CODECS=.([^\x22]+)/)[1];
+  const media = new URL(master.trim().split('\n').pop(), new URL(address, location)).href;
+  const lines = (await text(media)).split('\n');
+  const video = document.createElement('video');
+  video.muted = true;
+  document.body.append(video);
+  window.video = video;
+  const source = new MediaSource();
+  video.src = URL.createObjectURL(source);
+  await new Promise((r) => source.addEventListener('sourceopen', r));
+  const buffer = source.addSourceBuffer('video/mp4; codecs=\x22' + codecs + '\x22');
+  buffer.mode = 'segments';
+  const append = async (b, what) => {
+    const done = new Promise((ok, no) => { buffer.onupdateend = ok; buffer.onerror = () => no(new Error('append of ' + what + ': ' + video.error?.message)); });
+    buffer.appendBuffer(b);
+    await done;
+  };
+  let at = 0, range = null, pieces = 0, made = 0;
+  for (const line of lines) {
+    const part = (l) => { const m = l.match(/BYTERANGE[=:]\x22?(\d+)@(\d+)/); return m && 'bytes=' + m[2] + '-' + (+m[1] + +m[2] - 1); };
+    if (line.startsWith('#EXT-X-MAP:')) {
+      buffer.timestampOffset = at;
+      await append(await bytes(new URL(line.match(/URI=\x22([^\x22]+)/)[1], media), part(line)), line);
+    } else if (line.startsWith('#EXTINF:')) at += parseFloat(line.slice(8));
+    else if (line.startsWith('#EXT-X-BYTERANGE:')) range = part(line);
+    else if (line && !line.startsWith('#')) {
+      await append(await bytes(new URL(line, media), range), line);
+      pieces++;
+      if (line.includes('part=')) made++;
+      range = null;
+    }
+  }
+  source.endOfStream();
+  const b = buffer.buffered;
+  const ranges = [...Array(b.length).keys()].map((i) => [b.start(i), b.end(i)]);
+  window.told = { codecs, pieces, made, at, ranges, duration: source.duration };
+  video.onended = () => { window.told.ended = video.currentTime; };
+  video.playbackRate = 4;
+  await video.play();
+})('ADDRESS').catch((e) => { window.told = { error: String(e) }; }), true";
+
 #[tokio::test(flavor = "multi_thread")]
-async fn footage_is_given_out_as_h264() {
+async fn footage_that_a_browser_cannot_play_is_made_playable() {
     let server = Server::of([camera("front", PICTURE)], |config| {
         config.jobs.max_load_percent = 0;
         config.transcode.min_ssim = 0.0;
@@ -109,6 +162,27 @@ async fn footage_is_given_out_as_h264() {
         &["-v", "error", "-i", &url, "-map", "0:v", "-f", "null", "-"],
     )
     .await;
+
+    let browser = Browser::start(dir.path()).await;
+    browser.open(&server.url("/health")).await;
+    let address = server.url(&format!("{base}/vod.m3u8?{span}&codec=h264"));
+    browser.value(&PLAYER.replace("ADDRESS", &address)).await;
+    let told = browser
+        .until("window.told.error ?? (window.told.ended ? window.told : null)")
+        .await;
+    assert!(told["error"].is_null() && told["ended"].is_number(), "{told:#}");
+    let ended = told["ended"].as_f64().unwrap();
+    assert!((ended - seconds).abs() < 0.7, "{told:#}");
+    assert!(
+        told["made"].as_u64().unwrap() >= 1 && told["pieces"].as_u64() > told["made"].as_u64(),
+        "{told:#}"
+    );
+    assert_eq!(told["ranges"].as_array().unwrap().len(), 1, "no hole: {told:#}");
+    assert_eq!(
+        browser.value("[video.videoWidth, video.videoHeight]").await,
+        serde_json::json!([320, 240])
+    );
+    browser.end().await;
 
     // None at all: refused, and told so.
     let mut config = (*server.nvr.config()).clone();

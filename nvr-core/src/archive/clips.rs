@@ -297,7 +297,7 @@ impl Archive {
         media_uri: String,
     ) -> Result<String> {
         let archive = self.clone();
-        let mut segments = blocking(move || archive.clip_segments(&camera, range)).await?;
+        let segments = blocking(move || archive.clip_segments(&camera, range)).await?;
         let mut made: HashMap<String, Arc<InitSegment>> = HashMap::new();
         if codec == ClipCodec::H264 {
             // One for each codec and size is enough: it tells nothing of the single file but these.
@@ -328,7 +328,7 @@ impl Archive {
                 Some(init) => Ok(Arc::clone(init)),
                 None => s.init(),
             };
-            playlist::master_playlist(&std::mem::take(&mut segments), range, options, &media_uri, &of)
+            playlist::master_playlist(&segments, range, options, &media_uri, &of)
         })
         .await
     }

@@ -170,7 +170,7 @@ impl Converted {
         let name = folder.join(format!(
             ".nvr-scratch-{}-{:x}",
             std::process::id(),
-            random_number()
+            rand::random::<u64>()
         ));
         let made = File::options()
             .read(true)
@@ -201,11 +201,6 @@ impl Converted {
         })?;
         Ok((reader, stop))
     }
-}
-
-fn random_number() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
 }
 
 /// Makes the whole file.

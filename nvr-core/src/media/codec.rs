@@ -35,6 +35,39 @@ pub fn codecs(init: &InitSegment) -> Option<String> {
     (!strings.is_empty()).then(|| strings.join(","))
 }
 
+/// Adds a track to those of files that are played one after another, of which a `MediaSource` is told one string each:
+/// Chromium waits for as many tracks as it was told codecs, so H.264 of two profiles is named once, as a decoder must be
+/// able to that decodes both.
+pub(crate) fn add_codec(named: &mut Vec<InitTrack>, track: &InitTrack) {
+    let known = named.iter_mut().any(|have| {
+        have.sample_entry == track.sample_entry
+            && (cover(&mut have.config, &track.config) || codec_string(have) == codec_string(track))
+    });
+    if !known {
+        named.push(track.clone());
+    }
+}
+
+/// Makes a configuration name what both need; `false` where that cannot be said of them.
+fn cover(have: &mut CodecConfig, more: &CodecConfig) -> bool {
+    match (have, more) {
+        // Profile, constraints and level. Profiles with larger numbers have all that smaller ones have.
+        (CodecConfig::Avc(a), CodecConfig::Avc(b)) if a.len() > 3 && b.len() > 3 => {
+            a[1] = a[1].max(b[1]);
+            a[2] &= b[2];
+            a[3] = a[3].max(b[3]);
+        }
+        // Tier and profile, then the level: the flags between belong to the one profile.
+        (CodecConfig::Hevc(a), CodecConfig::Hevc(b)) if a.len() > 12 && b.len() > 12 => {
+            if (b[1], b[12]) > (a[1], a[12]) {
+                a.clone_from(b);
+            }
+        }
+        _ => return false,
+    }
+    true
+}
+
 /// Profile space and profile, compatibility flags in reverse bit order, tier and level, constraints.
 fn hevc(c: &[u8]) -> Option<String> {
     let mut r = Reader::new(c.get(1..13)?);
@@ -158,11 +191,48 @@ mod tests {
         assert_eq!(codec_string(&track(b"avc1", CodecConfig::Avc(vec![1, 2]))), None);
     }
 
+    #[test]
+    fn files_of_one_codec_are_named_once() {
+        let named = |tracks: &[InitTrack]| {
+            let mut named = Vec::new();
+            tracks.iter().for_each(|t| add_codec(&mut named, t));
+            named.iter().filter_map(codec_string).collect::<Vec<_>>()
+        };
+        let avc = |words: [u8; 3]| track(b"avc1", CodecConfig::Avc([&[1], &words[..], &[0xff]].concat()));
+        let hevc = |profile, level| {
+            let config = vec![1, profile, 0x60, 0, 0, 0, 0x90, 0, 0, 0, 0, 0, level];
+            track(b"hvc1", CodecConfig::Hevc(config))
+        };
+        let opus = track(b"Opus", CodecConfig::Unknown);
+        let (high, main) = (avc([0x64, 0, 0x0d]), avc([0x4d, 0x40, 0x1f]));
+        for pair in [[high.clone(), main.clone()], [main, high.clone()]] {
+            assert_eq!(named(&pair), ["avc1.64001f"]);
+        }
+        let base = avc([0x42, 0xc0, 0x1e]);
+        assert_eq!(
+            named(&[base.clone(), opus.clone(), base]),
+            ["avc1.42c01e", "opus"]
+        );
+        for pair in [[hevc(1, 90), hevc(1, 120)], [hevc(1, 120), hevc(1, 90)]] {
+            assert_eq!(named(&pair), ["hvc1.1.6.L120.90"]);
+        }
+        // What is another codec is named.
+        assert_eq!(
+            named(&[high, hevc(1, 93), opus]),
+            ["avc1.64000d", "hvc1.1.6.L93.90", "opus"]
+        );
+    }
+
     proptest! {
         #[test]
         fn garbage_does_not_panic(data in prop::collection::vec(any::<u8>(), 0..60)) {
             for config in [CodecConfig::Avc(data.clone()), CodecConfig::Hevc(data.clone()), CodecConfig::Esds(data)] {
-                let _ = codec_string(&track(b"abcd", config));
+                let one = track(b"abcd", config);
+                let _ = codec_string(&one);
+                let mut named = vec![track(b"abcd", CodecConfig::Avc(vec![1, 100, 0, 30]))];
+                add_codec(&mut named, &one);
+                add_codec(&mut named, &one);
+                prop_assert!(named.len() <= 2);
             }
         }
     }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use super::clip::ClipSegment;
 use super::clip::plan::{PlanPart, shown_parts};
-use super::codec::codec_string;
+use super::codec::{add_codec, codec_string};
 use super::index::FragmentIndex;
-use super::init::{Handler, InitSegment};
+use super::init::{Handler, InitSegment, InitTrack};
 use crate::error::Result;
 use crate::time::{NS_PER_S, TimeRange};
 use crate::track::VideoCodec;
@@ -249,7 +249,7 @@ pub fn master_playlist(
     made: &dyn Fn(&ClipSegment) -> Result<Arc<InitSegment>>,
 ) -> Result<String> {
     let parts = shown_parts(segments, wanted, 0)?;
-    let mut codecs: Vec<String> = Vec::new();
+    let mut tracks: Vec<InitTrack> = Vec::new();
     let mut size = (0, 0);
     let (mut peak, mut bytes, mut ns) = (0u64, 0u64, 0i64);
     let rate = |bytes: u64, ns: i64| {
@@ -265,7 +265,7 @@ pub fn master_playlist(
         };
         for track in &init.tracks {
             if matches!(track.handler, Handler::Video | Handler::Audio) {
-                codecs.extend(codec_string(track).filter(|c| !codecs.contains(c)));
+                add_codec(&mut tracks, track);
             }
             size = size.max((track.width, track.height));
         }
@@ -292,6 +292,7 @@ pub fn master_playlist(
         "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={average}",
         peak.max(average)
     );
+    let codecs: Vec<String> = tracks.iter().filter_map(codec_string).collect();
     if !codecs.is_empty() {
         let _ = write!(out, ",CODECS=\"{}\"", codecs.join(","));
     }

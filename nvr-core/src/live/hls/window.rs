@@ -102,6 +102,8 @@ impl Window {
     /// Frames are missing, or another connection begins.
     pub(super) fn interrupt(&mut self) {
         self.end_part();
+        // Sound without a frame belongs to nothing that follows.
+        self.gathering.clear();
         self.end_segment();
         self.discontinuity = self.next_number > 0;
     }
@@ -152,7 +154,8 @@ impl Window {
             self.end_part();
             news = true;
         }
-        if self.gathering.is_empty() {
+        // Its first frame counts, not the sound that may lie before that.
+        if self.gathered == 0 {
             self.gathered_independent = chunk.keyframe;
         }
         self.gathering.extend_from_slice(&chunk.bytes);
@@ -458,6 +461,37 @@ mod tests {
             let held: usize = w.segments.iter().map(Segment::len).sum();
             assert!(held <= MOST_BYTES + (2 << 20), "{held} at {i}");
         }
+    }
+
+    fn sound(window: &mut Window) {
+        window.push(Packet::Chunk(Chunk {
+            bytes: Bytes::copy_from_slice(&u64::MAX.to_be_bytes()),
+            keyframe: false,
+            decode_time: None,
+            duration: 0,
+            presentation: 0,
+            utc: Timestamp::from_ns(0),
+        }));
+    }
+
+    #[test]
+    fn sound_alone_before_a_keyframe() {
+        let mut w = Window::new("x-".into());
+        w.push(init());
+        for n in 0..75 {
+            frames(&mut w, n, 1, 25);
+            // Behind a part that has just ended.
+            sound(&mut w);
+        }
+        let list = w.playlist("");
+        for number in 0..3 {
+            let begins = format!("URI=\"x-{number}.0.m4s\",INDEPENDENT=YES\n");
+            assert!(list.contains(&begins), "{number}: {list}");
+        }
+        // Between two connections it belongs to neither.
+        w.push(init());
+        frames(&mut w, 0, 10, 25);
+        assert_eq!(here(w.file("x-3.0.m4s")), (0..5).collect::<Vec<_>>());
     }
 
     #[test]
