@@ -160,11 +160,16 @@ impl Viewer {
         loop {
             clock.sleep(std::time::Duration::from_secs(15)).await;
             match app.nvr.accounts().again(&self).await {
-                // Fewer cameras than before: the stream was begun with the old ones.
-                Ok(Some(now))
-                    if now.may(permission)
-                        && now.cameras == self.cameras
-                        && camera.as_ref().is_none_or(|c| now.sees(c)) => {}
+                Ok(Some(now)) if now.may(permission) => {
+                    let stays = match &camera {
+                        Some(camera) => now.sees(camera),
+                        // The stream was begun with the cameras of then.
+                        None => now.cameras == self.cameras,
+                    };
+                    if !stays {
+                        return;
+                    }
+                }
                 Ok(_) => return,
                 Err(e) => tracing::debug!(error = %e, "a viewer could not be looked up"),
             }

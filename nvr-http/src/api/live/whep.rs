@@ -5,8 +5,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use nvr_core::{Error, ErrorKind};
 
-use super::{ASKED, known, place, refuses_whep, silence, stream_of, usable};
+use super::{ASKED, known, refuses_whep, silence, stream_of, usable};
+use crate::auth::Viewer;
 use crate::params::{CameraPath, Query, SessionPath};
+use crate::place::Place;
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 use crate::webrtc::Refusal;
@@ -47,6 +49,7 @@ fn wrong_type(wanted: &str) -> Failure {
         (status = 503, description = "The camera sends nothing", body = Problem)))]
 pub(crate) async fn offer(
     State(app): State<AppState>,
+    who: Viewer,
     CameraPath(id): CameraPath,
     mut query: Query,
     headers: HeaderMap,
@@ -67,7 +70,7 @@ pub(crate) async fn offer(
             "the offer is larger than allowed".into(),
         ));
     }
-    let permit = place(&app)?;
+    let place = Place::take(&app, who, id)?;
     let mut viewer = camera.watch(stream, CAPACITY);
     let Some(info) = known(&mut viewer, ASKED).await else {
         return Err(Error::new(ErrorKind::Unavailable, silence(&viewer)).into());
@@ -79,7 +82,7 @@ pub(crate) async fn offer(
     viewer.restart();
     let answer = app
         .webrtc
-        .accept(&body, viewer, &info, permit, &app.stop)
+        .accept(&body, viewer, &info, place)
         .await
         .map_err(|refusal| match refusal {
             Refusal::Offer(why) => Failure::invalid(format!("the offer cannot be answered: {why}")),

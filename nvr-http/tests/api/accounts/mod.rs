@@ -3,6 +3,7 @@
 mod audit;
 mod logins;
 mod rights;
+mod watching;
 
 use nvr_core::config::Auth;
 use reqwest::Method;
