@@ -151,6 +151,15 @@ impl Viewer {
         Err(Failure::not_found(format!("there is no camera {camera}")))
     }
 
+    /// Whether both are the same user, or the same token that is no user's.
+    #[cfg(feature = "webrtc")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.user, &other.user) {
+            (None, None) => self.via == other.via,
+            (one, another) => one == another,
+        }
+    }
+
     /// Completes when he may no longer do this: for streams that go on for ever.
     pub(crate) async fn until_revoked(self, app: AppState, permission: Permission, camera: Option<CameraId>) {
         if app.access.auth == Auth::None {

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::RtpClock;
 use super::gateway::{Gateway, Link, Packet, Places};
 use super::nals::Sets;
+use crate::auth;
 use crate::place::Place;
 
 /// How long a viewer may take to connect.
@@ -55,12 +56,13 @@ pub(crate) enum Refusal {
 }
 
 impl Gateway {
-    /// Answers an offer and begins to serve. `info` is of the viewer's stream, which is H.264 in order.
+    /// Answers an offer of `who` and begins to serve. `info` is of the viewer's stream, which is H.264 in order.
     pub(crate) async fn accept(
         self: &Arc<Self>,
         offer: &str,
         viewer: Viewer,
         info: &LiveInfo,
+        who: auth::Viewer,
         place: Place,
     ) -> std::result::Result<Answer, Refusal> {
         let offer = SdpOffer::from_sdp_string(offer).map_err(|e| Refusal::Offer(e.to_string()))?;
@@ -81,7 +83,7 @@ impl Gateway {
         let id = IceCreds::new().pass;
         let stop = place.stop().clone();
         let packets = self
-            .enter(&id, &creds.ufrag, stop.clone())
+            .enter(&id, &creds.ufrag, who, stop.clone())
             .map_err(Refusal::Error)?;
         let session = Session {
             rtc,
