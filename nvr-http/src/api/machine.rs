@@ -162,7 +162,7 @@ pub(crate) struct SystemDto {
 /// What the recorder and its machine are busy with; read once a second at most.
 #[utoipa::path(get, path = "/api/v1/system", tag = "system",
     responses((status = 200, description = "Figures of the last seconds", body = SystemDto)))]
-pub(crate) async fn system(State(app): State<AppState>) -> Answer<Json<SystemDto>> {
+pub(crate) async fn system(State(app): State<AppState>, viewer: Viewer) -> Answer<Json<SystemDto>> {
     let taken = app.sampler.now(&app.nvr).await?;
     let config = app.nvr.config();
     let root = config.recorder.root.clone();
@@ -183,7 +183,9 @@ pub(crate) async fn system(State(app): State<AppState>) -> Answer<Json<SystemDto
     .await?;
     let clock = app.nvr.clock();
     let now = clock.now();
-    let pipelines = app.nvr.cameras().into_iter().map(|camera| {
+    let cameras = app.nvr.cameras().into_iter();
+    let of_viewer = cameras.filter(|camera| viewer.sees(&camera.config().id));
+    let pipelines = of_viewer.map(|camera| {
         let status = camera.status();
         PipelineDto {
             camera: status.id.to_string(),

@@ -168,6 +168,10 @@ async fn who_is_limited_to_a_camera_knows_of_no_other() {
     assert_eq!(ids(&started), ["yard"]);
     let storage = only.get(&server, "/api/v1/storage").await.json();
     assert_eq!(storage["cameras"].as_array().unwrap().len(), 1);
+    let system = only.get(&server, "/api/v1/system").await.json();
+    let pipelines = system["pipelines"].as_array().unwrap();
+    assert_eq!(pipelines.len(), 1, "{system}");
+    assert_eq!(pipelines[0]["camera"], "yard");
     let events = only.get(&server, "/api/v1/events?limit=1000").await.json();
     let events = events["events"].as_array().unwrap();
     assert!(
