@@ -125,7 +125,7 @@ pub(crate) const TABLE: &[Line] = &[
     ("GET",    "/api/v1/cameras/{id}/live/{name}",    LOOK,            About::Camera,  None),
     #[cfg(feature = "webrtc")]
     ("POST",   "/api/v1/cameras/{id}/whep",           LOOK,            About::Camera,  Some(Action::Play)),
-    // Whose session it is, only who began it knows: its number cannot be guessed.
+    // The handlers look whose session it is.
     #[cfg(feature = "webrtc")]
     ("PATCH",  "/api/v1/whep/{session}",              LOOK,            About::Any,     None),
     #[cfg(feature = "webrtc")]

@@ -151,6 +151,15 @@ impl Viewer {
         Err(Failure::not_found(format!("there is no camera {camera}")))
     }
 
+    /// Whether both are the same user, or the same token that is no user's.
+    #[cfg(feature = "webrtc")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.user, &other.user) {
+            (None, None) => self.via == other.via,
+            (one, another) => one == another,
+        }
+    }
+
     /// Completes when he may no longer do this: for streams that go on for ever.
     pub(crate) async fn until_revoked(self, app: AppState, permission: Permission, camera: Option<CameraId>) {
         if app.access.auth == Auth::None {
@@ -160,11 +169,16 @@ impl Viewer {
         loop {
             clock.sleep(std::time::Duration::from_secs(15)).await;
             match app.nvr.accounts().again(&self).await {
-                // Fewer cameras than before: the stream was begun with the old ones.
-                Ok(Some(now))
-                    if now.may(permission)
-                        && now.cameras == self.cameras
-                        && camera.as_ref().is_none_or(|c| now.sees(c)) => {}
+                Ok(Some(now)) if now.may(permission) => {
+                    let stays = match &camera {
+                        Some(camera) => now.sees(camera),
+                        // The stream was begun with the cameras of then.
+                        None => now.cameras == self.cameras,
+                    };
+                    if !stays {
+                        return;
+                    }
+                }
                 Ok(_) => return,
                 Err(e) => tracing::debug!(error = %e, "a viewer could not be looked up"),
             }

@@ -18,6 +18,7 @@ mod metrics;
 mod page;
 mod params;
 mod peer;
+mod place;
 mod problem;
 mod server;
 mod tls;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap};
+use axum::http::{Extensions, HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::serve::IncomingStream;
@@ -55,6 +55,19 @@ pub(crate) struct Client {
     pub(crate) host: Option<String>,
     /// Whether a trusted proxy is in between.
     pub(crate) proxied: bool,
+}
+
+impl Client {
+    /// The address under which the client reaches a path of this server (below `base_path`). The path alone where the
+    /// client does not say what it calls the server.
+    pub(crate) fn url(&self, headers: &HeaderMap, base_path: &str, path: &str) -> String {
+        let by_header = || headers.get(header::HOST).and_then(|h| h.to_str().ok());
+        let scheme = if self.secure { "https" } else { "http" };
+        match self.host.as_deref().or_else(by_header) {
+            Some(host) => format!("{scheme}://{host}{base_path}{path}"),
+            None => format!("{base_path}{path}"),
+        }
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Client {

@@ -38,7 +38,7 @@ use crate::tls::{Certificate, Guarded};
 const DECODES: usize = 4;
 /// Sources probed at once.
 const PROBES: usize = 3;
-/// How many may watch at once, all cameras and ways together.
+/// How many may watch at once, all cameras and ways together but LL-HLS, which is made once for all who ask.
 const VIEWERS: usize = 256;
 /// How long a connection may stand still: long enough for a player's pause between two requests.
 const IDLE: Duration = Duration::from_secs(75);

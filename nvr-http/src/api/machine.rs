@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
+use nvr_core::accounts::Permission;
 use nvr_core::machine::{MachineSample, disk};
 use nvr_core::{Error, ErrorKind, Nvr};
 use serde::Serialize;
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 use tokio_stream::wrappers::BroadcastStream;
 use utoipa::ToSchema;
 
+use crate::auth::Viewer;
 use crate::logs::{LEVELS, LogBuffer, LogRecord, is_within};
 use crate::params::Query;
 use crate::problem::{Answer, Failure, Problem};
@@ -160,7 +162,7 @@ pub(crate) struct SystemDto {
 /// What the recorder and its machine are busy with; read once a second at most.
 #[utoipa::path(get, path = "/api/v1/system", tag = "system",
     responses((status = 200, description = "Figures of the last seconds", body = SystemDto)))]
-pub(crate) async fn system(State(app): State<AppState>) -> Answer<Json<SystemDto>> {
+pub(crate) async fn system(State(app): State<AppState>, viewer: Viewer) -> Answer<Json<SystemDto>> {
     let taken = app.sampler.now(&app.nvr).await?;
     let config = app.nvr.config();
     let root = config.recorder.root.clone();
@@ -181,7 +183,9 @@ pub(crate) async fn system(State(app): State<AppState>) -> Answer<Json<SystemDto
     .await?;
     let clock = app.nvr.clock();
     let now = clock.now();
-    let pipelines = app.nvr.cameras().into_iter().map(|camera| {
+    let cameras = app.nvr.cameras().into_iter();
+    let of_viewer = cameras.filter(|camera| viewer.sees(&camera.config().id));
+    let pipelines = of_viewer.map(|camera| {
         let status = camera.status();
         PipelineDto {
             camera: status.id.to_string(),
@@ -245,6 +249,7 @@ pub(crate) struct LogsDto {
         (status = 501, description = "The program around the recorder keeps no log", body = Problem)))]
 pub(crate) async fn logs(
     State(app): State<AppState>,
+    viewer: Viewer,
     headers: HeaderMap,
     mut query: Query,
 ) -> Answer<Response> {
@@ -271,14 +276,28 @@ pub(crate) async fn logs(
         let seen = headers
             .get("last-event-id")
             .and_then(|v| v.to_str().ok()?.parse().ok());
-        return Ok(follow(&app, logs, level, limit, seen.or(after).unwrap_or(0)));
+        return Ok(follow(
+            &app,
+            viewer,
+            logs,
+            level,
+            limit,
+            seen.or(after).unwrap_or(0),
+        ));
     }
     let records = logs.after(after.unwrap_or(0), level, limit);
     let last = records.last().map_or(after.unwrap_or(0), |r| r.id);
     Ok(Json(LogsDto { records, last }).into_response())
 }
 
-fn follow(app: &AppState, logs: &LogBuffer, level: usize, limit: usize, after: u64) -> Response {
+fn follow(
+    app: &AppState,
+    viewer: Viewer,
+    logs: &LogBuffer,
+    level: usize,
+    limit: usize,
+    after: u64,
+) -> Response {
     // First the followers' place, then what was before, so that nothing falls between.
     let new = BroadcastStream::new(logs.follow());
     let before = logs.after(after, level, limit);
@@ -299,6 +318,8 @@ fn follow(app: &AppState, logs: &LogBuffer, level: usize, limit: usize, after: u
                 .data(data),
         )
     });
-    let events = events.take_until(app.stop.clone().cancelled_owned());
+    let events = events
+        .take_until(app.stop.clone().cancelled_owned())
+        .take_until(viewer.until_revoked(app.clone(), Permission::Admin, None));
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }

@@ -135,15 +135,10 @@ pub(crate) async fn add(
         &app,
         Deed::of(&viewer, Some(client.address), Action::Share, detail).camera(Some(info.camera)),
     );
-    let host = client
-        .host
-        .as_deref()
-        .or_else(|| headers.get("host").and_then(|h| h.to_str().ok()));
-    let scheme = if client.secure { "https" } else { "http" };
-    let path = format!("{}/share/{}", app.access.base_path, token.expose());
+    let path = format!("/share/{}", token.expose());
     let made = SharedDto {
         id: info.id,
-        url: host.map_or_else(|| path.clone(), |host| format!("{scheme}://{host}{path}")),
+        url: client.url(&headers, &app.access.base_path, &path),
         expires: info.expires.to_string(),
     };
     Ok((StatusCode::CREATED, Json(made)))

@@ -3,7 +3,7 @@
 //! Better here: `Range`, gaps closed, and the tail that grows.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::api::media;
 use crate::auth::Viewer;
 use crate::params::Query;
+use crate::peer::Client;
 use crate::problem::{Answer, Failure};
 use crate::server::AppState;
 
@@ -41,6 +42,7 @@ fn camera(query: &mut Query, viewer: &Viewer) -> Answer<CameraId> {
 async fn list(
     State(app): State<AppState>,
     viewer: Viewer,
+    client: Client,
     headers: HeaderMap,
     mut query: Query,
 ) -> Answer<Json<Vec<Stretch>>> {
@@ -53,17 +55,17 @@ async fn list(
             "nothing of {camera} is recorded there"
         )));
     }
-    let host = headers
-        .get(header::HOST)
-        .and_then(|h| h.to_str().ok())
-        .unwrap_or("localhost");
     let stretches = timeline.ranges.iter().map(|r| {
         let duration = r.range.len_ns() as f64 / 1e9;
         let start = r.range.start().to_string();
         Stretch {
-            url: format!(
-                "http://{host}/get?path={camera}&start={}&duration={duration}",
-                start.replace(':', "%3A")
+            url: client.url(
+                &headers,
+                &app.access.base_path,
+                &format!(
+                    "/get?path={camera}&start={}&duration={duration}",
+                    start.replace(':', "%3A")
+                ),
             ),
             start,
             duration,

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::tcp;
+use crate::auth::Viewer;
 
 /// Most addresses of this machine that are offered.
 const ADDRESSES: usize = 8;
@@ -44,6 +45,8 @@ pub(super) struct Packet {
 /// How the gateway reaches a viewer's task.
 #[derive(Debug)]
 struct Route {
+    /// Who began it: nobody else may end it.
+    owner: Viewer,
     packets: mpsc::Sender<Packet>,
     stop: CancellationToken,
 }
@@ -211,6 +214,7 @@ impl Gateway {
         &self,
         id: &str,
         name: &str,
+        owner: Viewer,
         stop: CancellationToken,
     ) -> Result<mpsc::Receiver<Packet>> {
         let (packets, incoming) = mpsc::channel(WAITING);
@@ -222,7 +226,7 @@ impl Gateway {
             ));
         }
         routes.by_name.insert(name.to_owned(), id.to_owned());
-        routes.by_id.insert(id.to_owned(), Route { packets, stop });
+        routes.by_id.insert(id.to_owned(), Route { owner, packets, stop });
         Ok(incoming)
     }
 
@@ -234,19 +238,19 @@ impl Gateway {
         routes.by_address.retain(|_, of| of != id);
     }
 
-    /// Whether there is such a viewer.
-    pub(crate) fn knows(&self, id: &str) -> bool {
-        self.routes().by_id.contains_key(id)
+    /// Whether this is a session of `who`.
+    pub(crate) fn knows(&self, id: &str, who: &Viewer) -> bool {
+        self.routes().by_id.get(id).is_some_and(|r| r.owner.is_same(who))
     }
 
-    /// Ends a viewer; false when there is none of that id.
-    pub(crate) fn end(&self, id: &str) -> bool {
+    /// Ends a session of `who`; false when there is none of that id.
+    pub(crate) fn end(&self, id: &str, who: &Viewer) -> bool {
         match self.routes().by_id.get(id) {
-            Some(route) => {
+            Some(route) if route.owner.is_same(who) => {
                 route.stop.cancel();
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 }
@@ -345,6 +349,28 @@ fn user_name(data: &[u8]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_is_for_who_began_it() {
+        use nvr_core::accounts::Identity;
+        let somebody = |name: &str| {
+            let mut identity = Identity::open();
+            identity.user = Some(name.parse().unwrap());
+            Viewer(Arc::new(identity))
+        };
+        let (vera, otto) = (somebody("vera"), somebody("otto"));
+        let nobody = Viewer(Arc::new(Identity::open()));
+        let gateway = Gateway::new(&HttpConfig::default());
+        let stop = CancellationToken::new();
+        let _packets = gateway.enter("id", "name", vera.clone(), stop.clone()).unwrap();
+        for other in [&otto, &nobody] {
+            assert!(!gateway.knows("id", other) && !gateway.end("id", other));
+        }
+        assert!(!stop.is_cancelled());
+        assert!(!gateway.end("another", &vera));
+        assert!(gateway.knows("id", &vera) && gateway.end("id", &vera));
+        assert!(stop.is_cancelled());
+    }
 
     #[test]
     fn the_user_name_of_a_request() {

@@ -20,12 +20,14 @@ use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
 use tokio::net::UdpSocket;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::RtpClock;
 use super::gateway::{Gateway, Link, Packet, Places};
 use super::nals::Sets;
+use crate::auth;
+use crate::place::Place;
 
 /// How long a viewer may take to connect.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -54,14 +56,14 @@ pub(crate) enum Refusal {
 }
 
 impl Gateway {
-    /// Answers an offer and begins to serve. `info` is of the viewer's stream, which is H.264 in order.
+    /// Answers an offer of `who` and begins to serve. `info` is of the viewer's stream, which is H.264 in order.
     pub(crate) async fn accept(
         self: &Arc<Self>,
         offer: &str,
         viewer: Viewer,
         info: &LiveInfo,
-        permit: OwnedSemaphorePermit,
-        stop: &CancellationToken,
+        who: auth::Viewer,
+        place: Place,
     ) -> std::result::Result<Answer, Refusal> {
         let offer = SdpOffer::from_sdp_string(offer).map_err(|e| Refusal::Offer(e.to_string()))?;
         let places = self.places().await.map_err(Refusal::Error)?;
@@ -79,9 +81,9 @@ impl Gateway {
             return Err(Refusal::NotAcceptable("the offer has no video in H.264".into()));
         }
         let id = IceCreds::new().pass;
-        let stop = stop.child_token();
+        let stop = place.stop().clone();
         let packets = self
-            .enter(&id, &creds.ufrag, stop.clone())
+            .enter(&id, &creds.ufrag, who, stop.clone())
             .map_err(Refusal::Error)?;
         let session = Session {
             rtc,
@@ -102,7 +104,7 @@ impl Gateway {
         };
         let (gateway, me) = (Arc::clone(self), id.clone());
         tokio::spawn(async move {
-            let _place = permit;
+            let _place = place;
             let why = Box::pin(session.run()).await;
             tracing::debug!(session = me, why, "a viewer by WebRTC left");
             gateway.leave(&me);

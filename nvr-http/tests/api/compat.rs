@@ -7,7 +7,11 @@ use crate::support::{PICTURE, Server, assert_problem, camera, probe};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_other_recorders_find_their_addresses() {
-    let server = Server::of([camera("front", PICTURE)], |_| {}).await;
+    let server = Server::of([camera("front", PICTURE)], |c| {
+        c.http.base_path = "/nvr".into();
+        c.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+    .await;
     let timeline = server.history().await;
     let ranges = timeline["ranges"].as_array().unwrap();
     let at = |n: usize, edge: &str| -> Timestamp { ranges[n][edge].as_str().unwrap().parse().unwrap() };
@@ -32,6 +36,19 @@ async fn mediamtx(server: &Server, start: Timestamp, end: Timestamp) {
     assert!(
         frames as f64 >= (seconds * 10.0).floor() && length < seconds,
         "{frames} frames in {length} of {seconds} s"
+    );
+
+    // Through a proxy it is the proxy's address.
+    let forwarded = [
+        ("x-forwarded-for", "192.0.2.9"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "nvr.example.org"),
+    ];
+    let through = server.get_with("/list?path=front", &forwarded).await.json();
+    let url = through[0]["url"].as_str().unwrap();
+    assert!(
+        url.starts_with("https://nvr.example.org/nvr/get?path=front&"),
+        "{url}"
     );
 
     // A bound in the middle, both formats, and a part of the file.

@@ -138,6 +138,7 @@ impl Server {
         request.send().await.unwrap_or_else(|e| panic!("{path}: {e}"))
     }
 
+    /// Of an answer without an end the head alone is read.
     pub async fn ask(
         &self,
         method: Method,
@@ -146,14 +147,20 @@ impl Server {
         body: Option<Vec<u8>>,
     ) -> Reply {
         let response = self.open(method, path, headers, body).await;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let endless = headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/x-mixed-replace"));
+        let body = if endless {
+            Vec::new()
+        } else {
+            let body = response.bytes().await;
+            body.unwrap_or_else(|e| panic!("{path}: {e}")).to_vec()
+        };
         Reply {
-            status: response.status(),
-            headers: response.headers().clone(),
-            body: response
-                .bytes()
-                .await
-                .unwrap_or_else(|e| panic!("{path}: {e}"))
-                .to_vec(),
+            status,
+            headers,
+            body,
         }
     }
 

@@ -14,7 +14,6 @@ use nvr_core::Camera;
 use nvr_core::live::{Live, LiveInfo, StreamKind, Viewer};
 use nvr_core::track::VideoCodec;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 #[cfg(feature = "webrtc")]
@@ -93,16 +92,6 @@ pub(crate) struct LiveDto {
 /// `stream=main|sub`.
 fn stream_of(query: &mut Query) -> Answer<StreamKind> {
     Ok(query.parsed("stream", "main or sub")?.unwrap_or_default())
-}
-
-/// A place among those who watch.
-fn place(app: &AppState) -> Answer<OwnedSemaphorePermit> {
-    app.viewers.clone().try_acquire_owned().map_err(|_| {
-        Failure::Core(nvr_core::Error::new(
-            nvr_core::ErrorKind::Busy,
-            "as many as allowed are watching",
-        ))
-    })
 }
 
 /// Whether a camera can send anything at all.

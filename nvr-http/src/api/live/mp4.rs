@@ -11,8 +11,10 @@ use nvr_core::live::fmp4::{Chunk, Packager, Packet};
 use nvr_core::live::{Live, StreamKind};
 use serde_json::json;
 
-use super::{FIRST_FRAME, place, silence, stream_of, usable};
+use super::{FIRST_FRAME, silence, stream_of, usable};
+use crate::auth::Viewer;
 use crate::params::{CameraPath, Query};
+use crate::place::Place;
 use crate::problem::{Answer, Problem};
 use crate::server::AppState;
 
@@ -32,6 +34,7 @@ const MOST_BYTES: usize = 4096;
         (status = 404, description = "There is none of that id", body = Problem)))]
 pub(crate) async fn watch(
     State(app): State<AppState>,
+    who: Viewer,
     CameraPath(id): CameraPath,
     mut query: Query,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
@@ -42,16 +45,15 @@ pub(crate) async fn watch(
     let camera = app.nvr.camera(&id)?;
     usable(&camera)?;
     let upgrade = upgrade.map_err(|_| super::wants_websocket())?;
-    let permit = place(&app)?;
+    let place = Place::take(&app, who, id)?;
     Ok(upgrade
         .max_message_size(MOST_BYTES)
         .on_upgrade(move |socket| async move {
-            let _place = permit;
-            serve(&app, &camera, stream, audio, socket).await;
+            serve(&place, &camera, stream, audio, socket).await;
         }))
 }
 
-async fn serve(app: &AppState, camera: &Camera, stream: StreamKind, audio: bool, socket: WebSocket) {
+async fn serve(place: &Place, camera: &Camera, stream: StreamKind, audio: bool, socket: WebSocket) {
     let (mut out, mut incoming) = socket.split();
     let mut viewer = camera.watch(stream, CAPACITY);
     let mut packager: Option<Packager> = None;
@@ -60,8 +62,8 @@ async fn serve(app: &AppState, camera: &Camera, stream: StreamKind, audio: bool,
     let mut why = None;
     while why.is_none() {
         let live = tokio::select! {
-            () = app.stop.cancelled() => {
-                why = Some("the recorder stops".to_owned());
+            () = place.stop().cancelled() => {
+                why = Some(place.why());
                 continue;
             }
             message = incoming.next() => match message {

@@ -14,8 +14,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::mp4::text;
-use super::{FIRST_FRAME, place, stream_of, usable};
+use super::{FIRST_FRAME, stream_of, usable};
+use crate::auth::Viewer;
 use crate::params::{CameraPath, Query};
+use crate::place::Place;
 use crate::problem::{Answer, Problem};
 use crate::server::AppState;
 
@@ -44,6 +46,7 @@ fn wishes(query: &mut Query, width: u32, fps: f64) -> Answer<PictureRequest> {
         (status = 429, description = "Pictures of too many sizes are being made", body = Problem)))]
 pub(crate) async fn preview(
     State(app): State<AppState>,
+    who: Viewer,
     CameraPath(id): CameraPath,
     mut query: Query,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
@@ -54,13 +57,12 @@ pub(crate) async fn preview(
     let camera = app.nvr.camera(&id)?;
     usable(&camera)?;
     let upgrade = upgrade.map_err(|_| super::wants_websocket())?;
-    let permit = place(&app)?;
+    let place = Place::take(&app, who, id)?;
     let viewer = camera.watch_pictures(stream, request)?;
     Ok(upgrade
         .max_message_size(MOST_BYTES)
         .on_upgrade(move |socket| async move {
-            let _place = permit;
-            show(&app, viewer, request, socket).await;
+            show(&place, viewer, request, socket).await;
         }))
 }
 
@@ -72,14 +74,14 @@ struct Said {
     fps: Option<f64>,
 }
 
-async fn show(app: &AppState, mut viewer: PictureViewer, mut request: PictureRequest, socket: WebSocket) {
+async fn show(place: &Place, mut viewer: PictureViewer, mut request: PictureRequest, socket: WebSocket) {
     let (mut out, mut incoming) = socket.split();
     let mut sent = std::collections::VecDeque::new();
     let why = loop {
         let may_send = (sent.len() as u64) < UNACKNOWLEDGED;
         let patience = if may_send { FIRST_FRAME } else { PATIENCE };
         let message = tokio::select! {
-            () = app.stop.cancelled() => break "the recorder stops".to_owned(),
+            () = place.stop().cancelled() => break place.why(),
             said = incoming.next() => {
                 let said = match said {
                     Some(Ok(Message::Text(said))) => said,
@@ -156,6 +158,7 @@ async fn show(app: &AppState, mut viewer: PictureViewer, mut request: PictureReq
         (status = 503, description = "The camera sends nothing", body = Problem)))]
 pub(crate) async fn mjpeg(
     State(app): State<AppState>,
+    who: Viewer,
     CameraPath(id): CameraPath,
     mut query: Query,
 ) -> Answer<Response> {
@@ -164,7 +167,7 @@ pub(crate) async fn mjpeg(
     query.end()?;
     let camera = app.nvr.camera(&id)?;
     usable(&camera)?;
-    let permit = place(&app)?;
+    let place = Place::take(&app, who, id)?;
     let mut viewer = camera.watch_pictures(stream, request)?;
     let first = tokio::time::timeout(FIRST_FRAME, viewer.next()).await;
     let Ok(Some(first)) = first else {
@@ -173,9 +176,10 @@ pub(crate) async fn mjpeg(
             .unwrap_or_else(|| "the camera sends no frames".to_owned());
         return Err(nvr_core::Error::new(nvr_core::ErrorKind::Unavailable, why).into());
     };
+    let stop = place.stop().clone();
     let pictures = futures_util::stream::unfold(
-        (viewer, permit, Some(first)),
-        |(mut viewer, permit, first)| async move {
+        (viewer, place, Some(first)),
+        |(mut viewer, place, first)| async move {
             let (open, picture) = match first {
                 Some(first) => (format!("--{BOUNDARY}\r\n"), first),
                 None => (String::new(), viewer.next().await?),
@@ -192,11 +196,11 @@ pub(crate) async fn mjpeg(
             part.extend_from_slice(format!("\r\n--{BOUNDARY}\r\n").as_bytes());
             Some((
                 Ok::<Bytes, std::convert::Infallible>(part.freeze()),
-                (viewer, permit, None),
+                (viewer, place, None),
             ))
         },
     );
-    let pictures = pictures.take_until(app.stop.clone().cancelled_owned());
+    let pictures = pictures.take_until(stop.cancelled_owned());
     Ok((
         [
             (

@@ -5,8 +5,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use nvr_core::{Error, ErrorKind};
 
-use super::{ASKED, known, place, refuses_whep, silence, stream_of, usable};
+use super::{ASKED, known, refuses_whep, silence, stream_of, usable};
+use crate::auth::Viewer;
 use crate::params::{CameraPath, Query, SessionPath};
+use crate::place::Place;
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 use crate::webrtc::Refusal;
@@ -47,6 +49,7 @@ fn wrong_type(wanted: &str) -> Failure {
         (status = 503, description = "The camera sends nothing", body = Problem)))]
 pub(crate) async fn offer(
     State(app): State<AppState>,
+    who: Viewer,
     CameraPath(id): CameraPath,
     mut query: Query,
     headers: HeaderMap,
@@ -67,7 +70,7 @@ pub(crate) async fn offer(
             "the offer is larger than allowed".into(),
         ));
     }
-    let permit = place(&app)?;
+    let place = Place::take(&app, who.clone(), id)?;
     let mut viewer = camera.watch(stream, CAPACITY);
     let Some(info) = known(&mut viewer, ASKED).await else {
         return Err(Error::new(ErrorKind::Unavailable, silence(&viewer)).into());
@@ -79,7 +82,7 @@ pub(crate) async fn offer(
     viewer.restart();
     let answer = app
         .webrtc
-        .accept(&body, viewer, &info, permit, &app.stop)
+        .accept(&body, viewer, &info, who, place)
         .await
         .map_err(|refusal| match refusal {
             Refusal::Offer(why) => Failure::invalid(format!("the offer cannot be answered: {why}")),
@@ -116,10 +119,11 @@ fn unknown() -> Failure {
         (status = 415, description = "The body is no fragment of SDP", body = Problem)))]
 pub(crate) async fn trickle(
     State(app): State<AppState>,
+    who: Viewer,
     SessionPath(session): SessionPath,
     headers: HeaderMap,
 ) -> Answer<StatusCode> {
-    if !app.webrtc.knows(&session) {
+    if !app.webrtc.knows(&session, &who) {
         return Err(unknown());
     }
     if !is_type(&headers, FRAGMENT) {
@@ -128,15 +132,16 @@ pub(crate) async fn trickle(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends watching.
+/// Ends watching. For who began it, as candidates are; to others there is no such session.
 #[utoipa::path(delete, path = "/api/v1/whep/{session}", tag = "live",
     params(("session" = String, Path, description = "From `Location`")),
     responses((status = 200, description = "Ended"), (status = 404, description = "It had ended", body = Problem)))]
 pub(crate) async fn end(
     State(app): State<AppState>,
+    who: Viewer,
     SessionPath(session): SessionPath,
 ) -> Answer<StatusCode> {
-    if app.webrtc.end(&session) {
+    if app.webrtc.end(&session, &who) {
         Ok(StatusCode::OK)
     } else {
         Err(unknown())

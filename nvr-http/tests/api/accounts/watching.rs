@@ -1,0 +1,109 @@
+//! What goes on for long ends when it is not allowed any more.
+
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use nvr_core::config::{Auth, RecordMode};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use super::{Browser, add, admin};
+use crate::support::{PATIENCE, PICTURE, Server, camera};
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+async fn socket(server: &Server, who: &Browser, path: &str) -> Socket {
+    let address = format!("ws://{}{path}", server.address);
+    let mut request = address.into_client_request().unwrap();
+    let headers = request.headers_mut();
+    headers.insert("cookie", who.cookie.parse().unwrap());
+    tokio_tungstenite::connect_async(request).await.unwrap().0
+}
+
+async fn next(socket: &mut Socket) -> Message {
+    tokio::time::timeout(PATIENCE, socket.next())
+        .await
+        .expect("a message")
+        .expect("it is open")
+        .unwrap()
+}
+
+/// Why a socket ends.
+async fn end(mut socket: Socket) -> String {
+    let start = Instant::now();
+    loop {
+        assert!(start.elapsed() < PATIENCE, "it goes on");
+        if let Message::Text(said) = next(&mut socket).await {
+            let said: Value = serde_json::from_str(&said).unwrap();
+            if said["type"] == "end" {
+                return said["why"].as_str().unwrap().to_owned();
+            }
+        }
+    }
+}
+
+/// Reads an answer to its end.
+async fn over(mut reply: reqwest::Response) {
+    assert_eq!(reply.status(), 200);
+    let start = Instant::now();
+    while let Some(_piece) = tokio::time::timeout(PATIENCE, reply.chunk())
+        .await
+        .expect("it goes on or ends")
+        .unwrap()
+    {
+        assert!(start.elapsed() < PATIENCE, "it goes on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_and_the_log_end_with_the_right_to_them() {
+    let cameras = ["front", "yard"].map(|id| {
+        let mut camera = camera(id, PICTURE);
+        camera.record = RecordMode::Off;
+        camera
+    });
+    let server = Server::of(cameras, |c| c.http.auth = Auth::Accounts).await;
+    let root = admin(&server).await;
+    let vera = add(&server, &root, "vera", "viewer", Value::Null).await;
+    let anna = add(&server, &root, "anna", "admin", Value::Null).await;
+    let live = "/api/v1/cameras/front/live.mp4";
+    let mut of_root = socket(&server, &root, live).await;
+    let mut of_vera = socket(&server, &vera, live).await;
+    let mut elsewhere = socket(&server, &vera, "/api/v1/cameras/yard/live.mp4").await;
+    let preview = socket(&server, &anna, "/api/v1/cameras/front/preview").await;
+    let stream = async |who: &Browser, path: &str| {
+        let headers = [("cookie", who.cookie.as_str()), ("accept", "text/event-stream")];
+        server.open(Method::GET, path, &headers, None).await
+    };
+    let pictures = stream(&vera, "/api/v1/cameras/front/live.mjpeg").await;
+    let log = stream(&anna, "/api/v1/logs").await;
+    next(&mut of_vera).await;
+
+    // Less than before for one, a login that is over for the other.
+    let body = json!({"cameras": ["yard"]});
+    let less = root
+        .ask(&server, Method::PATCH, "/api/v1/users/vera", Some(body))
+        .await;
+    assert_eq!(less.status, 200, "{}", less.text());
+    let out = anna.ask(&server, Method::DELETE, "/api/v1/session", None).await;
+    assert_eq!(out.status, 204);
+    let all_end = async { tokio::join!(end(of_vera), end(preview), over(pictures), over(log)) };
+    // What is still allowed goes on; a socket that ends has no next message.
+    let goes_on = async {
+        loop {
+            next(&mut of_root).await;
+            next(&mut elsewhere).await;
+        }
+    };
+    tokio::select! {
+        (one, two, (), ()) = all_end => {
+            for why in [one, two] {
+                assert!(why.contains("no longer"), "{why}");
+            }
+        }
+        () = goes_on => {}
+    }
+    server.end().await;
+}
