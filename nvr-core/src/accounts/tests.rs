@@ -348,7 +348,8 @@ async fn a_password_that_was_right_is_known_until_it_changes() {
     let rig = Rig::with_admin().await;
     let ask = |password: &'static str| rig.accounts.by_password("root", Secret::new(password), HOME);
     ask(PASSWORD).await.unwrap();
-    ask(PASSWORD).await.unwrap();
+    let who = ask(PASSWORD).await.unwrap();
+    assert!(rig.accounts.again(&who).await.unwrap().is_some());
     let patch = UserPatch {
         password: Some(Secret::new("quite another one")),
         ..UserPatch::default()
@@ -358,6 +359,8 @@ async fn a_password_that_was_right_is_known_until_it_changes() {
         .await
         .unwrap();
     assert!(matches!(ask(PASSWORD).await, Err(Denied::Wrong)));
+    // Nor does what goes on for long.
+    assert!(rig.accounts.again(&who).await.unwrap().is_none());
     ask("quite another one").await.unwrap();
 }
 
