@@ -23,6 +23,7 @@ rule "GStreamer outside of $core/gst" "$gstreamer" "$core" --exclude-dir=gst
 rule "SQLite outside of $core/store" '\brusqlite::' "$core" --exclude-dir=store
 rule "gst/ uses store/" 'crate::(store|files)::' "$core/gst"
 rule "store/ uses gst/ or files/" 'crate::(gst|files)::' "$core/store"
+rule "config/ uses more than leaves" 'crate::(accounts|archive|bench|camera|check|convert|detect|files|gst|health|jobs|live|media|moving|nvr|onvif|retention|rtsp|store|timeline|transcode)\b' "$core/config"
 rule "rtsp/ uses more than leaves" 'crate::(archive|camera|check|config|detect|files|gst|health|media|nvr|onvif|store|timeline)\b|std::(net|thread|fs)\b' "$core/rtsp"
 for front in nvr-http/src nvr-cli/src; do
     rule "GStreamer in $front" "$gstreamer" "$front"

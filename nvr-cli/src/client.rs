@@ -216,8 +216,10 @@ impl Events {
     }
 
     async fn line(&mut self) -> Option<String> {
-        self.stream.read_until(b'\n', &mut self.line).await.ok()?;
-        if !self.line.ends_with(b"\n") || self.line.len() as u64 > MAX_BYTES {
+        let room = MAX_BYTES.saturating_sub(self.line.len() as u64);
+        let mut stream = (&mut self.stream).take(room);
+        stream.read_until(b'\n', &mut self.line).await.ok()?;
+        if !self.line.ends_with(b"\n") {
             return None;
         }
         let line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
@@ -344,6 +346,23 @@ fn parse(answer: &[u8]) -> Option<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_line_without_an_end_is_not_gathered_for_ever() {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let teller = tokio::spawn(async move {
+            let piece = vec![b'x'; 1 << 20];
+            while far.write_all(&piece).await.is_ok() {}
+        });
+        let mut events = Events {
+            stream: BufReader::new(Box::new(near)),
+            line: Vec::new(),
+        };
+        assert!(!events.next().await);
+        assert!(events.line.len() as u64 <= MAX_BYTES);
+        drop(events);
+        teller.await.unwrap();
+    }
 
     #[test]
     fn answers() {

@@ -21,6 +21,18 @@ impl fmt::Display for VideoCodec {
     }
 }
 
+/// The H.265 encoders that footage can be encoded again with, by the names of their GStreamer elements, hardware first.
+pub const H265_ENCODERS: [&str; 8] = [
+    "nvh265enc",
+    "qsvh265enc",
+    "vah265enc",
+    "vah265lpenc",
+    "vaapih265enc",
+    "v4l2h265enc",
+    "msdkh265enc",
+    "x265enc",
+];
+
 /// Audio codecs as cameras send them; what is not AAC becomes AAC on its way to the file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

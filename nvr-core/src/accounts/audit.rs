@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::role::Identity;
 use super::token::TokenHash;
-use super::{Accounts, ns};
+use super::{Accounts, group, ns};
 use crate::error::Result;
 use crate::ids::CameraId;
 use crate::store::Cursor;
@@ -263,7 +263,7 @@ impl Folder {
         };
         let key = (
             deed.user.clone(),
-            deed.address,
+            deed.address.map(group),
             deed.action,
             deed.camera.clone(),
             detail,
@@ -279,6 +279,10 @@ impl Folder {
         }
         if self.seen.len() >= QUEUE {
             self.seen.retain(|_, t| (0..fold).contains(&(now - *t)));
+            // So many at once are no player: rather an entry twice than no bound.
+            if self.seen.len() >= QUEUE {
+                self.seen.clear();
+            }
         }
         self.seen.insert(key, now);
         true
@@ -432,6 +436,36 @@ mod tests {
         for _ in 0..3 {
             assert!(folder.is_new(&deed(Action::Delete, "a"), t));
         }
+    }
+
+    #[test]
+    fn one_host_with_many_addresses_is_one_entry() {
+        let mut folder = Folder::default();
+        let t = Timestamp::from_ns(1_000_000_000_000);
+        let from = |address: &str| Deed {
+            user: None,
+            address: address.parse().ok(),
+            ..deed(Action::LoginFailed, "")
+        };
+        assert!(folder.is_new(&from("2001:db8::1"), t));
+        assert!(!folder.is_new(&from("2001:db8::2"), t));
+        assert!(folder.is_new(&from("2001:db8:0:1::1"), t));
+        assert!(folder.is_new(&from("10.0.0.1"), t));
+        assert!(folder.is_new(&from("10.0.0.2"), t));
+    }
+
+    #[test]
+    fn what_is_folded_never_grows_without_bound() {
+        let mut folder = Folder::default();
+        let t = Timestamp::from_ns(1_000_000_000_000);
+        for n in 0..2 * QUEUE as u32 {
+            let from = Deed {
+                address: Some(IpAddr::from(n.to_be_bytes())),
+                ..deed(Action::LoginFailed, "")
+            };
+            assert!(folder.is_new(&from, t));
+        }
+        assert!(folder.seen.len() <= QUEUE);
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl Accounts {
             let asked = name.to_ascii_lowercase();
             let user = self.store(move |s| s.user(&asked)).await?;
             if let Some(user) = user.filter(|u| u.password == stored) {
-                return Ok(whole_of(&user, Via::Password));
+                return Ok(by_password(&user));
             }
         }
         let user = self.check(name, password, address).await?;
@@ -198,7 +198,7 @@ impl Accounts {
                 .right
                 .insert(id, (user.password.clone(), now.saturating_add(ns(KNOWN))));
         }
-        Ok(whole_of(&user, Via::Password))
+        Ok(by_password(&user))
     }
 
     /// Whose session it is; `None` when it is none, or over.
@@ -264,12 +264,12 @@ impl Accounts {
         match (&who.via, &who.user) {
             (Via::Session(hash), _) => self.session(*hash).await,
             (Via::Token(_, hash), _) => self.token(*hash).await,
-            (Via::Password, Some(name)) => {
+            (Via::Password(_), Some(name)) => {
                 let name = name.clone();
                 let user = self.store(move |s| s.user(name.as_str())).await?;
-                Ok(user.map(|u| whole_of(&u, Via::Password)))
+                Ok(user.map(|u| by_password(&u)).filter(|now| now.via == who.via))
             }
-            (Via::Password, None) | (Via::Open, _) => Ok(Some(who.clone())),
+            (Via::Password(_), None) | (Via::Open, _) => Ok(Some(who.clone())),
         }
     }
 
@@ -280,7 +280,7 @@ impl Accounts {
     pub async fn identity_of(&self, name: &UserName) -> Result<Identity, Error> {
         let asked = name.clone();
         let user = self.store(move |s| s.user(asked.as_str())).await?;
-        user.map(|u| whole_of(&u, Via::Password))
+        user.map(|u| by_password(&u))
             .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no user {name}")))
     }
 
@@ -390,6 +390,10 @@ impl Accounts {
             .wait_of(name.as_str(), self.0.clock.steady_ns())?;
         Some(self.0.clock.now() + wait)
     }
+}
+
+fn by_password(user: &UserRow) -> Identity {
+    whole_of(user, Via::Password(TokenHash::of(&user.password)))
 }
 
 fn whole_of(user: &UserRow, via: Via) -> Identity {

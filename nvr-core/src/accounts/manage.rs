@@ -216,7 +216,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `InvalidArgument` without a label or scope, or when it were for more than he may.
-    pub async fn add_token(&self, who: Option<&Identity>, wish: TokenWish) -> Result<(TokenInfo, Token)> {
+    pub async fn add_token(&self, who: Option<&Identity>, mut wish: TokenWish) -> Result<(TokenInfo, Token)> {
         let wrong = |text: String| Error::new(ErrorKind::InvalidArgument, text);
         let label = wish.label.trim().to_owned();
         if label.is_empty() || label.len() > 100 || label.chars().any(char::is_control) {
@@ -235,6 +235,10 @@ impl Accounts {
             }
             if let Some(other) = wish.cameras.ids().and_then(|mut ids| ids.find(|c| !who.sees(c))) {
                 return Err(wrong(format!("cameras: {other} is none of yours")));
+            }
+            // What a user may is asked at each use; what the token may by which he asks is known only now.
+            if matches!(who.via, Via::Token(..)) {
+                wish.cameras = wish.cameras.and(&who.cameras);
             }
         }
         let row = self.new_token(who.and_then(|w| w.user_id), label, &wish, false);

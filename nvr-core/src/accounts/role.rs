@@ -188,8 +188,8 @@ pub enum Via {
     Session(TokenHash),
     /// A token, by its row.
     Token(i64, TokenHash),
-    /// Name and password with the request.
-    Password,
+    /// Name and password with the request; the hash tells whether it is still the same password.
+    Password(TokenHash),
 }
 
 /// Somebody who asks, and what he may.

@@ -168,6 +168,33 @@ async fn tokens_and_shares_end() {
 }
 
 #[tokio::test]
+async fn a_token_that_a_token_made_is_for_no_more_cameras() {
+    let rig = Rig::with_admin().await;
+    let root = rig.accounts.identity_of(&"root".parse().unwrap()).await.unwrap();
+    let wish = |set| TokenWish {
+        label: "panel".into(),
+        scopes: Scopes::all(),
+        cameras: set,
+        expires: None,
+    };
+    for maker in [Some(&root), None] {
+        let (_, first) = rig
+            .accounts
+            .add_token(maker, wish(cameras(&["front"])))
+            .await
+            .unwrap();
+        let first = rig.accounts.by_token(first.expose()).await.unwrap().unwrap();
+        let (_, second) = rig
+            .accounts
+            .add_token(Some(&first), wish(CameraSet::all()))
+            .await
+            .unwrap();
+        let second = rig.accounts.by_token(second.expose()).await.unwrap().unwrap();
+        assert_eq!(second.cameras, cameras(&["front"]), "{maker:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_share_ends_with_the_right_of_who_made_it() {
     let rig = Rig::with_admin().await;
     rig.add("otto", Role::Operator, cameras(&["front"])).await;
@@ -321,7 +348,8 @@ async fn a_password_that_was_right_is_known_until_it_changes() {
     let rig = Rig::with_admin().await;
     let ask = |password: &'static str| rig.accounts.by_password("root", Secret::new(password), HOME);
     ask(PASSWORD).await.unwrap();
-    ask(PASSWORD).await.unwrap();
+    let who = ask(PASSWORD).await.unwrap();
+    assert!(rig.accounts.again(&who).await.unwrap().is_some());
     let patch = UserPatch {
         password: Some(Secret::new("quite another one")),
         ..UserPatch::default()
@@ -331,6 +359,8 @@ async fn a_password_that_was_right_is_known_until_it_changes() {
         .await
         .unwrap();
     assert!(matches!(ask(PASSWORD).await, Err(Denied::Wrong)));
+    // Nor does what goes on for long.
+    assert!(rig.accounts.again(&who).await.unwrap().is_none());
     ask("quite another one").await.unwrap();
 }
 

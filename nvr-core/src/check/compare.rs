@@ -104,6 +104,11 @@ fn same_folder(a: Option<&Path>, b: Option<&Path>) -> bool {
     }
 }
 
+/// Whether a file was read whole and is what was recorded. What is not known of either is no proof.
+fn is_as_recorded(recorded: Option<[u8; 32]>, read: &Result<[u8; 32]>) -> bool {
+    recorded.is_some_and(|hash| read.as_ref().is_ok_and(|read| *read == hash))
+}
+
 type Rows<'a> = Peekable<Box<dyn Iterator<Item = Result<SegmentRow>> + 'a>>;
 
 struct Check<'a> {
@@ -254,7 +259,7 @@ impl<'a> Check<'a> {
         let repair = match self.other.map(|other| (other, inspect(other, &path))) {
             // The one that counts is whole and is what was recorded: this one is too many.
             Some((other, Ok(Inspection::Closed(_))))
-                if row.hash == crate::files::hash_file(other, &path).ok() =>
+                if is_as_recorded(row.hash, &crate::files::hash_file(other, &path)) =>
             {
                 self.repair(|c| crate::files::delete(c.root, &path).map(drop))
             }
@@ -443,5 +448,20 @@ impl<'a> Check<'a> {
 
     fn is_growing(&self, path: &Path) -> bool {
         self.options.growing.contains(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_goes_only_for_one_that_is_proved_to_be_the_same() {
+        let broken = || Err(Error::new(ErrorKind::Storage, "cannot be read"));
+        assert!(is_as_recorded(Some([1; 32]), &Ok([1; 32])));
+        assert!(!is_as_recorded(Some([1; 32]), &Ok([2; 32])));
+        assert!(!is_as_recorded(Some([1; 32]), &broken()));
+        assert!(!is_as_recorded(None, &Ok([1; 32])));
+        assert!(!is_as_recorded(None, &broken()));
     }
 }

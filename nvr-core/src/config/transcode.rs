@@ -7,6 +7,7 @@ use super::reader::{At, Reader, Section, section};
 use super::values::{Bytes, Ratio, Span, Text, Word};
 use crate::ids::CameraId;
 use crate::priority::{IoClass, Priority};
+use crate::track::H265_ENCODERS;
 use crate::window::Windows;
 
 /// Encoding H.264 footage again as H.265.
@@ -192,11 +193,10 @@ impl TranscodeConfig {
             }
         }
         for name in words(raw.encoders.as_ref()) {
-            if crate::gst::ARCHIVE_H265.iter().any(|e| e.name == name) {
+            if H265_ENCODERS.contains(&name) {
                 out.encoders.push(name.to_owned());
             } else {
-                let known: Vec<&str> = crate::gst::ARCHIVE_H265.iter().map(|e| e.name).collect();
-                let hint = format!("the H.265 encoders are {}", known.join(", "));
+                let hint = format!("the H.265 encoders are {}", H265_ENCODERS.join(", "));
                 let why = format!("`encoders`: {name:?} is not an H.265 encoder that is known");
                 refuse(reader, raw.encoders.as_ref(), &why, Some(&hint));
             }

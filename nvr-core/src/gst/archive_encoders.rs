@@ -300,3 +300,15 @@ impl ArchiveEncoder {
 
 /// Frames of a trial: enough to tell fast from slow, few enough for a start.
 const TRIAL_FRAMES: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::H265_ENCODERS;
+
+    #[test]
+    fn those_that_can_be_named_are_those_that_are_known() {
+        let known: Vec<&str> = ARCHIVE_H265.iter().map(|e| e.name).collect();
+        assert_eq!(known, H265_ENCODERS);
+    }
+}

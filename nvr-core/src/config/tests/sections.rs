@@ -1,0 +1,278 @@
+//! Sections with rules of their own.
+
+use std::time::Duration;
+
+use super::super::*;
+use super::{FULL, mistakes, parse};
+use crate::ids::CameraId;
+
+#[test]
+fn jobs() {
+    let c = parse(FULL).unwrap().jobs;
+    assert_eq!(c.exports.as_deref(), Some(Path::new("/etc/nvr/exports")));
+    assert_eq!(
+        c.verify_window.to_string(),
+        "02:00-06:00,22:00-23:00 Europe/Berlin"
+    );
+    assert_eq!(
+        (c.max_attempts.get(), c.max_backlog_bytes, c.max_load_percent),
+        (7, 1 << 20, 150)
+    );
+    let wrong = mistakes(
+        "[recorder]\nroot = \"/srv/nvr\"\n[jobs]\nmax_running = 0\nexports = \"\"\nverify_window = \"2-6\"\nretry_ceiling = \"2d\"\n",
+    );
+    assert_eq!(
+        wrong,
+        [
+            "4:15 jobs.max_running: `max_running`: 0 is out of bounds",
+            "5:11 jobs.exports: the path is empty or unusable",
+            "6:17 jobs.verify_window: `verify_window`: \"2-6\" is not a list of windows",
+            "7:17 jobs.retry_ceiling: `retry_ceiling`: 2d is out of bounds",
+        ]
+    );
+    // At any time unless it is said otherwise.
+    assert!(
+        parse("[recorder]\nroot = \"/srv/nvr\"\n")
+            .unwrap()
+            .jobs
+            .verify_window
+            .is_always()
+    );
+}
+
+#[test]
+fn upload_targets_arrive() {
+    let c = parse(FULL).unwrap();
+    let offsite = &c.uploads[0];
+    assert_eq!(
+        offsite.place.to_string(),
+        "s3://footage/cctv/home at https://minio.lan:9000"
+    );
+    let UploadPlace::S3(s3) = &offsite.place else {
+        panic!("{offsite:?}");
+    };
+    assert_eq!((s3.bucket.as_str(), s3.prefix.as_str()), ("footage", "cctv/home"));
+    assert_eq!(
+        (s3.region.as_str(), s3.secret_key.expose()),
+        ("eu-central-1", "hunter2")
+    );
+    assert_eq!(s3.ca.as_deref(), Some(Path::new("/etc/nvr/ca.pem")));
+    assert_eq!(s3.checksum, UploadChecksum::Crc64nvme);
+    assert_eq!(s3.encryption, UploadEncryption::Kms);
+    assert_eq!((offsite.what, offsite.cameras.len()), (UploadWhat::Kept, 2));
+    assert_eq!(offsite.windows.to_string(), "22:00-06:00 Europe/Berlin");
+    assert_eq!(
+        (offsite.bandwidth_bytes_per_s, offsite.part_bytes),
+        (2_000_000, 8 << 20)
+    );
+    assert_eq!(
+        (offsite.max_concurrent, offsite.newest_first, offsite.required),
+        (2, true, false)
+    );
+    assert_eq!(offsite.local_retention, Some(Duration::from_secs(7 * 86_400)));
+    let nas = UploadConfig::new("nas", UploadPlace::Folder("/etc/nvr/../nas".into()));
+    assert_eq!(c.uploads[1], nas);
+    assert!(!format!("{c:?}").contains("hunter2"));
+}
+
+#[test]
+fn mistakes_of_upload_targets_are_told() {
+    let with = |lines: &str| {
+        mistakes(&format!(
+            "[recorder]\nroot = \"/r\"\n[[upload]]\nname = \"a\"\n{lines}\n"
+        ))
+    };
+    let keys = "access_key = \"k\"\nsecret_key = \"s\"";
+    for (lines, told) in [
+        ("", "`url` is missing".to_owned()),
+        ("url = \"ftp://x\"", "is not a place for uploads".into()),
+        ("url = \"s3://X\"", "does not name a bucket".into()),
+        ("url = \"s3://bucket\"", "`access_key` is missing".into()),
+        (
+            "url = \"/nas\"\nendpoint = \"https://x\"",
+            "`endpoint` does not go with a folder".into(),
+        ),
+        (
+            "url = \"/nas\"\nkey = \"{camera}\"",
+            "two segments would get one name".into(),
+        ),
+        (
+            "url = \"/nas\"\nwindows = \"25:00\"",
+            "is not a list of windows".into(),
+        ),
+        ("url = \"/nas\"\ncameras = \"A B\"", "not usable as ids".into()),
+        ("url = \"/nas\"\npart_size = \"1MiB\"", "out of bounds".into()),
+        (
+            &format!("url = \"s3://bucket\"\n{keys}\nendpoint = \"http://10.0.0.9\""),
+            "reached without TLS".into(),
+        ),
+        (
+            &format!("url = \"s3://bucket\"\n{keys}\nendpoint = \"minio\""),
+            "not the address of a service".into(),
+        ),
+        (
+            &format!("url = \"s3://bucket\"\n{keys}\nencryption = \"kms\""),
+            "needs a key".into(),
+        ),
+        (
+            &format!("url = \"s3://bucket\"\n{keys}\nencryption = \"customer\"\nencryption_key = \"x\""),
+            "not Base64 of 32 bytes".into(),
+        ),
+    ] {
+        let all = with(lines);
+        assert!(all.iter().any(|m| m.contains(&told)), "{lines}: {all:?}");
+    }
+    let twice = mistakes(
+        "[recorder]\nroot = \"/r\"\n[[upload]]\nname=\"a\"\nurl=\"/x\"\n[[upload]]\nname=\"a\"\nurl=\"/y\"\n",
+    );
+    assert!(twice[0].contains("two upload targets"), "{twice:?}");
+}
+
+#[test]
+fn mistakes_of_retention_are_told() {
+    let text = r#"
+[recorder]
+root = "/srv/nvr"
+[retention]
+max_age = "5s"
+max_bytes = "1kB"
+min_free = "1%"
+critical_free = "95%"
+[[cameras]]
+id = "a"
+source = "test:"
+max_age = "never"
+priority = 11
+"#;
+    let found = mistakes(text).join("\n");
+    for part in [
+        "retention.max_age: `max_age`: 5s is out of bounds",
+        "retention.max_bytes: `max_bytes`",
+        "retention.critical_free: `critical_free`: \"95%\" is not room on a disk",
+        "cameras[0].max_age: `max_age`: \"never\" is not an age",
+        "cameras[0].priority: `priority`: 11 is out of bounds",
+    ] {
+        assert!(found.contains(part), "{part} is not in\n{found}");
+    }
+    let larger = "[recorder]\nroot = \"/r\"\n[retention]\nmin_free = \"1%\"\ncritical_free = \"2%\"";
+    assert!(mistakes(larger).join("").contains("larger than `min_free`"));
+    // Switched off is switched off.
+    let off = parse("[recorder]\nroot = \"/r\"\n[retention]\nmin_free = 0").unwrap();
+    assert_eq!(off.retention, RetentionConfig::off());
+}
+
+#[test]
+fn transcoding_is_read_and_checked() {
+    let c = parse(FULL).unwrap().transcode;
+    assert!(c.enabled);
+    assert_eq!(
+        c.cameras.iter().map(CameraId::as_str).collect::<Vec<_>>(),
+        ["front", "yard"]
+    );
+    assert_eq!(
+        (c.after, c.min_bytes, c.quality),
+        (Duration::from_secs(172_800), 2 << 20, 24)
+    );
+    assert_eq!(c.encoders, ["vah265enc", "x265enc"]);
+    assert_eq!(
+        (c.preset.as_deref(), c.threads, c.max_running),
+        (Some("fast"), 2, 2)
+    );
+    assert_eq!(
+        (c.priority.nice, c.priority.io),
+        (10, crate::priority::IoClass::BestEffort)
+    );
+    assert_eq!((c.min_ssim, c.min_psnr_db, c.compare_every), (0.97, 35, 10));
+    assert_eq!(
+        (c.smaller_by_percent, c.keep_original),
+        (20, Duration::from_secs(86_400))
+    );
+    assert!(!c.window.is_always());
+    let defaults = parse("[recorder]\nroot = \"/r\"\n").unwrap().transcode;
+    assert_eq!(defaults, crate::config::TranscodeConfig::default());
+    for bad in [
+        "min_ssim = 1.1",
+        "min_ssim = \"0.95\"",
+        "quality = 52",
+        "encoders = \"h265\"",
+        "cameras = \"A B\"",
+        "window = \"25:00-26:00\"",
+        "preset = \"fast; rm\"",
+        "io = \"realtime\"",
+    ] {
+        let text = format!("[recorder]\nroot = \"/r\"\n[transcode]\n{bad}\n");
+        assert!(parse(&text).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_second_root_lies_elsewhere() {
+    for (tier, why) in [
+        ("root = \"/r/old\"", "one in the other"),
+        ("root = \"/\"", "one in the other"),
+        ("root = \"\"", "unusable"),
+        ("after = \"1d\"", "root"),
+        ("root = \"/a/b\"\nroot_mount = \"/c\"", "mount point"),
+        ("root = \"/a\"\nmin_free = \"99%\"", "min_free"),
+    ] {
+        let text = format!("[recorder]\nroot = \"/r\"\n[tier]\n{tier}\n");
+        let wrong = parse(&text).unwrap_err().to_string();
+        assert!(wrong.contains(why), "{tier}: {wrong}");
+    }
+    assert_eq!(parse("[recorder]\nroot = \"/r\"\n").unwrap().tier, None);
+}
+
+#[test]
+fn who_may_ask() {
+    let http = |keys: &str| parse(&format!("[recorder]\nroot = \"r\"\n[http]\n{keys}")).map(|c| c.http);
+    let c = http("").unwrap();
+    assert_eq!(
+        (c.auth, c.tls.is_some(), c.base_path.as_str()),
+        (Auth::Accounts, false, "")
+    );
+    let c = http(
+        "auth = \"none\"\ntls_cert = \"a.pem\"\ntls_key = \"b.pem\"\ntrusted_proxies = \"127.0.0.1, 10.0.0.0/8, ::1\"\n\
+         base_path = \"/nvr/\"\ncors_origins = \"https://panel.example.org, http://[::1]:81/\"\nmetrics_open = true\n\
+         audit_keep = \"30d\"",
+    )
+    .unwrap();
+    assert_eq!(
+        (c.auth, c.base_path.as_str(), c.metrics_open),
+        (Auth::None, "/nvr", true)
+    );
+    assert_eq!(c.cors_origins, ["https://panel.example.org", "http://[::1]:81"]);
+    assert_eq!(c.trusted_proxies.len(), 3);
+    assert!(c.tls.is_some());
+    assert_eq!(c.audit_keep, Duration::from_secs(30 * 86_400));
+    for (keys, wanted) in [
+        (
+            "listen = \"0.0.0.0:80\"\nauth = \"none\"",
+            "5:8 http.auth: `auth`: \"none\" is for loopback addresses only, and `listen` is 0.0.0.0:80",
+        ),
+        (
+            "auth = \"no\"",
+            "4:8 http.auth: `auth`: \"no\" is not one of accounts, none",
+        ),
+        (
+            "tls_cert = \"a\"",
+            "4:12 http.tls_cert: TLS needs both `tls_cert` and `tls_key`",
+        ),
+        (
+            "trusted_proxies = \"10.0.0.0/33\"",
+            "4:19 http.trusted_proxies: `trusted_proxies`: an item of \"10.0.0.0/33\" cannot be read",
+        ),
+        (
+            "cors_origins = \"https://a/b\"",
+            "4:16 http.cors_origins: `cors_origins`: an item of \"https://a/b\" cannot be read",
+        ),
+        (
+            "base_path = \"/a/../b\"",
+            "4:13 http.base_path: `base_path`: \"/a/../b\" is not usable",
+        ),
+    ] {
+        assert_eq!(
+            mistakes(&format!("[recorder]\nroot = \"r\"\n[http]\n{keys}")),
+            [wanted]
+        );
+    }
+}
