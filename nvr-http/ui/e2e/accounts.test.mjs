@@ -23,10 +23,12 @@ async function logIn(page, { name, password }) {
 /** The page as it is now on a desk and on a phone, in dark and in light. */
 async function everywhere(page, name, shots) {
   const findings = [];
+  const before = page.viewportSize();
   for (const [device, width, height] of SIZES) {
     await page.setViewportSize({ width, height });
     findings.push(...(await looks(page, `${name}-${device}`, shots)));
   }
+  await page.setViewportSize(before);
   check(!findings.length, findings.join("\n"));
 }
 const tiles = (page) => page.locator(".tile").evaluateAll((all) => all.map((t) => t.dataset.camera).join());
