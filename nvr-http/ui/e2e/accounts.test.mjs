@@ -1,4 +1,4 @@
-import { check, open, serious } from "./page.mjs";
+import { SIZES, check, looks, open } from "./page.mjs";
 import { Server, until } from "./server.mjs";
 
 const CAMERAS = [
@@ -20,6 +20,17 @@ async function logIn(page, { name, password }) {
   await page.getByLabel("Password").fill(password);
   await page.getByRole("button", { name: "Log in" }).click();
 }
+/** The page as it is now on a desk and on a phone, in dark and in light. */
+async function everywhere(page, name, shots) {
+  const findings = [];
+  const before = page.viewportSize();
+  for (const [device, width, height] of SIZES) {
+    await page.setViewportSize({ width, height });
+    findings.push(...(await looks(page, `${name}-${device}`, shots)));
+  }
+  await page.setViewportSize(before);
+  check(!findings.length, findings.join("\n"));
+}
 const tiles = (page) => page.locator(".tile").evaluateAll((all) => all.map((t) => t.dataset.camera).join());
 
 export const tests = [
@@ -27,15 +38,14 @@ export const tests = [
     const page = await open(browser, server.address, { viewport: { width: 360, height: 740 } });
     await page.goto(server.address);
     await page.getByText("No account exists yet").waitFor();
-    let findings = await serious(page);
+    await everywhere(page, "start", shots);
     await page.goto(link);
     await page.getByLabel("Name").fill(ADMIN.name);
     await page.getByLabel("Password", { exact: true }).fill(ADMIN.password);
     await page.getByLabel("Password again").fill("something else");
     await page.getByRole("button", { name: "Create account" }).click();
     await page.getByText("The two passwords differ").waitFor();
-    findings = findings.concat(await serious(page));
-    if (shots) await page.screenshot({ path: `${shots}/setup-phone.png` });
+    await everywhere(page, "setup", shots);
     await page.getByLabel("Password again").fill(ADMIN.password);
     await page.getByRole("button", { name: "Create account" }).click();
     await until("all cameras", async () => (await tiles(page)) === "front,yard");
@@ -46,7 +56,6 @@ export const tests = [
     await other.getByLabel("Password again").fill("another password");
     await other.getByRole("button", { name: "Create account" }).click();
     await other.locator(".field-error").waitFor();
-    check(!findings.length, findings.join("\n"));
     check(!page.mistakes.length, page.mistakes.join("\n"));
   }],
   ["a wrong password is refused, a session that ended asks again and goes on where one was", async ({ browser, server, shots }) => {
@@ -54,7 +63,7 @@ export const tests = [
     await page.goto(`${server.address}/timeline`);
     await logIn(page, { ...ADMIN, password: "wrong password" });
     await page.getByText("Name or password is wrong").waitFor();
-    if (shots) await page.screenshot({ path: `${shots}/login-desk.png` });
+    await everywhere(page, "login", shots);
     await logIn(page, ADMIN);
     await page.locator(".scrubber").waitFor();
     await page.context().clearCookies();
@@ -68,7 +77,7 @@ export const tests = [
     const { user } = await page.evaluate(async () => (await fetch("api/v1/session")).json());
     check(user === null, JSON.stringify(user));
   }],
-  ["who may only look at one camera sees that one and no orders; a shared link works without an account", async ({ browser, server }) => {
+  ["who may only look at one camera sees that one and no orders; a shared link works without an account", async ({ browser, server, shots }) => {
     const page = await open(browser, server.address);
     await page.goto(server.address);
     await logIn(page, ADMIN);
@@ -104,6 +113,7 @@ export const tests = [
     await guest.goto(new URL(new URL(link).pathname, server.address).href);
     await guest.getByRole("heading", { name: "Front door" }).waitFor();
     await until("it plays", () => guest.evaluate(() => document.querySelector("video").readyState >= 2));
+    await everywhere(guest, "share", shots);
     check(!guest.mistakes.length, guest.mistakes.join("\n"));
   }],
 ];

@@ -35,23 +35,41 @@ export const tests = [
     await tile(page, "gate").getByText(cause.message).waitFor();
     check(!page.mistakes.length, page.mistakes.join("\n"));
   }],
-  ["by each path that the recorder offers", async ({ browser, server }) => {
+  ["by each path: WebRTC first, and each of the others when it is chosen, over the recorder's own connections", async ({ browser, server }) => {
+    const { paths } = await server.get("/cameras/front/live");
+    for (const [key, { ok, why }] of Object.entries(paths)) check(ok, `${key} is not offered: ${why}`);
+    check(Object.keys(paths).sort().join() === "hls,mjpeg,mse,preview,whep", JSON.stringify(paths));
     const page = await open(browser, server.address);
+    // What went over the network for this camera: answers by their address, sockets by the messages with data.
+    const seen = { answers: [], frames: [] };
+    const rest = (url) => new URL(url).pathname.split("/cameras/front/")[1];
+    page.on("response", (r) => seen.answers.push([rest(r.url()), r.status()]));
+    page.on("websocket", (ws) => ws.on("framereceived", ({ payload }) => typeof payload !== "string" && seen.frames.push(rest(ws.url()))));
+    const answered = (pattern, status) => seen.answers.some(([address, s]) => pattern.test(address) && s === status);
+    const received = (address) => seen.frames.filter((a) => a === address).length >= 5;
+    const PATHS = [
+      ["whep", "WebRTC", () => answered(/^whep$/, 201)],
+      ["mse", "MSE", () => received("live.mp4")],
+      ["hls", "LL-HLS", () => answered(/^live\.m3u8$/, 200) && answered(/\.(m4s|mp4)$/, 200)],
+      ["preview", "JPEG", () => received("preview")],
+      ["mjpeg", "MJPEG", () => answered(/^live\.mjpeg$/, 200)],
+      ["pictures", "JPEG 1/s", () => answered(/^snapshot\.jpg$/, 200)],
+    ];
     await page.goto(server.address);
     await playing(page, "front");
-    const answer = await fetch(`${server.address}/api/v1/cameras/front/live`);
-    const offered = answer.ok ? (await answer.json()).paths : {};
-    const NAMES = { whep: "WebRTC", mse: "MSE", hls: "LL-HLS", preview: "JPEG", mjpeg: "MJPEG" };
-    const usable = Object.entries(NAMES).filter(([key]) => offered[key]?.ok);
-    if (answer.ok) check(usable.length >= 4, `offered: ${JSON.stringify(offered)}`);
-    for (const [key, name] of [...usable, ["pictures", "JPEG 1/s"]]) {
+    check((await path(page, "front")) === "whep", `without a choice it is shown by ${await path(page, "front")}`);
+    for (const [key, name, used] of PATHS) {
+      if (key !== "whep") seen.answers = [];
       await tile(page, "front").hover();
       await tile(page, "front").getByRole("button", { name: /More for/ }).click();
       await page.getByRole("menuitemcheckbox", { name: `Only ${name}`, exact: true }).click();
       await until(`front is shown by ${key}`, async () => (await path(page, "front")) === key && (await tile(page, "front").getAttribute("data-phase")) === "playing");
       const time = await moving(page, shown("front"));
       check(Date.now() - time < 20_000, `${key}: ${Date.now() - time} ms late`);
+      await until(`${key} is what brought it`, used, 10_000).catch((e) => check(false, `${e.message}: ${JSON.stringify(seen.answers)}, ${seen.frames.length} messages`));
+      check((await path(page, "front")) === key, `${key} gave way to ${await path(page, "front")}`);
     }
+    check(!page.mistakes.length, page.mistakes.join("\n"));
   }],
   ["fragments over a WebSocket; what is lost is counted, and when it fails another way is taken", async ({ browser, server }) => {
     const page = await open(browser, server.address);
@@ -122,31 +140,31 @@ export const tests = [
     await page.goto(server.address);
     await tile(page, "front").waitFor();
     const order = () => page.locator(".tile").evaluateAll((all) => all.map((t) => t.dataset.camera).join());
-    check((await order()) === "front,yard,gate,hand", await order());
+    check((await order()) === "front,gate,hand,yard", await order());
     await page.locator(".segmented-option", { hasText: /^1$/ }).click();
     await until("one camera", async () => (await order()) === "front");
     await page.getByRole("button", { name: "Next cameras" }).click();
-    await until("the second", async () => (await order()) === "yard");
+    await until("the second", async () => (await order()) === "gate");
     await page.locator(".segmented-option", { hasText: "Fit" }).click();
-    await tile(page, "yard").getByRole("button", { name: "Show Yard alone" }).click();
+    await tile(page, "yard").getByTitle("Show Yard alone").click();
     await until("the yard alone", async () => (await order()) === "yard");
     await page.keyboard.press("Escape");
     await until("all again", async () => (await order()).split(",").length === 4);
     await tile(page, "front").getByRole("button", { name: /Move Front door/ }).focus();
     await page.keyboard.press("ArrowRight");
-    await until("moved", async () => (await order()) === "yard,front,gate,hand");
+    await until("moved", async () => (await order()) === "gate,front,hand,yard");
     await tile(page, "hand").hover();
     const from = await tile(page, "hand").getByRole("button", { name: /Move/ }).boundingBox();
-    const to = await tile(page, "yard").boundingBox();
+    const to = await tile(page, "gate").boundingBox();
     await page.mouse.move(from.x + 5, from.y + 5);
     await page.mouse.down();
     await page.mouse.move(from.x - 40, from.y - 40, { steps: 3 });
     await page.mouse.move(to.x + to.width / 2, to.y + to.height / 2, { steps: 8 });
     await page.mouse.up();
-    await until("dragged", async () => (await order()) === "hand,yard,front,gate");
+    await until("dragged", async () => (await order()) === "hand,gate,front,yard");
     await page.reload();
     await tile(page, "front").waitFor();
-    check((await order()) === "hand,yard,front,gate", `after loading again: ${await order()}`);
+    check((await order()) === "hand,gate,front,yard", `after loading again: ${await order()}`);
   }],
   ["a picture is saved, and a recording by hand starts and stops", async ({ browser, server }) => {
     const page = await open(browser, server.address);

@@ -6,6 +6,9 @@ const AXE = readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.m
 /** What a recorder that lacks something answers, and what a page asks for to find out. */
 const EXPECTED = /status of 40[0149]|ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED|ERR_NETWORK|ERR_CONNECTION_RESET|WebSocket connection to/;
 
+/** A desk and a phone. */
+export const SIZES = [["desk", 1440, 900], ["phone", 360, 740]];
+
 /** A page whose mistakes are kept: exceptions, console errors, requests to other hosts, breaches of its policy. */
 export async function open(browser, address, options = {}) {
   const fresh = process.env.FRESH ? { serviceWorkers: "block" } : {};
@@ -38,6 +41,20 @@ export async function serious(page) {
   return violations
     .filter((v) => v.impact === "serious" || v.impact === "critical")
     .map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => `${n.target} (${n.failureSummary?.split("\n")[1]?.trim()})`).join("; ")}`);
+}
+
+/** The page in dark and in light: what is serious, and what stands out sideways; a picture of each in the folder. */
+export async function looks(page, name, shots) {
+  const findings = [];
+  for (const colorScheme of ["dark", "light"]) {
+    await page.emulateMedia({ colorScheme });
+    await until(`it is ${colorScheme}`, () => page.evaluate((scheme) => document.documentElement.dataset.theme === scheme && !document.getAnimations().some((a) => a instanceof CSSTransition), colorScheme));
+    for (const finding of await serious(page)) findings.push(`${name}-${colorScheme}: ${finding}`);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    if (wide > 0) findings.push(`${name}-${colorScheme}: ${wide} pixels too wide`);
+    if (shots) await page.screenshot({ path: `${shots}/${name}-${colorScheme}.png` });
+  }
+  return findings;
 }
 
 /** Time that a test picture shows in the blocks at its bottom: Unix milliseconds, or null. */

@@ -30,7 +30,7 @@ export class Server {
     server.port = await freePort();
     server.address = `http://127.0.0.1:${server.port}`;
     const tables = cameras.map(([id, name, source, more]) => `[[cameras]]\nid = "${id}"\nname = "${name}"\nsource = "${source}"\n${more.join("\n")}\n`);
-    writeFileSync(join(server.folder, "nvr.toml"), `[recorder]\nroot = "recordings"\n[recording]\nsegment = "10s"\n[http]\nlisten = "127.0.0.1:${server.port}"\n${http}\n${tables.join("\n")}`);
+    writeFileSync(join(server.folder, "nvr.toml"), `[recorder]\nroot = "recordings"\n[recording]\nsegment = "10s"\n[http]\nlisten = "127.0.0.1:${server.port}"\nwebrtc_port = 0\n${http}\n${tables.join("\n")}`);
     await server.run();
     return server;
   }

@@ -1,4 +1,4 @@
-import { check, open, serious } from "./page.mjs";
+import { SIZES, check, looks, open } from "./page.mjs";
 import { Server, until } from "./server.mjs";
 
 export async function before() {
@@ -14,22 +14,16 @@ const settle = (page) => page.waitForTimeout(1500);
 export const tests = [
   ["every page in dark and light, on desk and phone: no serious finding, nothing sideways, no mistake", async ({ browser, server, shots }) => {
     const findings = [];
-    for (const [device, width, height] of [["desk", 1440, 900], ["phone", 360, 740]]) {
-      for (const colorScheme of ["dark", "light"]) {
-        const page = await open(browser, server.address, { viewport: { width, height }, colorScheme });
-        for (const path of PATHS) {
-          await page.goto(server.address + path);
-          await page.locator("main h1, main .pane").first().waitFor();
-          await settle(page);
-          const name = `${path.slice(1) || "live"}-${device}-${colorScheme}`;
-          for (const finding of await serious(page)) findings.push(`${name}: ${finding}`);
-          const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-          if (wide > 0) findings.push(`${name}: ${wide} pixels too wide`);
-          if (shots) await page.screenshot({ path: `${shots}/${name}.png` });
-        }
-        findings.push(...page.mistakes.map((m) => `${device} ${colorScheme}: ${m}`));
-        await page.context().close();
+    for (const [device, width, height] of SIZES) {
+      const page = await open(browser, server.address, { viewport: { width, height } });
+      for (const path of PATHS) {
+        await page.goto(server.address + path);
+        await page.locator("main h1, main .pane").first().waitFor();
+        await settle(page);
+        findings.push(...(await looks(page, `${path.slice(1) || "live"}-${device}`, shots)));
       }
+      findings.push(...page.mistakes.map((m) => `${device}: ${m}`));
+      await page.context().close();
     }
     check(!findings.length, [...new Set(findings)].join("\n"));
   }],
@@ -60,6 +54,12 @@ export const tests = [
     await page.getByRole("heading", { level: 1, name: "Privacy" }).waitFor();
     const background = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     check(background === "rgb(244, 245, 247)", background);
+    await page.locator(".side-account").click();
+    await page.getByRole("menuitemcheckbox", { name: "As the system" }).click();
+    for (const [colorScheme, wanted] of [["dark", "rgb(10, 12, 15)"], ["light", "rgb(244, 245, 247)"]]) {
+      await page.emulateMedia({ colorScheme });
+      await until(`as the system: ${colorScheme}`, () => page.evaluate((wanted) => getComputedStyle(document.body).backgroundColor === wanted, wanted));
+    }
   }],
   ["pages are reached by keyboard and by address, and unknown ones say so", async ({ browser, server }) => {
     const page = await open(browser, server.address);

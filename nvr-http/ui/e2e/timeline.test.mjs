@@ -36,18 +36,31 @@ const shownTime = async (page) => Number(await page.locator(".scrubber").getAttr
 /** The same to the millisecond. */
 const exactTime = async (page) => Number(await page.locator(".scrubber").getAttribute("data-time"));
 
-/** Clicks the lane at a moment. */
-async function click(page, time) {
-  const slider = page.locator(".scrubber");
-  const [from, to] = await slider.evaluate((e) => [Number(e.getAttribute("aria-valuemin")) * 1000, Number(e.getAttribute("aria-valuemax")) * 1000]);
-  const box = await slider.boundingBox();
-  await page.mouse.click(box.x + ((time - from) / (to - from)) * box.width, box.y + 44);
+/** From where to where the slider shows, in Unix milliseconds. */
+const shownRange = (page) => page.locator(".scrubber").evaluate((e) => [Number(e.getAttribute("aria-valuemin")) * 1000, Number(e.getAttribute("aria-valuemax")) * 1000]);
+
+/** Where on the display a moment is, after zooming out as far as it takes to see it. */
+async function placeOf(page, time) {
+  for (let n = 0; n < 20; n++) {
+    const [from, to] = await shownRange(page);
+    const share = (time - from) / (to - from);
+    if (share > 0.03 && share < 0.97) {
+      const box = await page.locator(".scrubber").boundingBox();
+      return [box.x + share * box.width, box.y + 44];
+    }
+    await page.keyboard.press("-");
+    await until("zoomed out", async () => { const [a, b] = await shownRange(page); return b - a > to - from; });
+  }
+  throw new Error(`${new Date(time).toISOString()} cannot be shown`);
 }
+
+/** Clicks the lane at a moment. */
+const click = async (page, time) => page.mouse.click(...(await placeOf(page, time)));
 
 const zoomTo = async (page, seconds) => {
   for (let n = 0; n < 20; n++) {
-    const length = await page.locator(".scrubber").evaluate((e) => Number(e.getAttribute("aria-valuemax")) - Number(e.getAttribute("aria-valuemin")));
-    if (length <= seconds) return;
+    const [from, to] = await shownRange(page);
+    if (to - from <= seconds * 1000) return;
     await page.keyboard.press("+");
   }
 };
@@ -121,13 +134,12 @@ export const tests = [
     await zoomTo(page, 90);
     const slider = page.locator(".scrubber");
     const box = await slider.boundingBox();
-    const length = () => slider.evaluate((e) => Number(e.getAttribute("aria-valuemax")) - Number(e.getAttribute("aria-valuemin")));
-    const [from, to] = await slider.evaluate((e) => [Number(e.getAttribute("aria-valuemin")) * 1000, Number(e.getAttribute("aria-valuemax")) * 1000]);
-    const x = (time) => box.x + ((time - from) / (to - from)) * box.width;
-    await page.mouse.move(x(first.start + 3000), box.y + 44);
+    const length = async () => { const [from, to] = await shownRange(page); return (to - from) / 1000; };
+    const last = await placeOf(page, first.start + 12_000);
+    await page.mouse.move(...(await placeOf(page, first.start + 3000)));
     await page.mouse.down();
-    await page.mouse.move(x(first.start + 8000), box.y + 44, { steps: 6 });
-    await page.mouse.move(x(first.start + 12_000), box.y + 44, { steps: 6 });
+    await page.mouse.move(...(await placeOf(page, first.start + 8000)), { steps: 6 });
+    await page.mouse.move(...last, { steps: 6 });
     await until("a picture under the pointer", () => page.evaluate(() => document.querySelector(".bubble img")?.naturalWidth > 0));
     await until("and the large one", () => page.evaluate(() => document.querySelector(".pane img")?.naturalWidth > 0));
     await page.mouse.up();

@@ -25,7 +25,6 @@ export const live = words(
     more: "More for {camera}",
     move: "Move {camera}: drag, or press the arrow keys",
     moved: "{camera} is now number {n}",
-    path: "Shown by",
     path_auto: "The best way",
     path_only: "Only {path}",
     stat_path: "Path",
@@ -45,7 +44,6 @@ export const live = words(
     no_cameras_text: "Add one in the settings or in the configuration file.",
     add_camera: "Add a camera",
     live_of: "Live picture of {camera}",
-    off: "This camera is switched off.",
   },
   {
     layout: "Anordnung",
@@ -71,7 +69,6 @@ export const live = words(
     more: "Mehr zu {camera}",
     move: "{camera} verschieben: ziehen oder Pfeiltasten drücken",
     moved: "{camera} ist jetzt Nummer {n}",
-    path: "Gezeigt über",
     path_auto: "den besten Weg",
     path_only: "Nur {path}",
     stat_path: "Weg",
@@ -91,7 +88,6 @@ export const live = words(
     no_cameras_text: "Eine hinzufügen: in den Einstellungen oder in der Konfigurationsdatei.",
     add_camera: "Kamera hinzufügen",
     live_of: "Live-Bild von {camera}",
-    off: "Diese Kamera ist ausgeschaltet.",
   },
   {
     layout: "Disposition",
@@ -117,7 +113,6 @@ export const live = words(
     more: "Plus pour {camera}",
     move: "Déplacer {camera} : glisser, ou touches fléchées",
     moved: "{camera} est maintenant numéro {n}",
-    path: "Affichage par",
     path_auto: "La meilleure voie",
     path_only: "Seulement {path}",
     stat_path: "Voie",
@@ -137,6 +132,5 @@ export const live = words(
     no_cameras_text: "Ajoutez-en une dans les réglages ou dans le fichier de configuration.",
     add_camera: "Ajouter une caméra",
     live_of: "Image en direct de {camera}",
-    off: "Cette caméra est désactivée.",
   },
 );

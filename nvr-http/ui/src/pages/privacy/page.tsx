@@ -38,6 +38,7 @@ export default function PrivacyPage() {
   const of = (id: string) => storage.data?.cameras.find((c) => c.camera === id);
   const age = (a: Age) => (a === null ? t("privacy.age_unknown") : a === "room" ? t("privacy.age_room") : duration(a));
   const root = file ? valueAt(file, sections, "recorder.root") : undefined;
+  const second = file ? valueAt(file, sections, "tier.root") : undefined;
   const events = file ? readAge(valueAt(file, sections, "recorder.events_keep") ?? sections.find((s) => s.name === "recorder")?.fields.find((f) => f.key === "events_keep")?.fallback) : null;
   const active = shares.data?.filter((s) => Date.parse(s.expires) > Date.now()) ?? [];
   // Footage of cameras that are no more is still somebody's picture.
@@ -83,6 +84,7 @@ export default function PrivacyPage() {
         </Part>
         <Part icon={<MapPin size={16} />} title={t("privacy.where")}>
           <p>{typeof root === "string" ? t("privacy.here_at", { root }) : t("privacy.here")}</p>
+          {typeof second === "string" && <p>{t("privacy.second", { root: second })}</p>}
           {targets.data?.length ? (
             <ul className="plain-list">
               {targets.data.map((target) => {

@@ -110,6 +110,7 @@ const share = (n: number | null) => (n === null ? "–" : percent(n / 100));
 function MachineTiles({ machine: m, storage }: { machine: Machine | undefined; storage: Storage | undefined }) {
   const t = useT();
   const all = useStore(samples);
+  const latest = all.at(-1);
   const tiles: { label: string; value: string; note: string; values: (number | null)[]; max?: number }[] = [];
   if (m) {
     tiles.push(
@@ -118,7 +119,7 @@ function MachineTiles({ machine: m, storage }: { machine: Machine | undefined; s
       { label: t("system.load"), value: m.load[0] === undefined ? "–" : number(m.load[0], 2), note: m.load.slice(1).map((l) => number(l, 2)).join(" · "), values: all.map((s) => s.load), max: m.cpu.cores ?? 1 },
     );
   }
-  tiles.push({ label: t("system.incoming"), value: bitRate(all.at(-1)?.bits ?? 0), note: t("system.incoming_note"), values: all.map((s) => s.bits) });
+  tiles.push({ label: t("system.incoming"), value: latest?.bits == null ? "–" : bitRate(latest.bits), note: t("system.incoming_note"), values: all.map((s) => s.bits) });
   if (storage) tiles.push({ label: t("storage.disk"), value: bytes(storage.disk_available_bytes), note: t("system.free_of", { size: bytes(storage.disk_total_bytes) }), values: [] });
   return (
     <div className="stats">

@@ -2,7 +2,7 @@ import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react
 import { language, t as say, useT } from "~/i18n";
 import { clock, dateFormat, duration, moment } from "~/lib/format";
 import { useStore } from "~/lib/store";
-import { theme } from "~/lib/theme";
+import { look } from "~/lib/theme";
 import { type Band, type Lane, bandAt, hasFootage } from "./data";
 import { LANE, RULER, draw, heightFor, paletteOf } from "./draw";
 import { type View, panned, span, toTime, toX, zoomed } from "./scale";
@@ -35,7 +35,7 @@ export function Scrubber(props: ScrubberProps) {
   const { lanes, names, view, mark, onWidth } = props;
   const t = useT();
   useStore(language);
-  const look = useStore(theme);
+  const colours = useStore(look);
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const latest = useRef(props);
@@ -73,18 +73,15 @@ export function Scrubber(props: ScrubberProps) {
       paint();
     });
   }, [paint]);
-  useEffect(ask, [ask, lanes, names, view, mark, width, height, hover, look]);
+  useEffect(ask, [ask, lanes, names, view, mark, width, height, hover, colours]);
   const { onTime } = props;
   useEffect(() => onTime(ask), [onTime, ask]);
   useEffect(() => {
     const timer = setInterval(ask, 1000);
-    const scheme = matchMedia("(prefers-color-scheme: light)");
-    scheme.addEventListener("change", ask);
     return () => {
       clearInterval(timer);
       cancelAnimationFrame(asked.current);
       asked.current = 0;
-      scheme.removeEventListener("change", ask);
     };
   }, [ask]);
 

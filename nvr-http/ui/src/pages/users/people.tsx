@@ -37,6 +37,7 @@ export function People() {
   };
   return (
     <Card title={t("users.accounts")} tools={<Button size="small" kind="primary" icon={<Plus size={14} />} onClick={() => setEditing("new")}>{t("users.add")}</Button>}>
+      {who?.auth === "none" && <p className="card-text">{t("users.no_login")}</p>}
       <Table
         caption={t("users.accounts")}
         rows={list}
@@ -114,7 +115,7 @@ export function OwnAccount() {
   const [form, setForm] = useState({ old: "", fresh: "", again: "" });
   const [error, setError] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
-  if (!who?.user) return <Card><p className="card-text muted">{t("users.open")}</p></Card>;
+  if (!who?.user) return <Card><p className="card-text muted">{t("users.no_login")}</p></Card>;
   const send = async () => {
     setError(form.fresh.length < MIN_PASSWORD ? t("common.setup_short") : form.fresh !== form.again ? t("common.setup_differs") : null);
     if (form.fresh.length < MIN_PASSWORD || form.fresh !== form.again) return;
