@@ -92,6 +92,16 @@ export const tests = [
       return `${answer.status} ${await answer.text()}`;
     }, VIEWER);
     check(made.startsWith("201"), made);
+    // What the page asks of a password is what it says and what the recorder asks.
+    await page.goto(`${server.address}/users`);
+    await page.getByRole("button", { name: "Add account" }).click();
+    await page.getByRole("dialog").getByLabel("Name").fill("kim");
+    await page.getByRole("dialog").getByLabel("Password").fill("7 signs");
+    await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
+    await page.getByText("At least 8 characters").waitFor();
+    await page.getByRole("dialog").getByLabel("Password").fill("8 signs.");
+    await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
+    await page.locator("td", { hasText: "kim" }).waitFor();
     const viewer = await open(browser, server.address);
     await viewer.goto(server.address);
     await logIn(viewer, VIEWER);

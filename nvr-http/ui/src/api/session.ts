@@ -4,6 +4,9 @@ import { restartEvents } from "./events";
 import { forgetAnswers } from "./query";
 import type { Role, Session } from "./types";
 
+/** Characters of a password, as the recorder wants it. */
+export const MIN_PASSWORD = 8;
+
 /** Who is asking; null until the recorder said so. */
 export const session = store<Session | null>(null);
 /** Whether a session ended by itself, so that the login says why it is there. */

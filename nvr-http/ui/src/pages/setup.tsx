@@ -1,14 +1,11 @@
 import { type FormEvent, useState } from "react";
 import { useLocation } from "wouter";
 import type { ApiError } from "~/api/client";
-import { setUp } from "~/api/session";
+import { MIN_PASSWORD, setUp } from "~/api/session";
 import { Button } from "~/components/button";
 import { TextField } from "~/components/field";
 import { Logo } from "~/components/logo";
 import { useT } from "~/i18n";
-
-/** As the recorder wants it. */
-const LEAST = 8;
 
 /** The page of the one-time link: the first account. The token is in the fragment, which no server or proxy logs. */
 export function Setup() {
@@ -23,7 +20,7 @@ export function Setup() {
 
   const submit = async (e: FormEvent) => {
     e.preventDefault();
-    if (password.length < LEAST) return setError({ field: "password", text: t("common.setup_short") });
+    if (password.length < MIN_PASSWORD) return setError({ field: "password", text: t("common.setup_short") });
     if (password !== repeat) return setError({ field: "repeat", text: t("common.setup_differs") });
     setBusy(true);
     setError(null);

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { ApiError, ask, patch, post, remove } from "~/api/client";
 import type { User } from "~/api/manage";
 import { useQuery } from "~/api/query";
-import { session } from "~/api/session";
+import { MIN_PASSWORD, session } from "~/api/session";
 import type { Role } from "~/api/types";
 import { Unavailable } from "~/components/absent";
 import { Button } from "~/components/button";
@@ -18,7 +18,6 @@ import { useStore } from "~/lib/store";
 import { CameraChoice, useCameraNames } from "./access";
 
 const ROLES: Role[] = ["viewer", "operator", "admin"];
-const MIN_PASSWORD = 10;
 
 export function People() {
   const t = useT();
