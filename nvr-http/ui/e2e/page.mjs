@@ -22,6 +22,7 @@ export async function open(browser, address, options = {}) {
     const url = new URL(r.url());
     if (url.protocol.startsWith("http") && url.origin !== new URL(address).origin) mistakes.push(`a request to ${url.origin}`);
   });
+  page.on("websocket", (ws) => new URL(ws.url()).host !== new URL(address).host && mistakes.push(`a connection to ${ws.url()}`));
   page.mistakes = mistakes;
   return page;
 }
