@@ -22,6 +22,7 @@ export default function PrivacyPage() {
   const admin = useMay("admin");
   const who = useStore(session);
   const cameras = useCameras();
+  const pushes = usePushes(useMay("operator"))?.list ?? [];
   const quiet = <T,>(path: string) => (signal: AbortSignal) => ask<T>(path, { signal });
   const storage = useQuery("storage", quiet<Storage>("/storage"));
   const targets = useQuery("upload targets", quiet<Target[]>("/uploads"));
@@ -46,7 +47,6 @@ export default function PrivacyPage() {
   const root = file ? valueAt(file, sections, "recorder.root") : undefined;
   const tier = storage.data?.tier;
   const text = (path: string): string | null => { const v = file ? valueAt(file, sections, path) : undefined; return typeof v === "string" || typeof v === "number" ? String(v) : null; };
-  const pushes = usePushes(useMay("operator"))?.list ?? [];
   const [movesAfter, auditAge, againAge, allBytes] = [readAge(text("tier.after")), ageOf("http.audit_keep"), readAge(text("retention.transcoded_age")), text("retention.max_bytes")];
   const events = ageOf("recorder.events_keep");
   const active = shares.data?.filter((s) => Date.parse(s.expires) > Date.now()) ?? [];
