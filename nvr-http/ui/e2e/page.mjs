@@ -28,7 +28,7 @@ export async function open(browser, address, options = {}) {
 }
 
 /** With FRESH=1: the page as it was built last, though the binary still has an older one. */
-function fromDist(route) {
+export function fromDist(route) {
   const dist = new URL("../dist/", import.meta.url);
   const file = new URL(`.${new URL(route.request().url()).pathname}`, dist);
   const asset = file.href !== dist.href && existsSync(file);
