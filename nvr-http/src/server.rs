@@ -49,6 +49,8 @@ pub struct AppState {
     pub(crate) nvr: Nvr,
     pub(crate) decodes: Arc<Semaphore>,
     pub(crate) probes: Arc<Semaphore>,
+    /// Footage that is encoded for whoever has the address of a share.
+    pub(crate) strangers: Arc<Semaphore>,
     pub(crate) search: Arc<discovery::Search>,
     pub(crate) sampler: Arc<machine::Sampler>,
     /// The newest log records, where the program keeps them.
@@ -74,6 +76,7 @@ impl AppState {
             nvr,
             decodes: Arc::new(Semaphore::new(DECODES)),
             probes: Arc::new(Semaphore::new(PROBES)),
+            strangers: Arc::new(Semaphore::new(1)),
             search: Arc::default(),
             sampler: Arc::default(),
             logs: None,
@@ -203,11 +206,11 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(users::audit))
         .routes(routes!(shares::list, shares::add))
         .routes(routes!(shares::get, shares::remove))
-        .routes(routes!(shares::export))
-        .routes(routes!(shares::vod))
-        .routes(routes!(shares::media))
-        .routes(routes!(shares::snapshot))
-        .routes(routes!(shares::segment))
+        .routes(routes!(shares::footage::export))
+        .routes(routes!(shares::footage::vod))
+        .routes(routes!(shares::footage::media))
+        .routes(routes!(shares::footage::snapshot))
+        .routes(routes!(shares::footage::segment))
         .routes(routes!(system::health))
         .routes(routes!(system::ready))
         .routes(routes!(system::metrics))

@@ -87,12 +87,7 @@ pub(crate) async fn segment(
         (ClipCodec::H264, Some(part)) => {
             let cached = version.is_some();
             let bytes = app.nvr.vod_part(id, version, part).await?;
-            let about = Described {
-                content_type: "video/mp4",
-                immutable: cached,
-                ..Described::default()
-            };
-            return Ok(serve(&method, &headers, Arc::new(Held(bytes)), about));
+            return Ok(made_part(&method, &headers, bytes, cached));
         }
         _ => return Err(Failure::invalid("parameters codec and part go together")),
     }
@@ -124,6 +119,16 @@ pub(crate) async fn segment(
         immutable: !growing && version.is_some(),
     };
     Ok(serve(&method, &headers, Arc::new(Stored(file, len)), about))
+}
+
+/// Answers with a part of a segment that was encoded.
+pub(crate) fn made_part(method: &Method, headers: &HeaderMap, bytes: Bytes, immutable: bool) -> Response {
+    let about = Described {
+        content_type: "video/mp4",
+        immutable,
+        ..Described::default()
+    };
+    serve(method, headers, Arc::new(Held(bytes)), about)
 }
 
 /// One file for a range of footage, gaps left out. Its size is known before the first byte, unless it has to be encoded.
