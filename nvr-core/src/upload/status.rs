@@ -190,7 +190,8 @@ impl Uploads {
     ///
     /// # Errors
     /// `InvalidArgument` when that is too long, `NotFound` when no target has it, `Unsupported` when those that do
-    /// have no addresses.
+    /// have no addresses, or none that anybody could use (encrypted with our key); `Config` when the target cannot be
+    /// used.
     pub async fn presign(
         &self,
         segment: SegmentId,
@@ -209,9 +210,7 @@ impl Uploads {
             let rows = store.uploads_of(segment)?.into_iter();
             let there =
                 rows.filter(|u| u.state == UploadState::Done && only.as_ref().is_none_or(|t| *t == u.target));
-            Ok(there
-                .filter_map(|u| targets.get(&u.target).ok().map(|t| (t, u.key)))
-                .collect::<Vec<_>>())
+            Ok(there.map(|u| (targets.get(&u.target), u.key)).collect::<Vec<_>>())
         })
         .await?;
         let mut refusal = Error::new(
@@ -219,6 +218,15 @@ impl Uploads {
             format!("no target that is configured has a copy of segment {segment}"),
         );
         for (target, key) in copies {
+            let target = match target {
+                Ok(target) => target,
+                // One that is not configured any more is no reason that helps.
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => {
+                    refusal = e;
+                    continue;
+                }
+            };
             match target.presign(&key, expires).await {
                 Ok(address) => return Ok(address),
                 Err(e) => refusal = e,
