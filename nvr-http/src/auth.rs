@@ -167,7 +167,7 @@ impl Viewer {
         }
         let clock = app.nvr.clock();
         loop {
-            clock.sleep(std::time::Duration::from_secs(15)).await;
+            clock.tick(std::time::Duration::from_secs(15)).await;
             match app.nvr.accounts().again(&self).await {
                 Ok(Some(now)) if now.may(permission) => {
                     let stays = match &camera {

@@ -87,7 +87,7 @@ pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = clock.sleep(LOOK) => {}
+            () = clock.tick(LOOK) => {}
         }
         let Some(recorder) = recorder.upgrade() else {
             return;

@@ -59,7 +59,7 @@ pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
         drop(inner);
         tokio::select! {
             () = stop.cancelled() => return,
-            () = clock.sleep(LOOK) => {}
+            () = clock.tick(LOOK) => {}
         }
     }
 }

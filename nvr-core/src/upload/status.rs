@@ -79,13 +79,18 @@ impl Uploads {
 
     /// Local files that are no longer wanted, because targets have had their copies for long enough.
     pub(crate) async fn released(&self) -> Result<Vec<SegmentRow>> {
-        let (configs, store, now) = (self.0.targets.configs(), self.0.store.clone(), self.0.clock.now());
+        let configs = self.0.targets.configs().into_iter();
+        let limits: Vec<_> = configs
+            .filter_map(|c| c.local_retention.map(|keep| (c.name, keep)))
+            .collect();
+        if limits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (store, now) = (self.0.store.clone(), self.0.clock.now());
         blocking(move || {
             let mut all: Vec<SegmentRow> = Vec::new();
-            for config in configs {
-                if let Some(keep) = config.local_retention {
-                    all.extend(store.copied_segments(&config.name, now - keep, RELEASED)?);
-                }
+            for (name, keep) in limits {
+                all.extend(store.copied_segments(&name, now - keep, RELEASED)?);
             }
             all.sort_by_key(|row| row.id);
             all.dedup_by_key(|row| row.id);
