@@ -50,6 +50,8 @@ pub struct AppState {
     pub(crate) decodes: Arc<Semaphore>,
     pub(crate) probes: Arc<Semaphore>,
     pub(crate) search: Arc<discovery::Search>,
+    /// Of clients of another recorder.
+    pub(crate) sessions: Arc<crate::compat::Sessions>,
     pub(crate) sampler: Arc<machine::Sampler>,
     /// The newest log records, where the program keeps them.
     pub(crate) logs: Option<LogBuffer>,
@@ -75,6 +77,7 @@ impl AppState {
             decodes: Arc::new(Semaphore::new(DECODES)),
             probes: Arc::new(Semaphore::new(PROBES)),
             search: Arc::default(),
+            sessions: Arc::default(),
             sampler: Arc::default(),
             logs: None,
             requests: Arc::new(Semaphore::new(config.max_concurrent)),
@@ -301,7 +304,7 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
     let page_base = base.clone();
     let cors = (!config.cors_origins.is_empty()).then(|| cors(&config.cors_origins));
     let app = api
-        .merge(crate::compat::router())
+        .merge(crate::compat::router(&config.compat))
         .route("/api/openapi.json", description)
         .fallback(move |request: Request| async move { crate::page::serve(&page_base, &request) })
         .method_not_allowed_fallback(|| async {
