@@ -461,12 +461,12 @@ mod tests {
         w.interrupt();
         w.push(init());
         // In the middle of a group: nothing begins before its end.
-        frames(&mut w, 80, 350, 50);
+        frames(&mut w, 80, 480, 50);
         assert_eq!(here(w.file("x-2.0.m4s"))[0], 100);
         assert_eq!(w.file("x-0.m4s"), Found::Gone);
         let list = w.playlist("", false);
         assert!(list.contains("x-init1.mp4") && !list.contains("init0"), "{list}");
-        frames(&mut w, 430, 850, 50);
+        frames(&mut w, 560, 850, 50);
         let list = w.playlist("", false);
         assert!(list.contains("#EXT-X-DISCONTINUITY-SEQUENCE:1\n"), "{list}");
         assert!(w.segments.len() <= HISTORY as usize + 2);
