@@ -52,6 +52,8 @@ pub struct AppState {
     /// Footage that is encoded for whoever has the address of a share.
     pub(crate) strangers: Arc<Semaphore>,
     pub(crate) search: Arc<discovery::Search>,
+    /// Of clients of another recorder.
+    pub(crate) sessions: Arc<crate::compat::Sessions>,
     pub(crate) sampler: Arc<machine::Sampler>,
     /// The newest log records, where the program keeps them.
     pub(crate) logs: Option<LogBuffer>,
@@ -78,6 +80,7 @@ impl AppState {
             probes: Arc::new(Semaphore::new(PROBES)),
             strangers: Arc::new(Semaphore::new(1)),
             search: Arc::default(),
+            sessions: Arc::default(),
             sampler: Arc::default(),
             logs: None,
             requests: Arc::new(Semaphore::new(config.max_concurrent)),
@@ -304,7 +307,7 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
     let page_base = base.clone();
     let cors = (!config.cors_origins.is_empty()).then(|| cors(&config.cors_origins));
     let app = api
-        .merge(crate::compat::router())
+        .merge(crate::compat::router(&config.compat))
         .route("/api/openapi.json", description)
         .fallback(move |request: Request| async move { crate::page::serve(&page_base, &request) })
         .method_not_allowed_fallback(|| async {

@@ -35,7 +35,7 @@ pub(crate) async fn list(State(app): State<AppState>, viewer: Viewer) -> Json<Ve
 }
 
 /// The cameras that somebody may have to do with.
-fn of_viewer(app: &AppState, viewer: &Viewer) -> Vec<Camera> {
+pub(crate) fn of_viewer(app: &AppState, viewer: &Viewer) -> Vec<Camera> {
     let all = app.nvr.cameras().into_iter();
     all.filter(|c| viewer.sees(&c.config().id)).collect()
 }

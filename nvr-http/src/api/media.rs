@@ -12,8 +12,10 @@ use futures_util::StreamExt;
 use nvr_core::convert::{Converted, VodPart};
 use nvr_core::media::clip::{Clip, ReadAt};
 use nvr_core::store::SegmentState;
-use nvr_core::{ClipCodec, Export, ExportFormat, ExportRequest, SnapshotRequest, TimeRange, VodRequest};
-use nvr_core::{Error, ErrorKind};
+use nvr_core::{
+    ClipCodec, Error, ErrorKind, Export, ExportFormat, ExportRequest, SegmentId, SnapshotRequest, TimeRange,
+    VodRequest,
+};
 
 use crate::bytes_body::{Content, Described, serve};
 use crate::params::{CameraPath, Codec, Packing, Query, SegmentPath, Time};
@@ -91,9 +93,21 @@ pub(crate) async fn segment(
         }
         _ => return Err(Failure::invalid("parameters codec and part go together")),
     }
+    stored(&app, id, version.as_deref(), None, &method, &headers).await
+}
+
+/// Answers with the file of a segment. `file_name` has a browser save it under that name.
+pub(crate) async fn stored(
+    app: &AppState,
+    id: SegmentId,
+    version: Option<&str>,
+    file_name: Option<String>,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Answer<Response> {
     let (row, file, len) = app.nvr.open_segment(id).await?;
     let growing = row.state == SegmentState::Open;
-    if version.as_deref().is_some_and(|v| !row.is_version(v)) {
+    if version.is_some_and(|v| !row.is_version(v)) {
         return Err(Error::new(
             ErrorKind::NotFound,
             format!("segment {id} has another version by now: it was encoded again"),
@@ -114,11 +128,11 @@ pub(crate) async fn segment(
             _ => "video/mp4",
         },
         etag: Some(etag),
-        file_name: None,
+        file_name,
         // It may be encoded again; then it gets another version.
         immutable: !growing && version.is_some(),
     };
-    Ok(serve(&method, &headers, Arc::new(Stored(file, len)), about))
+    Ok(serve(method, headers, Arc::new(Stored(file, len)), about))
 }
 
 /// Answers with a part of a segment that was encoded.
