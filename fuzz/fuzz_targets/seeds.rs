@@ -1,5 +1,7 @@
 //! Writes what the fuzz targets begin with into `corpus/`: cameras' descriptions, packets, files, configurations.
 
+// What the instrumented code calls is in there.
+use libfuzzer_sys as _;
 use std::path::Path;
 
 use nvr_core::media::testing::SyntheticSegment;
