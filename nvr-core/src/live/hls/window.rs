@@ -58,6 +58,8 @@ pub(super) struct Window {
     prefix: String,
     inits: VecDeque<(usize, Init)>,
     segments: VecDeque<Segment>,
+    /// Number of the first segment.
+    first: u64,
     next_number: u64,
     next_init: usize,
     gathering: BytesMut,
@@ -87,6 +89,7 @@ impl Window {
             prefix,
             inits: VecDeque::new(),
             segments: VecDeque::new(),
+            first: 0,
             next_number: 0,
             next_init: 0,
             gathering: BytesMut::new(),
@@ -99,13 +102,20 @@ impl Window {
         }
     }
 
+    /// Ends the first segment with its first part, though no keyframe follows: players want a whole segment before they
+    /// begin, and a number that is not zero before they wait for parts.
+    pub(super) fn begin_at_once(&mut self) {
+        self.first = 1;
+        self.next_number = 1;
+    }
+
     /// Frames are missing, or another connection begins.
     pub(super) fn interrupt(&mut self) {
         self.end_part();
         // Sound without a frame belongs to nothing that follows.
         self.gathering.clear();
         self.end_segment();
-        self.discontinuity = self.next_number > 0;
+        self.discontinuity = self.next_number > self.first;
     }
 
     /// Takes a packet; true when there is something new to be asked for.
@@ -128,11 +138,12 @@ impl Window {
         let growing = self.segments.back().filter(|s| !s.complete);
         let so_far = growing.map_or(0, Segment::duration) + self.gathered;
         let begins = growing.is_none();
+        let early = self.first > 0 && growing.is_some_and(|s| s.number == self.first && !s.parts.is_empty());
         if begins && !chunk.keyframe {
             return false;
         }
         let mut news = false;
-        let cut = (chunk.keyframe && so_far >= SEGMENT) || so_far >= SEGMENT_MOST;
+        let cut = (chunk.keyframe && so_far >= SEGMENT) || so_far >= SEGMENT_MOST || early;
         if cut && !begins {
             self.end_part();
             self.end_segment();
@@ -227,14 +238,14 @@ impl Window {
                 }
             }
             Some(_) => Found::Here(Bytes::new()),
-            None if number <= 2 => Found::NotYet,
+            None if number <= self.first + 2 => Found::NotYet,
             None => Found::Gone,
         }
     }
 
     /// Whether there is enough for a first playlist.
     pub(super) fn is_ready(&self) -> bool {
-        self.segments.iter().any(|s| !s.parts.is_empty())
+        self.segments.iter().any(|s| s.complete)
     }
 
     /// A file by its name.
@@ -424,6 +435,26 @@ mod tests {
         assert_eq!(w.has(2, None), Found::NotYet);
         assert_eq!(w.has(1, Some(99)), Found::Here(Bytes::new()));
         assert_eq!(w.has(9, None), Found::Gone);
+    }
+
+    #[test]
+    fn the_first_playlist_has_a_whole_segment_soon() {
+        let mut w = Window::new("x-".into());
+        w.begin_at_once();
+        w.push(init());
+        frames(&mut w, 0, 5, 50);
+        assert!(!w.is_ready());
+        frames(&mut w, 5, 1, 50);
+        assert!(w.is_ready());
+        assert_eq!(here(w.file("x-1.m4s")), (0..5).collect::<Vec<_>>());
+        let list = w.playlist("");
+        assert!(list.contains("#EXT-X-MEDIA-SEQUENCE:1\n"), "{list}");
+        assert!(list.contains("#EXTINF:0.20000,\nx-1.m4s\n"), "{list}");
+        assert!(!list.contains("DISCONTINUITY"), "{list}");
+        // The others go from keyframe to keyframe.
+        frames(&mut w, 6, 100, 50);
+        assert_eq!(here(w.file("x-2.m4s")), (5..50).collect::<Vec<_>>());
+        assert_eq!(here(w.file("x-3.m4s")), (50..100).collect::<Vec<_>>());
     }
 
     #[test]
