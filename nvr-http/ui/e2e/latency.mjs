@@ -22,8 +22,9 @@ function watch() {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const tile = document.querySelector(".tile");
   let run = null;
+  let last = null;
   const look = (media, width, height) => {
-    if (!run || width < 256) return;
+    if (width < 256) return;
     const now = Date.now();
     // A 64th of the width, but no more than 16 pixels of the camera's 1280.
     const block = (16 * width) / 1280;
@@ -33,8 +34,9 @@ function watch() {
     const bits = Array.from({ length: 64 }, (_, bit) => (data[Math.floor((bit + 0.5) * block) * 4 + 1] > 128 ? 1 : 0));
     const number = bits.slice(0, 16).reduce((sum, bit) => sum * 2 + bit, 0);
     const age = now - bits.slice(16).reduce((sum, bit) => sum * 2 + bit, 0);
-    if (age < -1000 || age > 60_000 || run.number === number) return;
-    run.number = number;
+    if (age < -1000 || age > 60_000 || last === number) return;
+    last = number;
+    if (!run) return;
     run.first ??= performance.now() - run.began;
     run.ages.push(age);
   };
@@ -55,7 +57,8 @@ function watch() {
   };
   each();
   window.begin = () => {
-    run = { began: performance.now(), first: null, number: null, ages: [] };
+    // What the way before showed last may be seen a little longer: it does not count.
+    run = { began: performance.now(), first: null, ages: [] };
     window.run = run;
   };
 }
@@ -78,6 +81,7 @@ try {
   };
   await until("it plays", async () => (await tile.getAttribute("data-phase")) === "playing");
   await page.evaluate(watch);
+  if (process.env.VERBOSE) console.log("ready");
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const [key, name] of chosen) {
       await choose(`Only ${name}`);

@@ -93,8 +93,10 @@ impl Hls {
         }
         // A number of its own, so that no cache takes its files for those of another time.
         let prefix = format!("{name}-{:08x}-", rand::random::<u32>());
+        let mut window = Window::new(prefix);
+        window.begin_at_once();
         let feed = Arc::new(Feed {
-            window: Mutex::new(Window::new(prefix)),
+            window: Mutex::new(window),
             news: watch::Sender::new(false),
             task: Mutex::default(),
         });

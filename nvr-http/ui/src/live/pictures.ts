@@ -110,8 +110,10 @@ export const pictures: Driver = async (stage) => {
         alive();
       }
       last = time;
-      await new Promise((done) => setTimeout(done, 1000));
-      if (signal.aborted) throw new Error("stopped");
+      await until<void>(signal, (done) => {
+        const timer = setTimeout(done, 1000);
+        return () => clearTimeout(timer);
+      });
     }
   } finally {
     clear(image);
