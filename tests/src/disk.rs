@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::proc::{Proc, Signal};
+
 /// Runs a program; whether it succeeded. What it complains of goes to the log.
 ///
 /// # Panics
@@ -88,6 +90,98 @@ impl Drop for Mount {
             .output()
             .is_ok_and(|o| o.status.success())
         {}
+    }
+}
+
+/// A disk that hangs when it is told to: a folder, passed through by a program that can be made to stand still.
+#[derive(Debug)]
+pub struct Hanging {
+    program: Option<Proc>,
+    folder: PathBuf,
+    at: PathBuf,
+}
+
+impl Hanging {
+    /// What lies in `folder` appears at a mount point; `None` where mounting is not allowed.
+    ///
+    /// # Panics
+    /// When it fails though it is allowed: bindfs comes with `tools/install-deps.sh test`.
+    #[must_use]
+    pub fn new(folder: &Path, at: &Path) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: mounting takes root");
+            return None;
+        }
+        for dir in [folder, at] {
+            std::fs::create_dir_all(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+        }
+        let mut disk = Self {
+            program: None,
+            folder: folder.to_owned(),
+            at: at.to_owned(),
+        };
+        disk.again();
+        Some(disk)
+    }
+
+    /// Nothing of it is answered any more.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn hang(&self) {
+        self.signal(Signal::Stop);
+    }
+
+    /// All that was asked is answered now.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn go_on(&self) {
+        self.signal(Signal::Cont);
+    }
+
+    /// It is gone, also for who has files of it open; its mount point is empty.
+    ///
+    /// # Panics
+    /// When it was gone already.
+    pub fn vanish(&mut self) {
+        let mut program = self.program.take().expect("it is there");
+        program.kill().expect("it was running");
+        assert!(run("umount", &["-l", text(&self.at)]), "cannot unmount");
+    }
+
+    /// It is there (again).
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn again(&mut self) {
+        let mut command = Command::new("bindfs");
+        // Nothing is remembered by the kernel, so that everything is asked.
+        command.args(["-f", "-o", "attr_timeout=0,entry_timeout=0"]);
+        command.arg(&self.folder).arg(&self.at);
+        let program = Proc::spawn(command).expect("bindfs: run tools/install-deps.sh test");
+        let device = |path: &Path| {
+            let stat = std::fs::metadata(path).ok()?;
+            Some(std::os::unix::fs::MetadataExt::dev(&stat))
+        };
+        crate::wait::until_true("the mount", crate::rig::LIMIT, || {
+            device(&self.at).is_some_and(|d| device(&self.folder) != Some(d))
+        })
+        .unwrap_or_else(|e| panic!("{e}: {}", program.log()));
+        self.program = Some(program);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let program = self.program.as_ref().expect("it is there");
+        program.signal(signal).expect("it runs");
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        // Killed it answers everything that waits, with an error.
+        drop(self.program.take());
+        let _ = Command::new("umount").args(["-l", text(&self.at)]).output();
     }
 }
 

@@ -9,6 +9,7 @@
 //! - [`proc`] runs programs of the workspace, [`wait`] polls with a deadline, [`ports`] finds free ports.
 //! - [`rig`] is a real recorder with its cameras, its events and what can be asked of its files.
 //! - [`recorder`] is the same as a process of its own, to be killed.
+//! - [`plant`] makes segments that were never recorded, for those who copy them.
 //! - [`s3`] is an S3 service with a proxy that misbehaves.
 //! - [`picture`] draws and reads the frame number and the clock in the picture.
 #![warn(missing_docs)]
@@ -16,6 +17,7 @@
 pub mod disk;
 pub mod judge;
 pub mod picture;
+pub mod plant;
 pub mod ports;
 pub mod proc;
 pub mod recorder;

@@ -1,19 +1,11 @@
 //! Copies of segments in a bucket: a real service, a network that misbehaves, a recorder that is killed.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-use std::path::PathBuf;
-
-use nvr_core::config::{Config, UploadWhat};
+use nvr_core::config::UploadWhat;
 use nvr_core::event::{CameraPhase, CauseKind, JobState};
-use nvr_core::files::SegmentName;
-use nvr_core::run::Anchor;
-use nvr_core::segment::{ClosedSegment, Container, SegmentStart};
 use nvr_core::store::{OpenMode, SegmentQuery, SegmentState, Store, UploadQuery, UploadState};
-use nvr_core::track::{Tracks, VideoCodec, VideoTrack};
-use nvr_core::{
-    CameraId, EventKind, ExportFormat, ExportRequest, JobId, RunId, SegmentId, SnapshotRequest, TimeRange,
-    Timestamp,
-};
+use nvr_core::{EventKind, ExportFormat, ExportRequest, JobId, SegmentId, SnapshotRequest, TimeRange};
+use nvr_tests::plant::{assert_there, bytes, key, plant, start_of, until_done};
 use nvr_tests::recorder::Recorder;
 use nvr_tests::rig::{CAM, LIMIT, Rig, id, small};
 use nvr_tests::s3::{Mode, S3};
@@ -22,97 +14,6 @@ use nvr_tests::{TestCam, judge, wait};
 const MIB: usize = 1 << 20;
 /// Three parts.
 const LARGE: usize = 11 * MIB + 4321;
-
-/// Bytes that no two parts have in common.
-fn bytes(seed: u64, len: usize) -> Vec<u8> {
-    let mut out = vec![0; len];
-    blake3::Hasher::new_derive_key("test")
-        .update(&seed.to_le_bytes())
-        .finalize_xof()
-        .fill(&mut out);
-    out
-}
-
-fn start_of(n: i64) -> Timestamp {
-    let first: Timestamp = "2026-05-04T03:00:00Z".parse().unwrap();
-    first + std::time::Duration::from_secs(60 * n.unsigned_abs())
-}
-
-/// A segment as if it had been recorded. What is in it is all the same to those who copy it.
-fn plant(config: &Config, store: &Store, n: i64, content: &[u8]) -> SegmentId {
-    let camera = CameraId::new(CAM).unwrap();
-    let (start, run) = (start_of(n), RunId::from_u64(7));
-    let path = PathBuf::from(format!(
-        "{CAM}/2026-05-04/{}-{run}.mp4",
-        start.to_jiff().strftime("%H-%M-%S.000Z")
-    ));
-    assert!(SegmentName::parse(&path).is_some(), "{path:?}");
-    let absolute = config.recorder.root.join(&path);
-    std::fs::create_dir_all(absolute.parent().unwrap()).unwrap();
-    std::fs::write(&absolute, content).unwrap();
-    let segment = ClosedSegment {
-        start: SegmentStart {
-            camera,
-            run,
-            sequence: u32::try_from(n).unwrap(),
-            anchor: Anchor {
-                utc: start,
-                steady_ns: 0,
-                running_ns: 0,
-            },
-            start,
-            camera_start: None,
-            container: Container::Fmp4,
-            tracks: Tracks {
-                video: VideoTrack {
-                    codec: VideoCodec::H264,
-                    width: 640,
-                    height: 360,
-                    frame_rate: None,
-                },
-                audio: None,
-            },
-        },
-        path: path.clone(),
-        duration_ns: 60_000_000_000,
-        size_bytes: content.len() as u64,
-        fragments: Vec::new(),
-        hash: Some(*blake3::hash(content).as_bytes()),
-        recovered: false,
-    };
-    std::thread::scope(|s| {
-        s.spawn(|| store.close_segment_blocking(&path, &segment).unwrap())
-            .join()
-            .unwrap()
-    })
-}
-
-fn key(n: i64) -> String {
-    format!(
-        "cctv/{CAM}/2026-05-04/{}.mp4",
-        start_of(n).to_jiff().strftime("%H-%M-%S")
-    )
-}
-
-async fn until_done(rig: &Rig, ids: &[SegmentId]) {
-    wait::until_async("the uploads", LIMIT, || async {
-        for id in ids {
-            let all = rig.nvr().uploads().of_segment(*id).await.unwrap();
-            if all.is_empty() || all.iter().any(|u| u.state != UploadState::Done) {
-                return None;
-            }
-        }
-        Some(())
-    })
-    .await
-    .unwrap();
-}
-
-async fn assert_there(s3: &S3, n: i64, content: &[u8]) {
-    let (there, hash) = s3.object(&key(n)).await.unwrap().expect("an object");
-    assert!(there == content, "{} bytes of {}", there.len(), content.len());
-    assert_eq!(hash, blake3::hash(content).to_hex().to_string());
-}
 
 async fn rig_with(s3: &S3, change: impl FnOnce(&mut nvr_core::config::UploadConfig)) -> Rig {
     let mut rig = Rig::new().unwrap();

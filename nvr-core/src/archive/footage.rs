@@ -71,8 +71,8 @@ impl Footage {
         let file = match self.archive.open_file(self.tier, &self.path) {
             Ok(file) => file,
             Err(gone) => {
-                // It may have gone since the row was read, and be remote now.
-                if gone.kind() == ErrorKind::NotFound
+                // It may have gone since the row was read, and be remote now; or the second root is away, and a copy not.
+                if (gone.kind() == ErrorKind::NotFound || self.tier == Tier::Second)
                     && let Ok(file) = remote()
                 {
                     opened.file = Arc::new(file);

@@ -166,32 +166,41 @@ impl Archive {
         self.0.root.join(path)
     }
 
-    /// Opens a complete segment below the root that its row named; it may have moved since that was read.
+    /// Opens a complete segment below the root that its row named; it may have moved since that was read. A second root that
+    /// is known to be away is not asked: with a disk that hangs whoever asks hangs, too.
     pub(crate) fn open_file(&self, tier: Tier, path: &Path) -> Result<File> {
-        let of = |tier: Tier| match tier {
-            Tier::First => Some(&self.0.root),
-            Tier::Second => self.0.second.as_ref(),
-        };
-        let other = match tier {
-            Tier::First => Tier::Second,
-            Tier::Second => Tier::First,
-        };
         let mut failed = None;
-        for root in [of(tier), of(other)].into_iter().flatten() {
-            match File::open(root.join(path)) {
+        let both = match tier {
+            Tier::First => [Tier::First, Tier::Second],
+            Tier::Second => [Tier::Second, Tier::First],
+        };
+        for tier in both {
+            let opened = match (tier, &self.0.second, &self.0.tree) {
+                (Tier::First, ..) => open(&self.0.root, path),
+                (Tier::Second, Some(_), Some(tree)) => {
+                    tree.root_of(tier).and_then(|root| open(root.path(), path))
+                }
+                (Tier::Second, Some(second), None) => open(second, path),
+                (Tier::Second, None, _) => continue,
+            };
+            match opened {
                 Ok(file) => return Ok(file),
                 Err(e) => failed = failed.or(Some(e)),
             }
         }
-        let why = failed.unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
-        let error = Error::io(path.display(), why);
+        let gone = || Error::io(path.display(), std::io::ErrorKind::NotFound.into());
+        let error = failed.unwrap_or_else(gone);
         Err(match tier {
-            Tier::First => error,
-            Tier::Second => {
+            Tier::Second if error.hint().is_none() => {
                 error.with_hint("it moved to the second root ([tier]), which is not reachable now")
             }
+            _ => error,
         })
     }
+}
+
+fn open(root: &Path, path: &Path) -> Result<File> {
+    File::open(root.join(path)).map_err(|e| Error::io(path.display(), e))
 }
 
 fn no_camera(camera: &CameraId) -> Error {

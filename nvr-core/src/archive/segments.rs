@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CameraId, JobId, SegmentId};
 use crate::media::clip::ReadAt;
 use crate::nvr::blocking;
+use crate::segment::Tier;
 use crate::store::{EventQuery, EventRow, JobQuery, JobRow, Page, SegmentQuery, SegmentRow, SegmentState};
 use crate::time::TimeRange;
 use crate::upload::RemoteFile;
@@ -52,12 +53,25 @@ impl Archive {
         let row = self.segment(id).await?;
         let archive = self.clone();
         blocking(move || {
-            if row.state == SegmentState::Remote {
+            let remote = |row: SegmentRow| {
                 let file = RemoteFile::open(&archive.0.store, &archive.0.targets, id)?;
                 let len = file.size().map_err(|e| Error::io(row.path.display(), e))?;
-                return Ok((row, Arc::new(file) as Arc<dyn ReadAt>, len));
+                Ok((row, Arc::new(file) as Arc<dyn ReadAt>, len))
+            };
+            if row.state == SegmentState::Remote {
+                return remote(row);
             }
-            let file = archive.open_file(row.tier, &row.path)?;
+            let file = match archive.open_file(row.tier, &row.path) {
+                Ok(file) => file,
+                // The second root may be away, and a copy not.
+                Err(e) => {
+                    return if row.tier == Tier::Second {
+                        remote(row).or(Err(e))
+                    } else {
+                        Err(e)
+                    };
+                }
+            };
             let growing = match row.state {
                 SegmentState::Open => archive.growing_index(&row.path)?,
                 _ => None,

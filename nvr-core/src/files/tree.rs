@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
@@ -27,13 +27,24 @@ const NAME_TRIES: u32 = 10_000;
 #[derive(Debug, Clone)]
 pub struct Tree(Arc<Shared>);
 
+/// What a look at the second root brought.
+#[derive(Debug, Default)]
+enum Found {
+    /// Nobody looked yet.
+    #[default]
+    Unknown,
+    There(Usage),
+    /// It is not there, not ours, or does not answer.
+    Away,
+}
+
 #[derive(Debug)]
 pub(super) struct Shared {
     root: Root,
     /// Where old segments move to.
     second: Option<Root>,
-    /// What was found at the last look at the second root; `None` while it cannot be used.
-    second_usage: Mutex<Option<Usage>>,
+    /// What was found at the last look at the second root.
+    second_usage: Mutex<Found>,
     policy: SyncPolicy,
     syncer: Option<Syncer>,
     pub(super) registry: Registry,
@@ -91,17 +102,26 @@ impl Tree {
     /// The root of a tier.
     ///
     /// # Errors
-    /// `Storage` (cause `StorageMissing`) when it is the second one and none is configured.
+    /// `Storage` (cause `StorageMissing`) when it is the second one and none is configured, or it was found to be away: who
+    /// asked it all the same could hang with its disk.
     pub fn root_of(&self, tier: Tier) -> Result<&Root> {
-        match tier {
-            Tier::First => Ok(&self.0.root),
-            Tier::Second => self.0.second.as_ref().ok_or_else(|| {
-                fault(
-                    CauseKind::StorageMissing,
-                    "the segment lies below a second root, and none is configured",
-                )
-                .with_hint("name it again: [tier] root = \"…\"")
-            }),
+        if tier == Tier::First {
+            return Ok(&self.0.root);
+        }
+        let second = self.0.second.as_ref().ok_or_else(|| {
+            fault(
+                CauseKind::StorageMissing,
+                "the segment lies below a second root, and none is configured",
+            )
+            .with_hint("name it again: [tier] root = \"…\"")
+        })?;
+        match *self.found() {
+            Found::Away => Err(fault(
+                CauseKind::StorageMissing,
+                format!("the second root {} is away", second.path().display()),
+            )
+            .with_hint("look at its disk; it is used again by itself")),
+            Found::There(_) | Found::Unknown => Ok(second),
         }
     }
 
@@ -122,11 +142,18 @@ impl Tree {
     /// The file system of the second root, as it was found last; `None` while that root cannot be used.
     #[must_use]
     pub fn second_usage(&self) -> Option<Usage> {
-        *self.0.second_usage.lock().unwrap_or_else(PoisonError::into_inner)
+        match *self.found() {
+            Found::There(usage) => Some(usage),
+            Found::Away | Found::Unknown => None,
+        }
     }
 
     pub(crate) fn set_second_usage(&self, usage: Option<Usage>) {
-        *self.0.second_usage.lock().unwrap_or_else(PoisonError::into_inner) = usage;
+        *self.found() = usage.map_or(Found::Away, Found::There);
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.0.second_usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks how full the second root is, if it can be used at all. It may hang as that disk does.
@@ -134,11 +161,11 @@ impl Tree {
         let Some(second) = self.0.second.as_ref().filter(|_| self.second_usage().is_some()) else {
             return;
         };
-        let found = second.usage().ok();
-        let mut usage = self.0.second_usage.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = second.usage().map_or(Found::Away, Found::There);
+        let mut found = self.found();
         // It may have been found to be away meanwhile.
-        if usage.is_some() {
-            *usage = found;
+        if matches!(*found, Found::There(_)) {
+            *found = now;
         }
     }
 

@@ -16,8 +16,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::pass::{Deleted, DeletedSoFar, Pass};
-use super::plan::{Candidate, Deletion, Disk, Plan, Situation, Stock, plan};
+use super::plan::{Deletion, Plan, Situation, plan};
 use super::policy::Policy;
+use super::stock::{Candidate, Disk, Stock};
 use super::turns::{Turn, Turns};
 use crate::clock::SystemClock;
 use crate::config::Config;

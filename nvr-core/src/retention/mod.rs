@@ -9,6 +9,7 @@ mod pass;
 mod plan;
 mod policy;
 mod space;
+mod stock;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -16,6 +17,7 @@ mod turns;
 pub use keeper::Keeper;
 pub(crate) use keeper::finish_cut_off;
 pub use pass::{Deleted, DeletedSoFar, Pass};
-pub use plan::{Candidate, Class, Deletion, Disk, List, Plan, Situation, Stock, plan};
+pub use plan::{Deletion, Plan, Situation, plan};
 pub use policy::{Policy, Rules, TierRules};
 pub use space::{Change, Steps, Watch};
+pub use stock::{Candidate, Class, Disk, List, Stock};

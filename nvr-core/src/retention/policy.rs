@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::plan::Disk;
+use super::stock::Disk;
 use crate::config::{Age, CameraRetention, Config, RetentionConfig, Room};
 use crate::ids::CameraId;
 

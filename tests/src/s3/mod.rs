@@ -1,18 +1,25 @@
-//! An S3 service on the loopback interface: moto as a process of its own, and a proxy before it that misbehaves.
+//! An S3 service on the loopback interface: moto as a process of its own, and a proxy before it that misbehaves, or takes
+//! down what was asked.
+
+mod proxy;
+mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use nvr_core::config::{S3Place, UploadChecksum, UploadConfig, UploadEncryption, UploadPlace};
 use nvr_core::secret::Secret;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+pub use self::proxy::{Mode, Request};
+use self::proxy::{Shared, serve};
+use self::tls::Tls;
 use crate::ports::free_port;
 use crate::proc::Proc;
 use crate::rig::LIMIT;
@@ -21,29 +28,6 @@ use crate::wait;
 /// The bucket of the tests.
 pub const BUCKET: &str = "footage";
 
-/// How the proxy treats connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// It hands everything on.
-    Pass,
-    /// It closes each connection at once, as if nobody were there.
-    Away,
-    /// It hands on so many bytes of requests, all connections together, and then cuts everything off.
-    CutAfter(u64),
-    /// It answers that there is no room.
-    Full,
-    /// It answers that the key may not.
-    Refuse,
-}
-
-#[derive(Debug)]
-struct Shared {
-    mode: Mutex<Mode>,
-    /// Counts the changes of mode: connections end with the mode that they began in.
-    turn: AtomicUsize,
-    sent: AtomicU64,
-}
-
 /// The service and its proxy.
 #[derive(Debug)]
 pub struct S3 {
@@ -51,6 +35,9 @@ pub struct S3 {
     service: SocketAddr,
     proxy: SocketAddr,
     shared: Arc<Shared>,
+    tls: Option<Tls>,
+    /// Whether it is the service itself that speaks TLS.
+    end_to_end: bool,
 }
 
 /// The program: installed by `tools/install-deps.sh test`.
@@ -70,28 +57,54 @@ impl S3 {
     /// # Errors
     /// When moto is not installed or does not start.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(None, false).await
+    }
+
+    /// The same with a service that speaks TLS; the proxy passes on what it cannot read.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_secure() -> anyhow::Result<Self> {
+        Self::start_with(Some(Tls::new()?), true).await
+    }
+
+    /// The same with a proxy that speaks TLS and takes down every [`Request`].
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_recorded() -> anyhow::Result<Self> {
+        Self::start_with(Some(Tls::new()?), false).await
+    }
+
+    async fn start_with(tls: Option<Tls>, end_to_end: bool) -> anyhow::Result<Self> {
         let port = free_port()?;
         let mut command = Command::new(program()?);
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        if let Some(tls) = tls.as_ref().filter(|_| end_to_end) {
+            command
+                .arg("-c")
+                .arg(tls.cert_file())
+                .arg("-k")
+                .arg(tls.key_file());
+        }
         let moto = Proc::spawn(command)?;
         let service = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         wait::until_true("moto", LIMIT, || {
             TcpStream::connect_timeout(&service, Duration::from_secs(1)).is_ok()
         })
         .with_context(|| moto.log())?;
-        let shared = Arc::new(Shared {
-            mode: Mutex::new(Mode::Pass),
-            turn: AtomicUsize::new(0),
-            sent: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared::default());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let proxy = listener.local_addr()?;
-        tokio::spawn(serve(listener, service, Arc::clone(&shared)));
+        let acceptor = tls.as_ref().filter(|_| !end_to_end).map(Tls::acceptor);
+        tokio::spawn(serve(listener, service, Arc::clone(&shared), acceptor));
         let s3 = Self {
             _moto: moto,
             service,
             proxy,
             shared,
+            tls,
+            end_to_end,
         };
         // So that the tests may look into it without a signature.
         let (status, ..) = s3
@@ -104,26 +117,47 @@ impl S3 {
     /// Address of the proxy.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.proxy)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.proxy)
+    }
+
+    /// The certificate to trust, where there is TLS.
+    #[must_use]
+    pub fn ca(&self) -> Option<PathBuf> {
+        self.tls.as_ref().map(Tls::ca_file)
     }
 
     /// A target in the bucket, by way of the proxy, with the smallest parts.
     #[must_use]
     pub fn target(&self, name: &str) -> UploadConfig {
-        target(name, &self.endpoint())
+        let mut config = target(name, &self.endpoint());
+        if let UploadPlace::S3(place) = &mut config.place {
+            place.ca = self.ca();
+        }
+        config
     }
 
     /// Changes how it behaves; connections that are open end.
     pub fn set(&self, mode: Mode) {
-        *self.shared.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
-        self.shared.sent.store(0, Ordering::SeqCst);
-        self.shared.turn.fetch_add(1, Ordering::SeqCst);
+        self.shared.set(mode);
     }
 
     /// Bytes of requests since the mode was changed.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.shared.sent.load(Ordering::SeqCst)
+    }
+
+    /// Whether a request is held ([`Mode::Hold`]).
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        self.shared.held.load(Ordering::SeqCst)
+    }
+
+    /// What was asked since the mode was changed, where requests are taken down.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.requests()
     }
 
     /// Asks the service itself, without a signature; status, head and body.
@@ -134,20 +168,32 @@ impl S3 {
         self.ask_with(method, path, "").await
     }
 
-    async fn ask_with(
+    /// The same with more lines of a head, each with its end.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn ask_with(
         &self,
         method: &str,
         path: &str,
         headers: &str,
     ) -> anyhow::Result<(u16, String, Vec<u8>)> {
-        let mut stream = tokio::net::TcpStream::connect(self.service).await?;
+        let stream = tokio::net::TcpStream::connect(self.service).await?;
+        let mut stream: Box<dyn Both> = match &self.tls {
+            Some(tls) if self.end_to_end => Box::new(tls.connect(stream).await?),
+            _ => Box::new(stream),
+        };
         let request = format!(
             "{method} {path} HTTP/1.0\r\nHost: {}\r\n{headers}Content-Length: 0\r\n\r\n",
             self.service
         );
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
+        match stream.read_to_end(&mut answer).await {
+            // Its server closes without the goodbye of TLS; lengths are looked at below.
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof && !answer.is_empty() => {}
+            other => other.map(drop)?,
+        }
         let end = answer
             .windows(4)
             .position(|w| w == b"\r\n\r\n")
@@ -204,6 +250,11 @@ impl S3 {
     }
 }
 
+/// A connection, with TLS or without.
+trait Both: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Both for T {}
+
 /// A target in the bucket of a service, with the smallest parts.
 #[must_use]
 pub fn target(name: &str, endpoint: &str) -> UploadConfig {
@@ -223,74 +274,4 @@ pub fn target(name: &str, endpoint: &str) -> UploadConfig {
     let mut config = UploadConfig::new(name, UploadPlace::S3(place));
     config.part_bytes = 5 << 20;
     config
-}
-
-async fn serve(listener: TcpListener, service: SocketAddr, shared: Arc<Shared>) {
-    while let Ok((client, _)) = listener.accept().await {
-        let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            // A connection that breaks is what this is for.
-            let _ = Box::pin(connection(client, service, &shared)).await;
-        });
-    }
-}
-
-async fn connection(
-    mut client: tokio::net::TcpStream,
-    service: SocketAddr,
-    shared: &Shared,
-) -> std::io::Result<()> {
-    let mode = *shared.mode.lock().unwrap_or_else(PoisonError::into_inner);
-    let turn = shared.turn.load(Ordering::SeqCst);
-    let (status, code) = match mode {
-        Mode::Away => return Ok(()),
-        Mode::Full => ("507 Insufficient Storage", "XMinioStorageFull"),
-        Mode::Refuse => ("403 Forbidden", "AccessDenied"),
-        Mode::Pass | Mode::CutAfter(_) => {
-            let upstream = tokio::net::TcpStream::connect(service).await?;
-            return pump(client, upstream, mode, turn, shared).await;
-        }
-    };
-    let mut head = [0; 4096];
-    let _ = client.read(&mut head).await?;
-    let body = format!("<Error><Code>{code}</Code></Error>");
-    let answer = format!(
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    client.write_all(answer.as_bytes()).await?;
-    // What still comes is taken, so that the answer is not lost to a reset.
-    let mut rest = [0; 65_536];
-    while client.read(&mut rest).await? > 0 {}
-    Ok(())
-}
-
-async fn pump(
-    mut client: tokio::net::TcpStream,
-    mut upstream: tokio::net::TcpStream,
-    mode: Mode,
-    turn: usize,
-    shared: &Shared,
-) -> std::io::Result<()> {
-    let (mut up, mut down) = (vec![0; 16_384], vec![0; 16_384]);
-    loop {
-        tokio::select! {
-            n = client.read(&mut up) => {
-                let n = n?;
-                let sent = shared.sent.fetch_add(n as u64, Ordering::SeqCst) + n as u64;
-                let is_cut = matches!(mode, Mode::CutAfter(most) if sent > most);
-                if n == 0 || is_cut || shared.turn.load(Ordering::SeqCst) != turn {
-                    return Ok(());
-                }
-                upstream.write_all(&up[..n]).await?;
-            }
-            n = upstream.read(&mut down) => {
-                let n = n?;
-                if n == 0 {
-                    return Ok(());
-                }
-                client.write_all(&down[..n]).await?;
-            }
-        }
-    }
 }
