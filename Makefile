@@ -18,7 +18,7 @@ UI_SOURCES = $(shell find $(UI)/src $(UI)/public -type f 2>/dev/null) $(addprefi
 # What the browser tests leave: pictures of each page.
 UI_SHOTS ?= target/ui-shots
 
-.PHONY: help demo build ui ui-deps test test-rust test-rtspsrc test-ui test-page test-v4l2 bench fuzz lint fmt docs deps clean
+.PHONY: help demo build ui ui-deps test test-rust test-rtspsrc test-ui test-page test-api test-v4l2 bench fuzz lint fmt docs deps clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,7 +44,7 @@ $(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.jso
 $(UI)/dist/index.html: $(UI_SOURCES) $(UI)/node_modules/.package-lock.json
 	cd $(UI) && npm run --silent build -- --logLevel warn
 
-test: test-rust test-rtspsrc test-ui ## Run all tests
+test: test-rust test-rtspsrc test-api test-ui ## Run all tests
 
 test-rust: ui
 	@tools/install-deps.sh build run test
@@ -63,6 +63,11 @@ test-ui: test-page ## Test the page: its parts, and the whole in Chromium
 	@tools/install-deps.sh build run test
 	$(CARGO) build --quiet -p nvr-cli
 	cd $(UI) && NVR=$(abspath target/debug/nvr) SHOTS=$(abspath $(UI_SHOTS)) npm run --silent e2e
+
+test-api: ## Ask a recorder whatever the description of its API allows, at random; nothing may be a fault
+	@tools/install-deps.sh build run test
+	$(CARGO) build --quiet -p nvr-cli
+	tools/test-api.sh
 
 test-v4l2: ## Record from a real V4L2 device in a virtual machine
 	@tools/install-deps.sh build run test v4l2
