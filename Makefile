@@ -10,12 +10,15 @@ FUZZ_SECONDS ?= 60
 # Tests start pipelines and encoders: as many at once as there are cores, but not more than four.
 TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
+# The system tests in which cameras are recorded over RTSP.
+RECORDING_TESTS := audio clock crash outages phases rotation storage timestamps
+
 UI := nvr-http/ui
 UI_SOURCES = $(shell find $(UI)/src $(UI)/public -type f 2>/dev/null) $(addprefix $(UI)/,index.html package.json package-lock.json tsconfig.json vite.config.ts)
 # What the browser tests leave: pictures of each page.
 UI_SHOTS ?= target/ui-shots
 
-.PHONY: help demo build ui ui-deps test test-rust test-ui test-page test-v4l2 deb deb-files test-deb test-prometheus bench fuzz lint fmt docs deps clean
+.PHONY: help demo build ui ui-deps test test-rust test-rtspsrc test-ui test-page test-v4l2 deb deb-files test-deb test-prometheus bench fuzz lint fmt docs deps clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,12 +44,17 @@ $(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.jso
 $(UI)/dist/index.html: $(UI_SOURCES) $(UI)/node_modules/.package-lock.json
 	cd $(UI) && npm run --silent build -- --logLevel warn
 
-test: test-rust test-ui ## Run all tests
+test: test-rust test-rtspsrc test-ui ## Run all tests
 
 test-rust: ui
 	@tools/install-deps.sh build run test
 	$(CARGO) nextest run --workspace --test-threads $(TEST_THREADS)
 	$(CARGO) test --quiet --workspace --doc
+
+# What reads cameras is chosen by the environment: what a recorder is to survive, it survives with either.
+test-rtspsrc: ## Run the system tests of recording with rtspsrc instead of the lean client
+	@tools/install-deps.sh build run test
+	NVR_TEST_INGEST=rtspsrc $(CARGO) nextest run -p nvr-tests --test-threads $(TEST_THREADS) $(addprefix --test ,$(RECORDING_TESTS))
 
 test-page: ui ## Test the parts of the page
 	cd $(UI) && npm run --silent test

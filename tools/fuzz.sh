@@ -19,6 +19,7 @@ export RUSTFLAGS="--cfg fuzzing -Cdebug-assertions -Coverflow-checks -Ccodegen-u
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 "${CARGO:-cargo}" build --release --target "$host"
 
+"$CARGO_TARGET_DIR/$host/release/seeds"
 for target in "${targets[@]}"; do
     mkdir -p "corpus/$target" "artifacts/$target"
     "$CARGO_TARGET_DIR/$host/release/$target" "corpus/$target" -max_total_time="$seconds" -max_len=65536 \

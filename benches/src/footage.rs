@@ -82,14 +82,22 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Scan> {
     Ok(scan(&mut BufReader::new(File::open(path)?))?)
 }
 
-/// Decode times of the video frames of a segment in seconds, from its whole fragments.
-pub(crate) fn frames(path: &Path) -> anyhow::Result<Vec<f64>> {
+/// A video frame of a segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    /// Decode time in seconds.
+    pub at_s: f64,
+    pub bytes: u32,
+}
+
+/// The video frames of a segment, from its whole fragments.
+pub(crate) fn frames(path: &Path) -> anyhow::Result<Vec<Frame>> {
     let found = read(path)?;
     let Some(init) = &found.init else {
         return Ok(Vec::new());
     };
     let file = File::open(path)?;
-    let mut times = Vec::new();
+    let mut frames = Vec::new();
     for fragment in &found.index.fragments {
         let mut bytes = vec![0; fragment.size as usize];
         file.read_exact_at(&mut bytes, fragment.offset)?;
@@ -100,11 +108,14 @@ pub(crate) fn frames(path: &Path) -> anyhow::Result<Vec<f64>> {
         };
         let mut at = track.base_decode_time.map_or(0, |t| t.value);
         for sample in track.samples() {
-            times.push(at as f64 / f64::from(found.index.timescale.max(1)));
+            frames.push(Frame {
+                at_s: at as f64 / f64::from(found.index.timescale.max(1)),
+                bytes: sample.size,
+            });
             at += u64::from(sample.duration);
         }
     }
-    Ok(times)
+    Ok(frames)
 }
 
 /// An hour of one camera in four segments, made once in a run.

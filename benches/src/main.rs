@@ -51,7 +51,10 @@ struct BenchArgs {
     /// Numbers of cameras of which the recording cost is measured.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32])]
     cameras: Vec<u32>,
-    /// Which clients of RTSP record, for its cost.
+    /// Record without ffmpeg beside: for more cameras than this machine has room for ffmpegs.
+    #[arg(long)]
+    alone: bool,
+    /// Which clients of RTSP record, where that matters.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Client::Lean, Client::Rtspsrc])]
     ingest: Vec<Client>,
 }
@@ -99,6 +102,7 @@ pub(crate) struct Bench {
     pub quick: bool,
     pub cameras: Vec<u32>,
     pub ingest: Vec<Client>,
+    pub alone: bool,
     pub report: Report,
 }
 
@@ -123,6 +127,7 @@ fn main() -> anyhow::Result<()> {
         quick: args.quick,
         cameras: args.cameras,
         ingest: args.ingest,
+        alone: args.alone,
         report: Report::default(),
     };
     let all = [

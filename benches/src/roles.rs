@@ -10,7 +10,7 @@ use clap::Subcommand;
 use nvr_core::config::{CameraConfig, Config};
 use nvr_core::event::CameraPhase;
 use nvr_core::source::Ingest;
-use nvr_core::{CameraId, Nvr, SourceSpec};
+use nvr_core::{CameraId, Nvr, NvrBuilder, SourceSpec};
 use nvr_tests::proc::Proc;
 use nvr_tests::{ReplayCam, ReplayOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -81,7 +81,7 @@ pub(crate) fn play(role: Role) -> anyhow::Result<()> {
     }
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
@@ -91,19 +91,47 @@ fn camera(paths: u32) -> anyhow::Result<()> {
         ..ReplayOptions::default()
     })?;
     println!("serving {}", cam.url(0));
-    let mut before = 0;
+    let mut before = String::new();
     loop {
-        let frames = cam.frames_sent();
-        if frames != before {
-            println!("sent {frames} late {}", cam.frames_late());
-            before = frames;
+        let now = format!(
+            "sent {} late {} held up {} broken {}",
+            cam.frames_sent(),
+            cam.frames_late(),
+            cam.frames_held_up(),
+            cam.broken()
+        );
+        if now != before {
+            println!("{now}");
+            before = now;
         }
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
 async fn recorder(root: PathBuf, segment: u64, ingest: Client, urls: Vec<String>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
+    let nvr = nvr(root, segment, ingest, &urls)?.start().await?;
+    println!("started");
+    for camera in nvr.cameras() {
+        camera
+            .state()
+            .wait_for(|s| s.phase == CameraPhase::Recording)
+            .await?;
+    }
+    println!("recording");
+    terminate.recv().await;
+    let report = nvr.shutdown(Duration::from_secs(10)).await;
+    println!("stopped {}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+/// A recorder of these streams.
+pub(crate) fn nvr(
+    root: PathBuf,
+    segment: u64,
+    ingest: Client,
+    urls: &[String],
+) -> anyhow::Result<NvrBuilder> {
     let mut config = Config::new(root);
     for (n, url) in urls.iter().enumerate() {
         let mut source = SourceSpec::parse(url)?;
@@ -117,19 +145,7 @@ async fn recorder(root: PathBuf, segment: u64, ingest: Client, urls: Vec<String>
         camera.segment = Duration::from_secs(segment);
         config.cameras.push(camera);
     }
-    let nvr = Nvr::builder(config).start().await?;
-    println!("started");
-    for camera in nvr.cameras() {
-        camera
-            .state()
-            .wait_for(|s| s.phase == CameraPhase::Recording)
-            .await?;
-    }
-    println!("recording");
-    terminate.recv().await;
-    let report = nvr.shutdown(Duration::from_secs(10)).await;
-    println!("stopped {}", serde_json::to_string(&report)?);
-    Ok(())
+    Ok(Nvr::builder(config))
 }
 
 async fn server(root: PathBuf) -> anyhow::Result<()> {

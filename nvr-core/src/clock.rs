@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::time::Timestamp;
+use crate::time::{Timestamp, duration_ns};
 
 /// Wall time, steady time and sleeping.
 pub trait Clock: Send + Sync + fmt::Debug {
@@ -18,6 +18,13 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn steady_ns(&self) -> i64;
     /// Completes after `d` of steady time.
     fn sleep(&self, d: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// Completes when steady time is a multiple of `every` the next time. Whoever looks again and again waits like this:
+    /// then all of them are woken together, and the machine sleeps in between.
+    fn tick(&self, every: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let every_ns = duration_ns(every).max(1);
+        let left_ns = every_ns - self.steady_ns().rem_euclid(every_ns);
+        self.sleep(Duration::from_nanos(left_ns.unsigned_abs()))
+    }
 }
 
 /// A clock that many hold.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::secret::Secret;
+use crate::secret::{Secret, is_secret_parameter};
 use crate::track::VideoCodec;
 
 /// User and password.
@@ -327,11 +327,26 @@ fn test(rest: &str) -> Result<TestSource, String> {
     Ok(spec)
 }
 
+/// An address with `***` for what its parameters hold in secret: many cameras take `?user=…&password=…`.
+fn without_secrets(url: &url::Url) -> String {
+    let Some(query) = url.query() else {
+        return url.to_string();
+    };
+    let shown = query.split('&').map(|part| match part.split_once('=') {
+        Some((name, value)) if !value.is_empty() && is_secret_parameter(name) => format!("{name}=***"),
+        _ => part.to_owned(),
+    });
+    let shown: Vec<String> = shown.collect();
+    let mut url = url.clone();
+    url.set_query(Some(&shown.join("&")));
+    url.to_string()
+}
+
 impl fmt::Display for SourceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rtsp(s) => s.url.fmt(f),
-            Self::Mjpeg(s) => s.url.fmt(f),
+            Self::Rtsp(s) => f.write_str(&without_secrets(&s.url)),
+            Self::Mjpeg(s) => f.write_str(&without_secrets(&s.url)),
             Self::V4l2(s) => write!(f, "v4l2:{}", s.device),
             Self::Libcamera(s) => write!(f, "libcamera:{}", s.device),
             Self::File(path) => write!(f, "file:{}", path.display()),
@@ -364,6 +379,26 @@ mod tests {
         let SourceSpec::Rtsp(r) = &s else { panic!("{s}") };
         assert_eq!(r.credentials.as_ref().unwrap().password.expose(), "p@ss");
         assert!(!format!("{s:?}").contains("p@ss"));
+    }
+
+    #[test]
+    fn secrets_in_parameters_are_never_shown() {
+        for (text, shown) in [
+            (
+                "http://h/video?user=a&pwd=hunter2&res=1",
+                "http://h/video?user=a&pwd=***&res=1",
+            ),
+            ("rtsp://h/1?key=abc#x", "rtsp://h/1?key=***#x"),
+            ("rtsp://h/1?channel=1&sig", "rtsp://h/1?channel=1&sig"),
+        ] {
+            let s = SourceSpec::parse(text).unwrap();
+            assert_eq!(s.to_string(), shown);
+            let (SourceSpec::Rtsp(RtspSource { url, .. }) | SourceSpec::Mjpeg(MjpegSource { url, .. })) = &s
+            else {
+                panic!("{s}")
+            };
+            assert_eq!(url.as_str(), text, "it is asked with");
+        }
     }
 
     #[test]

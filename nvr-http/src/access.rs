@@ -166,6 +166,32 @@ pub(crate) const TABLE: &[Line] = &[
     ("GET",    "/api/{id}/latest.jpg",                LOOK,            About::Camera,  Some(Action::Play)),
     ("GET",    "/api/{id}/start/{start}/end/{end}/clip.mp4",     EXPORT, About::Camera, Some(Action::Export)),
     ("GET",    "/vod/{id}/start/{start}/end/{end}/master.m3u8",  LOOK,   About::Camera, Some(Action::Play)),
+    ("GET",    "/api/status",                         LOOK,            About::Any,     None),
+    ("GET",    "/api/cameras",                        LOOK,            About::Any,     None),
+    ("GET",    "/api/recordings",                     LOOK,            About::Any,     None),
+    ("GET",    "/api/storage",                        LOOK,            About::Any,     None),
+    ("GET",    "/api/system/cpu",                     LOOK,            About::Any,     None),
+    ("GET",    "/api/system/memory",                  LOOK,            About::Any,     None),
+    ("GET",    "/api/logs",                           ADMIN,           About::All,     None),
+    ("GET",    "/api/transcoding/status",             LOOK,            About::Any,     None),
+    ("POST",   "/api/transcoding/enable",             ADMIN,           About::All,     Some(Action::Settings)),
+    ("POST",   "/api/transcoding/disable",            ADMIN,           About::All,     Some(Action::Settings)),
+    ("POST",   "/api/camera/{id}/start",              CONTROL,         About::Camera,  Some(Action::Control)),
+    ("POST",   "/api/camera/{id}/stop",               CONTROL,         About::Camera,  Some(Action::Control)),
+    ("POST",   "/api/start_all",                      CONTROL,         About::Any,     Some(Action::Control)),
+    ("POST",   "/api/stop_all",                       CONTROL,         About::Any,     Some(Action::Control)),
+    ("GET",    "/api/download/{id}/{file}",           EXPORT,          About::Camera,  Some(Action::Export)),
+    ("DELETE", "/api/delete/{id}/{file}",             ADMIN,           About::Camera,  Some(Action::Delete)),
+    // The handlers look whose camera a session is about.
+    ("POST",   "/session/open",                       CONTROL,         About::Any,     Some(Action::Control)),
+    ("POST",   "/session/close",                      CONTROL,         About::Any,     Some(Action::Control)),
+    ("GET",    "/session/list",                       LOOK,            About::Any,     None),
+    ("GET",    "/stream",                             LOOK,            About::Any,     Some(Action::Play)),
+    ("POST",   "/record/start",                       CONTROL,         About::Any,     Some(Action::Control)),
+    ("POST",   "/record/stop",                        CONTROL,         About::Any,     Some(Action::Control)),
+    ("GET",    "/record/status/{session}",            LOOK,            About::Any,     None),
+    ("GET",    "/videos",                             LOOK,            About::Any,     None),
+    ("GET",    "/videos/{file}",                      EXPORT,          About::Any,     Some(Action::Export)),
 ];
 
 /// The line of a request; `None` for one that is not in the table.
@@ -198,12 +224,15 @@ mod tests {
             }
         }
         for (method, path, ..) in TABLE {
-            let is_other = crate::compat::PATHS.contains(path) || *path == "/api/openapi.json";
+            let is_other = crate::compat::PATHS.contains(&(method, path)) || *path == "/api/openapi.json";
             let is_route = routes.iter().any(|(m, p)| m == method && p == path);
             assert!(is_other || is_route, "{method} {path} is no route");
         }
-        for path in crate::compat::PATHS {
-            assert!(find("GET", path).is_some(), "{path} is not in the table");
+        for (method, path) in crate::compat::PATHS {
+            assert!(
+                find(method, path).is_some(),
+                "{method} {path} is not in the table"
+            );
         }
     }
 
@@ -213,7 +242,13 @@ mod tests {
             let expected = match () {
                 () if *needs == Needs::Nothing => continue,
                 () if path.contains("/cameras/{id}") => About::Camera,
-                () if path.starts_with("/api/{id}") || path.starts_with("/vod/{id}") => About::Camera,
+                () if path.starts_with("/api/")
+                    && !path.starts_with("/api/v1/")
+                    && path.contains("/{id}") =>
+                {
+                    About::Camera
+                }
+                () if path.starts_with("/vod/{id}") => About::Camera,
                 () if path.contains("/segments/{id}") => About::Segment,
                 () if path.contains("/jobs/{id}") => About::Job,
                 () => continue,

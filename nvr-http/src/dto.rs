@@ -13,6 +13,8 @@ use nvr_core::track::{AudioCodec, Tracks, VideoCodec};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::auth::Viewer;
+
 pub(crate) use self::jobs::{ForgottenDto, JobDto, JobKindDto, JobsDto};
 pub(crate) use self::uploads::{LinkDto, TargetDto, UploadDto, UploadsDto};
 
@@ -423,6 +425,18 @@ pub(crate) struct ProblemDto {
     cause: CauseDto,
 }
 
+/// How many cameras there are, and how they fare.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HealthCountsDto {
+    cameras: usize,
+    /// Of which frames go to a file.
+    recording: usize,
+    /// With a problem.
+    troubled: usize,
+    /// Problems in all.
+    problems: usize,
+}
+
 /// The state of the whole.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HealthDto {
@@ -430,27 +444,42 @@ pub(crate) struct HealthDto {
     status: &'static str,
     /// Whether every camera that should be recorded now is.
     ready: bool,
-    problems: Vec<ProblemDto>,
-    version: &'static str,
+    counts: HealthCountsDto,
+    /// What is wrong, with the cameras of who asks; only for who is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problems: Option<Vec<ProblemDto>>,
+    /// Only for who is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'static str>,
     started: String,
 }
 
 impl HealthDto {
-    pub(crate) fn new(health: &Health, started: nvr_core::Timestamp) -> Self {
+    pub(crate) fn new(nvr: &nvr_core::Nvr, health: &Health, viewer: Option<&Viewer>) -> Self {
+        let cameras = nvr.cameras();
+        let shown = |viewer: &Viewer| {
+            let problems = health.problems.iter();
+            // That of the disk concerns everybody.
+            let his = problems.filter(|p| p.camera.as_ref().is_none_or(|c| viewer.sees(c)));
+            let dtos = his.map(|p| ProblemDto {
+                camera: p.camera.as_ref().map(ToString::to_string),
+                since: p.since.to_string(),
+                cause: (&p.cause).into(),
+            });
+            dtos.collect()
+        };
         Self {
             status: if health.ok { "ok" } else { "degraded" },
             ready: health.ready,
-            problems: health
-                .problems
-                .iter()
-                .map(|p| ProblemDto {
-                    camera: p.camera.as_ref().map(ToString::to_string),
-                    since: p.since.to_string(),
-                    cause: (&p.cause).into(),
-                })
-                .collect(),
-            version: env!("CARGO_PKG_VERSION"),
-            started: started.to_string(),
+            counts: HealthCountsDto {
+                cameras: cameras.len(),
+                recording: cameras.iter().filter(|c| c.status().recording).count(),
+                troubled: health.problems.iter().filter(|p| p.camera.is_some()).count(),
+                problems: health.problems.len(),
+            },
+            problems: viewer.map(shown),
+            version: viewer.map(|_| env!("CARGO_PKG_VERSION")),
+            started: nvr.started().to_string(),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -25,6 +25,12 @@ pub(crate) async fn guard(State(app): State<AppState>, request: Request, next: N
     // Metrics are open to this machine, and a browser on it must not be lent to others.
     let lent = path == "/metrics" && client.local;
     let guarded = path.starts_with("/api/") || lent || is_order;
+    // Health is for whoever looks; all else that is no file of the page tells something, or does it.
+    let serves = request
+        .extensions()
+        .get::<MatchedPath>()
+        .is_some_and(|p| !matches!(p.as_str(), "/health" | "/ready" | "/metrics"));
+    let guarded = guarded || serves;
     // Under which names a proxy can be reached is the proxy's business.
     if guarded && !client.proxied && !host.is_none_or(|h| is_known_host(h, &app.host_names)) {
         let detail = format!(

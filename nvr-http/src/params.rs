@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use nvr_core::accounts::UserName;
+use nvr_core::store::{Cursor, Order};
 use nvr_core::{CameraId, ClipCodec, JobId, SegmentId, TimeRange, Timestamp};
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::{KnownFormat, RefOr};
@@ -119,6 +120,33 @@ impl Query {
         Duration::try_from_secs_f64(s)
             .map(Some)
             .map_err(|_| Failure::invalid(format!("parameter {name}={s}: want seconds")))
+    }
+
+    /// `limit`, from 1 to `most`.
+    pub(crate) fn limit(&mut self, most: u32, default: u32) -> Answer<u32> {
+        let want = format!("1 to {most}");
+        let limit = self.parsed("limit", &want)?.unwrap_or(default);
+        if (1..=most).contains(&limit) {
+            return Ok(limit);
+        }
+        Err(Failure::invalid(format!("parameter limit: want {want}")))
+    }
+
+    /// `order`.
+    pub(crate) fn order(&mut self, default: Order) -> Answer<Order> {
+        match self.text("order")?.as_deref() {
+            None => Ok(default),
+            Some("asc") => Ok(Order::Asc),
+            Some("desc") => Ok(Order::Desc),
+            Some(other) => Err(Failure::invalid(format!(
+                "parameter order={other:?}: want asc or desc"
+            ))),
+        }
+    }
+
+    /// `cursor`.
+    pub(crate) fn cursor(&mut self) -> Answer<Option<Cursor>> {
+        self.parsed("cursor", "the cursor of the page before")
     }
 
     /// `codec`.

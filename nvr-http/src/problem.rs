@@ -95,6 +95,15 @@ impl Failure {
         Self::Core(Error::new(ErrorKind::InvalidArgument, message))
     }
 
+    /// What it says, for people.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Core(e) => e.to_string(),
+            Self::Http(_, _, detail) => detail.clone(),
+            Self::Later(wait) => format!("too many tries: wait {} s", wait.as_secs() + 1),
+        }
+    }
+
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::Core(Error::new(ErrorKind::NotFound, message))
     }

@@ -49,7 +49,11 @@ pub struct AppState {
     pub(crate) nvr: Nvr,
     pub(crate) decodes: Arc<Semaphore>,
     pub(crate) probes: Arc<Semaphore>,
+    /// Footage that is encoded for whoever has the address of a share.
+    pub(crate) strangers: Arc<Semaphore>,
     pub(crate) search: Arc<discovery::Search>,
+    /// Of clients of another recorder.
+    pub(crate) sessions: Arc<crate::compat::Sessions>,
     pub(crate) sampler: Arc<machine::Sampler>,
     /// The newest log records, where the program keeps them.
     pub(crate) logs: Option<LogBuffer>,
@@ -74,7 +78,9 @@ impl AppState {
             nvr,
             decodes: Arc::new(Semaphore::new(DECODES)),
             probes: Arc::new(Semaphore::new(PROBES)),
+            strangers: Arc::new(Semaphore::new(1)),
             search: Arc::default(),
+            sessions: Arc::default(),
             sampler: Arc::default(),
             logs: None,
             requests: Arc::new(Semaphore::new(config.max_concurrent)),
@@ -203,11 +209,11 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(users::audit))
         .routes(routes!(shares::list, shares::add))
         .routes(routes!(shares::get, shares::remove))
-        .routes(routes!(shares::export))
-        .routes(routes!(shares::vod))
-        .routes(routes!(shares::media))
-        .routes(routes!(shares::snapshot))
-        .routes(routes!(shares::segment))
+        .routes(routes!(shares::footage::export))
+        .routes(routes!(shares::footage::vod))
+        .routes(routes!(shares::footage::media))
+        .routes(routes!(shares::footage::snapshot))
+        .routes(routes!(shares::footage::segment))
         .routes(routes!(system::health))
         .routes(routes!(system::ready))
         .routes(routes!(system::metrics))
@@ -301,7 +307,7 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
     let page_base = base.clone();
     let cors = (!config.cors_origins.is_empty()).then(|| cors(&config.cors_origins));
     let app = api
-        .merge(crate::compat::router())
+        .merge(crate::compat::router(&config.compat))
         .route("/api/openapi.json", description)
         .fallback(move |request: Request| async move { crate::page::serve(&page_base, &request) })
         .method_not_allowed_fallback(|| async {

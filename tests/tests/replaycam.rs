@@ -1,6 +1,7 @@
 //! The bench camera judged by ffprobe, ffmpeg, rtspsrc and a client that sees every packet.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -166,4 +167,39 @@ fn the_generated_clip_is_1080p25_of_4_mbit() {
         numbers,
         (0..u32::try_from(numbers.len()).unwrap()).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn a_viewer_that_does_not_read_is_told_from_a_camera_that_is_late() {
+    let dir = tempfile::tempdir().unwrap();
+    let (short, _) = short(dir.path());
+    drop(short);
+    let cam = ReplayCam::start(&ReplayOptions {
+        file: Some(dir.path().join("clip.h264")),
+        paths: 1,
+        fps: 240,
+        ..Default::default()
+    })
+    .unwrap();
+    let url = cam.url(0);
+    let address = url.strip_prefix("rtsp://").unwrap().split('/').next().unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let setup = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
+    for (n, (method, header)) in [("SETUP", setup), ("PLAY", "")].into_iter().enumerate() {
+        let request = format!("{method} {url} RTSP/1.0\r\nCSeq: {n}\r\n{header}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+    }
+    // All buffers on the way are full.
+    until_true("a frame that has to wait", LIMIT * 3, || cam.frames_held_up() > 0).unwrap();
+    assert_eq!((cam.broken(), cam.frames_unsent()), (0, 0));
+    let sent = cam.frames_sent();
+    assert!(sent > 10);
+    until_true("the frames that waited", LIMIT, || {
+        let _ = stream.read(&mut [0; 1 << 20]).unwrap();
+        cam.frames_sent() > sent + 1
+    })
+    .unwrap();
+    drop(stream);
+    until_true("the end", LIMIT, || cam.playing() == 0).unwrap();
+    assert_eq!(cam.broken(), 1);
 }

@@ -131,6 +131,7 @@ impl Accounts {
         let address = group(address);
         let busy = || Denied::Later(Duration::from_secs(1));
         let _place = self.0.waiting.try_acquire().map_err(|_| busy())?;
+        self.pardon_changed(&name).await?;
         self.0
             .throttle()
             .admit(&name, address, self.0.clock.steady_ns())
@@ -143,6 +144,11 @@ impl Accounts {
             let user = me.0.open()?.user(&asked)?;
             let stored = user.as_ref().map_or(&*nobody, |u| &u.password);
             let right = password::verify(&password, stored);
+            let mut failed = me.0.failed_with();
+            failed.remove(&asked);
+            if let (false, Some(user)) = (right, &user) {
+                failed.insert(asked, user.password.clone());
+            }
             Ok(user.filter(|_| right))
         };
         let found = tokio::task::spawn_blocking(work)
@@ -151,6 +157,28 @@ impl Accounts {
         let user = found.ok_or(Denied::Wrong)?;
         self.0.throttle().succeeded(&name, address);
         Ok(user)
+    }
+
+    /// Lets a name try again at once whose password was set since it failed, as by a command in another process.
+    async fn pardon_changed(&self, name: &str) -> Result<(), Error> {
+        if self
+            .0
+            .throttle()
+            .wait_of(name, self.0.clock.steady_ns())
+            .is_none()
+        {
+            return Ok(());
+        }
+        // Asked for any name, so that nothing tells which there are.
+        let asked = name.to_owned();
+        let user = self.store(move |s| s.user(&asked)).await?;
+        let mut failed = self.0.failed_with();
+        let is_new = user.is_some_and(|u| failed.get(name).is_some_and(|old| *old != u.password));
+        if is_new {
+            failed.remove(name);
+            self.0.throttle().pardon(name);
+        }
+        Ok(())
     }
 
     /// The hash of a password that nobody has.

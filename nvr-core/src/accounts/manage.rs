@@ -212,7 +212,8 @@ impl Accounts {
         self.store(move |s| s.remove_user(&name)).await
     }
 
-    /// Makes a token for somebody, or `None` for the machine itself. It can never do more than he may.
+    /// Makes a token for somebody, or `None` for the machine itself. It can never do more than he may, and one that is
+    /// made with another token does not outlive that.
     ///
     /// # Errors
     /// `InvalidArgument` without a label or scope, or when it were for more than he may.
@@ -237,8 +238,15 @@ impl Accounts {
                 return Err(wrong(format!("cameras: {other} is none of yours")));
             }
             // What a user may is asked at each use; what the token may by which he asks is known only now.
-            if matches!(who.via, Via::Token(..)) {
+            if let Via::Token(_, hash) = who.via {
                 wish.cameras = wish.cameras.and(&who.cameras);
+                let own = self.store(move |s| s.token(hash)).await?;
+                let until = own.map_or(Some(self.0.clock.now()), |row| row.expires);
+                if let Some(until) = until {
+                    let left = until.since(self.0.clock.now()).max(0);
+                    let left = Duration::from_nanos(u64::try_from(left).unwrap_or_default());
+                    wish.expires = Some(wish.expires.map_or(left, |asked| asked.min(left)));
+                }
             }
         }
         let row = self.new_token(who.and_then(|w| w.user_id), label, &wish, false);

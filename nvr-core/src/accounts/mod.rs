@@ -17,6 +17,7 @@ mod tests;
 mod throttle;
 mod token;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,6 +53,8 @@ struct Inner {
     clock: SharedClock,
     store: Mutex<Option<Arc<AccountStore>>>,
     throttle: Mutex<Throttle>,
+    /// By name the stored hash that the last wrong password was compared with: another one since was set elsewhere.
+    failed_with: Mutex<HashMap<String, String>>,
     hashing: Semaphore,
     waiting: Semaphore,
     /// What a password that nobody has is compared with.
@@ -69,6 +72,7 @@ impl Accounts {
             path: path.into(),
             store: Mutex::new(None),
             throttle: Mutex::new(Throttle::new(Limits::default())),
+            failed_with: Mutex::default(),
             hashing: Semaphore::new(HASHING),
             waiting: Semaphore::new(WAITING),
             nobody: Mutex::new(None),
@@ -136,6 +140,10 @@ impl Inner {
         let store = Arc::new(AccountStore::open(&self.path)?);
         *place = Some(Arc::clone(&store));
         Ok(store)
+    }
+
+    fn failed_with(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+        self.failed_with.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn throttle(&self) -> std::sync::MutexGuard<'_, Throttle> {

@@ -318,6 +318,73 @@ async fn two_processes_see_what_the_other_does_at_once() {
 }
 
 #[tokio::test]
+async fn a_password_set_by_another_process_ends_the_wait() {
+    let rig = Rig::with_admin().await;
+    let root: UserName = "root".parse().unwrap();
+    while !matches!(rig.login("root", "wrong", HOME).await, Err(Denied::Later(_))) {}
+    assert!(matches!(
+        rig.login("root", PASSWORD, HOME).await,
+        Err(Denied::Later(_))
+    ));
+    let other = Accounts::new(rig.accounts.path(), Arc::new(rig.clock.clone()));
+    let patch = |password: &str| UserPatch {
+        password: Some(Secret::new(password)),
+        ..UserPatch::default()
+    };
+    // Only a password does so.
+    let role = UserPatch {
+        role: Some(Role::Admin),
+        ..UserPatch::default()
+    };
+    other.change_user(&root, role).await.unwrap();
+    assert!(matches!(
+        rig.login("root", PASSWORD, HOME).await,
+        Err(Denied::Later(_))
+    ));
+    other
+        .change_user(&root, patch("quite another one"))
+        .await
+        .unwrap();
+    rig.login("root", "quite another one", HOME).await.unwrap();
+    // Wrong ones cost time as before.
+    while !matches!(rig.login("root", "wrong", HOME).await, Err(Denied::Later(_))) {}
+    assert!(matches!(
+        rig.login("root", "quite another one", HOME).await,
+        Err(Denied::Later(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_token_made_with_a_token_does_not_outlive_it() {
+    let rig = Rig::with_admin().await;
+    let root = rig.accounts.identity_of(&"root".parse().unwrap()).await.unwrap();
+    let wish = |expires| TokenWish {
+        label: "panel".into(),
+        scopes: Scopes::all(),
+        cameras: CameraSet::all(),
+        expires,
+    };
+    let (first, token) = rig
+        .accounts
+        .add_token(Some(&root), wish(Some(hours(5))))
+        .await
+        .unwrap();
+    let who = rig.accounts.by_token(token.expose()).await.unwrap().unwrap();
+    for (asked, wanted) in [
+        (None, first.expires),
+        (Some(hours(9)), first.expires),
+        (Some(hours(1)), Some(rig.clock.now() + hours(1))),
+    ] {
+        let (made, _) = rig.accounts.add_token(Some(&who), wish(asked)).await.unwrap();
+        assert_eq!(made.expires, wanted, "{asked:?}");
+    }
+    let (_, endless) = rig.accounts.add_token(Some(&root), wish(None)).await.unwrap();
+    let who = rig.accounts.by_token(endless.expose()).await.unwrap().unwrap();
+    let (made, _) = rig.accounts.add_token(Some(&who), wish(None)).await.unwrap();
+    assert_eq!(made.expires, None);
+}
+
+#[tokio::test]
 async fn no_secret_is_in_the_file_and_nobody_else_can_read_it() {
     use std::os::unix::fs::PermissionsExt as _;
     let rig = Rig::with_admin().await;

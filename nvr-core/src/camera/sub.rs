@@ -92,7 +92,7 @@ impl Keeper {
                 () = stop.cancelled() => Step::Stop,
                 output = next(self.session.as_mut()) => Step::Output(output),
                 () = viewing.asked() => Step::Look,
-                () = clock.sleep(TICK), if !idle => Step::Look,
+                () = clock.tick(TICK), if !idle => Step::Look,
             };
             match step {
                 Step::Stop => break,

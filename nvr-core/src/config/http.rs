@@ -22,6 +22,40 @@ pub enum Auth {
     None,
 }
 
+/// Another recorder whose addresses are answered as well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Compat {
+    /// The playback server of MediaMTX.
+    Mediamtx,
+    /// What players and home automations read from Frigate.
+    Frigate,
+    /// The recorder of V4L2 cameras with a Flask page (`/api/cameras`, `/api/recordings`, `/api/start_all` …).
+    Flask,
+    /// The recorder that opens a session for each camera (`/session/open`, `/stream`, `/record/start`, `/videos` …).
+    Sessions,
+}
+
+impl Compat {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Mediamtx, Self::Frigate, Self::Flask, Self::Sessions];
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mediamtx => "mediamtx",
+            Self::Frigate => "frigate",
+            Self::Flask => "flask",
+            Self::Sessions => "sessions",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| c.as_str() == name)
+    }
+}
+
 /// Certificate and key of a server that speaks TLS itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsFiles {
@@ -67,6 +101,8 @@ pub struct HttpConfig {
     pub webrtc_port: u16,
     /// Addresses under which that port is reached from elsewhere, beside those of this machine.
     pub public_addresses: Vec<IpAddr>,
+    /// Other recorders whose addresses are answered as well (default: MediaMTX and Frigate).
+    pub compat: Vec<Compat>,
 }
 
 const WEBRTC_PORT: u16 = 8189;
@@ -90,6 +126,7 @@ impl Default for HttpConfig {
             webrtc: true,
             webrtc_port: WEBRTC_PORT,
             public_addresses: Vec::new(),
+            compat: vec![Compat::Mediamtx, Compat::Frigate],
         }
     }
 }
@@ -139,6 +176,9 @@ section! {
         /// Addresses under which that port is reached from elsewhere, separated by commas, beside those of this
         /// machine: behind a router that forwards the port, the router's address on the Internet.
         public_addresses: Text,
+        /// Other recorders whose addresses are answered as well, for their clients, separated by commas: `mediamtx`,
+        /// `frigate`, `flask`, `sessions`; empty for none.
+        compat: Text = "mediamtx, frigate",
     }
 }
 
@@ -205,6 +245,14 @@ impl HttpConfig {
                 }
                 out.host_names.push(name.to_ascii_lowercase());
             }
+        }
+        if let Some(at) = &raw.compat {
+            out.compat = if at.value.as_str().trim().is_empty() {
+                Vec::new()
+            } else {
+                let hint = "write names from mediamtx, frigate, flask, sessions";
+                list(reader, at, Compat::from_name, hint)
+            };
         }
         out.read_access(reader, &raw, base);
         out

@@ -32,7 +32,7 @@ use toml::de::{DeTable, DeValue};
 pub use self::camera::{CameraConfig, RecordMode};
 pub use self::diff::ConfigDiff;
 pub use self::edit::{ConfigFile, EditOrigin, EditedConfig, FieldError, FieldErrors, KEPT};
-pub use self::http::{Auth, HttpConfig, TlsFiles};
+pub use self::http::{Auth, Compat, HttpConfig, TlsFiles};
 pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};

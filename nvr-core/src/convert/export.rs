@@ -1,8 +1,6 @@
 //! One file of a range as H.264, written as it is made.
 
-use std::fs::File;
-use std::io::{Seek, Write};
-use std::path::Path;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -15,10 +13,7 @@ use super::slots::{self, Slot, Stop};
 use super::{Converter, Inner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::{CodedFrame, Recoded};
-use crate::media::clip::{
-    Clip, ClipSegment, FileStamp, Format, OnChange, PlanPart, Remade, RemadePart, plan,
-};
-use crate::media::scan;
+use crate::media::clip::{PlanPart, Remade, RemadePart};
 use crate::time::TimeRange;
 
 /// Pieces between the encoder and who reads them.
@@ -30,7 +25,7 @@ const AHEAD: usize = 4;
 pub struct Converted {
     remade: Remade,
     fit: Option<(u32, u32)>,
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
     slot: Slot,
 }
 
@@ -122,67 +117,7 @@ impl Converted {
         Ok(written)
     }
 
-    /// Writes the whole file with its index in front, as all players and editors take it. The fragments are kept in
-    /// `scratch` meanwhile. Blocking; `progress` as in [`write_to`](Self::write_to).
-    ///
-    /// # Errors
-    /// As [`write_to`](Self::write_to), and when `scratch` cannot be written.
-    pub fn write_mp4(
-        self,
-        mut scratch: File,
-        out: &mut impl Write,
-        mut progress: impl FnMut(f64) -> bool,
-    ) -> Result<u64> {
-        let failed = |e| Error::io("scratch file", e);
-        let start = self.range().start();
-        let mut go_on = true;
-        self.write_to(&mut scratch, |done| {
-            go_on = progress(done);
-            go_on
-        })?;
-        if !go_on {
-            return Ok(0);
-        }
-        scratch.rewind().map_err(failed)?;
-        let found = scan(&mut std::io::BufReader::new(&mut scratch))?;
-        let size = scratch.metadata().map_err(failed)?.len();
-        let segment = ClipSegment::new(
-            "scratch file",
-            start,
-            0,
-            Arc::new(scratch),
-            Arc::new(found.index),
-            FileStamp::Size(size),
-        );
-        let range = segment.range();
-        let plans = plan(&[segment], range, Format::Mp4, OnChange::Refuse)?;
-        let made = plans.first().map(Clip::open).transpose()?;
-        let made = made.ok_or_else(|| Error::new(ErrorKind::Internal, "a plan without parts"))?;
-        made.write_to(out, |_| progress(1.0))
-    }
-
-    /// A file in a folder that nobody else sees and that is gone when it is closed, for
-    /// [`write_mp4`](Self::write_mp4).
-    ///
-    /// # Errors
-    /// `Storage` when it cannot be made there.
-    pub fn scratch(folder: &Path) -> Result<File> {
-        let name = folder.join(format!(
-            ".nvr-scratch-{}-{:x}",
-            std::process::id(),
-            rand::random::<u64>()
-        ));
-        let made = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&name);
-        let file = made.map_err(|e| Error::io(name.display(), e))?;
-        std::fs::remove_file(&name).map_err(|e| Error::io(name.display(), e))?;
-        Ok(file)
-    }
-
-    fn start(self) -> Result<(mpsc::Receiver<Result<ConvertedPiece>>, Stop)> {
+    pub(super) fn start(self) -> Result<(mpsc::Receiver<Result<ConvertedPiece>>, Stop)> {
         let (sender, reader) = mpsc::channel(AHEAD);
         let stop = Stop::default();
         let flag = stop.flag();

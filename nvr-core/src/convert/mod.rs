@@ -6,12 +6,14 @@
 //! | `encode` | one stretch through decoder and encoder, encoder by encoder |
 //! | `vod` | pieces of a segment for a playlist, and what was made of them before |
 //! | `export` | one file of a range, written as it is made |
+//! | `packed` | the same with its index in front, by way of a scratch file without a name |
 //!
-//! Nothing is kept on the disk and nothing is decided about the footage; that is what `transcode` does. Recording comes
+//! Nothing else is kept on the disk and nothing is decided about the footage; that is what `transcode` does. Recording comes
 //! first: the threads have the priority of `[transcode]`.
 
 mod encode;
 mod export;
+mod packed;
 mod slots;
 mod vod;
 
@@ -43,6 +45,7 @@ struct Inner {
     catalogue: Catalogue,
     slots: Slots,
     made: vod::Made,
+    clock: SharedClock,
 }
 
 impl Converter {
@@ -59,8 +62,9 @@ impl Converter {
         Self(Arc::new(Inner {
             config: ArcSwap::from_pointee(config.playback),
             catalogue: Catalogue::of(encoders, clock.clone(), config.probe_keep),
-            slots: Slots::new(config.playback.max_running, clock),
+            slots: Slots::new(config.playback.max_running, clock.clone()),
             made: vod::Made::default(),
+            clock,
         }))
     }
 

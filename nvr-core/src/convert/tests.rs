@@ -285,6 +285,70 @@ async fn an_export_ends_with_its_reader() {
     drop(again);
 }
 
+/// A steady clock on which every look takes six seconds.
+#[derive(Debug, Default)]
+struct Slow(SystemClock, std::sync::atomic::AtomicI64);
+
+impl crate::clock::Clock for Slow {
+    fn now(&self) -> crate::time::Timestamp {
+        self.0.now()
+    }
+    fn steady_ns(&self) -> i64 {
+        self.1
+            .fetch_add(6_000_000_000, std::sync::atomic::Ordering::SeqCst)
+    }
+    fn sleep(&self, d: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.0.sleep(d)
+    }
+}
+
+async fn packed(converter: &Converter, full: bool) -> Result<Vec<u8>> {
+    let dir = tempfile::tempdir().unwrap();
+    let (segments, _) = three(dir.path(), Kind::H265B);
+    let parts = shown(&segments, range_ms(1480, 8000), 1_000_000_000).unwrap();
+    let scratch = Converted::scratch(dir.path()).unwrap();
+    let made = converter.export(parts, SOON).await?;
+    let mut stream = made.stream_mp4(scratch, move |_| full)?;
+    let mut all = Vec::new();
+    while let Some(piece) = tokio_stream::StreamExt::next(&mut stream).await {
+        all.extend(piece?);
+    }
+    Ok(all)
+}
+
+/// While it is made empty boxes come, and all the same everything is found where the index says.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_mp4_that_is_made_slowly_gives_signs_of_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = TranscodeConfig::default();
+    let quick = packed(&converter(), false).await.unwrap();
+    let slow = Converter::new(&config, std::sync::Arc::new(Slow::default()));
+    let slow = packed(&slow, false).await.unwrap();
+    let signs = slow.windows(4).filter(|w| w == b"free").count();
+    assert!(signs > 1, "{signs}");
+    assert_eq!(slow.len(), quick.len() + 8 * signs);
+    let files = ["quick.mp4", "slow.mp4"].map(|name| dir.path().join(name));
+    std::fs::write(&files[0], &quick).unwrap();
+    std::fs::write(&files[1], &slow).unwrap();
+    for file in &files {
+        assert_eq!(about(file), ("h264,192,144".to_owned(), 38 + 75 + 50));
+    }
+    for stream in ["v", "a"] {
+        assert_eq!(
+            packets(&files[0], stream, "pts,dts,size,data_hash"),
+            packets(&files[1], stream, "pts,dts,size,data_hash")
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_mp4_for_which_the_disk_has_no_room_is_refused() {
+    let converter = converter();
+    let e = packed(&converter, true).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Storage, "{e}");
+    converter.0.slots.take(SOON).await.unwrap();
+}
+
 #[test]
 fn names_of_parts() {
     assert_eq!("init".parse::<VodPart>().unwrap(), VodPart::Init);

@@ -129,6 +129,19 @@ impl Tree {
         *self.0.second_usage.lock().unwrap_or_else(PoisonError::into_inner) = usage;
     }
 
+    /// Looks how full the second root is, if it can be used at all. It may hang as that disk does.
+    pub(crate) fn refresh_second_usage(&self) {
+        let Some(second) = self.0.second.as_ref().filter(|_| self.second_usage().is_some()) else {
+            return;
+        };
+        let found = second.usage().ok();
+        let mut usage = self.0.second_usage.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may have been found to be away meanwhile.
+        if usage.is_some() {
+            *usage = found;
+        }
+    }
+
     /// When growing segments are synced.
     #[must_use]
     pub fn sync_policy(&self) -> SyncPolicy {

@@ -190,10 +190,15 @@ impl Engine {
                     LOOK
                 }
             };
+            let over = if pause < LOOK {
+                self.clock.sleep(pause)
+            } else {
+                self.clock.tick(LOOK)
+            };
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 () = self.wake.notified() => {}
-                () = self.clock.sleep(pause) => {}
+                () = over => {}
             }
         }
         for live in self.running().values() {

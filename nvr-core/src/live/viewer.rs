@@ -83,10 +83,6 @@ impl Viewer {
         }
     }
 
-    pub(super) fn viewing(&self) -> &Viewing {
-        &self.watching.0
-    }
-
     /// Begins anew with the present group of pictures, as for somebody who has just come: [`Live::Begin`] follows.
     pub fn restart(&mut self) {
         self.next = None;

@@ -64,7 +64,7 @@ pub(super) fn is_on_disk(file: &mut File, size_bytes: u64, hash: &[u8; 32]) -> R
 }
 
 /// Makes the copy the one that counts. False when the segment is being deleted, or became another one meanwhile; then
-/// nothing of the copy is left.
+/// nothing of the copy is left. After an error the note stays, and with it both files, until [`settle`] finds it.
 pub(super) fn exchange(
     store: &Store,
     tree: &Tree,

@@ -1,10 +1,11 @@
 //! The kind of job `move`: a segment is copied as quickly as it may, compared, and exchanged.
 
 use std::io::{Read as _, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use arc_swap::ArcSwapOption;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::exchange::{self, Step};
 use super::policy::{Rules, choose};
@@ -51,6 +52,8 @@ struct Inner {
     clock: SharedClock,
     config: ArcSwapOption<TierConfig>,
     bucket: Mutex<TokenBucket>,
+    /// There is another bucket.
+    changed: Notify,
     /// Held while files are exchanged, and while what a crash left of that is settled.
     exchanging: Mutex<()>,
 }
@@ -72,6 +75,7 @@ impl Moving {
             clock,
             config: ArcSwapOption::from_pointee(config),
             bucket: Mutex::new(TokenBucket::new(rate)),
+            changed: Notify::new(),
             exchanging: Mutex::default(),
         }))
     }
@@ -82,6 +86,8 @@ impl Moving {
         let mut bucket = self.0.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         if bucket.bytes_per_s() != rate {
             *bucket = TokenBucket::new(rate);
+            // Who waits for its turn by the old rate may wait for hours.
+            self.0.changed.notify_waiters();
         }
         drop(bucket);
         self.0.config.store(config.map(Arc::new));
@@ -99,17 +105,18 @@ impl Moving {
         blocking(move || inner.due(&config, &policy, waiting)).await
     }
 
-    /// Finishes moves that were cut off, once the second root is there again.
+    /// Finishes moves that were cut off by a crash while the second root was away, or by a fault. Does nothing while files
+    /// are exchanged. Blocks, as long as that disk does.
     ///
     /// # Errors
     /// `Storage` when the recordings root is not there or the index cannot be written.
-    pub async fn settle(&self) -> Result<u64> {
-        let inner = Arc::clone(&self.0);
-        blocking(move || {
-            let _one = inner.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
-            exchange::settle(&inner.store, &inner.tree)
-        })
-        .await
+    pub fn settle(&self) -> Result<u64> {
+        let _one = match self.0.exchanging.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(e)) => e.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(0),
+        };
+        exchange::settle(&self.0.store, &self.0.tree)
     }
 
     async fn work(&self, ctx: &JobContext, params: Params) -> Result<JobOutcome, JobError> {
@@ -199,12 +206,14 @@ impl Moving {
                 0.9 * done as f64 / row.size_bytes.max(1) as f64,
                 "copying to the second root",
             );
+            let changed = self.0.changed.notified();
             let wait = {
                 let mut bucket = self.0.bucket.lock().unwrap_or_else(PoisonError::into_inner);
                 bucket.take(bytes.len() as u64, self.0.clock.steady_ns())
             };
             tokio::select! {
                 () = ctx.stop() => return Err(JobError::stopped()),
+                () = changed => {}
                 () = self.0.clock.sleep(wait) => {}
             }
         }

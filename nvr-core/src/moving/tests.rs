@@ -5,8 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::exchange::{Step, exchange, is_on_disk, settle};
+use super::kind::Moving;
 use super::policy::{Rules, choose};
 use crate::clock::SystemClock;
+use crate::error::ErrorKind;
 use crate::event::DeletionReason;
 use crate::files::replace;
 use crate::files::tests::{media, start, t};
@@ -56,6 +58,10 @@ impl House {
     }
 
     fn move_it(&self, row: &SegmentRow, at: &mut dyn FnMut(Step)) -> bool {
+        self.try_it(row, at).unwrap()
+    }
+
+    fn try_it(&self, row: &SegmentRow, at: &mut dyn FnMut(Step)) -> crate::error::Result<bool> {
         let mut draft = replace::draft(self.second(), &row.path).unwrap();
         let mut from = self.tree.open_file(Tier::First, &row.path).unwrap();
         std::io::copy(&mut from, &mut draft.file).unwrap();
@@ -63,7 +69,7 @@ impl House {
         assert!(is_on_disk(&mut draft.file, row.size_bytes, &hash).unwrap());
         assert!(!is_on_disk(&mut draft.file, row.size_bytes, &[0; 32]).unwrap());
         assert!(!is_on_disk(&mut draft.file, row.size_bytes + 1, &hash).unwrap());
-        exchange(&self.store, &self.tree, row, draft, hash, at).unwrap()
+        exchange(&self.store, &self.tree, row, draft, hash, at)
     }
 
     /// Exactly one file, where the row says, as it was recorded; and nothing is left of a move.
@@ -128,7 +134,7 @@ fn what_is_being_deleted_does_not_move_and_what_moves_is_not_deleted() {
     let condemn = || {
         house
             .store
-            .condemn_blocking(vec![(row.id, DeletionReason::Age)])
+            .condemn_blocking(vec![(row.id, DeletionReason::Age)], Tier::First)
             .unwrap()
     };
     let moved = house.move_it(&row, &mut |step| {
@@ -141,7 +147,7 @@ fn what_is_being_deleted_does_not_move_and_what_moves_is_not_deleted() {
     let row = house.record(60);
     house
         .store
-        .condemn_blocking(vec![(row.id, DeletionReason::Age)])
+        .condemn_blocking(vec![(row.id, DeletionReason::Age)], Tier::First)
         .unwrap();
     assert!(!house.move_it(&row, &mut |_| {}));
     assert!(!house.second().path().join(&row.path).exists());
@@ -232,6 +238,45 @@ fn killed_at_every_step() {
             }
         }
     }
+}
+
+/// The index cannot be forced to the disk: which version counts after a power cut is open, so both stay, and the note
+/// with them, until it is settled beside everything else.
+#[test]
+fn a_move_that_cannot_be_made_durable_is_settled_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::open(dir.path());
+    let row = house.record(0);
+    let (wal, aside) = (dir.path().join("index.db-wal"), dir.path().join("aside"));
+    let failed = house.try_it(&row, &mut |step| {
+        if step == Step::RowWritten {
+            // A link to itself cannot be opened; the index has its file open already.
+            std::fs::rename(&wal, &aside).unwrap();
+            std::os::unix::fs::symlink(&wal, &wal).unwrap();
+        }
+    });
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Storage);
+    std::fs::rename(&aside, &wal).unwrap();
+    assert_eq!(house.store.moves().unwrap().len(), 1);
+    assert!(house.tree.root().path().join(&row.path).exists());
+    assert!(house.second().path().join(&row.path).exists());
+    // Nobody deletes it meanwhile.
+    let condemn = vec![(row.id, DeletionReason::Age)];
+    assert!(
+        house
+            .store
+            .condemn_blocking(condemn, Tier::Second)
+            .unwrap()
+            .is_empty()
+    );
+    let moving = Moving::new(
+        house.store.clone(),
+        house.tree.clone(),
+        SystemClock::shared(),
+        None,
+    );
+    assert_eq!(moving.settle().unwrap(), 1);
+    assert_eq!(house.assert_one_good_version(&row), Tier::Second);
 }
 
 /// The row as it was before the move, the note as it was forced to the disk.

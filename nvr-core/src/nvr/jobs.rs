@@ -4,11 +4,13 @@ use std::fs::File;
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 
 use super::{Inner, Nvr, blocking};
 use crate::archive::Archive;
 use crate::camera::Context;
 use crate::config::JobsConfig;
+use crate::convert::Converted;
 use crate::error::Result;
 use crate::ids::{CameraId, JobId};
 use crate::jobs::export::{self, ExportKind};
@@ -83,6 +85,21 @@ impl Nvr {
     #[must_use]
     pub fn uploads(&self) -> Uploads {
         self.0.uploads.clone()
+    }
+
+    /// A clip that has to be encoded, with its index in front: the bytes of the file in order, an error as the last item.
+    /// It is made in a scratch file in the folder of exports, and only then follows; what comes before is `ftyp` and an
+    /// empty box every few seconds. Its size is known at the end only.
+    ///
+    /// # Errors
+    /// `Storage` when the scratch file cannot be made, `Unavailable` when no thread can be had.
+    pub async fn converted_mp4(
+        &self,
+        made: Converted,
+    ) -> Result<impl futures_core::Stream<Item = Result<Bytes>> + Send + Unpin + use<>> {
+        let (config, tree) = (self.0.jobs_config.load_full(), self.0.tree.clone());
+        let scratch = blocking(move || export::scratch(&config, &tree)).await?;
+        made.stream_mp4(scratch, export::is_full)
     }
 
     /// The file of a finished export in the folder of exports, with its name and length.

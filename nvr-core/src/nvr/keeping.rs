@@ -1,8 +1,12 @@
 //! Retention at work: looks at the disk, lets the keeper delete, pauses cameras when nothing is left to delete.
+//!
+//! The second root is looked after by a task of its own: should its disk hang in the middle of a deletion, the recordings
+//! root is kept from filling up all the same.
 
-use std::sync::{PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Inner, Nvr, blocking};
@@ -12,7 +16,8 @@ use crate::error::{ErrorKind, Result};
 use crate::event::{Cause, CauseKind, DeletionReason, Event, EventKind};
 use crate::ids::{CameraId, SegmentId};
 use crate::retention::{Change, Deleted, DeletedSoFar, Pass, Steps, Watch};
-use crate::time::duration_ns;
+use crate::segment::Tier;
+use crate::time::{Timestamp, duration_ns};
 
 /// How often the free space is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -59,6 +64,8 @@ impl Nvr {
 
 #[derive(Default)]
 struct Looks {
+    /// Wakes who looks after the second root, for what is short here moves there.
+    second: Arc<Notify>,
     watch: Watch,
     steps: Steps,
     /// When the rules are looked at again, by the steady clock.
@@ -69,13 +76,18 @@ struct Looks {
 
 pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
     let mut looks = Looks::default();
+    tokio::spawn(second_root(
+        recorder.clone(),
+        Arc::clone(&looks.second),
+        stop.clone(),
+    ));
     loop {
         let Some(clock) = recorder.upgrade().map(|r| r.context.clock.clone()) else {
             return;
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = clock.sleep(LOOK) => {}
+            () = clock.tick(LOOK) => {}
         }
         let Some(recorder) = recorder.upgrade() else {
             return;
@@ -91,6 +103,39 @@ pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
                     looks.fault = fault;
                 }
             }
+        }
+    }
+}
+
+/// Looks after the second root. Whatever hangs there holds up nothing but this.
+async fn second_root(recorder: Weak<Inner>, wake: Arc<Notify>, stop: CancellationToken) {
+    let (mut steps, mut rules_at_ns) = (Steps::default(), 0);
+    loop {
+        let Some(clock) = recorder.upgrade().map(|r| r.context.clock.clone()) else {
+            return;
+        };
+        let mut woken = false;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = wake.notified() => woken = true,
+            () = clock.sleep(LOOK) => {}
+        }
+        let Some(recorder) = recorder.upgrade() else {
+            return;
+        };
+        if recorder.tree.second().is_none() {
+            return;
+        }
+        let steady = clock.steady_ns();
+        let now = steps.trusted(clock.now(), steady);
+        if recorder.tree.second_usage().is_none() {
+            continue;
+        }
+        let due = woken || steady >= rules_at_ns;
+        match recorder.keep_second(now, due).await {
+            Ok(true) => rules_at_ns = steady.saturating_add(duration_ns(RULES)),
+            Ok(false) => {}
+            Err(e) => tracing::debug!(error = %e, "nothing of the second root can be deleted now"),
         }
     }
 }
@@ -112,13 +157,11 @@ impl Inner {
         let mut exhausted = false;
         let short = disk.available_bytes < policy.min_free_bytes(disk.total_bytes);
         if short || steady >= looks.rules_at_ns {
+            looks.second.notify_one();
             for _ in 0..PASSES {
                 let (keeper, policy) = (self.keeper.clone(), policy.clone());
-                let pass = blocking(move || keeper.pass(&policy, now)).await?;
-                for why in &pass.failed {
-                    tracing::warn!("a segment could not be deleted: {why}");
-                }
-                self.tell_deleted(&pass.deleted).await;
+                let pass = blocking(move || keeper.pass_below(Tier::First, &policy, now)).await?;
+                self.tell(&pass).await;
                 exhausted = pass.deleted.is_empty() && !pass.more;
                 if !pass.more || pass.deleted.is_empty() {
                     looks.rules_at_ns = steady.saturating_add(duration_ns(RULES));
@@ -130,15 +173,7 @@ impl Inner {
         }
         // A clock that jumped makes copies old as well.
         if now.is_some() {
-            let rows = self.uploads.released().await?;
-            if !rows.is_empty() {
-                let keeper = self.keeper.clone();
-                let pass = blocking(move || keeper.release(rows)).await?;
-                for why in &pass.failed {
-                    tracing::warn!("a segment could not be deleted: {why}");
-                }
-                self.tell_deleted(&pass.deleted).await;
-            }
+            self.release(Tier::First).await?;
         }
         let cameras = self.cameras();
         let writers: Vec<_> = cameras.iter().filter_map(writer).collect();
@@ -153,6 +188,41 @@ impl Inner {
             let _ = camera.send(Command::Pause(paused()));
         }
         Ok(())
+    }
+
+    /// What is to go below the second root: by the rules if they are due, and what was uploaded. Whether the rules are
+    /// satisfied.
+    async fn keep_second(&self, now: Option<Timestamp>, due: bool) -> Result<bool> {
+        let mut done = false;
+        if due {
+            let (keeper, policy) = (self.keeper.clone(), self.archive.policy());
+            let pass = blocking(move || keeper.pass_below(Tier::Second, &policy, now)).await?;
+            self.tell(&pass).await;
+            done = !pass.more || pass.deleted.is_empty();
+        }
+        if now.is_some() {
+            self.release(Tier::Second).await?;
+        }
+        Ok(done)
+    }
+
+    /// Deletes files below a root of which there are copies elsewhere for long enough.
+    async fn release(&self, tier: Tier) -> Result<()> {
+        let mut rows = self.uploads.released().await?;
+        rows.retain(|row| row.tier == tier);
+        if !rows.is_empty() {
+            let keeper = self.keeper.clone();
+            let pass = blocking(move || keeper.release(tier, rows)).await?;
+            self.tell(&pass).await;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, pass: &Pass) {
+        for why in &pass.failed {
+            tracing::warn!("a segment could not be deleted: {why}");
+        }
+        self.tell_deleted(&pass.deleted).await;
     }
 
     async fn apply(

@@ -1,6 +1,7 @@
 //! Root and index, opened together; what a crash left is mended and told.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::check;
 use crate::clock::SharedClock;
@@ -10,8 +11,12 @@ use crate::event::{Cause, CauseKind, Event, EventKind};
 use crate::files::{Create, Root, RootMemory, RootOptions, SyncPolicy, Tree, require_disk};
 use crate::moving;
 use crate::retention;
+use crate::segment::Tier;
 use crate::store::{OpenMode, Store};
 use crate::time::{TimeRange, Timestamp};
+
+/// How long a start waits for the disk of the second root.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
 
 pub(super) struct Opened {
     pub(super) store: Store,
@@ -74,7 +79,7 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     };
     let second = moving::second_root(config, &store, clock.clone())?;
     let tree = Tree::with_second(root, second, policy)?;
-    let tier_fault = look_at_second(config, &store, &tree);
+    let tier_fault = look_in_time(config, &store, &tree);
     match moving::settle(&store, &tree) {
         Ok(0) => {}
         Ok(segments) => tracing::info!(segments, "moves that were cut off are finished"),
@@ -87,10 +92,12 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         config.transcode.keep_original,
         true,
     )?);
-    match retention::finish_cut_off(&store, &tree) {
-        Ok(0) => {}
-        Ok(segments) => tracing::info!(segments, "deletions that were cut off are finished"),
-        Err(e) => tracing::warn!(error = %e, "deletions that were cut off are not finished yet"),
+    for tier in Tier::ALL {
+        match retention::finish_cut_off(&store, &tree, tier) {
+            Ok(0) => {}
+            Ok(segments) => tracing::info!(segments, "deletions that were cut off are finished"),
+            Err(e) => tracing::warn!(error = %e, "deletions that were cut off are not finished yet"),
+        }
     }
     let found = check::reconcile(&store, &tree)?;
     note_crash(&store)?;
@@ -103,6 +110,29 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
         incomplete,
         tier_fault,
     })
+}
+
+/// Looks at the second root as [`look_at_second`], but not for ever: recording does not wait for a disk that hangs.
+fn look_in_time(config: &Config, store: &Store, tree: &Tree) -> Option<Cause> {
+    config.tier.as_ref()?;
+    let (answer, answered) = std::sync::mpsc::sync_channel(1);
+    let (config, store, looked_at) = (config.clone(), store.clone(), tree.clone());
+    let looking = std::thread::Builder::new()
+        .name("nvr-second-root".into())
+        .spawn(move || {
+            let _ = answer.send(look_at_second(&config, &store, &looked_at));
+        });
+    let no_answer = || {
+        tree.set_second_usage(None);
+        Some(Cause::new(
+            CauseKind::StorageError,
+            "the disk of the second root does not answer",
+        ))
+    };
+    match looking {
+        Ok(_) => answered.recv_timeout(FIRST_LOOK).unwrap_or_else(|_| no_answer()),
+        Err(_) => no_answer(),
+    }
 }
 
 /// Looks at the second root; why it cannot be used, if so.

@@ -30,7 +30,7 @@ pub(super) async fn watch(
                 Some(cause) => Some(cause),
                 None => return,
             },
-            () = clock.sleep(STORAGE_LOOK) => None,
+            () = clock.tick(STORAGE_LOOK) => None,
         };
         let Some(recorder) = recorder.upgrade() else {
             return;

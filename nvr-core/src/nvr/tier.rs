@@ -1,16 +1,17 @@
 //! The second root: whether it is there, what moves to it, and what is said when it is away.
 
-use std::sync::{PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{Inner, opening};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::event::{Cause, CauseKind, Event, EventKind};
 use crate::jobs::JobState;
 use crate::moving::KIND;
+use crate::segment::Tier;
 
 /// How often is looked whether it is there, and for what is to move.
 const LOOK: Duration = Duration::from_secs(5);
@@ -42,7 +43,7 @@ impl<T: Send + 'static> Question<T> {
 }
 
 pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
-    let mut look = Question(None);
+    let (mut look, mut finish) = (Question(None), Question(None));
     loop {
         let Some(inner) = recorder.upgrade() else { return };
         if inner.tree.second().is_none() {
@@ -50,6 +51,7 @@ pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
         }
         // Whatever hangs there holds up nothing but this.
         inner.look_at_tier(&mut look).await;
+        inner.finish_below_second(&mut finish).await;
         if let Err(e) = inner.enter_moves().await {
             tracing::debug!(error = %e, "segments that are to move cannot be looked for now");
         }
@@ -57,7 +59,7 @@ pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
         drop(inner);
         tokio::select! {
             () = stop.cancelled() => return,
-            () = clock.sleep(LOOK) => {}
+            () = clock.tick(LOOK) => {}
         }
     }
 }
@@ -100,11 +102,29 @@ impl Inner {
             (Some((since, _)), None) => {
                 tracing::warn!(since = %since, "the second root can be used again");
                 self.publish(Event::new(now, None, EventKind::TierBack)).await;
-                if let Err(e) = self.moving.settle().await {
-                    tracing::warn!(error = %e, "moves that were cut off are not finished yet");
-                }
             }
             _ => {}
+        }
+    }
+
+    /// Finishes moves and deletions that were cut off: by a crash while the second root was away, or by a fault.
+    async fn finish_below_second(&self, finish: &mut Question<()>) {
+        if self.tree.second_usage().is_none() {
+            return;
+        }
+        let (moving, keeper) = (self.moving.clone(), Arc::clone(&self.keeper));
+        let question = move || {
+            let moves = moving.settle();
+            let deletions = keeper.finish_below(Tier::Second);
+            for e in [moves, deletions].into_iter().filter_map(Result::err) {
+                // Somebody is at work there.
+                if e.kind() != ErrorKind::Unavailable {
+                    tracing::warn!(error = %e, "what was cut off below the second root is not finished yet");
+                }
+            }
+        };
+        if let Some(Err(e)) = finish.ask(question, self.context.clock.sleep(LOOK)).await {
+            tracing::error!(error = %e, "finishing what was cut off failed");
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) async fn plan(recorder: Weak<Inner>, stop: CancellationToken) {
         drop(inner);
         tokio::select! {
             () = stop.cancelled() => return,
-            () = clock.sleep(LOOK) => {}
+            () = clock.tick(LOOK) => {}
         }
     }
 }

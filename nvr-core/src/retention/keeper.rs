@@ -1,17 +1,24 @@
 //! Does what a plan says: file first, then row, so that a crash at any instant leaves nothing to be mistaken for a loss.
 //!
-//! 1. The index notes which segments are being deleted (`deletions`); from then on they cannot be protected.
+//! 1. The index notes which segments are being deleted (`deletions`), and the note is forced to the disk; from then on
+//!    they cannot be protected.
 //! 2. Their files go.
 //! 3. Their rows go, and with them the notes.
 //!
-//! What a crash leaves between two steps is finished at the next start, or by the next pass. Should the index be
-//! unable to take the note because the disk is full to the last byte, some files go without one.
+//! What a crash leaves between two steps is finished at the next start; of a second root that is away then, when it is
+//! back. Should the index be unable to take the note because the disk is full to the last byte, some files go without
+//! one.
+//!
+//! The two roots have their turns apart: a second root that hangs in the middle of a deletion holds up nothing of the
+//! recordings root, which has to be kept from filling up.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use super::pass::{Deleted, DeletedSoFar, Pass};
 use super::plan::{Candidate, Deletion, Disk, Plan, Situation, Stock, plan};
 use super::policy::Policy;
+use super::turns::{Turn, Turns};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
@@ -33,115 +40,25 @@ const BATCH: usize = 32;
 /// Freed without a note in the index when it cannot take one: enough for it to go on.
 const UNNOTED_BYTES: u64 = 4 << 20;
 
-/// Footage that was deleted, or would be.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
-pub struct Deleted {
-    /// Camera.
-    pub camera: CameraId,
-    /// Number of segments.
-    pub segments: u64,
-    /// Their bytes.
-    pub size_bytes: u64,
-    /// Begin of the oldest.
-    pub from: Timestamp,
-    /// End of the newest.
-    pub until: Timestamp,
-    /// Why.
-    pub reason: DeletionReason,
+/// Steps of a deletion, for tests that end the process between them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Step {
+    /// The index knows which segments are being deleted.
+    Noted,
+    /// So it does after a power cut.
+    NoteDurable,
+    /// One more file is gone.
+    FileGone,
+    /// All rows are gone, and the notes with them.
+    RowsGone,
 }
 
-/// What was deleted since the recorder started.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DeletedSoFar {
-    /// Camera.
-    pub camera: CameraId,
-    /// Why.
-    pub reason: DeletionReason,
-    /// Number of segments.
-    pub segments: u64,
-    /// Their bytes.
-    pub size_bytes: u64,
-}
-
-/// What a pass brought.
-#[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize)]
-pub struct Pass {
-    /// What was deleted, by camera and reason.
-    pub deleted: Vec<Deleted>,
-    /// There is more to do.
-    pub more: bool,
-    /// So many bytes are missing to the free space that is wanted, and nothing is left to delete.
-    pub short_bytes: u64,
-    /// What could not be deleted, with the reason.
-    pub failed: Vec<String>,
-}
-
-impl Pass {
-    /// Number of segments that were deleted.
-    #[must_use]
-    pub fn segments(&self) -> u64 {
-        self.deleted.iter().map(|d| d.segments).sum()
-    }
-
-    /// Their bytes.
-    #[must_use]
-    pub fn size_bytes(&self) -> u64 {
-        self.deleted.iter().map(|d| d.size_bytes).sum()
-    }
-
-    fn count(&mut self, d: &Deletion) {
-        let s = &d.segment;
-        let found = self
-            .deleted
-            .iter_mut()
-            .find(|sum| sum.camera == d.camera && sum.reason == d.reason);
-        match found {
-            Some(sum) => {
-                sum.segments += 1;
-                sum.size_bytes += s.size_bytes;
-                sum.from = sum.from.min(s.start);
-                sum.until = sum.until.max(s.end);
-            }
-            None => self.deleted.push(Deleted {
-                camera: d.camera.clone(),
-                segments: 1,
-                size_bytes: s.size_bytes,
-                from: s.start,
-                until: s.end,
-                reason: d.reason,
-            }),
-        }
-    }
-
-    /// Adds what a later pass brought.
-    pub(crate) fn add(&mut self, later: Self) {
-        for d in later.deleted {
-            let found = self
-                .deleted
-                .iter_mut()
-                .find(|sum| sum.camera == d.camera && sum.reason == d.reason);
-            match found {
-                Some(sum) => {
-                    sum.segments += d.segments;
-                    sum.size_bytes += d.size_bytes;
-                    sum.from = sum.from.min(d.from);
-                    sum.until = sum.until.max(d.until);
-                }
-                None => self.deleted.push(d),
-            }
-        }
-        self.failed.extend(later.failed);
-        self.more = later.more;
-        self.short_bytes = later.short_bytes;
-    }
-}
-
-/// Deletes. Everything here blocks; one thing at a time.
+/// Deletes. Everything here blocks; below each root one thing at a time.
 #[derive(Debug)]
 pub struct Keeper {
     store: Store,
     tree: Tree,
-    busy: Mutex<()>,
+    turns: Turns,
     so_far: Mutex<Vec<DeletedSoFar>>,
 }
 
@@ -152,7 +69,7 @@ impl Keeper {
         Self {
             store,
             tree,
-            busy: Mutex::new(()),
+            turns: Turns::default(),
             so_far: Mutex::default(),
         }
     }
@@ -210,10 +127,6 @@ impl Keeper {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The disk now.
     ///
     /// # Errors
@@ -268,20 +181,51 @@ impl Keeper {
         Ok(pass)
     }
 
-    /// Deletes what is to go, a bounded number of segments; `more` in the answer says to come again.
+    /// Deletes what is to go, a bounded number of segments; `more` in the answer says to come again. A second root that
+    /// does not answer is passed over.
     ///
     /// # Errors
     /// `Storage` when the root is not there or the index cannot be read. What single files brought is in the answer.
     pub fn pass(&self, policy: &Policy, now: Option<Timestamp>) -> Result<Pass> {
-        let _one = self.lock();
-        let plan = self.plan(policy, now, ROWS, MOST)?;
+        let first = self.pass_below(Tier::First, policy, now)?;
+        if self.tree.second_usage().is_none() {
+            return Ok(first);
+        }
+        match self.pass_below(Tier::Second, policy, now) {
+            Ok(second) => Ok(first.beside(second)),
+            Err(e) if e.kind() == ErrorKind::Unavailable => Ok(first),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The same below one root.
+    ///
+    /// # Errors
+    /// As there, and `Unavailable` when the second root does not answer.
+    pub(crate) fn pass_below(&self, tier: Tier, policy: &Policy, now: Option<Timestamp>) -> Result<Pass> {
+        self.pass_by(tier, policy, now, &mut |_| {})
+    }
+
+    pub(super) fn pass_by(
+        &self,
+        tier: Tier,
+        policy: &Policy,
+        now: Option<Timestamp>,
+        at: &mut dyn FnMut(Step),
+    ) -> Result<Pass> {
+        let turn = self.turns.take(tier)?;
+        if tier == Tier::Second {
+            // What was freed since it was looked at is not freed again.
+            self.tree.refresh_second_usage();
+        }
+        let plan = self.plan(policy, now, ROWS, usize::MAX)?.below(tier, MOST);
         let mut pass = Pass {
             more: plan.more,
             short_bytes: plan.short_bytes,
             ..Pass::default()
         };
         for batch in plan.deletions.chunks(BATCH) {
-            if !self.delete_batch(batch, &mut pass)? {
+            if !self.delete_batch(&turn, batch, &mut pass, at)? {
                 pass.more = false;
                 break;
             }
@@ -308,27 +252,37 @@ impl Keeper {
     /// Finishes deletions that a crash cut off. Returns how many.
     ///
     /// # Errors
-    /// `Storage` when the root is not there or the index cannot be written.
+    /// `Storage` when the root is not there or the index cannot be written, `Unavailable` when the second root does not
+    /// answer.
     pub fn finish_cut_off(&self) -> Result<u64> {
-        let _one = self.lock();
-        finish_cut_off(&self.store, &self.tree)
+        let first = self.finish_below(Tier::First)?;
+        Ok(first + self.finish_below(Tier::Second)?)
     }
 
-    /// Deletes local files of which there are copies elsewhere.
+    /// The same below one root: what it was away for is done once it is back.
     ///
     /// # Errors
-    /// `Storage` when the root is not there or the index cannot be written. What single files brought is in the answer.
-    pub(crate) fn release(&self, rows: Vec<SegmentRow>) -> Result<Pass> {
-        let _one = self.lock();
-        let away = self.tree.second_usage().is_none();
+    /// As there.
+    pub(crate) fn finish_below(&self, tier: Tier) -> Result<u64> {
+        let _turn = self.turns.take(tier)?;
+        finish_cut_off(&self.store, &self.tree, tier)
+    }
+
+    /// Deletes local files below a root of which there are copies elsewhere; rows of the other one are passed over.
+    ///
+    /// # Errors
+    /// `Storage` when the root is not there or the index cannot be written, `Unavailable` when the second root does not
+    /// answer. What single files brought is in the answer.
+    pub(crate) fn release(&self, tier: Tier, rows: Vec<SegmentRow>) -> Result<Pass> {
+        let turn = self.turns.take(tier)?;
         let deletions: Vec<Deletion> = rows
             .into_iter()
-            .filter(|r| r.tier == Tier::First || !away)
+            .filter(|r| r.tier == tier)
             .map(|r| deletion(r, DeletionReason::Uploaded))
             .collect();
         let mut pass = Pass::default();
         for batch in deletions.chunks(BATCH) {
-            if !self.delete_batch(batch, &mut pass)? {
+            if !self.delete_batch(&turn, batch, &mut pass, &mut |_| {})? {
                 break;
             }
         }
@@ -339,9 +293,8 @@ impl Keeper {
     ///
     /// # Errors
     /// `NotFound` when there is none of that id, `Conflict` when it is protected or grows, `Storage` when its file cannot
-    /// be deleted.
+    /// be deleted, `Unavailable` when it lies below a second root that does not answer.
     pub fn delete(&self, id: SegmentId) -> Result<Deleted> {
-        let _one = self.lock();
         let gone = || Error::new(ErrorKind::NotFound, format!("there is no segment {id}"));
         let row = self.store.segment(id)?.ok_or_else(gone)?;
         let refuse = |why: &str, hint: &str| {
@@ -353,42 +306,58 @@ impl Keeper {
         if row.state == SegmentState::Open {
             return refuse("is being recorded", "split or stop the camera first");
         }
+        let turn = self.turns.take(row.tier)?;
         let deletion = deletion(row, DeletionReason::Requested);
         let mut pass = Pass::default();
-        self.delete_batch(std::slice::from_ref(&deletion), &mut pass)?;
+        self.delete_batch(&turn, std::slice::from_ref(&deletion), &mut pass, &mut |_| {})?;
         match (pass.deleted.pop(), pass.failed.pop()) {
             (Some(deleted), _) => Ok(deleted),
             (None, Some(why)) => Err(Error::new(ErrorKind::Storage, why)),
-            // Protected, or deleted by somebody else, in between.
+            // Protected, moved, or deleted by somebody else, in between.
             (None, None) => match self.store.segment(id)? {
-                Some(_) => refuse("was protected just now", "take the protection away first"),
+                Some(now) if now.protected => {
+                    refuse("was protected just now", "take the protection away first")
+                }
+                Some(_) => refuse("is being moved", "try again in a moment"),
                 None => Err(gone()),
             },
         }
     }
 
-    /// Deletes some segments. False when nothing can be deleted now: the rest will fare no better.
-    fn delete_batch(&self, batch: &[Deletion], pass: &mut Pass) -> Result<bool> {
+    /// Deletes some segments below the root whose turn it is. False when nothing can be deleted now: the rest will fare no
+    /// better.
+    fn delete_batch(
+        &self,
+        turn: &Turn<'_>,
+        batch: &[Deletion],
+        pass: &mut Pass,
+        at: &mut dyn FnMut(Step),
+    ) -> Result<bool> {
         // Not there, not ours, or not mounted: nothing of the index goes either.
         self.tree.root().attach()?;
         let wanted = batch.iter().map(|d| (d.segment.id, d.reason)).collect();
-        let taken = match self.store.condemn_blocking(wanted) {
-            Ok(taken) => taken,
+        let taken = match self.store.condemn_blocking(wanted, turn.tier()) {
+            Ok(taken) => {
+                at(Step::Noted);
+                // A power cut must not lose the note and keep what comes after it.
+                if let Err(e) = self.store.make_durable() {
+                    tracing::warn!(error = %e, "the notes of deletions are not on the disk yet");
+                }
+                at(Step::NoteDurable);
+                taken
+            }
             Err(e) if e.kind() == ErrorKind::Storage => {
                 tracing::warn!(error = %e, "the index takes no notes; some of the oldest files are deleted without");
-                self.unnoted(batch)?
+                self.unnoted(turn, batch)?
             }
             Err(e) => return Err(e),
         };
+        let root = self.tree.root_of(turn.tier())?;
         let (mut gone, mut kept) = (Vec::new(), Vec::new());
         for deletion in batch.iter().filter(|d| taken.contains(&d.segment.id)) {
-            let segment = &deletion.segment;
-            let result = self
-                .lies_now(segment)
-                .and_then(|tier| self.tree.root_of(tier))
-                .and_then(|root| files::delete(root, &segment.path));
-            match result {
+            match files::delete(root, &deletion.segment.path) {
                 Ok(_) => {
+                    at(Step::FileGone);
                     gone.push(deletion.segment.id);
                     pass.count(deletion);
                     self.count(deletion);
@@ -404,26 +373,16 @@ impl Keeper {
         if !kept.is_empty() {
             self.store.pardon_blocking(kept)?;
         }
+        at(Step::RowsGone);
         Ok(works)
     }
 
-    /// Which root a segment lies below: it may have moved since the plan. Now that its deletion is noted it does not.
-    fn lies_now(&self, segment: &Candidate) -> Result<Tier> {
-        if self.tree.second().is_none() {
-            return Ok(segment.tier);
-        }
-        Ok(self
-            .store
-            .segment(segment.id)?
-            .map_or(segment.tier, |row| row.tier))
-    }
-
     /// The first few that may go, by what the index says now.
-    fn unnoted(&self, batch: &[Deletion]) -> Result<Vec<SegmentId>> {
+    fn unnoted(&self, turn: &Turn<'_>, batch: &[Deletion]) -> Result<Vec<SegmentId>> {
         let (mut ids, mut bytes) = (Vec::new(), 0u64);
         for deletion in batch {
             let row = self.store.segment(deletion.segment.id)?;
-            if row.is_some_and(|r| !r.protected && r.state != SegmentState::Open) {
+            if row.is_some_and(|r| !r.protected && r.state != SegmentState::Open && r.tier == turn.tier()) {
                 ids.push(deletion.segment.id);
                 bytes = bytes.saturating_add(deletion.segment.size_bytes);
             }
@@ -450,10 +409,12 @@ fn deletion(row: SegmentRow, reason: DeletionReason) -> Deletion {
     }
 }
 
-/// Deletes what was noted as being deleted and still is there.
-pub(crate) fn finish_cut_off(store: &Store, tree: &Tree) -> Result<u64> {
-    let condemned = store.condemned()?;
-    if condemned.is_empty() {
+/// Deletes what was noted as being deleted and still is there, below one root. What lies below a second root that is away
+/// stays noted: its file may be gone already.
+pub(crate) fn finish_cut_off(store: &Store, tree: &Tree, tier: Tier) -> Result<u64> {
+    let mut condemned = store.condemned()?;
+    condemned.retain(|row| row.tier == tier);
+    if condemned.is_empty() || (tier == Tier::Second && tree.second_usage().is_none()) {
         return Ok(0);
     }
     tree.root().attach()?;

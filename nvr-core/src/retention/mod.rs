@@ -5,14 +5,17 @@
 //! not know is never touched.
 
 mod keeper;
+mod pass;
 mod plan;
 mod policy;
 mod space;
 #[cfg(test)]
 mod tests;
+mod turns;
 
+pub use keeper::Keeper;
 pub(crate) use keeper::finish_cut_off;
-pub use keeper::{Deleted, DeletedSoFar, Keeper, Pass};
+pub use pass::{Deleted, DeletedSoFar, Pass};
 pub use plan::{Candidate, Class, Deletion, Disk, List, Plan, Situation, Stock, plan};
 pub use policy::{Policy, Rules, TierRules};
 pub use space::{Change, Steps, Watch};

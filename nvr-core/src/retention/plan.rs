@@ -205,6 +205,26 @@ pub struct Plan {
     pub short_bytes: u64,
 }
 
+impl Plan {
+    /// What of it lies below one root, so many at most.
+    pub(super) fn below(mut self, tier: Tier, most: usize) -> Self {
+        self.deletions.retain(|d| d.segment.tier == tier);
+        self.cut(most);
+        self
+    }
+
+    fn cut(&mut self, most: usize) {
+        if self.deletions.len() <= most {
+            return;
+        }
+        self.more = true;
+        // What is urgent is not held up by what merely is old.
+        self.deletions
+            .sort_by_key(|d| Reverse(d.reason == DeletionReason::Emergency));
+        self.deletions.truncate(most);
+    }
+}
+
 /// A candidate on the table.
 struct Item<'a> {
     stock: usize,
@@ -427,7 +447,7 @@ impl<'a> Planner<'a> {
 
     fn finish(self, short_bytes: u64) -> Plan {
         let Situation { stocks, most, .. } = self.situation;
-        let mut deletions: Vec<Deletion> = self
+        let deletions: Vec<Deletion> = self
             .items
             .into_iter()
             .filter_map(|item| {
@@ -438,16 +458,12 @@ impl<'a> Planner<'a> {
                 })
             })
             .collect();
-        let more = self.more || deletions.len() > most;
-        if deletions.len() > most && deletions.iter().any(|d| d.reason == DeletionReason::Emergency) {
-            // What is urgent is not held up by what merely is old.
-            deletions.sort_by_key(|d| Reverse(d.reason == DeletionReason::Emergency));
-        }
-        deletions.truncate(most);
-        Plan {
+        let mut plan = Plan {
             deletions,
-            more,
+            more: self.more,
             short_bytes,
-        }
+        };
+        plan.cut(most);
+        plan
     }
 }

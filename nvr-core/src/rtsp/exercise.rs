@@ -117,6 +117,18 @@ pub fn exercise_client(data: &[u8]) {
     }
 }
 
+/// Units that a session finds in these bytes.
+#[cfg(test)]
+pub(super) fn units_of(data: &[u8]) -> usize {
+    let mut client = match data.first() {
+        Some(0) => client(),
+        Some(1) => playing(true),
+        _ => playing(false),
+    };
+    let (events, _) = feed(&mut client, &data[1..], data.len());
+    events.iter().filter(|e| matches!(e, Event::Unit(_))).count()
+}
+
 fn check_nals(mut data: &[u8]) {
     while !data.is_empty() {
         let (length, rest) = data.split_first_chunk::<4>().expect("a length");

@@ -29,6 +29,8 @@ mod requests;
 mod rtcp;
 mod rtp;
 mod sdp;
+#[cfg(any(test, feature = "test-util"))]
+mod seeds;
 mod sets;
 #[cfg(test)]
 mod testing;
@@ -43,4 +45,6 @@ pub(crate) use error::{RtspError, RtspErrorKind};
 pub(crate) use event::{AudioKind, AudioParams, Event, Reorder, TrackKind, Tracks, Unit, VideoParams};
 #[cfg(any(test, feature = "test-util"))]
 pub use exercise::{exercise_client, exercise_packets, exercise_sdp};
+#[cfg(any(test, feature = "test-util"))]
+pub use seeds::seeds;
 pub(crate) use timeline::Timeline;

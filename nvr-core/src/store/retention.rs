@@ -86,10 +86,16 @@ fn deletables(
 fn stocks(conn: &Connection, limit: u32) -> Result<Vec<StockRow>> {
     let mut statement = conn
         .prepare_cached(
-            "SELECT t.camera, t.size_bytes
+            "WITH going AS (
+                 SELECT s.camera, sum(s.size_bytes) AS all_bytes, sum(s.size_bytes * (s.tier = 1)) AS second_bytes
+                 FROM deletions d JOIN segments s ON s.id = d.segment
+                 WHERE s.state IN ('closed', 'recovered') GROUP BY s.camera)
+             SELECT t.camera, t.size_bytes
                     - coalesce((SELECT sum(s.size_bytes) FROM segments s
-                                WHERE s.camera = t.camera AND s.state = 'open'), 0) AS size_bytes,
-                    coalesce((SELECT size_bytes FROM tier_totals x WHERE x.camera = t.camera), 0) AS second_bytes
+                                WHERE s.camera = t.camera AND s.state = 'open'), 0)
+                    - coalesce((SELECT all_bytes FROM going g WHERE g.camera = t.camera), 0) AS size_bytes,
+                    coalesce((SELECT size_bytes FROM tier_totals x WHERE x.camera = t.camera), 0)
+                    - coalesce((SELECT second_bytes FROM going g WHERE g.camera = t.camera), 0) AS second_bytes
              FROM totals t ORDER BY t.camera",
         )
         .sql()?;
@@ -154,19 +160,19 @@ fn condemned(conn: &Connection) -> Result<Vec<CondemnedRow>> {
     rows.collect::<rusqlite::Result<_>>().sql()
 }
 
-/// Enters what may still be deleted: protection may have come since it was chosen, or it moves just now.
-fn condemn(conn: &Connection, ids: &[(SegmentId, DeletionReason)]) -> Result<Vec<SegmentId>> {
+/// Enters what may still be deleted: protection may have come since it was chosen, or it moves just now, or did.
+fn condemn(conn: &Connection, ids: &[(SegmentId, DeletionReason)], tier: Tier) -> Result<Vec<SegmentId>> {
     let mut statement = conn
         .prepare_cached(
             "INSERT INTO deletions (segment, reason)
-             SELECT id, ?2 FROM segments WHERE id = ?1 AND protected = 0 AND state <> 'open'
+             SELECT id, ?2 FROM segments WHERE id = ?1 AND tier = ?3 AND protected = 0 AND state <> 'open'
                  AND id NOT IN (SELECT segment FROM moves)
              ON CONFLICT (segment) DO UPDATE SET reason = excluded.reason",
         )
         .sql()?;
     let mut taken = Vec::with_capacity(ids.len());
     for (id, reason) in ids {
-        if statement.execute((id.0, reason.as_str())).sql()? > 0 {
+        if statement.execute((id.0, reason.as_str(), tier.number())).sql()? > 0 {
             taken.push(*id);
         }
     }
@@ -316,13 +322,13 @@ fn change_range(conn: &Connection, camera: &CameraId, range: TimeRange, set: &st
 }
 
 writes! {
-    /// Enters segments as being deleted, before their files go; hands back those that may be: not protected and not
-    /// growing. From then on they cannot be protected any more.
+    /// Enters segments below a root as being deleted, before their files go; hands back those that may be: not protected,
+    /// not growing and not moved away. From then on they cannot be protected or moved any more.
     ///
     /// # Errors
     /// `Storage` when the index cannot be written; then none is entered.
-    condemn, condemn_blocking(ids: Vec<(SegmentId, DeletionReason)>) -> Vec<SegmentId> {
-        move |conn: &Connection| condemn(conn, &ids)
+    condemn, condemn_blocking(ids: Vec<(SegmentId, DeletionReason)>, tier: Tier) -> Vec<SegmentId> {
+        move |conn: &Connection| condemn(conn, &ids, tier)
     }
 
     /// Takes back [`condemn`](Self::condemn) of segments whose files could not be deleted.
@@ -386,7 +392,7 @@ writes! {
 
 impl Store {
     /// What each camera that was ever seen has, and the oldest of it that may be deleted: at most `limit` rows for
-    /// each combination of marks.
+    /// each combination of marks. What is being deleted belongs to neither.
     ///
     /// # Errors
     /// `Storage` or `Corrupt` when the index cannot be read.

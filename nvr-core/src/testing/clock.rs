@@ -125,6 +125,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn ticks_of_several_fall_together() {
+        let clock = ManualClock::new(Timestamp::from_secs(0));
+        clock.advance(Duration::from_millis(700));
+        let often = clock.tick(Duration::from_millis(500));
+        let seldom = clock.tick(Duration::from_secs(1));
+        clock.advance(Duration::from_millis(299));
+        let mut both = Box::pin(async { tokio::join!(often, seldom) });
+        tokio::select! {
+            biased;
+            _ = &mut both => panic!("too early"),
+            () = std::future::ready(()) => {}
+        }
+        clock.advance(Duration::from_millis(1));
+        both.await;
+        // At a multiple the next one is meant.
+        let next = clock.tick(Duration::from_millis(500));
+        assert_eq!(clock.sleeping(), 1);
+        clock.advance(Duration::from_millis(500));
+        next.await;
+    }
+
+    #[tokio::test]
     async fn a_step_wakes_nobody() {
         let clock = ManualClock::new(Timestamp::from_secs(0));
         let mut sleep = clock.sleep(Duration::from_secs(1));

@@ -14,6 +14,7 @@ use crate::track::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
 
 pub use crate::rtsp::{
     exercise_client as rtsp_client, exercise_packets as rtsp_packets, exercise_sdp as rtsp_sdp,
+    seeds as rtsp_seeds,
 };
 pub use clock::ManualClock;
 

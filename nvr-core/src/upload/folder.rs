@@ -65,8 +65,8 @@ impl Folder {
         Err(Error::new(ErrorKind::Unavailable, "it was asked to stop"))
     }
 
-    /// Copies a file; `turn` says after how long so many bytes may go, `went` is told how many did. The copy has its
-    /// name only once it is complete and synced.
+    /// Copies a file; `turn` says after how long so many bytes may go, `went` is told how many did. The copy is complete
+    /// and synced then, and gets its name by [`Growing::finish`].
     pub(super) fn put(
         &self,
         key: &str,
@@ -74,7 +74,7 @@ impl Folder {
         turn: &dyn Fn(usize) -> Duration,
         went: &dyn Fn(u64),
         stopped: &dyn Fn() -> bool,
-    ) -> Result<()> {
+    ) -> Result<Growing> {
         let path = self.path(key)?;
         let failed = |e| Error::io(path.display(), e);
         let parent = path.parent().unwrap_or(&self.root);
@@ -107,8 +107,7 @@ impl Folder {
             went(done);
         }
         to.sync_all().map_err(failed)?;
-        fs::rename(&growing, &path).map_err(failed)?;
-        File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed)
+        Ok(Growing { at: growing, path })
     }
 
     /// Removes what a copy that was cut off left.
@@ -135,6 +134,23 @@ impl Folder {
         }
         buf.truncate(done);
         Ok(buf)
+    }
+}
+
+/// A whole copy that has not its name yet.
+#[derive(Debug)]
+pub(super) struct Growing {
+    at: PathBuf,
+    path: PathBuf,
+}
+
+impl Growing {
+    /// Gives it its name, for good.
+    pub(super) fn finish(self) -> Result<()> {
+        let failed = |e| Error::io(self.path.display(), e);
+        fs::rename(&self.at, &self.path).map_err(failed)?;
+        let parent = self.path.parent().unwrap_or(Path::new("/"));
+        File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed)
     }
 }
 
@@ -173,10 +189,12 @@ mod tests {
         folder.clean("a/b.mp4").unwrap();
         assert_eq!(fs::read_dir(root.join("a")).unwrap().count(), 0);
 
-        folder
+        let whole = folder
             .put("a/b.mp4", &from, &free, &|n| done.set(n), &go)
             .unwrap();
         assert_eq!(done.get(), bytes.len() as u64);
+        assert!(!root.join("a/b.mp4").exists());
+        whole.finish().unwrap();
         assert_eq!(fs::read_dir(root.join("a")).unwrap().count(), 1);
         let found = folder.head("a/b.mp4", &go).unwrap().unwrap();
         assert_eq!(found.size_bytes, bytes.len() as u64);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Shared;
-use super::send::{self, Checkpoint, Source};
+use super::send::{self, At, Checkpoint, Source, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
 use crate::ids::SegmentId;
@@ -24,7 +24,7 @@ pub(crate) struct Upload(pub(super) Arc<Shared>);
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Params {
+pub(super) struct Params {
     segment: i64,
     target: String,
     key: String,
@@ -73,7 +73,7 @@ impl JobKind for Upload {
     fn run(&self, ctx: JobContext, params: Value) -> JobFuture<'_> {
         Box::pin(async move {
             let params: Params = params_of(UPLOAD, &params)?;
-            let ended = self.upload(&ctx, &params).await;
+            let ended = self.upload(&ctx, &params, &|_| {}).await;
             self.0.wake.notify_one();
             ended
         })
@@ -81,7 +81,12 @@ impl JobKind for Upload {
 }
 
 impl Upload {
-    async fn upload(&self, ctx: &JobContext, params: &Params) -> Result<JobOutcome, JobError> {
+    pub(super) async fn upload(
+        &self,
+        ctx: &JobContext,
+        params: &Params,
+        at: At<'_>,
+    ) -> Result<JobOutcome, JobError> {
         let shared = &self.0;
         let id = SegmentId(params.segment);
         let (targets, store, name) = (
@@ -100,9 +105,11 @@ impl Upload {
             // Deleted, or done by an attempt that could not say so.
             let begun = ctx
                 .checkpoint()
-                .and_then(|c| <Checkpoint as serde::Deserialize>::deserialize(c).ok());
-            if let Some(begun) = begun.filter(|b| !b.upload.is_empty()) {
-                target.clean(&params.key, Some(&begun.upload)).await?;
+                .and_then(|c| <Checkpoint as serde::Deserialize>::deserialize(c).ok())
+                .map(|c| c.upload)
+                .filter(|id| !id.is_empty());
+            if begun.is_some() || target.leaves_parts() {
+                target.clean(&params.key, begun.as_deref()).await?;
             }
             return Ok(JobOutcome::new(Value::Null, "there is nothing left to upload"));
         };
@@ -121,7 +128,7 @@ impl Upload {
             return Err(JobError::passing(error).after(std::time::Duration::from_nanos(wait)));
         }
         let began_ns = shared.clock.steady_ns();
-        let ended = self.send(ctx, &target, &row, &upload).await;
+        let ended = self.send(ctx, &target, &row, &upload, at).await;
         let took_s = shared.clock.steady_ns().saturating_sub(began_ns) as f64 / 1e9;
         let sent = match ended {
             Ok(sent) => sent,
@@ -143,6 +150,7 @@ impl Upload {
         };
         ctx.commit()?;
         shared.store.upload_done(copy, shared.clock.now()).await?;
+        at(Step::RowWritten);
         shared.figures().uploaded(&row.camera, sent.size_bytes, took_s);
         shared.succeeded(&params.target).await;
         let words = if sent.was_there {
@@ -162,6 +170,7 @@ impl Upload {
         target: &super::target::Target,
         row: &SegmentRow,
         upload: &UploadRow,
+        at: At<'_>,
     ) -> Result<send::Sent, JobError> {
         let (tree, tier, path) = (self.0.tree.clone(), row.tier, row.path.clone());
         let file = blocking(move || tree.open_file(tier, &path)).await?;
@@ -173,7 +182,7 @@ impl Upload {
                 _ => "video/mp4",
             },
         };
-        let sent = send::send(ctx, target, &upload.key, &source).await;
+        let sent = send::send(ctx, target, &upload.key, &source, at).await;
         sent.map_err(|e| match e.error.kind() {
             ErrorKind::Busy => e.after(PATIENCE),
             _ => e,

@@ -21,6 +21,8 @@ pub mod select;
 mod send;
 mod status;
 mod target;
+#[cfg(test)]
+mod tests;
 mod trouble;
 mod worker;
 

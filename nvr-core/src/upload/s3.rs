@@ -36,6 +36,8 @@ pub(super) struct Bucket {
     store: AmazonS3,
     wire: Wire,
     prefix: String,
+    /// Objects are encrypted with our key, without which the service hands none out.
+    is_locked: bool,
     clock: SharedClock,
 }
 
@@ -89,6 +91,7 @@ impl Bucket {
             store,
             wire,
             prefix: place.prefix.clone(),
+            is_locked: place.encryption == UploadEncryption::Customer,
             clock,
         })
     }
@@ -274,6 +277,11 @@ impl Bucket {
 
     /// An address at which anybody may fetch the object for so long.
     pub(super) async fn presign(&self, key: &str, expires: Duration) -> Result<url::Url> {
+        if self.is_locked {
+            let what = "a link is of no use: the service asks for the key that the copies are encrypted with";
+            return Err(Error::new(ErrorKind::Unsupported, what)
+                .with_hint("`encryption = \"customer\"` hands nothing out without `encryption_key`; fetch the footage from the recorder"));
+        }
         let path = self.path(key)?;
         let signed = self.store.signed_url(http::Method::GET, &path, expires);
         signed.await.map_err(failure)

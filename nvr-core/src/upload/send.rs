@@ -10,11 +10,33 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::folder::{Folder, Growing};
 use super::s3::{Bucket, Parts};
 use super::target::{Found, Place, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs::{JobContext, JobError};
 use crate::nvr::blocking;
+
+/// Steps of an upload, for tests that end the process between them. Between those of a bucket they end it by the
+/// requests that it sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Step {
+    /// The file is what was recorded.
+    Hashed,
+    /// The target does not have it.
+    Missed,
+    /// A folder has all of it under a name of its own, synced.
+    Copied,
+    /// The target has the copy.
+    Sent,
+    /// The target was asked what it has.
+    Compared,
+    /// The index knows of the copy.
+    RowWritten,
+}
+
+/// Told each step.
+pub(super) type At<'a> = &'a (dyn Fn(Step) + Send + Sync);
 
 const MIB: u64 = 1 << 20;
 /// Most parts of an upload that S3 takes.
@@ -131,6 +153,7 @@ pub(super) async fn send(
     target: &Target,
     key: &str,
     source: &Source,
+    at: At<'_>,
 ) -> Result<Sent, JobError> {
     ctx.progress(0.0, "reads the segment");
     let hashes = {
@@ -145,6 +168,7 @@ pub(super) async fn send(
         .with_hint("`nvr check --hash` tells more");
         return Err(JobError::lasting(error));
     }
+    at(Step::Hashed);
     let checkpoint = ctx.checkpoint();
     let checkpoint = checkpoint.and_then(|c| serde::Deserialize::deserialize(c).ok());
     let sent = |found: Found, was_there| Sent {
@@ -159,9 +183,14 @@ pub(super) async fn send(
         // Also what a crash cut off between the end of the upload and the note of it.
         return Ok(sent(found, true));
     }
+    at(Step::Missed);
     let etag = match &target.place {
-        Place::Folder(_) => {
-            copy(ctx, target, key, source, hashes.size_bytes).await?;
+        Place::Folder(folder) => {
+            let growing = copy(ctx, target, folder, key, source, hashes.size_bytes).await?;
+            at(Step::Copied);
+            blocking(move || growing.finish())
+                .await
+                .map_err(|e| target.named(e))?;
             None
         }
         Place::S3(bucket) if hashes.parts.len() <= 1 => {
@@ -175,9 +204,11 @@ pub(super) async fn send(
         }
         Place::S3(bucket) => in_parts(ctx, target, bucket, key, source, &hashes, checkpoint).await?,
     };
+    at(Step::Sent);
     ctx.progress(1.0, "compares");
     match target.head(key).await? {
         Some(found) if is_same(&found, &hashes) && (etag.is_none() || found.etag == etag) => {
+            at(Step::Compared);
             Ok(sent(found, false))
         }
         found => {
@@ -194,10 +225,14 @@ pub(super) async fn send(
     }
 }
 
-async fn copy(ctx: &JobContext, target: &Target, key: &str, source: &Source, size_bytes: u64) -> Result<()> {
-    let Place::Folder(folder) = &target.place else {
-        return Ok(());
-    };
+async fn copy(
+    ctx: &JobContext,
+    target: &Target,
+    folder: &Folder,
+    key: &str,
+    source: &Source,
+    size_bytes: u64,
+) -> Result<Growing> {
     let (folder, limit, ctx) = (folder.clone(), Arc::clone(&target.limit), ctx.clone());
     let (key, file) = (key.to_owned(), Arc::clone(&source.file));
     let copied = blocking(move || {

@@ -79,13 +79,18 @@ impl Uploads {
 
     /// Local files that are no longer wanted, because targets have had their copies for long enough.
     pub(crate) async fn released(&self) -> Result<Vec<SegmentRow>> {
-        let (configs, store, now) = (self.0.targets.configs(), self.0.store.clone(), self.0.clock.now());
+        let configs = self.0.targets.configs().into_iter();
+        let limits: Vec<_> = configs
+            .filter_map(|c| c.local_retention.map(|keep| (c.name, keep)))
+            .collect();
+        if limits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (store, now) = (self.0.store.clone(), self.0.clock.now());
         blocking(move || {
             let mut all: Vec<SegmentRow> = Vec::new();
-            for config in configs {
-                if let Some(keep) = config.local_retention {
-                    all.extend(store.copied_segments(&config.name, now - keep, RELEASED)?);
-                }
+            for (name, keep) in limits {
+                all.extend(store.copied_segments(&name, now - keep, RELEASED)?);
             }
             all.sort_by_key(|row| row.id);
             all.dedup_by_key(|row| row.id);
@@ -190,7 +195,8 @@ impl Uploads {
     ///
     /// # Errors
     /// `InvalidArgument` when that is too long, `NotFound` when no target has it, `Unsupported` when those that do
-    /// have no addresses.
+    /// have no addresses, or none that anybody could use (encrypted with our key); `Config` when the target cannot be
+    /// used.
     pub async fn presign(
         &self,
         segment: SegmentId,
@@ -209,9 +215,7 @@ impl Uploads {
             let rows = store.uploads_of(segment)?.into_iter();
             let there =
                 rows.filter(|u| u.state == UploadState::Done && only.as_ref().is_none_or(|t| *t == u.target));
-            Ok(there
-                .filter_map(|u| targets.get(&u.target).ok().map(|t| (t, u.key)))
-                .collect::<Vec<_>>())
+            Ok(there.map(|u| (targets.get(&u.target), u.key)).collect::<Vec<_>>())
         })
         .await?;
         let mut refusal = Error::new(
@@ -219,6 +223,15 @@ impl Uploads {
             format!("no target that is configured has a copy of segment {segment}"),
         );
         for (target, key) in copies {
+            let target = match target {
+                Ok(target) => target,
+                // One that is not configured any more is no reason that helps.
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => {
+                    refusal = e;
+                    continue;
+                }
+            };
             match target.presign(&key, expires).await {
                 Ok(address) => return Ok(address),
                 Err(e) => refusal = e,

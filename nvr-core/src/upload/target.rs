@@ -106,6 +106,11 @@ impl Target {
         .map_err(|e| self.named(e))
     }
 
+    /// Whether a copy that was cut off leaves something that no list of it tells.
+    pub(super) const fn leaves_parts(&self) -> bool {
+        matches!(self.place, Place::Folder(_))
+    }
+
     /// Ends what is unfinished under a name: the upload of that id, and all others.
     pub(super) async fn clean(&self, key: &str, upload: Option<&str>) -> Result<()> {
         let cleaned = async {

@@ -32,7 +32,12 @@ pub(super) async fn work(shared: Arc<Shared>, jobs: Jobs, stop: CancellationToke
         let pause = match shared.pass(&jobs).await {
             Ok(()) => {
                 faulty = false;
-                LOOK
+                // Targets that are added wake it.
+                if shared.targets.configs().is_empty() {
+                    SWEEP
+                } else {
+                    LOOK
+                }
             }
             Err(e) => {
                 if !std::mem::replace(&mut faulty, true) {
@@ -56,7 +61,7 @@ pub(super) async fn work(shared: Arc<Shared>, jobs: Jobs, stop: CancellationToke
         tokio::select! {
             () = stop.cancelled() => return,
             () = shared.wake.notified() => {}
-            () = shared.clock.sleep(pause) => {}
+            () = shared.clock.tick(pause) => {}
         }
     }
 }

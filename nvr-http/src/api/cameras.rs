@@ -24,13 +24,18 @@ pub(super) fn dto(camera: &Camera) -> CameraDto {
 
 /// All cameras with their state.
 #[utoipa::path(get, path = "/api/v1/cameras", tag = "cameras",
-    responses((status = 200, description = "The cameras by id", body = [CameraDto])))]
+    responses((status = 200, description = "The cameras, in the order of the configuration", body = [CameraDto])))]
 pub(crate) async fn list(State(app): State<AppState>, viewer: Viewer) -> Json<Vec<CameraDto>> {
-    Json(of_viewer(&app, &viewer).iter().map(dto).collect())
+    let mut cameras = of_viewer(&app, &viewer);
+    let config = app.nvr.config();
+    let place = |camera: &Camera| config.cameras.iter().position(|c| c.id == camera.id());
+    // Those that are in no file come last.
+    cameras.sort_by_cached_key(|c| place(c).unwrap_or(usize::MAX));
+    Json(cameras.iter().map(dto).collect())
 }
 
 /// The cameras that somebody may have to do with.
-fn of_viewer(app: &AppState, viewer: &Viewer) -> Vec<Camera> {
+pub(crate) fn of_viewer(app: &AppState, viewer: &Viewer) -> Vec<Camera> {
     let all = app.nvr.cameras().into_iter();
     all.filter(|c| viewer.sees(&c.config().id)).collect()
 }

@@ -124,20 +124,9 @@ pub(crate) async fn segments(
 ) -> Answer<Json<SegmentsDto>> {
     let range = query.range(Timestamp::MIN, Timestamp::MAX)?;
     let mut wanted = SegmentQuery::new([id.clone()], range);
-    wanted.limit = query.parsed("limit", "1 to 1000")?.unwrap_or(100);
-    if !(1..=1000).contains(&wanted.limit) {
-        return Err(Failure::invalid("parameter limit: want 1 to 1000"));
-    }
-    wanted.order = match query.text("order")?.as_deref() {
-        None | Some("asc") => Order::Asc,
-        Some("desc") => Order::Desc,
-        Some(other) => {
-            return Err(Failure::invalid(format!(
-                "parameter order={other:?}: want asc or desc"
-            )));
-        }
-    };
-    wanted.cursor = query.parsed("cursor", "the cursor of the page before")?;
+    wanted.limit = query.limit(1000, 100)?;
+    wanted.order = query.order(Order::Asc)?;
+    wanted.cursor = query.cursor()?;
     query.end()?;
     let page = app.nvr.segments(wanted).await?;
     if page.items.is_empty() && app.nvr.camera(&id).is_err() {

@@ -10,9 +10,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
-use nvr_core::CameraId;
 use nvr_core::jobs::{JobQuery, JobState, NewJob, Origin};
 use nvr_core::store::Order;
+use nvr_core::{CameraId, JobId};
 
 use super::Body;
 use crate::auth::Viewer;
@@ -23,7 +23,7 @@ use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
 /// The cameras that somebody is limited to.
-pub(super) fn among(viewer: &Viewer) -> Option<Vec<CameraId>> {
+pub(crate) fn among(viewer: &Viewer) -> Option<Vec<CameraId>> {
     viewer.cameras.ids().map(|ids| ids.cloned().collect())
 }
 
@@ -64,22 +64,11 @@ pub(crate) async fn list(
             .map(|k| k.split(',').map(str::to_owned).collect())
             .unwrap_or_default(),
         camera: query.parsed::<CameraId>("camera", "a camera id")?,
-        limit: query.parsed("limit", "1 to 1000")?.unwrap_or(100),
+        limit: query.limit(1000, 100)?,
         ..JobQuery::default()
     };
-    if !(1..=1000).contains(&wanted.limit) {
-        return Err(Failure::invalid("parameter limit: want 1 to 1000"));
-    }
-    wanted.order = match query.text("order")?.as_deref() {
-        None | Some("desc") => Order::Desc,
-        Some("asc") => Order::Asc,
-        Some(other) => {
-            return Err(Failure::invalid(format!(
-                "parameter order={other:?}: want asc or desc"
-            )));
-        }
-    };
-    wanted.cursor = query.parsed("cursor", "the cursor of the page before")?;
+    wanted.order = query.order(Order::Desc)?;
+    wanted.cursor = query.cursor()?;
     query.end()?;
     let page = app.nvr.jobs().list(wanted).await?;
     Ok(Json(JobsDto {
@@ -231,6 +220,16 @@ pub(crate) async fn file(
     method: Method,
     headers: HeaderMap,
 ) -> Answer<Response> {
+    written(&app, id, &method, &headers).await
+}
+
+/// Answers with the file of a finished export.
+pub(crate) async fn written(
+    app: &AppState,
+    id: JobId,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Answer<Response> {
     let (name, file, len) = app.nvr.export_file(id).await?;
     let about = Described {
         content_type: "video/mp4",
@@ -238,5 +237,5 @@ pub(crate) async fn file(
         file_name: Some(name),
         immutable: true,
     };
-    Ok(serve(&method, &headers, Arc::new(Written(file, len)), about))
+    Ok(serve(method, headers, Arc::new(Written(file, len)), about))
 }

@@ -36,16 +36,18 @@ const FIRST: Duration = Duration::from_millis(300);
 #[derive(Debug, Default)]
 pub(crate) struct Sampler(Mutex<Option<Taken>>);
 
+/// A sample.
 #[derive(Clone, Copy, Debug)]
-struct Taken {
+pub(crate) struct Taken {
     at_ns: i64,
-    sample: MachineSample,
+    pub(crate) sample: MachineSample,
     /// Of the process and of the machine, percent.
-    used: (f64, f64),
+    pub(crate) used: (f64, f64),
 }
 
 impl Sampler {
-    async fn now(&self, nvr: &Nvr) -> Answer<Taken> {
+    /// The present one.
+    pub(crate) async fn now(&self, nvr: &Nvr) -> Answer<Taken> {
         let mut last = self.0.lock().await;
         let clock = nvr.clock();
         let age = |t: &Taken| clock.steady_ns() - t.at_ns;
@@ -258,10 +260,7 @@ pub(crate) async fn logs(
         .iter()
         .position(|l| *l == level)
         .ok_or_else(|| Failure::invalid(format!("parameter level: want one of {}", LEVELS.join(", "))))?;
-    let limit: usize = query.parsed("limit", "1 to 2000")?.unwrap_or(200);
-    if !(1..=2000).contains(&limit) {
-        return Err(Failure::invalid("parameter limit: want 1 to 2000"));
-    }
+    let limit = query.limit(2000, 200)? as usize;
     let after: Option<u64> = query.parsed("after", "the id of a record")?;
     query.end()?;
     let Some(logs) = &app.logs else {

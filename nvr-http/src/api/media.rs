@@ -12,8 +12,10 @@ use futures_util::StreamExt;
 use nvr_core::convert::{Converted, VodPart};
 use nvr_core::media::clip::{Clip, ReadAt};
 use nvr_core::store::SegmentState;
-use nvr_core::{ClipCodec, Export, ExportFormat, ExportRequest, SnapshotRequest, TimeRange, VodRequest};
-use nvr_core::{Error, ErrorKind};
+use nvr_core::{
+    ClipCodec, Error, ErrorKind, Export, ExportFormat, ExportRequest, SegmentId, SnapshotRequest, TimeRange,
+    VodRequest,
+};
 
 use crate::bytes_body::{Content, Described, serve};
 use crate::params::{CameraPath, Codec, Packing, Query, SegmentPath, Time};
@@ -87,18 +89,25 @@ pub(crate) async fn segment(
         (ClipCodec::H264, Some(part)) => {
             let cached = version.is_some();
             let bytes = app.nvr.vod_part(id, version, part).await?;
-            let about = Described {
-                content_type: "video/mp4",
-                immutable: cached,
-                ..Described::default()
-            };
-            return Ok(serve(&method, &headers, Arc::new(Held(bytes)), about));
+            return Ok(made_part(&method, &headers, bytes, cached));
         }
         _ => return Err(Failure::invalid("parameters codec and part go together")),
     }
+    stored(&app, id, version.as_deref(), None, &method, &headers).await
+}
+
+/// Answers with the file of a segment. `file_name` has a browser save it under that name.
+pub(crate) async fn stored(
+    app: &AppState,
+    id: SegmentId,
+    version: Option<&str>,
+    file_name: Option<String>,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Answer<Response> {
     let (row, file, len) = app.nvr.open_segment(id).await?;
     let growing = row.state == SegmentState::Open;
-    if version.as_deref().is_some_and(|v| !row.is_version(v)) {
+    if version.is_some_and(|v| !row.is_version(v)) {
         return Err(Error::new(
             ErrorKind::NotFound,
             format!("segment {id} has another version by now: it was encoded again"),
@@ -119,11 +128,21 @@ pub(crate) async fn segment(
             _ => "video/mp4",
         },
         etag: Some(etag),
-        file_name: None,
+        file_name,
         // It may be encoded again; then it gets another version.
         immutable: !growing && version.is_some(),
     };
-    Ok(serve(&method, &headers, Arc::new(Stored(file, len)), about))
+    Ok(serve(method, headers, Arc::new(Stored(file, len)), about))
+}
+
+/// Answers with a part of a segment that was encoded.
+pub(crate) fn made_part(method: &Method, headers: &HeaderMap, bytes: Bytes, immutable: bool) -> Response {
+    let about = Described {
+        content_type: "video/mp4",
+        immutable,
+        ..Described::default()
+    };
+    serve(method, headers, Arc::new(Held(bytes)), about)
 }
 
 /// One file for a range of footage, gaps left out. Its size is known before the first byte, unless it has to be encoded.

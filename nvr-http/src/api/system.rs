@@ -14,31 +14,35 @@ use nvr_core::accounts::Permission;
 use nvr_core::store::{EventQuery, Order};
 
 use super::jobs::among;
-use crate::auth::Viewer;
+use crate::auth::{MaybeViewer, Viewer};
 use crate::dto::{EventDto, EventsDto, HealthDto};
 use crate::params::{Direction, Query, Time};
-use crate::problem::{Answer, Failure, Problem};
+use crate::problem::{Answer, Problem};
 use crate::server::AppState;
 
-/// Whether the recorder lives, and what is wrong. 200 as long as it answers at all; see `status`.
+/// Whether the recorder lives, and how many cameras fare how; with a login or token what is wrong. 200 as long as it
+/// answers at all; see `status`.
 #[utoipa::path(get, path = "/health", tag = "system",
     responses((status = 200, description = "It lives", body = HealthDto)))]
-pub(crate) async fn health(State(app): State<AppState>) -> Json<HealthDto> {
-    Json(HealthDto::new(&app.nvr.health(), app.nvr.started()))
+pub(crate) async fn health(State(app): State<AppState>, MaybeViewer(viewer): MaybeViewer) -> Json<HealthDto> {
+    Json(HealthDto::new(&app.nvr, &app.nvr.health(), viewer.as_ref()))
 }
 
 /// Whether every camera that should be recorded now is.
 #[utoipa::path(get, path = "/ready", tag = "system",
     responses((status = 200, description = "All are", body = HealthDto),
         (status = 503, description = "Not all are", body = HealthDto)))]
-pub(crate) async fn ready(State(app): State<AppState>) -> (StatusCode, Json<HealthDto>) {
+pub(crate) async fn ready(
+    State(app): State<AppState>,
+    MaybeViewer(viewer): MaybeViewer,
+) -> (StatusCode, Json<HealthDto>) {
     let health = app.nvr.health();
     let status = if health.ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(HealthDto::new(&health, app.nvr.started())))
+    (status, Json(HealthDto::new(&app.nvr, &health, viewer.as_ref())))
 }
 
 /// Metrics for Prometheus.
@@ -91,20 +95,9 @@ pub(crate) async fn events(
     wanted.camera = camera;
     wanted.among = among(&viewer);
     wanted.kinds = kinds;
-    wanted.limit = query.parsed("limit", "1 to 1000")?.unwrap_or(100);
-    if !(1..=1000).contains(&wanted.limit) {
-        return Err(Failure::invalid("parameter limit: want 1 to 1000"));
-    }
-    wanted.order = match query.text("order")?.as_deref() {
-        None | Some("desc") => Order::Desc,
-        Some("asc") => Order::Asc,
-        Some(other) => {
-            return Err(Failure::invalid(format!(
-                "parameter order={other:?}: want asc or desc"
-            )));
-        }
-    };
-    wanted.cursor = query.parsed("cursor", "the cursor of the page before")?;
+    wanted.limit = query.limit(1000, 100)?;
+    wanted.order = query.order(Order::Desc)?;
+    wanted.cursor = query.cursor()?;
     query.end()?;
     let page = app.nvr.events_of(wanted).await?;
     let body = EventsDto {

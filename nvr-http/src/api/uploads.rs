@@ -46,20 +46,9 @@ pub(crate) async fn list(
     };
     let mut wanted = UploadQuery::new(target, state);
     wanted.among = super::jobs::among(&viewer);
-    wanted.order = match query.text("order")?.as_deref() {
-        None | Some("asc") => Order::Asc,
-        Some("desc") => Order::Desc,
-        Some(other) => {
-            return Err(Failure::invalid(format!(
-                "parameter order={other:?}: want asc or desc"
-            )));
-        }
-    };
-    wanted.limit = query.parsed("limit", "1 to 1000")?.unwrap_or(100);
-    if !(1..=1000).contains(&wanted.limit) {
-        return Err(Failure::invalid("parameter limit: want 1 to 1000"));
-    }
-    wanted.cursor = query.parsed("cursor", "the cursor of the page before")?;
+    wanted.order = query.order(Order::Asc)?;
+    wanted.limit = query.limit(1000, 100)?;
+    wanted.cursor = query.cursor()?;
     query.end()?;
     let page = app.nvr.uploads().list(wanted).await?;
     Ok(Json(UploadsDto {

@@ -360,10 +360,7 @@ pub(crate) struct AuditPageDto {
         (status = 400, description = "A parameter cannot be read", body = Problem)))]
 pub(crate) async fn audit(State(app): State<AppState>, mut query: Query) -> Answer<Json<AuditPageDto>> {
     let (user, action) = (query.text("user")?, query.text("action")?);
-    let limit = query.parsed("limit", "1 to 1000")?.unwrap_or(100);
-    if !(1..=1000).contains(&limit) {
-        return Err(Failure::invalid("parameter limit: want 1 to 1000"));
-    }
+    let limit = query.limit(1000, 100)?;
     if let Some(action) = action
         .as_deref()
         .filter(|a| Action::ALL.iter().all(|known| known.as_str() != *a))

@@ -1,5 +1,8 @@
 //! The addresses of other recorders, asked as their clients ask.
 
+mod flask;
+mod sessions;
+
 use nvr_core::Timestamp;
 use reqwest::Method;
 

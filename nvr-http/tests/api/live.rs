@@ -303,6 +303,15 @@ async fn low_latency_hls_waits_for_what_is_wanted() {
         "{}",
         later.text()
     );
+    // Of so young a list nothing can be left out, but it may be asked for.
+    let update = server.get(&format!("{list}?_HLS_skip=YES")).await;
+    assert_eq!(update.status, 200, "{}", update.text());
+    assert!(update.text().contains("CAN-SKIP-UNTIL="), "{}", update.text());
+    assert_problem(
+        &server.get(&format!("{list}?_HLS_skip=NO")).await,
+        400,
+        "invalid_argument",
+    );
     // An ordinary player plays it.
     let whole = later
         .text()
@@ -375,5 +384,22 @@ async fn offers_that_cannot_be_answered() {
         404,
         "not_found",
     );
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_wait_end_with_their_camera() {
+    let server = Server::of([camera("gate", "rtsp://127.0.0.1:1/")], |_| {}).await;
+    let gate = "gate".parse().unwrap();
+    let camera = server.nvr.camera(&gate).unwrap();
+    let waiting = server.get("/api/v1/cameras/gate/live.m3u8");
+    let removed = async {
+        while camera.viewers(nvr_core::live::StreamKind::Main).now == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        server.nvr.remove_camera(&gate).await.unwrap();
+    };
+    let (reply, ()) = tokio::join!(waiting, removed);
+    assert_problem(&reply, 404, "not_found");
     server.end().await;
 }

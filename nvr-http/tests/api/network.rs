@@ -198,6 +198,18 @@ async fn metrics_are_for_this_machine_unless_they_are_open() {
     for path in ["/health", "/ready"] {
         assert_ne!(server.get_with(path, &far).await.status, 401, "{path}");
     }
+    // The open server of other tests tells all; here who is unknown, or shows what is worth nothing, learns counts.
+    for headers in [&far[..], &[("authorization", "Bearer nvr_nothing")]] {
+        let health = server.get_with("/health", headers).await;
+        assert_eq!(health.status, 200, "{}", health.text());
+        assert!(!health.text().contains("front"), "{}", health.text());
+        let health = health.json();
+        assert_eq!(health["counts"]["cameras"], 1, "{health}");
+        assert!(
+            health["problems"].is_null() && health["version"].is_null(),
+            "{health}"
+        );
+    }
     server.end().await;
     let server = Server::of([manual("front")], |c| {
         c.http.auth = Auth::Accounts;

@@ -14,7 +14,7 @@ async fn health_and_metrics_tell_of_a_camera_that_is_down() {
     let server = Server::of(
         [
             camera("front", PICTURE),
-            camera("gate", "rtsp://admin:geheim@127.0.0.1:1/stream"),
+            camera("gate", "rtsp://verwalter:geheim@127.0.0.1:1/stream"),
         ],
         |_| {},
     )
@@ -81,7 +81,7 @@ async fn nothing_names_the_password(server: &Server) {
         let reply = server.get(&path).await;
         let text = String::from_utf8_lossy(&reply.body);
         assert!(
-            !text.contains("geheim") && !text.contains("admin"),
+            !text.contains("geheim") && !text.contains("verwalter"),
             "{path}: {text}"
         );
     }

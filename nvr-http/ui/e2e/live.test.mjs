@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { check, moving, open } from "./page.mjs";
+import { check, moving, open, pictureTime } from "./page.mjs";
 import { split } from "./fragments.mjs";
 import { Server, until } from "./server.mjs";
 
@@ -20,7 +20,7 @@ const only = (name, more = {}) => ({
   codec: "avc1.42c01f", width: 1280, height: 720, audio: null, b_frames: false,
   paths: { [name]: { ok: true, ...more } },
 });
-const say = (page, info) => page.route("**/api/v1/cameras/front/live", (route) => route.fulfill({ json: info }));
+const say = (page, info) => page.route(/\/cameras\/front\/live(\?|$)/, (route) => route.fulfill({ json: info }));
 
 export const tests = [
   ["all cameras move within the grid, and a camera that is down says why", async ({ browser, server }) => {
@@ -179,6 +179,75 @@ export const tests = [
     await until("it records", async () => (await server.get("/cameras/hand")).recording);
     await tile(page, "hand").getByRole("button", { name: "Stop recording" }).click();
     await until("it stops", async () => !(await server.get("/cameras/hand")).recording);
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["the grid shows the sub stream, one alone and full screen the main one, without a dark picture in between", async ({ browser }) => {
+    const server = await Server.start('auth = "none"', [
+      ["front", "Front door", "test:?size=1280x720&fps=15&gop=15&audio=0", ['sub = "test:?size=320x180&fps=10&gop=10&audio=0"']],
+      ["yard", "Yard", "test:?size=640x360&fps=15&gop=15&audio=0", []],
+    ]);
+    try {
+      await server.footage("front", 4);
+      const page = await open(browser, server.address);
+      await page.goto(server.address);
+      const width = (id) => page.locator(shown(id)).first().evaluate((m) => m.videoWidth || m.naturalWidth);
+      const stream = (id) => tile(page, id).getAttribute("data-stream");
+      await playing(page, "front");
+      await until("the sub stream", async () => (await stream("front")) === "sub" && (await width("front")) === 320);
+      await playing(page, "yard");
+      check((await stream("yard")) === "main" && (await width("yard")) === 640, "a camera without one shows its main stream");
+      // Each frame that is drawn has a picture: looked at with each, from before until after.
+      await page.evaluate(() => {
+        window.seen = { dark: 0, looks: 0, widths: [] };
+        const look = () => {
+          const screen = document.querySelector(".tile[data-camera=front] .screen:not(.screen-coming)");
+          const media = screen?.querySelector(".tile-media:not([hidden])");
+          const width = media?.videoWidth || media?.naturalWidth || 0;
+          window.seen.looks += 1;
+          if (!width || (media.tagName === "VIDEO" && media.readyState < 2)) window.seen.dark += 1;
+          if (window.seen.widths.at(-1) !== width) window.seen.widths.push(width);
+          requestAnimationFrame(look);
+        };
+        look();
+      });
+      await tile(page, "front").getByTitle("Show Front door alone").click();
+      await until("the main stream", async () => (await stream("front")) === "main" && (await width("front")) === 1280);
+      await moving(page, shown("front"));
+      await page.keyboard.press("Escape");
+      await until("the sub stream again", async () => (await stream("front")) === "sub" && (await width("front")) === 320);
+      await tile(page, "front").hover();
+      await tile(page, "front").getByRole("button", { name: "Full screen" }).click();
+      await until("the main stream in full screen", async () => (await stream("front")) === "main" && (await width("front")) === 1280);
+      check(await tile(page, "front").evaluate((e) => document.fullscreenElement === e), "it fills the display");
+      await page.evaluate(() => document.exitFullscreen());
+      await until("the sub stream in the grid", async () => (await stream("front")) === "sub" && (await width("front")) === 320);
+      check(Date.now() - (await pictureTime(page, shown("front"))) < 20_000, "it is live");
+      const seen = await page.evaluate(() => window.seen);
+      check(seen.dark === 0 && seen.looks > 20, `${seen.dark} of ${seen.looks} looks without a picture; widths ${seen.widths}`);
+      check(seen.widths.join() === "320,1280,320,1280,320", seen.widths.join());
+      // Only what is shown is connected.
+      check(!page.mistakes.length, page.mistakes.join("\n"));
+    } finally {
+      await server.remove();
+    }
+  }],
+  ["sound is asked for where it costs delay only when somebody listens", async ({ browser, server }) => {
+    const page = await open(browser, server.address);
+    const sockets = [];
+    page.on("websocket", (ws) => sockets.push(new URL(ws.url()).search));
+    await page.goto(server.address);
+    await playing(page, "front");
+    await tile(page, "front").hover();
+    await tile(page, "front").getByRole("button", { name: /More for/ }).click();
+    await page.getByRole("menuitemcheckbox", { name: "Only MSE", exact: true }).click();
+    await until("by MSE", async () => (await path(page, "front")) === "mse");
+    await moving(page, shown("front"));
+    check(sockets.length === 1 && sockets[0].includes("audio=false"), sockets.join());
+    await tile(page, "front").getByRole("button", { name: "Turn sound on" }).click();
+    await until("another connection", () => sockets.length === 2);
+    check(!sockets[1].includes("audio=false"), sockets.join());
+    await until("it sounds", () => page.locator(shown("front")).first().evaluate((v) => !v.muted && v.webkitAudioDecodedByteCount > 0));
+    await moving(page, shown("front"));
     check(!page.mistakes.length, page.mistakes.join("\n"));
   }],
 ];

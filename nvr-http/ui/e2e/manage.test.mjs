@@ -1,5 +1,6 @@
 // Recordings, jobs, storage, system, settings, users, privacy: against a real recorder.
-import { createReadStream, readFileSync, statSync } from "node:fs";
+import { createReadStream, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { check, open, serious } from "./page.mjs";
 import { Server, until } from "./server.mjs";
@@ -212,5 +213,36 @@ export const tests = [
     check(await page.locator(".privacy").isVisible(), "the text is");
     await page.emulateMedia({ media: "screen" });
     await clean(page, "privacy");
+  }],
+  ["storage and privacy: what moved to a second disk, and copies elsewhere", async ({ browser, shots }) => {
+    const folder = mkdtempSync(join(tmpdir(), "nvr-ui-places-"));
+    const [second, copies] = ["second", "copies"].map((name) => join(folder, name));
+    mkdirSync(copies);
+    const more = `\n[tier]\nroot = "${second}"\nafter = "0s"\nmin_free = 0\n[retention]\nmax_age = "9d"\nmax_bytes = "3GB"\n[[upload]]\nname = "nas"\nurl = "${copies}"\nlocal_retention = "7d"\n`;
+    const server = await Server.start(`auth = "none"${more}`, [["front", "Front door", "test:?size=320x240&fps=10&gop=10&audio=0", []], ["yard", "Yard", "test:?size=320x240&fps=10&gop=10&audio=0", []]]);
+    try {
+      await until("files have moved and were copied", async () => {
+        const [{ tier }, [target]] = [await server.get("/storage"), await server.get("/uploads")];
+        return tier.segments >= 2 && target.counts.some((c) => c.state === "done" && c.segments >= 2);
+      }, 120_000);
+      const page = await go(browser, server, "/storage", { viewport: { width: 1440, height: 900 } });
+      await page.getByRole("heading", { name: "Second disk" }).waitFor();
+      await page.getByText(`Older footage moves to ${second}`).waitFor();
+      check((await page.getByText("On the second disk").count()) === 1, "a column says how much of each camera");
+      if (shots) await page.screenshot({ path: `${shots}/storage-second.png`, fullPage: true });
+      await clean(page, "storage");
+      await page.goto(`${server.address}/privacy`);
+      await page.getByText(`Footage older than 0 sec moves to the folder ${second}`).waitFor();
+      await page.getByText("All cameras together: at most 3GB").waitFor();
+      await page.getByText("deleted by itself after 9 days").first().waitFor();
+      await page.getByText(/Here they are deleted 7 days after the copy/).waitFor();
+      await page.getByText("Apart from that the recorder sends nothing").waitFor();
+      check((await page.getByText("No copies are made").count()) === 0, "copies are made");
+      if (shots) await page.screenshot({ path: `${shots}/privacy-second.png`, fullPage: true });
+      await clean(page, "privacy");
+    } finally {
+      await server.remove();
+      rmSync(folder, { recursive: true, force: true });
+    }
   }],
 ];

@@ -22,12 +22,13 @@ export async function open(browser, address, options = {}) {
     const url = new URL(r.url());
     if (url.protocol.startsWith("http") && url.origin !== new URL(address).origin) mistakes.push(`a request to ${url.origin}`);
   });
+  page.on("websocket", (ws) => new URL(ws.url()).host !== new URL(address).host && mistakes.push(`a connection to ${ws.url()}`));
   page.mistakes = mistakes;
   return page;
 }
 
 /** With FRESH=1: the page as it was built last, though the binary still has an older one. */
-function fromDist(route) {
+export function fromDist(route) {
   const dist = new URL("../dist/", import.meta.url);
   const file = new URL(`.${new URL(route.request().url()).pathname}`, dist);
   const asset = file.href !== dist.href && existsSync(file);

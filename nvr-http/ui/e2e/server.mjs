@@ -64,6 +64,12 @@ export class Server {
     return response.json();
   }
 
+  async post(path, body) {
+    const response = await fetch(`${this.address}/api/v1${path}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+    return response.json();
+  }
+
   /** Waits until a camera has so many seconds of footage. */
   async footage(camera, seconds) {
     const now = () => Math.floor(Date.now() / 1000);

@@ -1,3 +1,4 @@
+import { get } from "node:http";
 import { SIZES, check, looks, open } from "./page.mjs";
 import { Server, until } from "./server.mjs";
 
@@ -9,6 +10,13 @@ export async function before() {
 export const after = ({ server }) => server.remove();
 
 const PATHS = ["/", "/timeline", "/recordings", "/jobs", "/storage", "/system", "/settings", "/users", "/privacy"];
+/** Bytes of a file on the way, packed as every browser can. */
+const sizeOf = (file) => new Promise((done, failed) => {
+  get(file, { headers: { "accept-encoding": "gzip" } }, (answer) => {
+    let size = 0;
+    answer.on("data", (piece) => (size += piece.length)).on("end", () => done(size)).on("error", failed);
+  }).on("error", failed);
+});
 const settle = (page) => page.waitForTimeout(1500);
 
 export const tests = [
@@ -27,18 +35,22 @@ export const tests = [
     }
     check(!findings.length, [...new Set(findings)].join("\n"));
   }],
-  ["the first load is small", async ({ browser, server }) => {
+  ["the first load is small, with gzip too, and without the player", async ({ browser, server }) => {
     const page = await open(browser, server.address);
-    let bytes = 0;
-    page.on("response", async (r) => {
-      if (new URL(r.url()).pathname.startsWith("/api/")) return;
-      const size = await r.request().sizes().catch(() => null);
-      bytes += size?.responseBodySize ?? 0;
+    const files = new Set();
+    page.on("request", (r) => {
+      const url = new URL(r.url());
+      if (url.protocol.startsWith("http") && !url.pathname.startsWith("/api/")) files.add(r.url());
     });
     await page.goto(server.address);
     await page.locator(".tile").first().waitFor();
     await settle(page);
-    check(bytes > 20_000 && bytes < 250_000, `${bytes} bytes`);
+    const sizes = await Promise.all([...files].map(async (file) => [new URL(file).pathname, await sizeOf(file)]));
+    const sum = sizes.reduce((all, [, size]) => all + size, 0);
+    const words = sizes.map(([path, size]) => `${path} ${size}`).join("\n");
+    console.log(`      ${sum} bytes in ${sizes.length} files`);
+    check(sum > 50_000 && sum < 250_000, `${sum} bytes:\n${words}`);
+    check(!sizes.some(([path]) => /hls/.test(path)), `the player is loaded:\n${words}`);
   }],
   ["languages and appearance are chosen and remembered", async ({ browser, server }) => {
     const page = await open(browser, server.address, { colorScheme: "dark" });

@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { check, moving, open, pictureNumber, pictureTime, recordedClock } from "./page.mjs";
+import { inWords, seekTimes } from "./seek.mjs";
 import { Server, until } from "./server.mjs";
 
 export async function before() {
@@ -176,6 +177,88 @@ export const tests = [
     const { streams, format } = JSON.parse(probe);
     check(streams.some((s) => s.codec_name === "h264") && streams.some((s) => s.codec_name === "aac"), probe);
     check(Number(format.duration) > 8.5 && Number(format.duration) < 12.5, probe);
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["two fingers zoom and move, one drags with pictures, and what is under the fingers stays there", async ({ browser, server }) => {
+    const [first] = await ranges(server, "front");
+    const page = await start(browser, server, `camera=front&at=${new Date(first.start + 8000).toISOString()}`, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
+    await page.locator(".segmented-option", { hasText: "1 h" }).tap();
+    const touch = await page.context().newCDPSession(page);
+    const send = (type, ...points) => touch.send("Input.dispatchTouchEvent", { type, touchPoints: points.map(([x, y], id) => ({ x, y, id })) });
+    const box = await page.locator(".scrubber").boundingBox();
+    const y = box.y + 44;
+    const at = (share) => box.x + share * box.width;
+    const length = async () => { const [from, to] = await shownRange(page); return to - from; };
+    /** Both fingers from two places to two others, in steps. */
+    const pinch = async ([a, b], [c, d]) => {
+      await send("touchStart", [at(a), y]);
+      await send("touchStart", [at(a), y], [at(b), y]);
+      for (let n = 1; n <= 8; n++) await send("touchMove", [at(a + ((c - a) * n) / 8), y], [at(b + ((d - b) * n) / 8), y]);
+      await send("touchMove", [at(c), y], [at(d), y]);
+    };
+    const lift = async (c) => {
+      await send("touchEnd", [at(c), y]);
+      await send("touchEnd");
+    };
+    const time = await exactTime(page);
+    const before = await shownRange(page);
+    const middle = before[0] + 0.5 * (before[1] - before[0]);
+    await pinch([0.45, 0.55], [0.1, 0.9]);
+    await until("an eighth of it", async () => Math.abs((await length()) / (before[1] - before[0]) - 1 / 8) < 0.01);
+    const after = await shownRange(page);
+    check(Math.abs(after[0] + 0.5 * (after[1] - after[0]) - middle) < 0.02 * (after[1] - after[0]), `${middle} went to ${after}`);
+    await lift(0.1);
+    // Together again and to the side: as before, moved.
+    await pinch([0.1, 0.9], [0.25, 0.35]);
+    await until("as long as before", async () => Math.abs((await length()) / (before[1] - before[0]) - 1) < 0.02);
+    await lift(0.25);
+    check(Math.abs((await exactTime(page)) - time) < 100, "zooming plays nothing else");
+    // One finger drags.
+    await page.locator(".segmented-option", { hasText: "1 h" }).tap();
+    await zoomTo(page, 60);
+    const [from, to] = await shownRange(page);
+    const goal = first.start + 12_000;
+    const share = (moment) => (moment - from) / (to - from);
+    await send("touchStart", [at(share(first.start + 6000)), y]);
+    for (let n = 1; n <= 6; n++) await send("touchMove", [at(share(first.start + 6000 + n * 1000)), y]);
+    await until("a picture while dragging", () => page.evaluate(() => document.querySelector(".pane img")?.naturalWidth > 0));
+    await send("touchEnd");
+    await until("it stays there", async () => Math.abs((await exactTime(page)) - goal) < 1000);
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["random moments play soon after the click", async ({ browser, server }) => {
+    const page = await start(browser, server, `camera=front&at=${new Date((await ranges(server, "front"))[0].start + 2000).toISOString()}`);
+    await zoomTo(page, 120);
+    const told = await seekTimes(page, await ranges(server, "front"), 12);
+    check(told.length === 12 && told.every(({ picture, moves }) => picture > 0 && moves >= picture), JSON.stringify(told));
+    console.log(`      ${inWords(told)}`);
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["from a quarter of the speed to sixteen times", async ({ browser, server }) => {
+    const [first] = await ranges(server, "front");
+    const page = await start(browser, server, `camera=front&at=${new Date(first.start + 1000).toISOString()}`);
+    await page.keyboard.press(" ");
+    for (const rate of ["0.25", "0.5", "1", "2", "4", "8", "16"]) {
+      await page.getByLabel("Speed").selectOption(rate);
+      await page.evaluate(() => document.activeElement.blur());
+      await click(page, first.start + 2000);
+      await moving(page, pane("front"));
+      await until(`${rate} times`, () => page.locator(pane("front")).evaluate((v, rate) => v.playbackRate === Number(rate) || v.paused, rate));
+    }
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["the field to jump by shows the moment that is shown, and goes to another", async ({ browser, server }) => {
+    const [first] = await ranges(server, "front");
+    const page = await start(browser, server, `camera=front&at=${new Date(first.start + 3000).toISOString()}`);
+    const field = page.getByLabel("Jump to a time").first();
+    const entered = async () => page.evaluate((text) => new Date(text).getTime(), await field.inputValue());
+    check(Math.abs((await entered()) - first.start - 3000) <= 1500, await field.inputValue());
+    await page.keyboard.press("l");
+    await until("it follows", async () => Math.abs((await entered()) - first.start - 13_000) <= 1500);
+    const wanted = Math.floor((first.start + 7000) / 1000) * 1000;
+    await field.fill(await page.evaluate((time) => new Date(time - new Date(time).getTimezoneOffset() * 60_000).toISOString().slice(0, 19), wanted));
+    await field.press("Enter");
+    await until("it goes there", async () => Math.abs((await exactTime(page)) - wanted) < 200);
     check(!page.mistakes.length, page.mistakes.join("\n"));
   }],
 ];

@@ -45,12 +45,15 @@ fn main() -> anyhow::Result<()> {
             return Ok(());
         }
         println!(
-            "connections {} playing {} frames {} bytes {} late {}",
+            "connections {} playing {} frames {} bytes {} late {} held up {} unsent {} broken {}",
             cam.connections(),
             cam.playing(),
             cam.frames_sent(),
             cam.bytes_sent(),
-            cam.frames_late()
+            cam.frames_late(),
+            cam.frames_held_up(),
+            cam.frames_unsent(),
+            cam.broken()
         );
     }
     loop {

@@ -34,6 +34,7 @@ pub(crate) struct Frame {
 #[derive(Debug, Clone)]
 pub struct Clip {
     pub(crate) frames: Vec<Frame>,
+    sizes: Vec<u32>,
     pub(crate) fps: u32,
     pub(crate) sps: Vec<u8>,
     pub(crate) pps: Vec<u8>,
@@ -82,6 +83,7 @@ impl Clip {
         ensure!(find(5).is_some(), "the first access unit is no keyframe");
         Ok(Self {
             frames: units.iter().map(|unit| packetise(unit)).collect(),
+            sizes: units.iter().map(|unit| size_in_a_file(unit)).collect(),
             fps,
             sps,
             pps,
@@ -98,6 +100,13 @@ impl Clip {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
+    }
+
+    /// What each frame takes up in an MP4, where parameter sets stand elsewhere: by them a recording tells which frames
+    /// it has.
+    #[must_use]
+    pub fn sizes(&self) -> &[u32] {
+        &self.sizes
     }
 
     /// Average rate on the wire in bits a second, headers included.
@@ -129,6 +138,13 @@ fn access_units(bytes: &[u8]) -> Vec<Vec<&[u8]>> {
     }
     units.retain(|u| u.iter().any(|n| matches!(n[0] & 0x1F, 1 | 5)));
     units
+}
+
+/// Each unit but parameter sets, with four bytes for its length.
+fn size_in_a_file(unit: &[&[u8]]) -> u32 {
+    let units = unit.iter().filter(|n| !matches!(n[0] & 0x1F, 7 | 8));
+    let size: usize = units.map(|n| 4 + n.len()).sum();
+    u32::try_from(size).unwrap_or(u32::MAX)
 }
 
 /// What stands between start codes; none is empty.
@@ -296,6 +312,7 @@ mod tests {
             .map(|s| clip.frames[0].bytes[s + 5] >> 7)
             .collect();
         assert_eq!(markers, [0, 0, 0, 0, 0, 1]);
+        assert_eq!(clip.sizes(), [4 + big.len() as u32, 4 + 3 + 4 + 3]);
     }
 
     #[test]

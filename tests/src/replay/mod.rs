@@ -11,10 +11,11 @@ mod serve;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::Context as _;
+use nvr_core::clock::{Clock as _, SystemClock};
 use tokio::sync::oneshot;
 
 pub use clip::Clip;
@@ -54,6 +55,11 @@ pub(crate) struct Counters {
     pub frames: AtomicU64,
     pub bytes: AtomicU64,
     pub late: AtomicU64,
+    pub held_up: AtomicU64,
+    pub unsent: AtomicU64,
+    pub broken: AtomicU64,
+    /// Of each frame of the clip, when any connection sent it last; 0 for never.
+    pub sent_at_ns: Box<[AtomicI64]>,
 }
 
 /// A bench camera that runs until it is dropped.
@@ -61,6 +67,8 @@ pub(crate) struct Counters {
 pub struct ReplayCam {
     address: SocketAddr,
     paths: u32,
+    sizes: Box<[u32]>,
+    clock: Arc<SystemClock>,
     counters: Arc<Counters>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -88,7 +96,12 @@ impl ReplayCam {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let counters = Arc::<Counters>::default();
+        let counters = Arc::new(Counters {
+            sent_at_ns: clip.sizes().iter().map(|_| AtomicI64::new(0)).collect(),
+            ..Counters::default()
+        });
+        let clock = Arc::new(SystemClock::new());
+        let (sizes, theirs) = (clip.sizes().into(), Arc::clone(&clock));
         let (stop, stopped) = oneshot::channel();
         let (shared, paths) = (Arc::clone(&counters), options.paths);
         let thread = std::thread::Builder::new()
@@ -96,7 +109,7 @@ impl ReplayCam {
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        ended = serve::serve(listener, Arc::new(clip), paths, shared) => {
+                        ended = serve::serve(listener, Arc::new(clip), paths, theirs, shared) => {
                             if let Err(e) = ended {
                                 tracing::error!("the bench camera stopped listening: {e:#}");
                             }
@@ -108,6 +121,8 @@ impl ReplayCam {
         Ok(Self {
             address,
             paths,
+            sizes,
+            clock,
             counters,
             stop: Some(stop),
             thread: Some(thread),
@@ -150,11 +165,39 @@ impl ReplayCam {
         self.counters.bytes.load(Ordering::Relaxed)
     }
 
-    /// Frames handed to the kernel more than one frame's time too late: the viewer or the machine was too slow, and a
-    /// measurement made then says little. None is left out.
+    /// Frames handed to the kernel more than one frame's time too late because this camera did not get to run: a
+    /// measurement made then says little of the viewer. None is left out.
     #[must_use]
     pub fn frames_late(&self) -> u64 {
         self.counters.late.load(Ordering::Relaxed)
+    }
+
+    /// Frames that the kernel did not take at once, or that came late behind such a one: the viewer did not read.
+    #[must_use]
+    pub fn frames_held_up(&self) -> u64 {
+        self.counters.held_up.load(Ordering::Relaxed)
+    }
+
+    /// How long ago a frame of this size in a file (see [`Clip::sizes`]) was handed to the kernel last, in nanoseconds;
+    /// `None` when that is not known.
+    #[must_use]
+    pub fn since_sent_ns(&self, size: u32) -> Option<i64> {
+        let mut alike = self.sizes.iter().enumerate().filter(|(_, s)| **s == size);
+        let (index, _) = alike.next()?;
+        let sent = self.counters.sent_at_ns[index].load(Ordering::Relaxed);
+        (sent > 0 && alike.next().is_none()).then(|| self.clock.steady_ns() - sent)
+    }
+
+    /// Frames that were due and not sent when their connection ended.
+    #[must_use]
+    pub fn frames_unsent(&self) -> u64 {
+        self.counters.unsent.load(Ordering::Relaxed)
+    }
+
+    /// Connections that ended while they played, without a farewell.
+    #[must_use]
+    pub fn broken(&self) -> u64 {
+        self.counters.broken.load(Ordering::Relaxed)
     }
 }
 

@@ -26,11 +26,11 @@ pub(crate) async fn serve(
     listener: std::net::TcpListener,
     clip: Arc<Clip>,
     paths: u32,
+    clock: Arc<SystemClock>,
     counters: Arc<Counters>,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let sdp: Arc<str> = rtsp::sdp(&clip).into();
-    let clock = Arc::new(SystemClock::new());
     loop {
         let (stream, _) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -88,12 +88,23 @@ struct Play {
     ssrc: u32,
     packets: u32,
     octets: u32,
+    /// The viewer did not take a frame at once, and frames have not been on time since.
+    held_up: bool,
+    /// The viewer said goodbye.
+    farewell: bool,
+    fps: u32,
+    clock: Arc<SystemClock>,
     counters: Arc<Counters>,
 }
 
 impl Drop for Play {
     fn drop(&mut self) {
         self.counters.playing.fetch_sub(1, Ordering::Relaxed);
+        self.counters
+            .broken
+            .fetch_add(u64::from(!self.farewell), Ordering::Relaxed);
+        let unsent = self.due_by_now().saturating_sub(self.sent);
+        self.counters.unsent.fetch_add(unsent, Ordering::Relaxed);
     }
 }
 
@@ -145,6 +156,9 @@ impl Connection {
             }
             ("GET_PARAMETER" | "SET_PARAMETER", _) => request.answer("200 OK", &session, ""),
             ("TEARDOWN", _) => {
+                if let Some(play) = &mut self.play {
+                    play.farewell = true;
+                }
                 self.write(request.answer("200 OK", &session, "")).await?;
                 return Ok(false);
             }
@@ -204,6 +218,10 @@ impl Connection {
             ssrc: self.seed,
             packets: 0,
             octets: 0,
+            held_up: false,
+            farewell: false,
+            fps: self.clip.fps,
+            clock: Arc::clone(&self.clock),
             counters: Arc::clone(&self.counters),
         });
         Ok(true)
@@ -220,15 +238,24 @@ impl Connection {
         if (play.sent - 1) % (REPORT_EVERY.as_secs() * fps) == 0 {
             play.append_report(&self.clock, channel, &mut self.out);
         }
-        let due_ns = i64::try_from((play.sent - 1) * 1_000_000_000 / fps)?;
-        let late = self.clock.steady_ns() - play.began_ns - due_ns > i64::try_from(1_000_000_000 / fps)?;
-        self.counters.late.fetch_add(u64::from(late), Ordering::Relaxed);
+        // The next one is due as well.
+        let late = play.due_by_now() > play.sent;
+        play.held_up &= late;
+        if late {
+            let count = if play.held_up {
+                &self.counters.held_up
+            } else {
+                &self.counters.late
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.counters.sent_at_ns[index].store(self.clock.steady_ns(), Ordering::Relaxed);
+        let out = std::mem::take(&mut self.out);
+        self.out = self.write(out).await?;
         self.counters.frames.fetch_add(1, Ordering::Relaxed);
         self.counters
             .bytes
             .fetch_add(self.out.len() as u64, Ordering::Relaxed);
-        let out = std::mem::take(&mut self.out);
-        self.out = self.write(out).await?;
         Ok(())
     }
 
@@ -241,6 +268,11 @@ impl Connection {
             Err(e) => return Err(e.into()),
         };
         if done < bytes.len() {
+            if let Some(play) = &mut self.play
+                && !std::mem::replace(&mut play.held_up, true)
+            {
+                self.counters.held_up.fetch_add(1, Ordering::Relaxed);
+            }
             tokio::time::timeout(PATIENCE, self.stream.write_all(&bytes[done..]))
                 .await
                 .context("the viewer hangs")??;
@@ -269,6 +301,12 @@ impl Play {
             .octets
             .wrapping_add(u32::try_from(bytes - packets * (INTERLEAVED + 12)).unwrap_or(0));
         self.sent += 1;
+    }
+
+    /// Frames that should have been sent by now.
+    fn due_by_now(&self) -> u64 {
+        let passed = u64::try_from(self.clock.steady_ns() - self.began_ns).unwrap_or(0);
+        passed * u64::from(self.fps) / 1_000_000_000 + 1
     }
 
     /// RTP time of the next frame.

@@ -171,7 +171,7 @@ impl Actor {
         let mut dropped = false;
         let clock = self.context.clock.clone();
         let viewing = Arc::clone(&self.status.viewing);
-        let mut tick = clock.sleep(TICK);
+        let mut tick = clock.tick(TICK);
         loop {
             let deadline = self.stop_deadline;
             let step = tokio::select! {
@@ -196,7 +196,7 @@ impl Actor {
                 Step::Watched => self.look_after_viewers(),
                 Step::Tick => {
                     self.tick();
-                    tick = clock.sleep(TICK);
+                    tick = clock.tick(TICK);
                 }
             }
             if self.shutdown.is_some() && self.run.is_none() && self.manual.is_none() {

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::secret::is_secret_parameter;
+
 /// What stands for a secret. Sent back it means: as it was.
 pub const KEPT: &str = "***";
 
@@ -115,13 +117,9 @@ fn secrets(text: &str) -> Vec<(String, Range<usize>)> {
     let mut from = mark + 1;
     for part in scan[from..].split(['&', '#', ';']) {
         if let Some((name, value)) = part.split_once('=') {
-            let lower = name.to_ascii_lowercase();
-            let is_named_so = ["pass", "pwd", "secret", "token"]
-                .iter()
-                .any(|word| lower.contains(word));
-            if is_named_so && !value.is_empty() {
+            if is_secret_parameter(name) && !value.is_empty() {
                 let value_at = from + name.len() + 1;
-                out.push((lower, value_at..value_at + value.len()));
+                out.push((name.to_ascii_lowercase(), value_at..value_at + value.len()));
             }
         }
         from += part.len() + 1;
@@ -168,6 +166,11 @@ mod tests {
                 "source",
                 "http://h/v?usr=a&pwd=hunter2&q=1#f",
                 "http://h/v?usr=a&pwd=***&q=1#f",
+            ),
+            (
+                "source",
+                "rtsp://h/1?key=k1&channel=2&AUTH=b&sig=c&api_key=d&token=e",
+                "rtsp://h/1?key=***&channel=2&AUTH=***&sig=***&api_key=***&token=***",
             ),
         ] {
             assert_eq!(shown(key, raw), want);

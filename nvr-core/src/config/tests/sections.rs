@@ -244,6 +244,10 @@ fn who_may_ask() {
     assert_eq!(c.trusted_proxies.len(), 3);
     assert!(c.tls.is_some());
     assert_eq!(c.audit_keep, Duration::from_secs(30 * 86_400));
+    assert_eq!(c.compat, [Compat::Mediamtx, Compat::Frigate]);
+    let c = http("compat = \"sessions, flask\"").unwrap();
+    assert_eq!(c.compat, [Compat::Sessions, Compat::Flask]);
+    assert!(http("compat = \"\"").unwrap().compat.is_empty());
     for (keys, wanted) in [
         (
             "listen = \"0.0.0.0:80\"\nauth = \"none\"",
@@ -268,6 +272,10 @@ fn who_may_ask() {
         (
             "base_path = \"/a/../b\"",
             "4:13 http.base_path: `base_path`: \"/a/../b\" is not usable",
+        ),
+        (
+            "compat = \"frigate, zoneminder\"",
+            "4:10 http.compat: `compat`: an item of \"frigate, zoneminder\" cannot be read",
         ),
     ] {
         assert_eq!(

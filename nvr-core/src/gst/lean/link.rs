@@ -36,8 +36,8 @@ pub(super) struct Link {
     tls: Option<Box<ClientConnection>>,
     /// To be sent.
     output: Vec<u8>,
-    /// Size of the kernel's receive buffer.
-    buffer_bytes: usize,
+    /// Size of the kernel's receive buffer, where it stays as it is.
+    buffer_bytes: Option<usize>,
 }
 
 impl Link {
@@ -104,9 +104,10 @@ impl Link {
         &self.tcp
     }
 
-    /// What the kernel keeps between two reads.
-    pub(super) const fn buffer_bytes(&self) -> usize {
+    /// What the kernel keeps between two reads, now.
+    pub(super) fn buffer_bytes(&self) -> usize {
         self.buffer_bytes
+            .unwrap_or_else(|| SockRef::from(&self.tcp).recv_buffer_size().unwrap_or(0))
     }
 
     /// Reads once, without waiting.
@@ -185,27 +186,25 @@ fn broken(e: &io::Error) -> Failure {
     Failure::new(FailureKind::Broken, e.to_string())
 }
 
-/// A connected socket that does not block, and the size of its buffer.
-fn open(address: SocketAddr, timeout: Duration) -> io::Result<(TcpStream, usize)> {
+/// A connected socket that does not block, and the size of its buffer if that is fixed.
+fn open(address: SocketAddr, timeout: Duration) -> io::Result<(TcpStream, Option<usize>)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    enlarge(&socket);
+    let fixed = enlarge(&socket);
     socket.connect_timeout(&address.into(), timeout)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    let size = SockRef::from(&socket).recv_buffer_size().unwrap_or(0);
+    let size = fixed.then(|| socket.recv_buffer_size().unwrap_or(0));
     Ok((socket.into(), size))
 }
 
 /// Makes the receive buffer hold what comes within a tick. Where the system does not allow it, the size is left to
-/// the kernel, which enlarges it as it sees need and further than a user may.
-fn enlarge(socket: &Socket) {
+/// the kernel, which enlarges it as it sees need and further than a user may. Whether it is fixed now.
+fn enlarge(socket: &Socket) -> bool {
     if rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, RECEIVE_BYTES).is_ok() {
-        return;
+        return true;
     }
     let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max")
         .ok()
         .and_then(|t| t.trim().parse::<usize>().ok());
-    if most.is_some_and(|most| most >= RECEIVE_BYTES) {
-        let _ = socket.set_recv_buffer_size(RECEIVE_BYTES);
-    }
+    most.is_some_and(|most| most >= RECEIVE_BYTES) && socket.set_recv_buffer_size(RECEIVE_BYTES).is_ok()
 }

@@ -17,9 +17,9 @@ use crate::gst::guard::guarded;
 
 /// How often the sockets of cameras that only record are read. What a crash can cost is this, plus a quarter of a
 /// chunk, plus a frame; see `writer/cuts.rs`.
-const TICK_NS: i64 = 250_000_000;
+pub(super) const TICK_NS: i64 = 250_000_000;
 /// Part of a tick after which a camera is read whose socket would overflow.
-const SHARE: i64 = 4;
+pub(super) const SHARE: i64 = 4;
 /// For a server to take the connection, each of its addresses.
 const CONNECT: Duration = Duration::from_secs(5);
 /// For name lookup and connecting in all.

@@ -7,6 +7,7 @@ use url::Url;
 use super::demand::Demand;
 use super::failure::{Failure, FailureKind};
 use super::link::{Got, Link};
+use super::reactor::{SHARE, TICK_NS};
 use crate::rtsp::{Client, ClientOptions, Event, TrackKind};
 
 /// After the tracks are known, a stream is read at once for so long: its time line is fitted to the arrival of the
@@ -68,6 +69,8 @@ pub(super) struct Live {
     tracks_at_ns: Option<i64>,
     /// It is read four times in a tick: its buffer would not hold more.
     pub heavy: bool,
+    /// When it was weighed last, and the bytes since.
+    weighed: (i64, usize),
     /// Something waits to be sent.
     pub unsent: bool,
     /// What epoll was told.
@@ -83,6 +86,7 @@ impl Live {
             held: Some((Vec::new(), 0)),
             tracks_at_ns: None,
             heavy: false,
+            weighed: (now_ns, 0),
             unsent: false,
             interest: rustix::event::epoll::EventFlags::empty(),
         }
@@ -142,7 +146,7 @@ impl Live {
         if let Err(e) = self.settle(handler, now_ns) {
             return Next::End(e);
         }
-        self.heavy = taken > self.link.buffer_bytes() / 4;
+        self.weigh(taken, now_ns);
         if let Err(e) = handler.flush(!waits) {
             return Next::End(e);
         }
@@ -150,6 +154,19 @@ impl Live {
             Some(e) => Next::End(e),
             None => self.write(),
         }
+    }
+
+    /// Whether a tick brings more than a quarter of what the kernel holds, by what came since the last read.
+    fn weigh(&mut self, taken: usize, now_ns: i64) {
+        self.weighed.1 += taken;
+        let (since_ns, bytes) = self.weighed;
+        let passed_ns = now_ns.saturating_sub(since_ns);
+        // Over less, a keyframe would seem to be the rule.
+        if passed_ns < TICK_NS / SHARE {
+            return;
+        }
+        self.weighed = (now_ns, 0);
+        self.heavy = is_heavy(bytes, passed_ns, self.link.buffer_bytes());
     }
 
     /// Deadlines, keep-alive, reports.
@@ -244,6 +261,12 @@ impl Live {
     }
 }
 
+/// Whether what came in so many nanoseconds is, over a whole tick, more than a quarter of the kernel's buffer: its
+/// bookkeeping takes as much again, and a keyframe comes at once.
+fn is_heavy(bytes: usize, passed_ns: i64, buffer_bytes: usize) -> bool {
+    bytes as i128 * i128::from(TICK_NS) > buffer_bytes as i128 / 4 * i128::from(passed_ns)
+}
+
 /// A session in a reactor's books.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -283,5 +306,21 @@ impl Session {
             }
             _ => refused("leads to an address that is not of RTSP"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weight_does_not_depend_on_how_often_is_read() {
+        // 4 Mbit/s into the buffer of a system that does not allow a larger one, and into ours.
+        for (buffer, heavy) in [(128 << 10, true), (4 << 20, false)] {
+            assert_eq!(is_heavy(125_000, TICK_NS, buffer), heavy);
+            assert_eq!(is_heavy(31_250, TICK_NS / SHARE, buffer), heavy);
+        }
+        assert!(is_heavy(1 << 20, TICK_NS / 2, 4 << 20));
+        assert!(!is_heavy(0, TICK_NS, 0));
     }
 }

@@ -182,7 +182,7 @@ pub(super) fn write_made(ctx: &JobContext, made: Converted, format: Packing, par
 }
 
 /// Whether the recorder needs what room there is.
-fn is_full(file: &File) -> bool {
+pub(crate) fn is_full(file: &File) -> bool {
     rustix::fs::fstatvfs(file).is_ok_and(|space| {
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         let total = space.f_blocks.saturating_mul(space.f_frsize);

@@ -5,6 +5,7 @@
 
 mod file;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
+pub(crate) use self::file::is_full;
 pub use self::file::open_file;
 use self::file::{Copy, file_name, is_in_place, part_of, put_in_place, remove_old};
 use super::{JobContext, JobError, JobFuture, JobKind, JobOutcome, KindLimits, NewJob, Origin, params_of};
@@ -223,11 +225,7 @@ impl Place {
                 false => Ok(()),
             };
         };
-        if folder.starts_with(self.tree.root().path()) {
-            // Never into the mount point of a disk that is not there.
-            self.tree.root().attach()?;
-        }
-        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder.display(), e))
+        make_folder(folder, &self.tree)
     }
 }
 
@@ -326,6 +324,24 @@ impl JobKind for ExportKind {
             Err(e) => tracing::warn!(error = %e, "old exports were not removed"),
         }
     }
+}
+
+/// A file without a name in the folder of exports.
+///
+/// # Errors
+/// `Storage` when it cannot be made, or the recordings root is not there and the folder lies in it.
+pub(crate) fn scratch(config: &JobsConfig, tree: &Tree) -> Result<File> {
+    let folder = folder(config, tree.root().path());
+    make_folder(&folder, tree)?;
+    Converted::scratch(&folder)
+}
+
+fn make_folder(folder: &Path, tree: &Tree) -> Result<()> {
+    if folder.starts_with(tree.root().path()) {
+        // Never into the mount point of a disk that is not there.
+        tree.root().attach()?;
+    }
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder.display(), e))
 }
 
 /// The folder of exports.

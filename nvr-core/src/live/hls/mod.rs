@@ -2,8 +2,7 @@
 
 mod window;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,15 +23,45 @@ const CAPACITY: usize = 300;
 
 /// The stream of a camera, while somebody asks for it.
 #[derive(Debug, Default)]
-pub(super) struct Feeds(Mutex<Option<Arc<Feed>>>);
+pub(super) struct Feeds(Mutex<Option<Open>>);
+
+/// The present feed, and how often it was asked for. Both change together, so that nobody is given one that is ending.
+#[derive(Debug)]
+struct Open {
+    feed: Arc<Feed>,
+    asked: u64,
+}
+
+impl Feeds {
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a feed out that was asked for no more than `before` times; otherwise says how often it was.
+    fn retire(&self, feed: &Arc<Feed>, before: u64) -> Option<u64> {
+        let mut open = self.lock();
+        match open.as_ref().filter(|o| Arc::ptr_eq(&o.feed, feed)) {
+            Some(o) if o.asked > before => Some(o.asked),
+            Some(_) => {
+                *open = None;
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// Takes a feed out, however often it was asked for.
+    fn remove(&self, feed: &Arc<Feed>) {
+        self.retire(feed, u64::MAX);
+    }
+}
 
 #[derive(Debug)]
 struct Feed {
     window: Mutex<Window>,
-    news: watch::Sender<u64>,
-    asked: AtomicU64,
+    /// Changes with what can be asked for; true once nothing comes any more.
+    news: watch::Sender<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
-    over: std::sync::atomic::AtomicBool,
 }
 
 impl Drop for Feed {
@@ -54,11 +83,11 @@ pub struct Hls {
 impl Hls {
     /// Begins to make it unless that goes on already. `name` begins the names of its files.
     pub(crate) fn open(viewing: &Arc<Viewing>, name: &str) -> Self {
-        let mut feeds = viewing.hls.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(feed) = feeds.as_ref().filter(|f| !f.over.load(Ordering::SeqCst)) {
-            feed.asked.fetch_add(1, Ordering::SeqCst);
+        let mut open = viewing.hls.lock();
+        if let Some(open) = open.as_mut() {
+            open.asked += 1;
             return Self {
-                feed: Arc::clone(feed),
+                feed: Arc::clone(&open.feed),
                 viewing: Arc::clone(viewing),
             };
         }
@@ -66,38 +95,45 @@ impl Hls {
         let prefix = format!("{name}-{:08x}-", rand::random::<u32>());
         let feed = Arc::new(Feed {
             window: Mutex::new(Window::new(prefix)),
-            news: watch::Sender::new(0),
-            asked: AtomicU64::new(1),
+            news: watch::Sender::new(false),
             task: Mutex::default(),
-            over: std::sync::atomic::AtomicBool::new(false),
         });
         let viewer = Viewer::new(viewing, CAPACITY);
-        let task = tokio::spawn(make(Arc::downgrade(&feed), viewer));
+        let task = tokio::spawn(make(Arc::downgrade(&feed), viewer, Arc::clone(viewing)));
         *feed.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
-        *feeds = Some(Arc::clone(&feed));
+        *open = Some(Open {
+            feed: Arc::clone(&feed),
+            asked: 1,
+        });
         Self {
             feed,
             viewing: Arc::clone(viewing),
         }
     }
 
-    fn window(&self) -> std::sync::MutexGuard<'_, Window> {
+    fn window(&self) -> MutexGuard<'_, Window> {
         self.feed.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The playlist, when it has the segment (and part) of these numbers; the present one without. `folder` is put
-    /// before the names of files.
+    /// before the names of files. With `skip` it leaves out what whoever has a recent one knows (a delta update).
     ///
     /// # Errors
-    /// `InvalidArgument` for a segment that is far from being made, `Unavailable` when the camera sends nothing.
-    pub async fn playlist(&self, wanted: Option<(u64, Option<u64>)>, folder: &str) -> Result<String> {
+    /// `InvalidArgument` for a segment that is far from being made, `Unavailable` when the camera sends nothing,
+    /// `NotFound` when it was removed.
+    pub async fn playlist(
+        &self,
+        wanted: Option<(u64, Option<u64>)>,
+        folder: &str,
+        skip: bool,
+    ) -> Result<String> {
         let ready = |w: &Window| match wanted {
             _ if !w.is_ready() => Found::NotYet,
             Some((number, part)) => w.has(number, part),
             None => Found::Here(Bytes::new()),
         };
         match self.when(ready).await? {
-            Some(_) => Ok(self.window().playlist(folder)),
+            Some(_) => Ok(self.window().playlist(folder, skip)),
             None => Err(Error::new(
                 ErrorKind::InvalidArgument,
                 "a segment that is far from being made",
@@ -108,7 +144,7 @@ impl Hls {
     /// A file that the playlist names, also the one that it hints at: the answer comes when it is there.
     ///
     /// # Errors
-    /// `NotFound` when it is gone, `Unavailable` when the camera sends nothing.
+    /// `NotFound` when it is gone, or the camera is; `Unavailable` when the camera sends nothing.
     pub async fn file(&self, name: &str) -> Result<Bytes> {
         self.when(|w| w.file(name))
             .await?
@@ -120,16 +156,21 @@ impl Hls {
         let mut news = self.feed.news.subscribe();
         let wait = async {
             loop {
+                // Read before the window, so that an end behind it is not slept through.
+                let over = *news.borrow_and_update();
                 let found = ask(&self.window());
                 match found {
-                    Found::Here(bytes) => return Some(bytes),
-                    Found::Gone => return None,
+                    Found::Here(bytes) => return Ok(Some(bytes)),
+                    Found::Gone => return Ok(None),
+                    Found::NotYet if over => break,
                     Found::NotYet => {}
                 }
                 if news.changed().await.is_err() {
-                    return None;
+                    break;
                 }
             }
+            let what = "this live stream has ended: the camera was removed, or nobody asked for long";
+            Err(Error::new(ErrorKind::NotFound, what))
         };
         tokio::time::timeout(WAIT, wait).await.map_err(|_| {
             let why = self
@@ -137,11 +178,27 @@ impl Hls {
                 .trouble()
                 .unwrap_or_else(|| "the camera sends no frames".to_owned());
             Error::new(ErrorKind::Unavailable, why)
-        })
+        })?
     }
 }
 
-async fn make(feed: std::sync::Weak<Feed>, mut viewer: Viewer) {
+/// Tells those who wait that nothing comes any more, however its making ends.
+struct Ends {
+    feed: Weak<Feed>,
+    viewing: Arc<Viewing>,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if let Some(feed) = self.feed.upgrade() {
+            self.viewing.hls.remove(&feed);
+            feed.news.send_replace(true);
+        }
+    }
+}
+
+async fn make(feed: Weak<Feed>, mut viewer: Viewer, viewing: Arc<Viewing>) {
+    let ends = Ends { feed, viewing };
     let mut packager: Option<Packager> = None;
     let mut look = tokio::time::interval(IDLE);
     look.tick().await;
@@ -150,23 +207,19 @@ async fn make(feed: std::sync::Weak<Feed>, mut viewer: Viewer) {
         let live = tokio::select! {
             live = viewer.next() => live,
             _ = look.tick() => {
-                let Some(feed) = feed.upgrade() else { return };
-                let asked = feed.asked.load(Ordering::SeqCst);
-                if asked == asked_before {
-                    feed.over.store(true, Ordering::SeqCst);
-                    break;
+                let Some(feed) = ends.feed.upgrade() else { return };
+                // What was made is not kept for nobody.
+                match ends.viewing.hls.retire(&feed, asked_before) {
+                    Some(asked) => asked_before = asked,
+                    None => return,
                 }
-                asked_before = asked;
                 continue;
             }
         };
-        let Some(feed) = feed.upgrade() else { return };
+        let Some(feed) = ends.feed.upgrade() else { return };
         let mut window = feed.window.lock().unwrap_or_else(PoisonError::into_inner);
         let news = match live {
-            None => {
-                feed.over.store(true, Ordering::SeqCst);
-                return;
-            }
+            None => return,
             Some(Live::Begin) => {
                 packager = Some(Packager::new(true, viewer.audio().as_ref()));
                 window.interrupt();
@@ -183,23 +236,51 @@ async fn make(feed: std::sync::Weak<Feed>, mut viewer: Viewer) {
         };
         drop(window);
         if news {
-            feed.news.send_modify(|n| *n += 1);
-        }
-    }
-    // What was made is not kept for nobody.
-    if let Some(feed) = feed.upgrade() {
-        let mut feeds = viewer_feeds(&viewer);
-        if feeds.as_ref().is_some_and(|f| Arc::ptr_eq(f, &feed)) {
-            *feeds = None;
+            feed.news.send_modify(|_| {});
         }
     }
 }
 
-fn viewer_feeds(viewer: &Viewer) -> std::sync::MutexGuard<'_, Option<Arc<Feed>>> {
-    viewer
-        .viewing()
-        .hls
-        .0
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_asks_is_never_given_a_feed_that_ends() {
+        let viewing = Viewing::new();
+        let first = Hls::open(&viewing, "main");
+        // Asked for once since the last look: it stays, and whoever comes shares it.
+        assert_eq!(viewing.hls.retire(&first.feed, 0), Some(1));
+        let second = Hls::open(&viewing, "main");
+        assert!(Arc::ptr_eq(&first.feed, &second.feed));
+        assert_eq!(viewing.hls.retire(&first.feed, 1), Some(2));
+        // Not asked for since: from this very moment on the next one is given another.
+        assert_eq!(viewing.hls.retire(&first.feed, 2), None);
+        let third = Hls::open(&viewing, "main");
+        assert!(!Arc::ptr_eq(&first.feed, &third.feed));
+        // The end of the old one takes nothing from the new one.
+        viewing.hls.remove(&first.feed);
+        let fourth = Hls::open(&viewing, "main");
+        assert!(Arc::ptr_eq(&third.feed, &fourth.feed));
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_are_told_of_the_end() {
+        let viewing = Viewing::new();
+        let hls = Hls::open(&viewing, "main");
+        let waiting = {
+            let hls = hls.clone();
+            tokio::spawn(async move { hls.playlist(None, "", false).await })
+        };
+        // It waits for news.
+        while hls.feed.news.receiver_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        viewing.close();
+        let error = waiting.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        // As is who comes with an old handle.
+        let error = hls.file("x").await.map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    }
 }

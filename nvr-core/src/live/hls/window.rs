@@ -16,8 +16,12 @@ const PART: u32 = 18_000;
 const SEGMENT: u64 = 90_000;
 /// A segment ends also without a keyframe in sight when it is so long.
 const SEGMENT_MOST: u64 = 30 * 90_000;
-/// Segments that are kept behind the growing one.
+/// Segments that are kept behind the growing one, at least.
 const SEGMENTS: usize = 6;
+/// And as many as make up so many target durations.
+const HISTORY: u64 = 9;
+/// How far from the end segments are that an update may leave out, in target durations. RFC 8216bis wants at least six.
+const SKIP: u64 = 6;
 /// Segments whose parts are listed, besides the growing one.
 const WITH_PARTS: usize = 2;
 /// Most bytes that are kept.
@@ -196,7 +200,10 @@ impl Window {
 
     fn forget(&mut self) {
         let bytes = |s: &VecDeque<Segment>| s.iter().map(Segment::len).sum::<usize>();
-        while self.segments.len() > SEGMENTS + 1
+        let ticks = |s: &VecDeque<Segment>| s.iter().map(Segment::duration).sum::<u64>();
+        let history = self.target * HISTORY * 90_000;
+        while (self.segments.len() > SEGMENTS + 1
+            && ticks(&self.segments) - self.segments[0].duration() >= history)
             || (self.segments.len() > 1 && bytes(&self.segments) > MOST_BYTES)
         {
             if let Some(old) = self.segments.pop_front() {
@@ -276,8 +283,23 @@ impl Window {
         inner().unwrap_or(Found::Gone)
     }
 
-    /// The playlist of now; `folder` is put before the names of files.
-    pub(super) fn playlist(&self, folder: &str) -> String {
+    /// Segments at the beginning that an update leaves out: those that end before the skip boundary.
+    fn skipped(&self, target: u64) -> usize {
+        let all: u64 = self.segments.iter().map(Segment::duration).sum();
+        let boundary = all.saturating_sub(target * SKIP * 90_000);
+        let mut end = 0;
+        self.segments
+            .iter()
+            .take_while(|s| {
+                end += s.duration();
+                s.complete && end <= boundary
+            })
+            .count()
+    }
+
+    /// The playlist of now; `folder` is put before the names of files. With `skip` it leaves out what whoever has a
+    /// recent one knows (a delta update, RFC 8216bis, 6.2.5.1), where there is such.
+    pub(super) fn playlist(&self, folder: &str, skip: bool) -> String {
         let part_target = f64::from(self.part_target) / TICKS;
         let files = format!("{folder}{}", self.prefix);
         let growing = self
@@ -288,8 +310,9 @@ impl Window {
         let target = self.target.max((growing as f64 / TICKS).ceil() as u64);
         let mut out = format!(
             "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:{target}\n\
-             #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={:.3}\n\
+             #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={}.0,PART-HOLD-BACK={:.3}\n\
              #EXT-X-PART-INF:PART-TARGET={part_target:.3}\n#EXT-X-MEDIA-SEQUENCE:{}\n",
+            target * SKIP,
             part_target * 3.0,
             self.segments.front().map_or(0, |s| s.number),
         );
@@ -300,9 +323,13 @@ impl Window {
                 self.dropped_discontinuities
             );
         }
+        let skipped = if skip { self.skipped(target) } else { 0 };
+        if skipped > 0 {
+            let _ = writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
+        }
         let mut init = None;
         let with_parts = self.segments.len().saturating_sub(WITH_PARTS + 1);
-        for (i, segment) in self.segments.iter().enumerate() {
+        for (i, segment) in self.segments.iter().enumerate().skip(skipped) {
             if segment.discontinuity {
                 out += "#EXT-X-DISCONTINUITY\n";
             }
@@ -407,7 +434,7 @@ mod tests {
         ] {
             assert_eq!(w.file(bad), Found::Gone, "{bad}");
         }
-        let list = w.playlist("live/");
+        let list = w.playlist("live/", false);
         assert!(list.contains("#EXT-X-PART-INF:PART-TARGET=0.200\n"), "{list}");
         assert!(list.contains("#EXT-X-TARGETDURATION:2\n"), "{list}");
         assert!(
@@ -434,15 +461,82 @@ mod tests {
         w.interrupt();
         w.push(init());
         // In the middle of a group: nothing begins before its end.
-        frames(&mut w, 80, 350, 50);
+        frames(&mut w, 80, 480, 50);
         assert_eq!(here(w.file("x-2.0.m4s"))[0], 100);
         assert_eq!(w.file("x-0.m4s"), Found::Gone);
-        let list = w.playlist("");
+        let list = w.playlist("", false);
         assert!(list.contains("x-init1.mp4") && !list.contains("init0"), "{list}");
-        frames(&mut w, 430, 850, 50);
-        let list = w.playlist("");
+        frames(&mut w, 560, 850, 50);
+        let list = w.playlist("", false);
         assert!(list.contains("#EXT-X-DISCONTINUITY-SEQUENCE:1\n"), "{list}");
-        assert!(w.segments.len() <= SEGMENTS + 1);
+        assert!(w.segments.len() <= HISTORY as usize + 2);
+    }
+
+    /// What a client makes of an update and the playlist that it has.
+    fn merged(old: &str, update: &str) -> Vec<String> {
+        let segments = |list: &str| -> Vec<String> {
+            let end = |l: &&str| l.ends_with(".m4s") && !l.starts_with('#');
+            list.lines().filter(end).map(str::to_owned).collect()
+        };
+        let number = |list: &str, tag: &str| -> usize {
+            let line = list.lines().find_map(|l| l.strip_prefix(tag));
+            line.map_or(0, |n| n.parse().unwrap())
+        };
+        let first = "#EXT-X-MEDIA-SEQUENCE:";
+        let from = number(update, first) - number(old, first);
+        let skipped = number(update, "#EXT-X-SKIP:SKIPPED-SEGMENTS=");
+        let mut all = segments(old)[from..from + skipped].to_vec();
+        all.extend(segments(update));
+        all
+    }
+
+    #[test]
+    fn an_update_leaves_out_what_is_known() {
+        for gop in [25, 50, 100] {
+            let mut w = Window::new("x-".into());
+            w.push(init());
+            frames(&mut w, 0, 1000, gop);
+            let old = w.playlist("", false);
+            let target: u64 = old
+                .lines()
+                .find_map(|l| l.strip_prefix("#EXT-X-TARGETDURATION:"))
+                .unwrap()
+                .parse()
+                .unwrap();
+            assert!(
+                old.contains(&format!("CAN-SKIP-UNTIL={}.0,", target * 6)),
+                "{old}"
+            );
+            assert!(!old.contains("#EXT-X-SKIP"), "nobody asked for it: {old}");
+            frames(&mut w, 1000, 130, gop);
+            let (whole, update) = (w.playlist("", false), w.playlist("", true));
+            assert!(update.contains("#EXT-X-SKIP:SKIPPED-SEGMENTS="), "{update}");
+            assert!(update.len() < whole.len(), "{update}");
+            assert_eq!(merged(&old, &update), merged(&whole, &whole), "{update}");
+            // What is left reaches as far back as was promised, and has its init segment.
+            let left: f64 = update
+                .lines()
+                .filter_map(|l| l.strip_prefix("#EXTINF:")?.strip_suffix(',')?.parse::<f64>().ok())
+                .sum();
+            let growing = update
+                .lines()
+                .skip_while(|l| !l.ends_with(&format!("x-{}.m4s", w.next_number - 2)) || l.starts_with('#'))
+                .filter_map(|l| l.strip_prefix("#EXT-X-PART:DURATION="))
+                .filter_map(|l| l.split(',').next()?.parse::<f64>().ok())
+                .sum::<f64>();
+            assert!(
+                left + growing >= (target * 6) as f64 - 0.001,
+                "{left} and {growing}: {update}"
+            );
+            assert_eq!(update.matches("#EXT-X-MAP").count(), 1);
+            let at = |tag: &str| update.find(tag).unwrap();
+            assert!(at("#EXT-X-MEDIA-SEQUENCE") < at("#EXT-X-SKIP") && at("#EXT-X-SKIP") < at("#EXT-X-MAP"));
+        }
+        // So young a list has nothing to leave out.
+        let mut w = Window::new("x-".into());
+        w.push(init());
+        frames(&mut w, 0, 200, 50);
+        assert_eq!(w.playlist("", true), w.playlist("", false));
     }
 
     #[test]
@@ -483,7 +577,7 @@ mod tests {
             // Behind a part that has just ended.
             sound(&mut w);
         }
-        let list = w.playlist("");
+        let list = w.playlist("", false);
         for number in 0..3 {
             let begins = format!("URI=\"x-{number}.0.m4s\",INDEPENDENT=YES\n");
             assert!(list.contains(&begins), "{number}: {list}");
@@ -508,7 +602,7 @@ mod tests {
                 utc: Timestamp::from_ns(0),
             }));
         }
-        let list = w.playlist("");
+        let list = w.playlist("", false);
         assert!(list.contains("PART-TARGET=1.250\n"), "{list}");
         assert!(list.contains("#EXT-X-PART:DURATION=1.00000"), "{list}");
     }

@@ -98,6 +98,16 @@ fn fragmented_trak(w: &mut BoxWriter, trak: &BoxRef<'_>, head: &TrackHead<'_>) -
     })
 }
 
+/// `ftyp` of a progressive clip.
+pub(crate) fn ftyp(hevc: bool) -> Vec<u8> {
+    let mut w = BoxWriter::new();
+    w.boxed(b"ftyp", |w| {
+        w.bytes(b"isom").u32(0x200).bytes(b"isomiso2mp41");
+        w.bytes(if hevc { b"hvc1" } else { b"avc1" });
+    });
+    w.into_bytes()
+}
+
 /// `ftyp` and `moov` of a progressive clip; `base` is the offset that the tables' chunks count from.
 pub(super) fn progressive(
     init: &InitSegment,
@@ -111,10 +121,7 @@ pub(super) fn progressive(
         .video()
         .is_some_and(|v| v.sample_entry == b"hvc1" || v.sample_entry == b"hev1");
     let mut w = BoxWriter::new();
-    w.boxed(b"ftyp", |w| {
-        w.bytes(b"isom").u32(0x200).bytes(b"isomiso2mp41");
-        w.bytes(if hevc { b"hvc1" } else { b"avc1" });
-    });
+    w.bytes(&ftyp(hevc));
     let duration = tracks.iter().map(|t| t.duration).max().unwrap_or(0);
     let next_id = tracks.iter().map(|t| t.id).max().unwrap_or(0).saturating_add(1);
     nested(&mut w, b"moov", |w| {

@@ -32,6 +32,7 @@ mod tables;
 pub(crate) mod tests;
 mod timeline;
 
+pub(crate) use head::ftyp;
 pub use output::{Clip, ClipReader};
 pub use plan::{ClipPlan, OnChange, PlanPart, plan, shown_parts as shown};
 pub use remade::{Remade, RemadePart, SourceFrame};

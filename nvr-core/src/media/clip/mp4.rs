@@ -68,7 +68,8 @@ struct PartSamples {
 }
 
 impl Mp4 {
-    pub(super) fn open(plan: &ClipPlan, init: &InitSegment) -> Result<Self> {
+    /// `lead` bytes are going to stand between `ftyp` and `moov`.
+    pub(super) fn open(plan: &ClipPlan, init: &InitSegment, lead: u64) -> Result<Self> {
         let Some((first, last)) = plan.parts.first().zip(plan.parts.last()) else {
             return Err(Error::new(ErrorKind::InvalidArgument, "a plan without parts"));
         };
@@ -131,12 +132,12 @@ impl Mp4 {
 
         // The length of the tables does not depend on the offsets in them: measure, then write.
         let mut measured = progressive(init, &heads, movie_scale, 0, false)?.len() as u64;
-        let wide = data.len + 2 * measured + 16 > u64::from(u32::MAX);
+        let wide = data.len + 2 * measured + 16 + lead > u64::from(u32::MAX);
         if wide {
             measured = progressive(init, &heads, movie_scale, 0, true)?.len() as u64;
         }
         let mdat_header = if wide { 16 } else { 8 };
-        let mut head = progressive(init, &heads, movie_scale, measured + mdat_header, wide)?;
+        let mut head = progressive(init, &heads, movie_scale, measured + mdat_header + lead, wide)?;
         if wide {
             head.extend(1u32.to_be_bytes());
             head.extend(b"mdat");

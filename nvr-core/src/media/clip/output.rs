@@ -43,10 +43,16 @@ impl Clip {
     /// `Corrupt` when a file does not hold what its index says, `Storage` when it cannot be read,
     /// `Unsupported` when it is no file of this recorder (sample data addressed by absolute offset).
     pub fn open(plan: &ClipPlan) -> Result<Self> {
+        Self::open_with_lead(plan, 0)
+    }
+
+    /// The same, for who is going to put so many bytes (whole boxes) between `ftyp` and `moov` of an `Mp4`: the clip is read
+    /// without them.
+    pub(crate) fn open_with_lead(plan: &ClipPlan, lead: u64) -> Result<Self> {
         let init = common_init(&plan.parts)?;
         let body = match plan.format {
             Format::Fmp4 => Body::Fmp4(Fmp4::open(plan, &init)?),
-            Format::Mp4 => Body::Mp4(Mp4::open(plan, &init)?),
+            Format::Mp4 => Body::Mp4(Mp4::open(plan, &init, lead)?),
         };
         Ok(Self {
             body,

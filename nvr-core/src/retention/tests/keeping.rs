@@ -12,7 +12,7 @@ use crate::event::{CauseKind, DeletionReason};
 use crate::files::{self, Create, MARKER, Root, RootOptions, SegmentName, SyncPolicy, Tree};
 use crate::ids::RunId;
 use crate::run::Anchor;
-use crate::segment::{ClosedSegment, Container, SegmentStart};
+use crate::segment::{ClosedSegment, Container, SegmentStart, Tier};
 use crate::store::{OpenMode, SegmentQuery, SegmentRow, SegmentState, Store};
 use crate::time::{NS_PER_S, TimeRange};
 use crate::track::{Tracks, VideoCodec, VideoTrack};
@@ -225,7 +225,7 @@ fn a_deletion_that_is_cut_off_is_finished() {
         let (old, kept) = (house.add(0, 0, 100), house.add(0, 10, 100));
         let taken = house
             .store
-            .condemn_blocking(vec![(old.id, DeletionReason::Age)])
+            .condemn_blocking(vec![(old.id, DeletionReason::Age)], Tier::First)
             .unwrap();
         assert_eq!(taken, [old.id]);
         // From here on nobody can protect it any more.
@@ -254,7 +254,7 @@ fn a_deletion_that_is_cut_off_is_finished() {
             let missing = |p: &&crate::check::Problem| p.path == old.path;
             assert_eq!(report.unwrap().problems.iter().filter(missing).count(), 0);
         }
-        finish_cut_off(&house.store, &house.tree).unwrap();
+        finish_cut_off(&house.store, &house.tree, Tier::First).unwrap();
         assert_eq!(house.starts(), [10], "{step}");
         assert!(house.exists(&kept) && !house.exists(&old), "{step}");
         house.agree();

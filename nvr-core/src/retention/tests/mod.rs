@@ -1,6 +1,7 @@
 //! The planner by its properties, the keeper against a real index and real files.
 
 mod keeping;
+mod kills;
 mod planning;
 mod watching;
 

@@ -137,7 +137,10 @@ fn a_segment_that_is_deleted_meanwhile() {
     let mut control = Told {
         at_comparison: Some(Box::new(move || {
             let taken = store
-                .condemn_blocking(vec![(id, crate::event::DeletionReason::FreeSpace)])
+                .condemn_blocking(
+                    vec![(id, crate::event::DeletionReason::FreeSpace)],
+                    crate::segment::Tier::First,
+                )
                 .unwrap();
             assert_eq!(taken, [id]);
             std::fs::remove_file(&file).unwrap();

@@ -15,7 +15,8 @@ use crate::server::AppState;
     params(("id" = String, Path, description = "Camera id"),
         ("stream" = Option<String>, Query, description = "main (default) or sub"),
         ("_HLS_msn" = Option<u64>, Query, description = "Answer when this segment is in it"),
-        ("_HLS_part" = Option<u64>, Query, description = "And this part of it")),
+        ("_HLS_part" = Option<u64>, Query, description = "And this part of it"),
+        ("_HLS_skip" = Option<String>, Query, description = "YES or v2: leave out what whoever has a recent playlist knows (`EXT-X-SKIP`)")),
     responses((status = 200, description = "The playlist", content_type = "application/vnd.apple.mpegurl"),
         (status = 400, description = "A segment that is far from being made", body = Problem),
         (status = 404, description = "There is none of that id", body = Problem),
@@ -28,6 +29,15 @@ pub(crate) async fn playlist(
     let stream = stream_of(&mut query)?;
     let number = query.parsed("_HLS_msn", "a number")?;
     let part = query.parsed("_HLS_part", "a number")?;
+    let skip = match query.text("_HLS_skip")?.as_deref() {
+        None => false,
+        Some("YES" | "v2") => true,
+        Some(other) => {
+            return Err(Failure::invalid(format!(
+                "parameter _HLS_skip={other:?}: want YES or v2"
+            )));
+        }
+    };
     query.end()?;
     if part.is_some() && number.is_none() {
         return Err(Failure::invalid("_HLS_part without _HLS_msn"));
@@ -36,7 +46,7 @@ pub(crate) async fn playlist(
     usable(&camera)?;
     let text = camera
         .hls(stream)
-        .playlist(number.map(|number| (number, part)), "live/")
+        .playlist(number.map(|number| (number, part)), "live/", skip)
         .await?;
     Ok((
         [

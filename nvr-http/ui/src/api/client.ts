@@ -37,7 +37,7 @@ export const setCsrf = (token: string | null): void => {
 export const unauthorized = new Set<() => void>();
 
 export interface Ask {
-  method?: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
+  method?: "GET" | "HEAD" | "POST" | "PATCH" | "PUT" | "DELETE";
   query?: Record<string, string | number | boolean | null | undefined>;
   body?: unknown;
   signal?: AbortSignal | undefined;
@@ -61,7 +61,7 @@ async function problemOf(response: Response): Promise<Problem> {
 export async function request(path: string, { method = "GET", query, body, signal, headers = {} }: Ask = {}): Promise<Response> {
   const all: Record<string, string> = { accept: "application/json", ...headers };
   if (body !== undefined && !(body instanceof Blob)) all["content-type"] ??= "application/json";
-  if (method !== "GET" && csrf) all["x-csrf-token"] = csrf;
+  if (method !== "GET" && method !== "HEAD" && csrf) all["x-csrf-token"] = csrf;
   let response: Response;
   try {
     response = await fetch(url(path, query), {

@@ -9,6 +9,8 @@ export interface CameraStorage {
   camera: string;
   segments: number;
   size_bytes: number;
+  /** What of that lies below the second root. */
+  tier_bytes?: number;
   recorded_seconds: number;
   oldest: string | null;
   newest: string | null;
@@ -21,8 +23,21 @@ export interface Storage {
   disk_total_bytes: number;
   disk_available_bytes: number;
   disk_min_free_bytes: number;
+  /** The second root, if there is one. */
+  tier?: Tier | null;
   bytes_per_hour: number;
   days_left: number | null;
+}
+
+export interface Tier {
+  root: string;
+  reachable: boolean;
+  segments: number;
+  size_bytes: number;
+  /** 0 while it is not reachable. */
+  disk_total_bytes: number;
+  disk_available_bytes: number;
+  disk_min_free_bytes: number;
 }
 
 export interface Deleted {

@@ -135,10 +135,16 @@ export interface Session {
 
 export type LivePath = "whep" | "mse" | "hls" | "mjpeg" | "preview";
 
+export type LiveStream = "main" | "sub";
+
 export interface LiveInfo {
-  codec: string;
-  width: number;
-  height: number;
+  /** What this is about: the main stream where the camera has no other. */
+  stream?: LiveStream;
+  has_sub?: boolean;
+  /** Null while the stream sends nothing. */
+  codec: string | null;
+  width: number | null;
+  height: number | null;
   audio: string | null;
   b_frames: boolean;
   paths: Partial<Record<LivePath, { ok: true; mime?: string } | { ok: false; why: string }>>;

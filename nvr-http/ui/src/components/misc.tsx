@@ -24,7 +24,7 @@ export function Spinner({ label }: { label?: string }) {
   );
 }
 
-const TONES: Record<CameraState, string> = { recording: "bad", standby: "good", connecting: "warn", stalled: "warn", backing_off: "warn", failed: "error", stopped: "none" };
+const TONES: Record<CameraState, string> = { recording: "good", standby: "none", connecting: "warn", stalled: "warn", backing_off: "warn", failed: "error", stopped: "none" };
 
 export function StateBadge({ state }: { state: CameraState }) {
   const t = useT();

@@ -1,4 +1,6 @@
-import type { LiveInfo, LivePath } from "~/api/types";
+import { url } from "~/api/client";
+import type { LiveInfo, LivePath, LiveStream } from "~/api/types";
+import { socketAt } from "~/lib/base";
 
 /** A way to show a camera live; `pictures` needs nothing but stills and is the last resort. */
 export type Path = LivePath | "pictures";
@@ -20,6 +22,10 @@ export interface Sample {
 
 export interface Stage {
   camera: string;
+  /** Which of the camera's streams. */
+  stream: LiveStream;
+  /** Whether somebody listens. Where sound costs delay, it is left out otherwise. */
+  audio: boolean;
   video: HTMLVideoElement;
   image: HTMLImageElement;
   info: LiveInfo | null;
@@ -59,6 +65,24 @@ export function until<T>(signal: AbortSignal, run: (resolve: (value: T) => void,
 
 export function frames(video: HTMLVideoElement): number | null {
   return video.getVideoPlaybackQuality?.().totalVideoFrames ?? null;
+}
+
+/** Address of a way to watch a stream of a camera. */
+export const addressOf = ({ camera, stream }: Stage, way: string, query: Record<string, string | number | boolean | null> = {}): string => url(`/cameras/${camera}/${way}`, { stream: stream === "sub" ? "sub" : null, ...query });
+
+/** The same for a WebSocket. */
+export const socketOf = (stage: Stage, way: string, query: Record<string, string | number | boolean | null> = {}): WebSocket => new WebSocket(new URL(addressOf(stage, way, query), socketAt("/")).href);
+
+/** Tells at once of the first frame that is shown, and then a few times a second whether there were others; ends it. */
+export function watchFrames(video: HTMLVideoElement, moved: () => boolean, alive: () => void): () => void {
+  let handle = 0;
+  // A page in the background has no such frames, nor has every browser: therefore the clock beside it.
+  if (typeof video.requestVideoFrameCallback === "function") handle = video.requestVideoFrameCallback(alive);
+  const timer = setInterval(() => moved() && alive(), 250);
+  return () => {
+    clearInterval(timer);
+    if (handle) video.cancelVideoFrameCallback(handle);
+  };
 }
 
 /** Lets go of what a video shows. */

@@ -1,6 +1,6 @@
-import { request, url } from "~/api/client";
-import { at, socketAt } from "~/lib/base";
-import { type Driver, type Stage, until } from "./driver";
+import { request } from "~/api/client";
+import { at } from "~/lib/base";
+import { type Driver, type Stage, addressOf, socketOf, until } from "./driver";
 
 /** Frame number and time stand before the JPEG, 8 bytes each. */
 const HEAD = 16;
@@ -20,8 +20,8 @@ function clear(image: HTMLImageElement): void {
 
 /** JPEG over a WebSocket, as fast as the page shows them. */
 export const preview: Driver = async (stage) => {
-  const { camera, image, signal, alive, sampler } = stage;
-  const socket = new WebSocket(socketAt(`/api/v1/cameras/${camera}/preview?width=${stage.width()}&fps=10`));
+  const { image, signal, alive, sampler } = stage;
+  const socket = socketOf(stage, "preview", { width: stage.width(), fps: 10 });
   socket.binaryType = "arraybuffer";
   let [bytes, frames, latency] = [0, 0, 0];
   try {
@@ -52,7 +52,8 @@ export const preview: Driver = async (stage) => {
 };
 
 /** A stream of JPEG that an image shows by itself. */
-export const mjpeg: Driver = async ({ camera, image, signal, alive, show, sampler, width }) => {
+export const mjpeg: Driver = async (stage) => {
+  const { image, signal, alive, show, sampler, width } = stage;
   let frames = 0;
   try {
     sampler(() => ({ bytes: null, frames, lost: null, roundTrip: null, latency: null, width: image.naturalWidth, height: image.naturalHeight }));
@@ -75,7 +76,7 @@ export const mjpeg: Driver = async ({ camera, image, signal, alive, show, sample
         alive();
       };
       image.onerror = () => reject(new Error("the stream of pictures failed"));
-      image.src = url(`/cameras/${camera}/live.mjpeg`, { width: width(), fps: 10 });
+      image.src = addressOf(stage, "live.mjpeg", { width: width(), fps: 10 });
       return () => {
         clearInterval(watch);
         image.onload = image.onerror = null;

@@ -1,5 +1,5 @@
 import { ApiError, ask } from "~/api/client";
-import type { LiveInfo } from "~/api/types";
+import type { LiveInfo, LiveStream } from "~/api/types";
 import { store } from "~/lib/store";
 import type { Driver, Path, Sample } from "./driver";
 import { hls } from "./hls";
@@ -23,11 +23,18 @@ const LATER_MS = 5000;
 export interface LiveState {
   phase: "connecting" | "playing" | "waiting";
   path: Path | null;
+  /** Which stream is shown. Without a sub stream, or while that sends nothing, it is the main one. */
+  stream: LiveStream;
+  /** Whether the camera has a sub stream, as far as known. */
+  hasSub: boolean;
   /** Why the faster paths are not used. */
   reasons: Partial<Record<Path, string>>;
   /** Why nothing is shown. */
   error: string | null;
 }
+
+/** Nothing is known yet. */
+export const BEFORE: LiveState = { phase: "connecting", path: null, stream: "main", hasSub: false, reasons: {}, error: null };
 
 /** Which paths to try, in order, and why the others are not. */
 export function plan(info: LiveInfo | null, shunned: ReadonlyMap<Path, { until: number; why: string }>, wanted: Path | null, now: number): { paths: Path[]; reasons: LiveState["reasons"] } {
@@ -49,23 +56,33 @@ export function plan(info: LiveInfo | null, shunned: ReadonlyMap<Path, { until: 
   return { paths, reasons };
 }
 
+export interface Wishes {
+  stream: LiveStream;
+  /** Whether somebody listens. */
+  audio: boolean;
+  /** By this path only, or (null) by the best. */
+  path: Path | null;
+  /** Width of the camera's own picture, as far as known. */
+  full(): number | undefined;
+}
+
 /** Shows one camera live in the elements given, by the best path there is, for as long as it is not stopped. */
 export class LiveView {
-  readonly state = store<LiveState>({ phase: "connecting", path: null, reasons: {}, error: null });
+  readonly state = store<LiveState>(BEFORE);
   private readonly stopping = new AbortController();
   private shunned = new Map<Path, { until: number; why: string }>();
   private sample: (() => Sample | Promise<Sample>) | null = null;
   private wake: (() => void) | null = null;
   private current: AbortController | null = null;
+  private wanted: Path | null;
 
   constructor(
     private readonly camera: string,
     private readonly video: HTMLVideoElement,
     private readonly image: HTMLImageElement,
-    /** Width of the camera's own picture, as far as known. */
-    private readonly full: () => number | undefined,
-    private wanted: Path | null = null,
+    private readonly wishes: Wishes,
   ) {
+    this.wanted = wishes.path;
     void this.run();
   }
 
@@ -97,7 +114,9 @@ export class LiveView {
     while (!signal.aborted) {
       let info: LiveInfo | null = null;
       try {
-        info = await ask<LiveInfo>(`/cameras/${this.camera}/live`, { signal });
+        info = await this.ask(this.wishes.stream, signal);
+        // A sub stream that sends nothing is no reason to show nothing.
+        if (info.stream === "sub" && !info.codec) info = await this.ask("main", signal);
       } catch (e) {
         if (signal.aborted) return;
         // A recorder without live paths still has pictures.
@@ -107,11 +126,18 @@ export class LiveView {
           continue;
         }
       }
+      this.set({ stream: info?.stream ?? "main", hasSub: info?.has_sub ?? false });
       const { paths, reasons } = plan(info, this.shunned, this.wanted, Date.now());
+      const { wanted } = this;
       const shown = await this.tryAll(paths, info, reasons);
       if (signal.aborted) return;
-      await this.pause(shown ? SOON_MS : LATER_MS);
+      // What somebody just chose is not kept waiting.
+      if (this.wanted === wanted) await this.pause(shown ? SOON_MS : LATER_MS);
     }
+  }
+
+  private ask(stream: LiveStream, signal: AbortSignal): Promise<LiveInfo> {
+    return ask<LiveInfo>(`/cameras/${this.camera}/live`, { query: { stream: stream === "sub" ? "sub" : null }, signal });
   }
 
   /** One path after the other until one showed something; whether one did. */
@@ -150,11 +176,13 @@ export class LiveView {
     try {
       why = await DRIVERS[path]({
         camera: this.camera,
+        stream: info?.stream ?? "main",
+        audio: this.wishes.audio,
         video: this.video,
         image: this.image,
         info,
         signal: controller.signal,
-        width: () => Math.round(Math.min(1920, info?.width ?? this.full() ?? 1280, Math.max(320, (this.image.parentElement?.clientWidth ?? 640) * devicePixelRatio))),
+        width: () => Math.round(Math.min(1920, info?.width ?? this.wishes.full() ?? 1280, Math.max(320, (this.image.parentElement?.clientWidth ?? 640) * devicePixelRatio))),
         alive: () => {
           last = Date.now();
           if (shown || this.stopping.signal.aborted) return;

@@ -1,12 +1,9 @@
 import { request } from "~/api/client";
 import { at } from "~/lib/base";
-import { type Driver, frames, release, until } from "./driver";
-
-/** Candidates of all interfaces are there within this; more is not waited for. */
-const GATHER_MS = 400;
+import { type Driver, frames, release, until, watchFrames } from "./driver";
 
 /** WebRTC by WHEP: one offer, one answer, and the lowest delay. */
-export const whep: Driver = async ({ camera, video, signal, alive, show, sampler, info }) => {
+export const whep: Driver = async ({ camera, stream: kind, video, signal, alive, show, sampler, info }) => {
   const peer = new RTCPeerConnection();
   peer.addTransceiver("video", { direction: "recvonly" });
   if (info?.audio !== null) peer.addTransceiver("audio", { direction: "recvonly" });
@@ -23,9 +20,10 @@ export const whep: Driver = async ({ camera, video, signal, alive, show, sampler
       }
     };
     await peer.setLocalDescription(await peer.createOffer());
-    await gathered(peer);
+    // The recorder is ICE-lite: it answers whatever address asks it, so that none has to be gathered first.
     const answer = await request(`/cameras/${camera}/whep`, {
       method: "POST",
+      query: { stream: kind === "sub" ? "sub" : null },
       body: peer.localDescription?.sdp ?? "",
       headers: { "content-type": "application/sdp", accept: "application/sdp" },
       signal,
@@ -55,11 +53,12 @@ export const whep: Driver = async ({ camera, video, signal, alive, show, sampler
     });
     return await until<string>(signal, (resolve, reject) => {
       let last = 0;
-      const watch = setInterval(() => {
-        const now = frames(video) ?? video.currentTime;
-        if (now !== last) alive();
-        last = now;
-      }, 250);
+      const moved = () => {
+        const before = last;
+        last = frames(video) ?? video.currentTime;
+        return last !== before;
+      };
+      const unwatch = watchFrames(video, moved, alive);
       let grace: ReturnType<typeof setTimeout> | undefined;
       const onState = () => {
         clearTimeout(grace);
@@ -69,7 +68,7 @@ export const whep: Driver = async ({ camera, video, signal, alive, show, sampler
       };
       peer.addEventListener("connectionstatechange", onState);
       return () => {
-        clearInterval(watch);
+        unwatch();
         clearTimeout(grace);
         peer.removeEventListener("connectionstatechange", onState);
       };
@@ -83,11 +82,3 @@ export const whep: Driver = async ({ camera, video, signal, alive, show, sampler
     }
   }
 };
-
-function gathered(peer: RTCPeerConnection): Promise<void> {
-  if (peer.iceGatheringState === "complete") return Promise.resolve();
-  return new Promise((done) => {
-    setTimeout(done, GATHER_MS);
-    peer.addEventListener("icegatheringstatechange", () => peer.iceGatheringState === "complete" && done());
-  });
-}

@@ -77,6 +77,9 @@ export class Feeder {
     return this.video.readyState >= 3 && !this.video.seeking;
   }
 
+  /** Told when it knows more, or has more to show. */
+  changed: (() => void) | null = null;
+
   /** Length of a frame in seconds, as far as known. */
   frame = 1 / 25;
 
@@ -223,6 +226,7 @@ export class Feeder {
     this.lookedAt = Date.now();
     const made = this.window;
     if (!pieces.some((p) => p.end > time)) made.next = await this.nextAfter(time, controller.signal);
+    this.changed?.();
   }
 
   /** Asks for the pieces behind those that are known. */
@@ -339,6 +343,7 @@ export class Feeder {
       await append(buffer, bytes);
     }
     this.appended.set(key(piece), piece.start);
+    this.changed?.();
     if (this.video.buffered.length > 1 || this.appended.size % 16 === 0) await this.evict(KEEP_BEHIND, KEEP_AHEAD);
     return true;
   }

@@ -58,6 +58,8 @@ export class Player {
 
   add(feeder: Feeder): () => void {
     this.feeders.push(feeder);
+    // Rather than at the next tick: it is what somebody waits for.
+    feeder.changed = () => this.tick();
     void feeder.seek(this.now).catch(() => {});
     return () => {
       this.feeders = this.feeders.filter((f) => f !== feeder);

@@ -3,6 +3,11 @@ import { words } from "../words";
 export const storage = words(
   {
     disk: "Disk of the recordings",
+    second: "Second disk",
+    second_text: "Older footage moves to {root} and is played from there.",
+    second_away: "away",
+    second_away_text: "{root} cannot be reached. What is there stays on the timeline and plays once it is back; nothing of it is deleted.",
+    of_that_second: "On the second disk",
     footage: "Footage",
     available: "Free",
     rate: "Written",
@@ -76,6 +81,11 @@ export const storage = words(
   },
   {
     disk: "Datenträger der Aufnahmen",
+    second: "Zweiter Datenträger",
+    second_text: "Ältere Aufnahmen ziehen nach {root} um und werden von dort abgespielt.",
+    second_away: "nicht da",
+    second_away_text: "{root} ist nicht erreichbar. Was dort liegt, bleibt auf der Zeitleiste und spielt, sobald er wieder da ist; nichts davon wird gelöscht.",
+    of_that_second: "Auf dem zweiten Datenträger",
     footage: "Aufnahmen",
     available: "Frei",
     rate: "Geschrieben",
@@ -149,6 +159,11 @@ export const storage = words(
   },
   {
     disk: "Disque des enregistrements",
+    second: "Second disque",
+    second_text: "Les images plus anciennes passent dans {root} et sont lues de là.",
+    second_away: "absent",
+    second_away_text: "{root} est inaccessible. Ce qui s’y trouve reste sur la chronologie et sera lisible à son retour ; rien n’en est supprimé.",
+    of_that_second: "Sur le second disque",
     footage: "Enregistrements",
     available: "Libre",
     rate: "Écrit",

@@ -15,7 +15,7 @@ interface Shown {
 /** What the path in use does, measured each second. */
 export function Figures({ view }: { view: LiveView }) {
   const t = useT();
-  const { path, reasons } = useStore(view.state);
+  const { path, stream, hasSub, reasons } = useStore(view.state);
   const [shown, setShown] = useState<Shown | null>(null);
   useEffect(() => {
     let before: { at: number; sample: Sample } | null = null;
@@ -38,6 +38,7 @@ export function Figures({ view }: { view: LiveView }) {
   const sample = shown?.sample;
   const rows: [string, string][] = [
     [t("live.stat_path"), path ? PATH_NAMES[path] : "–"],
+    ...(hasSub ? [[t("live.stat_stream"), t(`live.stream_${stream}`)] as [string, string]] : []),
     [t("live.stat_size"), sample?.width ? `${sample.width} × ${sample.height}` : "–"],
     [t("live.stat_fps"), shown?.fps == null ? "–" : t("live.fps", { n: number(shown.fps, 1) })],
     [t("live.stat_rate"), shown?.bits == null ? "–" : bitRate(shown.bits)],

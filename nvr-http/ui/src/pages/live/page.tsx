@@ -2,6 +2,7 @@ import { ChartNoAxesColumn, ChevronLeft, ChevronRight, Maximize, Plus } from "lu
 import { type KeyboardEvent, type PointerEvent, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { Link } from "wouter";
 import { useCameras } from "~/api/cameras";
+import { usePushes } from "~/api/pushes";
 import { useMay } from "~/api/session";
 import { Button } from "~/components/button";
 import { Empty, ErrorNote, PageHead, Spinner } from "~/components/misc";
@@ -28,6 +29,7 @@ export default function LivePage() {
   const [sound, setSound] = useState<string | null>(null);
   const grid = useRef<HTMLDivElement>(null);
   const administers = useMay("admin");
+  const pushes = usePushes(useMay("operator"));
 
   const single = sorted.find((c) => c.id === alone);
   const perPage = single ? 1 : cells(layout, sorted.length);
@@ -85,8 +87,10 @@ export default function LivePage() {
             stats={stats}
             sound={sound === camera.id}
             onSound={(on) => setSound(on ? camera.id : null)}
+            large={shown.length === 1}
             alone={camera.id === alone}
             onAlone={() => setAlone(camera.id === alone ? null : camera.id)}
+            pushes={pushes}
             onGrab={(e) => grab(e, camera.id)}
             onMove={(e) => move(e, camera.id)}
             dragged={dragged === camera.id}

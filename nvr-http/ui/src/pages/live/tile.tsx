@@ -1,8 +1,9 @@
-import { AudioLines, Camera as CameraIcon, CircleDot, Ellipsis, GripVertical, History, Maximize, Square, Volume2, VolumeX } from "lucide-react";
-import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
+import { AudioLines, Camera as CameraIcon, CircleDot, Cast, Ellipsis, GripVertical, History, Maximize, Square, Volume2, VolumeX } from "lucide-react";
+import { type KeyboardEvent, type PointerEvent, Suspense, lazy, useEffect, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { post, request } from "~/api/client";
 import { useMay } from "~/api/session";
+import type { Pushes } from "~/api/pushes";
 import type { Camera } from "~/api/types";
 import { Button } from "~/components/button";
 import { Menu, type MenuItem } from "~/components/menu";
@@ -10,95 +11,86 @@ import { StateBadge } from "~/components/misc";
 import { toast, toastError } from "~/components/toast";
 import { t as say, useT } from "~/i18n";
 import { PATH_NAMES, type Path } from "~/live/driver";
-import { LiveView, type LiveState, ORDER } from "~/live/view";
+import { type LiveState, type LiveView, ORDER } from "~/live/view";
 import { ago, moment } from "~/lib/format";
 import { useStore } from "~/lib/store";
+import { nameOf, useFeeds } from "./feeds";
 import { Figures } from "./figures";
+import { Screen } from "./screen";
+
+const PushDialog = lazy(() => import("./pushes"));
 
 export interface TileProps {
   camera: Camera;
   stats: boolean;
   sound: boolean;
   onSound(on: boolean): void;
+  /** Shown so large that the main stream is worth it. */
+  large: boolean;
   alone: boolean;
   onAlone(): void;
+  /** What is pushed of all cameras; null where there is no such thing. */
+  pushes: Pushes | null;
   /** Of the handle: drag to reorder, arrow keys. */
   onGrab(e: PointerEvent): void;
   onMove(e: KeyboardEvent): void;
   dragged: boolean;
 }
 
-/** How long a page in the background goes on showing. */
-const BACKGROUND_MS = 20_000;
-
 export function Tile(props: TileProps) {
-  const { camera, stats, sound, alone, onAlone, dragged } = props;
+  const { camera, stats, sound, large, alone, onAlone, dragged } = props;
   const t = useT();
-  const video = useRef<HTMLVideoElement>(null);
-  const image = useRef<HTMLImageElement>(null);
   const box = useRef<HTMLElement>(null);
-  const view = useView(camera, video, image);
   const [wanted, setWanted] = useState<Path | null>(null);
-  useEffect(() => {
-    if (video.current) video.current.muted = !sound;
-  }, [sound]);
+  const [pushing, setPushing] = useState(false);
+  const full = useFullScreen(box);
+  const { feeds, view, onView, onCome } = useFeeds({ stream: large || full ? "main" : "sub", audio: sound });
 
   return (
-    <figure ref={box} className={["tile", dragged && "tile-dragged"].filter(Boolean).join(" ")} data-camera={camera.id} onDoubleClick={(e) => !(e.target as Element).closest("button") && onAlone()}>
-      <video ref={video} className="tile-media" muted playsInline autoPlay aria-label={t("live.live_of", { camera: camera.name })} />
-      <img ref={image} className="tile-media" alt={t("live.live_of", { camera: camera.name })} hidden />
+    <figure ref={box} className={["tile", dragged && "tile-dragged"].filter(Boolean).join(" ")} data-camera={camera.id} onDoubleClick={(e) => !(e.target as Element).closest("button, dialog") && onAlone()}>
+      {feeds.map((feed, n) => (
+        <Screen key={nameOf(feed)} camera={camera} feed={feed} coming={n > 0} sound={sound} path={wanted} onView={onView} onCome={onCome} />
+      ))}
       {view && <Cover camera={camera} view={view} box={box} />}
       {view && stats && <Figures view={view} />}
       <figcaption className="tile-bar">
         <button type="button" className="tile-name" aria-pressed={alone} title={alone ? t("live.all") : t("live.only", { camera: camera.name })} onClick={onAlone}>{camera.name}</button>
         {camera.recording && <span className="tile-rec" title={t("common.state_recording")}><i className="dot" /><span className="hidden">{t("common.state_recording")}</span></span>}
+        <Pushed {...props} onOpen={() => setPushing(true)} />
         <span className="grow" />
-        <Tools {...props} box={box} wanted={wanted} onPath={(path) => {
+        <Tools {...props} box={box} wanted={wanted} onPush={() => setPushing(true)} onPath={(path) => {
           setWanted(path);
           view?.use(path);
         }} />
       </figcaption>
+      {pushing && props.pushes && (
+        <Suspense>
+          <PushDialog camera={camera} hasSub={view?.state.get().hasSub ?? false} pushes={props.pushes} onClose={() => setPushing(false)} />
+        </Suspense>
+      )}
     </figure>
   );
 }
 
-/** The view of a tile, while the tile and the page are seen. */
-function useView(camera: Camera, video: { current: HTMLVideoElement | null }, image: { current: HTMLImageElement | null }): LiveView | null {
-  const [view, setView] = useState<LiveView | null>(null);
-  const latest = useRef(camera);
-  latest.current = camera;
+/** That the camera is sent elsewhere, and how that goes. */
+function Pushed({ camera, pushes, onOpen }: TileProps & { onOpen(): void }) {
+  const t = useT();
+  const mine = pushes?.list.filter((p) => p.camera === camera.id) ?? [];
+  if (!mine.length) return null;
+  const failing = mine.some((p) => p.state === "retrying");
+  const words = [t("pushes.shown", { n: mine.length }), ...mine.map((p) => `${p.url}: ${t(`pushes.state_${p.state}`)}`)].join("\n");
+  return <Button kind="ghost" size="small" className={failing ? "tile-push tile-push-bad" : "tile-push"} icon={<Cast size={15} />} label={words} onClick={onOpen} />;
+}
+
+/** Whether an element fills the display. */
+function useFullScreen(box: { current: HTMLElement | null }): boolean {
+  const [full, setFull] = useState(false);
   useEffect(() => {
-    let now: LiveView | null = null;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const start = () => {
-      if (now || !video.current || !image.current) return;
-      now = new LiveView(camera.id, video.current, image.current, () => latest.current.tracks?.video.width);
-      setView(now);
-    };
-    const stop = () => {
-      now?.stop();
-      now = null;
-    };
-    const onVisible = () => {
-      clearTimeout(timer);
-      if (document.hidden) timer = setTimeout(stop, BACKGROUND_MS);
-      else start();
-    };
-    start();
-    document.addEventListener("visibilitychange", onVisible);
-    return () => {
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", onVisible);
-      stop();
-      setView(null);
-    };
-  }, [camera.id, video, image]);
-  // A camera that comes back is shown at once.
-  const flows = camera.state === "recording" || camera.state === "standby";
-  useEffect(() => {
-    if (flows) view?.hurry();
-  }, [flows, view]);
-  return view;
+    const look = () => setFull(!!box.current && document.fullscreenElement === box.current);
+    document.addEventListener("fullscreenchange", look);
+    return () => document.removeEventListener("fullscreenchange", look);
+  }, [box]);
+  return full;
 }
 
 /** Over the picture while there is none: what the camera does, and why. */
@@ -108,12 +100,12 @@ function Cover({ camera, view, box }: { camera: Camera; view: LiveView; box: { c
   // For tests and style sheets: by which path it is shown.
   useEffect(() => {
     const data = box.current?.dataset;
-    if (data) Object.assign(data, { phase: state.phase, path: state.path ?? "" });
-  }, [box, state.phase, state.path]);
+    if (data) Object.assign(data, { phase: state.phase, path: state.path ?? "", stream: state.stream });
+  }, [box, state.phase, state.path, state.stream]);
   if (state.phase === "playing") return null;
   const flows = camera.state === "recording" || camera.state === "standby";
   return (
-    <div className="tile-cover" role="status">
+    <div className={flows ? "tile-cover tile-cover-light" : "tile-cover"} role="status">
       {flows ? (
         <Trying state={state} />
       ) : (
@@ -140,7 +132,7 @@ function Trying({ state }: { state: LiveState }) {
   );
 }
 
-function Tools({ camera, sound, onSound, alone, onGrab, onMove, box, wanted, onPath }: TileProps & { box: { current: HTMLElement | null }; wanted: Path | null; onPath(path: Path | null): void }) {
+function Tools({ camera, sound, onSound, alone, onGrab, onMove, box, pushes, wanted, onPath, onPush }: TileProps & { box: { current: HTMLElement | null }; wanted: Path | null; onPath(path: Path | null): void; onPush(): void }) {
   const t = useT();
   const [, go] = useLocation();
   const operates = useMay("operator");
@@ -167,6 +159,7 @@ function Tools({ camera, sound, onSound, alone, onGrab, onMove, box, wanted, onP
         button={{ kind: "ghost", size: "small", icon: <Ellipsis size={15} />, label: t("live.more", { camera: camera.name }) }}
         items={[
           { label: t("live.look_back"), icon: <History size={15} />, onSelect: () => go(`/timeline?camera=${camera.id}`) },
+          ...(pushes ? [{ label: t("pushes.menu"), icon: <Cast size={15} />, onSelect: onPush }] : []),
           "-",
           ...paths.map((item, n) => (n === 0 ? { ...item, icon: <AudioLines size={15} /> } : item)),
         ]}

@@ -3,6 +3,7 @@ import { type ReactNode, useMemo } from "react";
 import { useCameras } from "~/api/cameras";
 import { ask } from "~/api/client";
 import { type ConfigAnswer, type Share, type Storage, type Target, type Token, type User } from "~/api/manage";
+import { usePushes } from "~/api/pushes";
 import { useQuery } from "~/api/query";
 import { session, useMay } from "~/api/session";
 import { Button } from "~/components/button";
@@ -21,6 +22,7 @@ export default function PrivacyPage() {
   const admin = useMay("admin");
   const who = useStore(session);
   const cameras = useCameras();
+  const pushes = usePushes(useMay("operator"))?.list ?? [];
   const quiet = <T,>(path: string) => (signal: AbortSignal) => ask<T>(path, { signal });
   const storage = useQuery("storage", quiet<Storage>("/storage"));
   const targets = useQuery("upload targets", quiet<Target[]>("/uploads"));
@@ -37,9 +39,16 @@ export default function PrivacyPage() {
   if (!cameras.data) return <><PageHead title={t("common.nav_privacy")} /><div className="center"><Spinner /></div></>;
   const of = (id: string) => storage.data?.cameras.find((c) => c.camera === id);
   const age = (a: Age) => (a === null ? t("privacy.age_unknown") : a === "room" ? t("privacy.age_room") : duration(a));
+  /** An age of the configuration, or what it is by default. */
+  function ageOf(path: string): Age {
+    const [section, key] = path.split(".");
+    return file ? readAge(valueAt(file, sections, path) ?? sections.find((s) => s.name === section)?.fields.find((f) => f.key === key)?.fallback) : null;
+  }
   const root = file ? valueAt(file, sections, "recorder.root") : undefined;
-  const second = file ? valueAt(file, sections, "tier.root") : undefined;
-  const events = file ? readAge(valueAt(file, sections, "recorder.events_keep") ?? sections.find((s) => s.name === "recorder")?.fields.find((f) => f.key === "events_keep")?.fallback) : null;
+  const tier = storage.data?.tier;
+  const text = (path: string): string | null => { const v = file ? valueAt(file, sections, path) : undefined; return typeof v === "string" || typeof v === "number" ? String(v) : null; };
+  const [movesAfter, auditAge, againAge, allBytes] = [readAge(text("tier.after")), ageOf("http.audit_keep"), readAge(text("retention.transcoded_age")), text("retention.max_bytes")];
+  const events = ageOf("recorder.events_keep");
   const active = shares.data?.filter((s) => Date.parse(s.expires) > Date.now()) ?? [];
   // Footage of cameras that are no more is still somebody's picture.
   const gone = storage.data?.cameras.filter((c) => !cameras.data?.some((x) => x.id === c.camera) && c.segments > 0) ?? [];
@@ -80,22 +89,41 @@ export default function PrivacyPage() {
               );
             })}
           </ul>
+          {againAge !== null && <p>{t("privacy.again_age", { age: age(againAge) })}</p>}
+          {allBytes && <p>{t("privacy.all_bytes", { size: allBytes })}</p>}
           <p>{t("privacy.protected")}</p>
         </Part>
         <Part icon={<MapPin size={16} />} title={t("privacy.where")}>
           <p>{typeof root === "string" ? t("privacy.here_at", { root }) : t("privacy.here")}</p>
-          {typeof second === "string" && <p>{t("privacy.second", { root: second })}</p>}
+          {tier && (
+            <p>
+              {typeof movesAfter === "number" ? t("privacy.second_after", { root: tier.root, age: duration(movesAfter) }) : t("privacy.second", { root: tier.root })}{" "}
+              {t("privacy.second_now", { n: tier.segments, size: bytes(tier.size_bytes) })}
+              {!tier.reachable && ` ${t("privacy.second_away")}`}
+            </p>
+          )}
           {targets.data?.length ? (
             <ul className="plain-list">
               {targets.data.map((target) => {
                 const done = uploadsIn(target, "done");
-                return <li key={target.name}><b>{target.name}:</b> {t("privacy.copies", { place: target.place, n: done.segments, size: bytes(done.size_bytes) })}</li>;
+                const local = readAge(text(`upload.${target.name}.local_retention`));
+                return (
+                  <li key={target.name}>
+                    <b>{target.name}:</b> {t("privacy.copies", { place: target.place, n: done.segments, size: bytes(done.size_bytes) })}
+                    {typeof local === "number" && ` ${t("privacy.local", { age: duration(local) })}`}
+                  </li>
+                );
               })}
             </ul>
           ) : targets.data ? (
             <p>{t("privacy.no_copies")}</p>
           ) : null}
-          <p>{t("privacy.no_cloud")}</p>
+          {pushes.length > 0 && (
+            <ul className="plain-list">
+              {pushes.map((p) => <li key={p.id}><b>{cameras.data?.find((c) => c.id === p.camera)?.name ?? p.camera}:</b> {t("privacy.pushed", { place: p.url })}</li>)}
+            </ul>
+          )}
+          <p>{t(targets.data?.length || pushes.length ? "privacy.nothing_else" : "privacy.no_cloud")}</p>
         </Part>
         <Part icon={<Eye size={16} />} title={t("privacy.who")}>
           {who?.auth === "none" ? (
@@ -118,7 +146,7 @@ export default function PrivacyPage() {
         <Part icon={<Archive size={16} />} title={t("privacy.else")}>
           <ul className="plain-list">
             <li>{events === null ? t("privacy.events") : t("privacy.events_for", { age: age(events) })}</li>
-            {who?.auth === "accounts" && <li>{t("privacy.audit")}</li>}
+            {who?.auth === "accounts" && <li>{auditAge === null ? t("privacy.audit") : t("privacy.audit_for", { age: age(auditAge) })}</li>}
             <li>{t("privacy.browser")}</li>
             <li>{t("privacy.no_analysis")}</li>
           </ul>

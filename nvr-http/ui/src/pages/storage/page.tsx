@@ -1,8 +1,8 @@
-import { BrushCleaning, HardDrive } from "lucide-react";
+import { BrushCleaning, HardDrive, HardDriveDownload } from "lucide-react";
 import { useMemo, useState } from "react";
 import { useCameras } from "~/api/cameras";
 import { ask, post } from "~/api/client";
-import type { CameraStorage, Day, Storage, Transcoding } from "~/api/manage";
+import type { CameraStorage, Day, Storage, Tier, Transcoding } from "~/api/manage";
 import { useQuery } from "~/api/query";
 import { useMay } from "~/api/session";
 import type { TimelineAnswer } from "~/api/types";
@@ -17,7 +17,7 @@ import { useT } from "~/i18n";
 import { lastDays } from "~/lib/days";
 import { bitRate, bytes, dateFormat, day, duration, moment, number, percent } from "~/lib/format";
 import { CleanupDialog } from "./cleanup";
-import { diskParts, meanRate } from "./sums";
+import { diskParts, hereOf, meanRate } from "./sums";
 import { Uploads } from "./uploads";
 
 export default function StoragePage() {
@@ -29,7 +29,7 @@ export default function StoragePage() {
   const names = useMemo(() => new Map(cameras.data?.map((c) => [c.id, c.name]) ?? []), [cameras.data]);
   const s = storage.data;
   if (!s) return <><PageHead title={t("common.nav_storage")} />{storage.error ? <ErrorNote error={storage.error} onRetry={() => void storage.reload()} /> : <div className="center"><Spinner /></div>}</>;
-  const disk = diskParts(s);
+  const disk = diskParts(s, s.cameras.reduce((sum, c) => sum + hereOf(c), 0));
   const name = (id: string) => names.get(id) ?? id;
   const low = s.disk_available_bytes < s.disk_min_free_bytes;
   return (
@@ -49,7 +49,7 @@ export default function StoragePage() {
               format={bytes}
               mark={{ at: disk.markAt, label: t("storage.min_free", { size: bytes(s.disk_min_free_bytes) }) }}
               parts={[
-                ...s.cameras.map((c, n) => ({ key: c.camera, label: name(c.camera), value: c.size_bytes, colour: colour(n) })),
+                ...s.cameras.map((c, n) => ({ key: c.camera, label: name(c.camera), value: hereOf(c), colour: colour(n) })),
                 { key: "other", label: t("storage.other"), value: disk.other, colour: "var(--rest)" },
                 { key: "free", label: t("storage.free"), value: disk.free, colour: "var(--free)" },
                 { key: "reserve", label: t("storage.reserve"), value: disk.reserve, colour: "var(--line-strong)" },
@@ -57,7 +57,8 @@ export default function StoragePage() {
             />
           </div>
         </Card>
-        <Card title={t("common.cameras")}><CameraTable rows={s.cameras} name={name} /></Card>
+        {s.tier && <SecondDisk tier={s.tier} cameras={s.cameras} name={name} />}
+        <Card title={t("common.cameras")}><CameraTable rows={s.cameras} name={name} second={!!s.tier} /></Card>
         <Daily cameras={s.cameras.map((c) => c.camera)} name={name} />
         <div className="halves">
           <Uploads />
@@ -79,7 +80,39 @@ function Fact({ label, value, note }: { label: string; value: string; note?: str
   );
 }
 
-function CameraTable({ rows, name }: { rows: CameraStorage[]; name(id: string): string }) {
+/** Where old footage moves to. */
+function SecondDisk({ tier, cameras, name }: { tier: Tier; cameras: CameraStorage[]; name(id: string): string }) {
+  const t = useT();
+  const disk = diskParts(tier, tier.size_bytes);
+  const low = tier.reachable && tier.disk_available_bytes < tier.disk_min_free_bytes;
+  return (
+    <Card title={<span className="row"><HardDriveDownload size={15} aria-hidden />{t("storage.second")}</span>} tools={!tier.reachable ? <Badge tone="bad" dot>{t("storage.second_away")}</Badge> : low ? <Badge tone="warn" dot>{t("storage.low")}</Badge> : undefined}>
+      <div className="disk">
+        <p className="muted">{t(tier.reachable ? "storage.second_text" : "storage.second_away_text", { root: tier.root })}</p>
+        <div className="disk-figures">
+          <Fact label={t("storage.footage")} value={bytes(tier.size_bytes)} />
+          <Fact label={t("storage.files")} value={number(tier.segments)} />
+          {tier.reachable && <Fact label={t("storage.available")} value={bytes(tier.disk_available_bytes)} note={percent(tier.disk_total_bytes ? tier.disk_available_bytes / tier.disk_total_bytes : 0)} />}
+        </div>
+        {tier.reachable && (
+          <Whole
+            label={t("storage.second")}
+            format={bytes}
+            mark={{ at: disk.markAt, label: t("storage.min_free", { size: bytes(tier.disk_min_free_bytes) }) }}
+            parts={[
+              ...cameras.map((c, n) => ({ key: c.camera, label: name(c.camera), value: c.tier_bytes ?? 0, colour: colour(n) })),
+              { key: "other", label: t("storage.other"), value: disk.other, colour: "var(--rest)" },
+              { key: "free", label: t("storage.free"), value: disk.free, colour: "var(--free)" },
+              { key: "reserve", label: t("storage.reserve"), value: disk.reserve, colour: "var(--line-strong)" },
+            ]}
+          />
+        )}
+      </div>
+    </Card>
+  );
+}
+
+function CameraTable({ rows, name, second }: { rows: CameraStorage[]; name(id: string): string; second: boolean }) {
   const t = useT();
   const most = Math.max(1, ...rows.map((c) => c.size_bytes));
   return (
@@ -91,6 +124,7 @@ function CameraTable({ rows, name }: { rows: CameraStorage[]; name(id: string): 
       columns={[
         { key: "camera", label: t("common.camera"), sort: (c) => name(c.camera), cell: (c) => <span className="row nowrap"><i className="swatch" style={{ background: colour(rows.indexOf(c)) }} />{name(c.camera)}</span> },
         { key: "size", label: t("storage.size"), align: "end", sort: (c) => c.size_bytes, cell: (c) => <span className="with-meter"><span className="meter" aria-hidden><i style={{ width: `${(c.size_bytes / most) * 100}%` }} /></span>{bytes(c.size_bytes)}</span> },
+        ...(second ? [{ key: "second", label: t("storage.of_that_second"), align: "end" as const, wideOnly: true, sort: (c: CameraStorage) => c.tier_bytes ?? 0, cell: (c: CameraStorage) => bytes(c.tier_bytes ?? 0) }] : []),
         { key: "hours", label: t("storage.recorded"), align: "end", sort: (c) => c.recorded_seconds, cell: (c) => duration(c.recorded_seconds) },
         { key: "rate", label: t("recordings.rate"), align: "end", sort: meanRate, cell: (c) => bitRate(meanRate(c)) },
         { key: "day", label: t("storage.rate"), align: "end", wideOnly: true, sort: (c) => c.bytes_per_hour, cell: (c) => t("storage.per_day", { size: bytes(c.bytes_per_hour * 24) }) },

@@ -1,17 +1,21 @@
 import type { CameraStorage, Cleanup, Storage, Target, UploadState } from "~/api/manage";
 
-/** What the disk holds: footage of each camera, other things, what is to stay free, what is free. */
-export function diskParts(s: Storage): { footage: number; other: number; reserve: number; free: number; markAt: number } {
-  const footage = s.cameras.reduce((sum, c) => sum + c.size_bytes, 0);
-  const used = Math.max(0, s.disk_total_bytes - s.disk_available_bytes);
-  const reserve = Math.min(s.disk_min_free_bytes, s.disk_available_bytes);
+/** Bytes of a camera on the disk of the recordings, the second root left out. */
+export const hereOf = (c: CameraStorage): number => Math.max(0, c.size_bytes - (c.tier_bytes ?? 0));
+
+type Disk = Pick<Storage, "disk_total_bytes" | "disk_available_bytes" | "disk_min_free_bytes">;
+
+/** What a disk with so much footage holds: footage, other things, what is to stay free, what is free. */
+export function diskParts(disk: Disk, footage: number): { footage: number; other: number; reserve: number; free: number; markAt: number } {
+  const used = Math.max(0, disk.disk_total_bytes - disk.disk_available_bytes);
+  const reserve = Math.min(disk.disk_min_free_bytes, disk.disk_available_bytes);
   return {
     footage,
     // Copies elsewhere count as footage, and are not on this disk.
     other: Math.max(0, used - footage),
     reserve,
-    free: s.disk_available_bytes - reserve,
-    markAt: s.disk_total_bytes ? 1 - s.disk_min_free_bytes / s.disk_total_bytes : 1,
+    free: disk.disk_available_bytes - reserve,
+    markAt: disk.disk_total_bytes ? 1 - disk.disk_min_free_bytes / disk.disk_total_bytes : 1,
   };
 }
 

@@ -40,7 +40,8 @@ export default function SystemPage() {
   const health = useQuery("health", async (signal) => {
     const answer = await fetch(at("/health"), { signal });
     if (!answer.ok) return ((await request("/cameras", { signal })), null);
-    return (await answer.json()) as Health;
+    // Once the login is over there are only counts in it.
+    return { problems: [], ...(await answer.json()) } as Health;
   }, { every: 5000, on: ["camera_state", "storage_fault", "storage_recovered"] });
   const system = useQuery("system", async (signal) => readMachine(await ask<unknown>("/system", { signal })), { every: EVERY });
   const storage = useQuery("storage", (signal) => ask<Storage>("/storage", { signal }), { every: 30_000 });

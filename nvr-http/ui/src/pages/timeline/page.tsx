@@ -132,7 +132,8 @@ function Timeline({ all }: { all: Camera[] }) {
   useEffect(() => {
     const listener = (e: KeyboardEvent) => {
       const target = e.target as HTMLElement;
-      if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]") || target.closest("input, select, textarea, [role=menu], [role=tablist]")) return;
+      if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]") || target.closest("input:not([type=radio]), select, textarea, [role=menu], [role=tablist]")) return;
+      if (e.key.startsWith("Arrow") && target.closest("input")) return;
       if (e.key === " " && target.closest("button, a")) return;
       if (onKey.current(e)) e.preventDefault();
     };
@@ -177,7 +178,7 @@ function Timeline({ all }: { all: Camera[] }) {
     <>
       <PageHead title={t("common.nav_timeline")}>
         <Chips all={all} chosen={ids} onToggle={toggle} />
-        <Jump onGo={(time) => goTo(time)} />
+        <Jump player={player} onGo={goTo} />
       </PageHead>
       <div className="panes" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))` }}>
         {cameras.map((camera) => (
@@ -277,17 +278,37 @@ function Chips({ all, chosen, onToggle }: { all: Camera[]; chosen: string[]; onT
   );
 }
 
-function Jump({ onGo }: { onGo(time: number): void }) {
+/** The moment that is shown, to be changed: it follows, unless somebody is about to enter another. */
+function Jump({ player, onGo }: { player: Player; onGo(time: number): void }) {
   const t = useT();
-  const [text, setText] = useState(() => toLocal(Date.now() - 60_000));
+  const [shown, setShown] = useState(() => toLocal(player.time));
+  const [entered, setEntered] = useState<string | null>(null);
+  useEffect(() => {
+    const follow = () => setShown(toLocal(player.time));
+    follow();
+    return player.onTime(follow);
+  }, [player]);
   const submit = (e: FormEvent) => {
     e.preventDefault();
-    const time = fromLocal(text);
+    const time = fromLocal(entered ?? shown);
     if (Number.isFinite(time)) onGo(Math.min(time, Date.now()));
+    setEntered(null);
   };
   return (
-    <form className="jump" onSubmit={submit}>
-      <input className="input" type="datetime-local" step="1" aria-label={t("timeline.jump")} title={t("timeline.jump")} value={text} onChange={(e) => setText(e.target.value)} />
+    <form className="jump" onSubmit={submit} onBlur={(e) => !e.currentTarget.contains(e.relatedTarget) && setEntered(null)}>
+      <input
+        className="input"
+        type="datetime-local"
+        step="1"
+        aria-label={t("timeline.jump")}
+        title={t("timeline.jump")}
+        value={entered ?? shown}
+        onFocus={() => setEntered(shown)}
+        onChange={(e) => setEntered(e.target.value)}
+        onKeyDown={(e) => {
+          if (e.key === "Escape") e.currentTarget.blur();
+        }}
+      />
       <Button type="submit" icon={<CalendarSearch size={16} />} label={t("timeline.jump")} />
     </form>
   );
