@@ -15,7 +15,7 @@ moto_dir="${HOME:?}/.local/share/nvr-test-tools"
 ui=(nodejs npm)
 bench=(wrk)
 v4l2=(qemu-system-x86 cpio)
-test_deb=(lintian mmdebstrap systemd curl jq)
+test_deb=(lintian mmdebstrap systemd systemd-container curl jq)
 test_prometheus=(prometheus)
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
