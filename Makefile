@@ -18,7 +18,7 @@ UI_SOURCES = $(shell find $(UI)/src $(UI)/public -type f 2>/dev/null) $(addprefi
 # What the browser tests leave: pictures of each page.
 UI_SHOTS ?= target/ui-shots
 
-.PHONY: help demo build ui ui-deps test test-rust test-rtspsrc test-ui test-page test-api test-v4l2 bench fuzz lint fmt docs deps clean
+.PHONY: help demo build ui ui-deps test test-rust test-rtspsrc test-ui test-page test-api test-v4l2 deb deb-files test-deb test-prometheus bench fuzz lint fmt docs deps clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,28 @@ test-api: ## Ask a recorder whatever the description of its API allows, at rando
 test-v4l2: ## Record from a real V4L2 device in a virtual machine
 	@tools/install-deps.sh build run test v4l2
 	@if [ -x tests/v4l2/run ]; then tests/v4l2/run; else echo "tests/v4l2/run is not there yet" >&2; exit 1; fi
+
+deb: ## Build a Debian package of the command and its service
+	@tools/install-deps.sh build deb
+	$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory deb-files
+
+# Of a program that is built already.
+deb-files:
+	rm -rf target/package
+	target/release/nvr package-files target/package
+	$(CARGO) deb --quiet --strip -p nvr-cli --no-build
+	@ls target/debian/nvr_*.deb
+
+test-deb: ## Check the unit, install the package in a Debian of its own, run and upgrade it
+	@tools/install-deps.sh test-deb
+	tests/deploy/unit
+	tests/deploy/deb
+
+test-prometheus: ui ## Load rules and dashboard queries in a real Prometheus beside a recorder
+	@tools/install-deps.sh build run test-prometheus
+	$(CARGO) build --quiet -p nvr-cli
+	NVR=$(abspath target/debug/nvr) tests/deploy/prometheus
 
 bench: ## Measure, beside ffmpeg on the same input; prints one table
 	@tools/install-deps.sh build run test bench

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a set of tasks needs, on Debian and its relatives. Instant when all is there.
 #
-#   tools/install-deps.sh [build|run|ui|test|bench|lint|v4l2 ...]      (default: build run)
+#   tools/install-deps.sh [build|run|ui|test|bench|lint|v4l2|deb|test-deb|test-prometheus ...]      (default: build run)
 set -euo pipefail
 
 build=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
@@ -15,6 +15,8 @@ moto_dir="${HOME:?}/.local/share/nvr-test-tools"
 ui=(nodejs npm)
 bench=(wrk)
 v4l2=(qemu-system-x86 cpio)
+test_deb=(lintian mmdebstrap systemd systemd-container curl jq)
+test_prometheus=(prometheus)
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
 
@@ -40,7 +42,10 @@ for set in "${@:-build run}"; do
         bench) packages+=("${bench[@]}") ;;
         lint) tools+=(cargo-deny) ;;
         v4l2) packages+=("${v4l2[@]}") ;;
-        *) say "unknown set '$name' (build, run, ui, test, bench, lint, v4l2)"; exit 2 ;;
+        deb) tools+=(cargo-deb) ;;
+        test-deb) packages+=("${test_deb[@]}") ;;
+        test-prometheus) packages+=("${test_prometheus[@]}") ;;
+        *) say "unknown set '$name' (build, run, ui, test, bench, lint, v4l2, deb, test-deb, test-prometheus)"; exit 2 ;;
         esac
     done
 done

@@ -1,6 +1,6 @@
 //! What can be said on the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
@@ -25,14 +25,14 @@ Times are RFC 3339 (2026-05-04T03:02:01Z), Unix seconds, local times in the conf
 /// What every subcommand takes.
 #[derive(Args, Debug, Clone)]
 pub struct Global {
-    /// Configuration file.
+    /// Configuration file; where there is no nvr.toml here, /etc/nvr/nvr.toml serves as well.
     #[arg(
         short,
         long,
         global = true,
         env = "NVR_CONFIG",
         value_name = "FILE",
-        default_value = "nvr.toml"
+        default_value = HERE
     )]
     pub config: PathBuf,
     /// Print results as JSON.
@@ -41,6 +41,21 @@ pub struct Global {
     /// Log more: -v debug, -vv trace.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// The configuration that is looked for in the working directory.
+const HERE: &str = "nvr.toml";
+/// That of an installed service.
+const INSTALLED: &str = "/etc/nvr/nvr.toml";
+
+impl Global {
+    /// Takes the configuration of the installed service where there is none here and none was named.
+    pub fn find(&mut self) {
+        let installed = Path::new(INSTALLED);
+        if self.config == Path::new(HERE) && !self.config.exists() && installed.exists() {
+            installed.clone_into(&mut self.config);
+        }
+    }
 }
 
 #[derive(Subcommand, Debug)]
@@ -55,6 +70,8 @@ pub enum Command {
     Validate,
     /// Find cameras and encoders.
     Detect(commands::detect::DetectArgs),
+    /// Look at all that recording depends on, and say what to do about what is wrong.
+    Doctor(commands::doctor::DoctorArgs),
     /// Open a source and say what it sends.
     Probe(commands::probe::ProbeArgs),
     /// Say how the recorder and its cameras fare.
@@ -101,4 +118,7 @@ pub enum Command {
     Bench(commands::bench::BenchCommand),
     /// Print completions for a shell.
     Completions(commands::completions::CompletionsArgs),
+    /// Write manual pages, completions and a configuration for a package.
+    #[command(hide = true)]
+    PackageFiles(commands::package_files::PackageFilesArgs),
 }

@@ -97,6 +97,14 @@ pub fn code(kind: ErrorKind) -> u8 {
         .map_or(1, |(_, code, _)| *code)
 }
 
+/// What can be done about a kind where the error itself does not say.
+pub fn hint(kind: ErrorKind) -> &'static str {
+    TABLE
+        .iter()
+        .find(|(k, ..)| *k == kind)
+        .map_or("", |(.., hint)| *hint)
+}
+
 /// Tells what went wrong on the standard error, and gives the exit code.
 pub fn report(failure: &Failure) -> ExitCode {
     match failure {

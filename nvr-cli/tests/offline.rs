@@ -297,3 +297,110 @@ fn cameras_are_added_changed_and_removed() {
     assert_eq!(read().trim_end(), before.trim_end());
     assert_ne!(nvr(dir.path(), &["camera", "remove", "front"]).code, 0);
 }
+
+/// The findings of a subject, as `verdict: text`.
+fn findings(out: &common::Outcome, subject: &str) -> Vec<String> {
+    let report = out.json();
+    let all = report["findings"].as_array().unwrap();
+    all.iter()
+        .filter(|f| f["subject"] == subject)
+        .map(|f| {
+            let is_ok = f["verdict"] == "ok";
+            assert_eq!(f["advice"].is_null(), is_ok, "{f}");
+            format!(
+                "{}: {}",
+                f["verdict"].as_str().unwrap(),
+                f["text"].as_str().unwrap()
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn doctor_looks_at_everything_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = common::free_port();
+    let text = format!(
+        "[recorder]\nroot = \"rec\"\n[http]\nlisten = \"127.0.0.1:{port}\"\nwebrtc = false\n\
+         [[cameras]]\nid = \"front\"\nsource = \"rtsp://127.0.0.1:9/\"\n\
+         [[cameras]]\nid = \"usb\"\nsource = \"v4l2:/dev/nothing-here\"\n"
+    );
+    std::fs::write(dir.path().join("nvr.toml"), &text).unwrap();
+    let doctor = || nvr(dir.path(), &["doctor", "--json", "--no-codecs"]);
+    let out = doctor();
+    // The device is not there: the code of what was not found.
+    assert_eq!(out.code, 4, "{out:?}");
+    assert_eq!(out.json()["verdict"], "fail");
+    let devices = findings(&out, "devices");
+    assert!(
+        devices[0].starts_with("fail: /dev/nothing-here of usb"),
+        "{devices:?}"
+    );
+    assert_eq!(findings(&out, "configuration"), ["ok: nvr.toml: 2 cameras"]);
+    assert!(findings(&out, "root")[0].ends_with("will be made at the first start"));
+    assert_eq!(findings(&out, "ports"), [format!("ok: 127.0.0.1:{port} is free")]);
+    // GStreamer keeps what it found in the home folder, which is here.
+    let names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != ".cache")
+        .collect();
+    assert_eq!(names, ["nvr.toml"]);
+
+    // A folder of other things, a port that is taken, an index that is none.
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::fs::create_dir(dir.path().join("rec")).unwrap();
+    std::fs::write(dir.path().join("rec/letter"), "dear").unwrap();
+    std::fs::write(dir.path().join("rec/nvr.db"), "no database at all".repeat(100)).unwrap();
+    let out = doctor();
+    assert!(findings(&out, "ports")[0].contains("is taken"), "{out:?}");
+    assert!(findings(&out, "root")[0].starts_with("fail: "), "{out:?}");
+    assert!(findings(&out, "index")[0].starts_with("fail: "), "{out:?}");
+    // Measured, and said how much was written.
+    let speed = findings(&out, "disk speed");
+    assert!(
+        speed[0].contains("(wrote ") && speed[0].contains("2 of them guessed"),
+        "{speed:?}"
+    );
+    let mut left: Vec<_> = std::fs::read_dir(dir.path().join("rec"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["letter", "nvr.db"]);
+    drop(taken);
+
+    // Text for people; nothing is written on request; without a configuration the machine is looked at.
+    let out = nvr(dir.path(), &["doctor", "--no-codecs", "--no-write"]);
+    assert!(
+        out.stdout.contains("FAIL  index: ") && out.stdout.contains("      -> "),
+        "{out:?}"
+    );
+    assert!(!out.stdout.contains("disk speed"), "{out:?}");
+    let out = nvr(
+        dir.path(),
+        &["-c", "none.toml", "doctor", "--json", "--no-codecs"],
+    );
+    assert!(out.code != 0 && findings(&out, "configuration")[0].starts_with("fail: "));
+    assert_eq!(findings(&out, "GStreamer").len(), 1, "{out:?}");
+    assert!(findings(&out, "index").is_empty());
+}
+
+#[test]
+fn package_files_are_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = nvr(dir.path(), &["package-files", "out", "--root", "rec"]);
+    assert_eq!(out.code, 0, "{out:?}");
+    let read = |name: &str| std::fs::read_to_string(dir.path().join("out").join(name)).unwrap();
+    assert!(read("man/nvr.1").contains("nvr\\-doctor(1)"));
+    assert!(read("man/nvr-doctor.1").contains("\\-\\-no\\-write"));
+    assert!(read("man/nvr-camera-add.1").contains("SYNOPSIS"));
+    for name in ["completions/nvr.bash", "completions/_nvr", "completions/nvr.fish"] {
+        assert!(read(name).contains("doctor"), "{name}");
+    }
+    // The packagers' own command is nobody else's.
+    let hidden = dir.path().join("out/man/nvr-package-files.1");
+    assert!(!hidden.exists() && !read("man/nvr.1").contains("package\\-files"));
+    let out = nvr(dir.path(), &["-c", "out/nvr.toml", "validate"]);
+    assert_eq!(out.code, 0, "{out:?}");
+}

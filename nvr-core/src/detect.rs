@@ -1,7 +1,8 @@
 //! What there is to record with: sources, capture devices, encoders and decoders.
 
 pub use crate::gst::{
-    CodecKind, CodecReport, DeviceFormatReport, DeviceReport, DeviceSize, Outcome, ProbeOptions, ProbeReport,
+    CodecKind, CodecReport, DeviceFormatReport, DeviceReport, DeviceSize, Outcome, PartReport, ProbeOptions,
+    ProbeReport,
 };
 
 use crate::error::Result;
@@ -32,6 +33,14 @@ pub async fn probe_with_picture(
 #[must_use]
 pub fn gstreamer_version() -> String {
     crate::gst::version()
+}
+
+/// The parts of GStreamer that the recorder uses, with the packages that have them.
+///
+/// # Errors
+/// `Unsupported` when GStreamer cannot be used.
+pub async fn parts() -> Result<Vec<PartReport>> {
+    blocking(crate::gst::parts).await
 }
 
 /// The V4L2 capture devices of this machine with their formats.

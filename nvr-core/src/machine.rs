@@ -76,6 +76,29 @@ pub fn disk(path: &Path) -> Option<(u64, u64)> {
     ))
 }
 
+/// Whether something keeps the machine's clock right, as the kernel knows it (adjtimex(2)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct ClockSync {
+    /// A time service corrected it lately.
+    pub synchronised: bool,
+    /// By how much it may be wrong at most, in microseconds.
+    pub most_error_us: u64,
+}
+
+/// Asks the kernel; `None` when it does not say.
+#[must_use]
+pub fn clock_sync() -> Option<ClockSync> {
+    // SAFETY: zeroes are a valid `timex`, and with no mode set it is only written to.
+    let (state, time) = unsafe {
+        let mut time: libc::timex = std::mem::zeroed();
+        (libc::adjtimex(&raw mut time), time)
+    };
+    (state >= 0).then(|| ClockSync {
+        synchronised: state != libc::TIME_ERROR && time.status & libc::STA_UNSYNC == 0,
+        most_error_us: u64::try_from(time.maxerror).unwrap_or(0),
+    })
+}
+
 /// User and system time (proc(5)): fields 14 and 15, counted behind the name, which may hold anything.
 fn process_ticks(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;

@@ -78,7 +78,10 @@ impl LogBuffer {
     /// The layer that fills it.
     #[must_use]
     pub fn layer(&self) -> LogLayer {
-        LogLayer(self.clone())
+        LogLayer {
+            buffer: self.clone(),
+            sink: None,
+        }
     }
 
     /// Records behind an id (0: all), of a level and worse, oldest first; of more than `limit` the newest.
@@ -96,7 +99,13 @@ impl LogBuffer {
         self.0.new.subscribe()
     }
 
-    fn push(&self, level: Level, target: &str, message: String, fields: Map<String, Value>) {
+    fn push(
+        &self,
+        level: Level,
+        target: &str,
+        message: String,
+        fields: Map<String, Value>,
+    ) -> Arc<LogRecord> {
         let at = self.0.clock.now().to_string();
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.last += 1;
@@ -113,7 +122,8 @@ impl LogBuffer {
         }
         kept.records.push_back(record.clone());
         // Within the lock, so that followers see them in order.
-        let _ = self.0.new.send(record);
+        let _ = self.0.new.send(record.clone());
+        record
     }
 }
 
@@ -136,8 +146,30 @@ fn name_of(level: Level) -> &'static str {
 }
 
 /// Fills a [`LogBuffer`].
-#[derive(Clone, Debug)]
-pub struct LogLayer(LogBuffer);
+#[derive(Clone)]
+pub struct LogLayer {
+    buffer: LogBuffer,
+    sink: Option<Sink>,
+}
+
+type Sink = Arc<dyn Fn(&LogRecord) + Send + Sync>;
+
+impl std::fmt::Debug for LogLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogLayer")
+            .field("buffer", &self.buffer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LogLayer {
+    /// Hands each record to somebody else as well, in the thread that logs: it must not wait, and not log.
+    #[must_use]
+    pub fn with_sink(mut self, sink: impl Fn(&LogRecord) + Send + Sync + 'static) -> Self {
+        self.sink = Some(Arc::new(sink));
+        self
+    }
+}
 
 /// The fields of a span.
 struct Fields(Map<String, Value>);
@@ -174,8 +206,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
         }
         event.record(&mut seen);
         let meta = event.metadata();
-        self.0
+        let record = self
+            .buffer
             .push(*meta.level(), meta.target(), seen.message, seen.fields);
+        if let Some(sink) = &self.sink {
+            sink(&record);
+        }
     }
 }
 

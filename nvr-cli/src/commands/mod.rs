@@ -8,9 +8,11 @@ pub mod cleanup;
 pub mod completions;
 pub mod demo;
 pub mod detect;
+pub mod doctor;
 pub mod export;
 pub mod init;
 pub mod jobs;
+pub mod package_files;
 pub mod probe;
 pub mod protect;
 pub mod restore;
@@ -37,14 +39,19 @@ use crate::output::Output;
 
 /// Runs what was asked for.
 pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
-    let Cli { global, command } = cli;
+    let Cli { mut global, command } = cli;
+    if !matches!(command, Command::Init(_) | Command::Demo(_)) {
+        global.find();
+    }
     match command {
         Command::Completions(args) => completions::run(&args, *output),
+        Command::PackageFiles(args) => package_files::run(&args, *output),
         Command::Validate => validate::run(&global, *output),
         Command::Init(args) => block_on(init::run(&global, &args, *output)),
         Command::Demo(args) => block_on(demo::run(&global, &args, *output)),
         Command::Run(args) => block_on(run::run(&global, &args, *output)),
         Command::Detect(args) => block_on(detect::run(&global, &args, *output)),
+        Command::Doctor(args) => block_on(doctor::run(&global, &args, *output)),
         Command::Probe(args) => block_on(probe::run(&global, &args, *output)),
         Command::Status => block_on(status::run(&global, *output)),
         Command::Camera(command) => block_on(camera::run(&global, command, *output)),

@@ -16,7 +16,7 @@ use crate::cli::Global;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::signals::{Signals, Wish};
-use crate::{config, logging};
+use crate::{config, logging, service};
 
 #[derive(Args, Debug)]
 pub struct RunArgs {
@@ -100,6 +100,7 @@ pub async fn record(
         tokio::spawn(async move { nvr_http::serve_state(listener, state, &http, stop, GRACE).await })
     });
     announce(&nvr, address, &http_config, output).await?;
+    service::ready(&nvr, &stop);
     let clock = nvr.clock();
     let end = async {
         match length {
@@ -112,13 +113,18 @@ pub async fn record(
         tokio::select! {
             wish = signals.next() => match wish {
                 Wish::Stop => break,
-                Wish::Reload => reload(&nvr).await,
+                Wish::Reload => {
+                    service::reloading();
+                    reload(&nvr).await;
+                    service::reloaded(&nvr);
+                }
             },
             () = &mut end => break,
         }
     }
     signals.cut_on_next();
     tracing::info!("stopping");
+    service::stopping();
     stop.cancel();
     let report = nvr.shutdown(deadline).await;
     if let Some(server) = server

@@ -56,3 +56,11 @@ pub fn command(dir: &Path, args: &[&str]) -> Command {
 pub fn nvr(dir: &Path, args: &[&str]) -> Outcome {
     command(dir, args).output().unwrap().into()
 }
+
+/// A port of this machine that is free now.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .map(|a| a.port())
+        .unwrap()
+}

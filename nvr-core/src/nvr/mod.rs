@@ -4,6 +4,7 @@ mod cameras;
 mod housekeeping;
 mod jobs;
 mod keeping;
+mod liveness;
 mod opening;
 mod reload;
 mod settings;

@@ -158,3 +158,40 @@ async fn fm14_a_start_without_its_disk_is_refused() {
     assert!(life(&config).await.is_err());
     assert_eq!(std::fs::read_dir(&mount).unwrap().count(), 0);
 }
+
+/// What the watchdog of a service goes by: owners answer whatever their cameras do, and one that hangs is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_nobody_looks_after_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path().join("recordings"));
+    config.recorder.database = dir.path().join("nvr.db");
+    let nvr = Nvr::builder(config).start().await.unwrap();
+    let camera = |id: &str| {
+        let source = "rtsp://127.0.0.1:9/".parse().unwrap();
+        crate::config::CameraConfig::new(id.parse().unwrap(), source)
+    };
+    // Nobody answers at its address.
+    nvr.add_camera(camera("away")).await.unwrap();
+    let hangs = nvr.add_camera(camera("hangs")).await.unwrap();
+    let ended = nvr.add_camera(camera("ended")).await.unwrap();
+    let patience = Duration::from_secs(30);
+    assert_eq!(nvr.unresponsive(patience).await, []);
+
+    // One whose commands nobody reads, and one whose task is gone.
+    let (unread, _reader) = tokio::sync::mpsc::unbounded_channel();
+    let (gone, _) = tokio::sync::mpsc::unbounded_channel();
+    let swap = |camera: &crate::Camera, commands| {
+        let camera = crate::Camera {
+            commands,
+            ..camera.clone()
+        };
+        nvr.0.cameras.write().unwrap().insert(camera.id(), camera);
+    };
+    swap(&hangs, unread);
+    swap(&ended, gone);
+    let silent = nvr.unresponsive(Duration::from_millis(100)).await;
+    assert_eq!(silent, ["ended", "hangs"].map(|id| id.parse().unwrap()));
+    swap(&hangs, hangs.commands.clone());
+    swap(&ended, ended.commands.clone());
+    nvr.shutdown(Duration::from_secs(5)).await;
+}

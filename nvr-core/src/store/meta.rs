@@ -59,6 +59,23 @@ impl Store {
         self.meta(TREE_ID)
     }
 
+    /// Examines the pages of the database file, without comparing the contents of its indexes (much faster than
+    /// [`integrity_check`](Self::integrity_check)), and returns what is wrong; empty: nothing.
+    ///
+    /// # Errors
+    /// `Storage` when the index cannot be read, `Corrupt` when it is too broken to be examined.
+    pub fn quick_check(&self) -> Result<Vec<String>> {
+        self.read(|conn| {
+            let mut statement = conn.prepare("PRAGMA quick_check(100)").sql()?;
+            let mut problems = Vec::new();
+            for line in statement.query_map([], |r| r.get::<_, String>(0)).sql()? {
+                problems.push(line.sql()?);
+            }
+            problems.retain(|line| line != "ok");
+            Ok(problems)
+        })
+    }
+
     /// Examines the whole database file (slow) and returns what is wrong with it; empty: nothing.
     ///
     /// # Errors

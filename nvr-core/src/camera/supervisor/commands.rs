@@ -84,6 +84,9 @@ impl Actor {
                 }
                 None => self.journal.segment_lost(path),
             },
+            Command::Answer(reply) => {
+                let _ = reply.send(());
+            }
             Command::Shutdown {
                 cause,
                 deadline,

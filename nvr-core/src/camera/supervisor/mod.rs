@@ -79,6 +79,8 @@ pub(crate) enum Command {
         path: PathBuf,
         segment: Option<(Box<ClosedSegment>, u64)>,
     },
+    /// Say that somebody is there.
+    Answer(oneshot::Sender<()>),
     /// End; the reply tells whether the last segment was closed in order.
     Shutdown {
         cause: Cause,

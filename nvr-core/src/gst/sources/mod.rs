@@ -95,17 +95,14 @@ pub(in crate::gst) fn has(factory: &str) -> bool {
 
 /// The Debian package of an element.
 fn package_of(factory: &str) -> &'static str {
+    if let Some(package) = super::parts::package_of(factory) {
+        return package;
+    }
     match factory {
-        "capsfilter" | "queue" | "filesrc" => "libgstreamer1.0-0",
-        "clocksync" | "videotestsrc" | "audiotestsrc" | "videoconvert" | "audioconvert" => {
-            "gstreamer1.0-plugins-base"
-        }
-        "x264enc" => "gstreamer1.0-plugins-ugly",
-        "libcamerasrc" => "gstreamer1.0-libcamera",
-        f if f.starts_with("avdec_") => "gstreamer1.0-libav",
-        f if f.starts_with("h26") || matches!(f, "x265enc" | "openh264enc" | "jpegparse" | "opusparse") => {
-            "gstreamer1.0-plugins-bad"
-        }
+        "capsfilter" | "filesrc" => "libgstreamer1.0-0",
+        "clocksync" | "videotestsrc" | "audiotestsrc" | "appsink" => "gstreamer1.0-plugins-base",
+        f if f.starts_with("avdec_") || f.starts_with("avenc_") => "gstreamer1.0-libav",
+        "openh264enc" | "openh264dec" | "voaacenc" | "fdkaacenc" => "gstreamer1.0-plugins-bad",
         _ => "gstreamer1.0-plugins-good",
     }
 }

@@ -1,0 +1,163 @@
+//! No secret gets into a log, at any level, nor into an answer.
+
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
+
+#[allow(dead_code, reason = "not every test file wants all of it")]
+mod common;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use common::{command, nvr};
+
+/// Of a camera, by a key of its own and within an address; and as HTTP and RTSP send it (Basic).
+const PASSWORD: &str = "hunter2secret";
+const BASIC: &str = "YWRtaW46aHVudGVyMnNlY3JldA==";
+/// Of a place for uploads.
+const KEY: &str = "AKIAUPLOADSECRETKEY";
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Wants a password by RTSP or HTTP and takes none; tells by its name that one was shown.
+fn camera(name: &'static str, shown: &mpsc::Sender<&'static str>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let shown = shown.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let shown = shown.clone();
+            std::thread::spawn(move || {
+                let _ = refuse(name, &stream, &shown);
+            });
+        }
+    });
+    port
+}
+
+fn refuse(
+    name: &'static str,
+    mut stream: &TcpStream,
+    shown: &mpsc::Sender<&'static str>,
+) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream).lines();
+    let (mut protocol, mut number) = (String::new(), String::from("1"));
+    while let Some(Ok(line)) = lines.next() {
+        if line.contains(BASIC) {
+            let _ = shown.send(name);
+        }
+        if let Some(n) = line.strip_prefix("CSeq: ") {
+            n.clone_into(&mut number);
+        } else if let Some((_, version)) = line.rsplit_once(' ')
+            && protocol.is_empty()
+        {
+            version.clone_into(&mut protocol);
+        } else if line.is_empty() {
+            write!(
+                stream,
+                "{protocol} 401 Unauthorized\r\nCSeq: {number}\r\nWWW-Authenticate: Basic realm=\"camera\"\r\n\
+                 Content-Length: 0\r\n\r\n"
+            )?;
+            protocol.clear();
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn no_secret_is_ever_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (shown, seen) = mpsc::channel();
+    let (rtsp, http, page) = (
+        camera("rtsp", &shown),
+        camera("http", &shown),
+        common::free_port(),
+    );
+    let text = format!(
+        "[recorder]\nroot = \"rec\"\n[http]\nlisten = \"127.0.0.1:{page}\"\nauth = \"none\"\n\
+         [[cameras]]\nid = \"lean\"\nsource = \"rtsp://127.0.0.1:{rtsp}/x\"\nuser = \"admin\"\n\
+         password = \"{PASSWORD}\"\n\
+         [[cameras]]\nid = \"url\"\nsource = \"rtsp://admin:{PASSWORD}@127.0.0.1:{rtsp}/x\"\ningest = \"rtspsrc\"\n\
+         [[cameras]]\nid = \"mjpeg\"\nsource = \"http://127.0.0.1:{http}/x\"\nuser = \"admin\"\n\
+         password = \"{PASSWORD}\"\n\
+         [[upload]]\nname = \"away\"\nurl = \"s3://bucket/x\"\nendpoint = \"http://127.0.0.1:9\"\nallow_http = true\n\
+         access_key = \"user\"\nsecret_key = \"{KEY}\"\n"
+    );
+    std::fs::write(dir.path().join("nvr.toml"), text).unwrap();
+    let log = dir.path().join("log");
+    let mut process = command(dir.path(), &["run", "-vv", "--json"]);
+    process
+        .stdout(std::fs::File::create(dir.path().join("out")).unwrap())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .stdin(Stdio::null());
+    let mut recorder = Running(process.spawn().unwrap());
+    // Passwords were used by either protocol, so that there is something to be told.
+    let mut wanted = vec!["rtsp", "http"];
+    while !wanted.is_empty() {
+        let name = seen
+            .recv_timeout(Duration::from_secs(60))
+            .unwrap_or_else(|e| panic!("{e}: {}", std::fs::read_to_string(&log).unwrap()));
+        wanted.retain(|w| *w != name);
+    }
+    let mut told = vec![
+        ("status", nvr(dir.path(), &["status", "--json"])),
+        ("cameras", nvr(dir.path(), &["cameras", "-vv"])),
+        ("doctor", nvr(dir.path(), &["doctor", "--no-codecs", "-vv"])),
+        ("validate", nvr(dir.path(), &["validate", "-vv"])),
+    ];
+    let source = format!("rtsp://admin:{PASSWORD}@127.0.0.1:{rtsp}/x");
+    told.push(("probe", nvr(dir.path(), &["probe", &source, "-vv"])));
+    let mut texts: Vec<(String, String)> = told
+        .into_iter()
+        .map(|(name, out)| (name.to_owned(), out.stdout + &out.stderr))
+        .collect();
+    for path in [
+        "/api/v1/logs?limit=1000",
+        "/api/v1/cameras",
+        "/api/v1/config",
+        "/health",
+        "/metrics",
+    ] {
+        let mut stream = TcpStream::connect(("127.0.0.1", page)).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{page}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.") && answer.contains(" 200 "),
+            "{path}: {answer}"
+        );
+        texts.push((path.to_owned(), answer));
+    }
+    let killed = std::process::Command::new("kill")
+        .arg(recorder.0.id().to_string())
+        .status();
+    assert!(killed.unwrap().success());
+    recorder.0.wait().unwrap();
+    for file in ["log", "out"] {
+        texts.push((
+            file.into(),
+            std::fs::read_to_string(dir.path().join(file)).unwrap(),
+        ));
+    }
+    // The log is one that tells a lot.
+    assert!(
+        texts
+            .iter()
+            .any(|(name, text)| name == "log" && text.contains("DEBUG"))
+    );
+    for (name, text) in &texts {
+        for secret in [PASSWORD, BASIC, KEY] {
+            let line = text.lines().find(|l| l.contains(secret));
+            assert!(line.is_none(), "{name} tells {secret}: {line:?}");
+        }
+    }
+}
