@@ -18,11 +18,15 @@ impl Nvr {
             let sent = camera.send(Command::Answer(reply)).is_ok();
             asked.push((camera.id(), sent.then_some(answer)));
         }
-        let until = tokio::time::Instant::now() + patience;
+        let mut over = std::pin::pin!(tokio::time::sleep(patience));
         let mut silent = Vec::new();
         for (id, answer) in asked {
             let answered = match answer {
-                Some(answer) => matches!(tokio::time::timeout_at(until, answer).await, Ok(Ok(()))),
+                Some(answer) => tokio::select! {
+                    biased;
+                    answer = answer => answer.is_ok(),
+                    () = &mut over => false,
+                },
                 None => false,
             };
             // One that was removed meanwhile owes no answer.

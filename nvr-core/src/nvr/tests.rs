@@ -167,7 +167,7 @@ async fn a_camera_that_nobody_looks_after_is_told() {
     config.recorder.database = dir.path().join("nvr.db");
     let nvr = Nvr::builder(config).start().await.unwrap();
     let camera = |id: &str| {
-        let source = "rtsp://127.0.0.1:9/".parse().unwrap();
+        let source = crate::source::SourceSpec::parse("rtsp://127.0.0.1:9/").unwrap();
         crate::config::CameraConfig::new(id.parse().unwrap(), source)
     };
     // Nobody answers at its address.
