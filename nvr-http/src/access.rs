@@ -65,6 +65,10 @@ pub(crate) const TABLE: &[Line] = &[
     ("POST",   "/api/v1/session",                     Needs::Nothing,  About::Any,     None),
     ("DELETE", "/api/v1/session",                     Needs::Nothing,  About::Any,     None),
     ("POST",   "/api/v1/session/password",            Needs::Person,   About::Any,     None),
+    #[cfg(feature = "oidc")]
+    ("GET",    "/api/v1/session/oidc",                Needs::Nothing,  About::Any,     None),
+    #[cfg(feature = "oidc")]
+    ("GET",    "/api/v1/session/oidc/callback",       Needs::Nothing,  About::Any,     None),
     ("POST",   "/api/v1/setup",                       Needs::Nothing,  About::Any,     None),
     ("GET",    "/api/v1/users",                       ADMIN,           About::All,     None),
     ("POST",   "/api/v1/users",                       ADMIN,           About::All,     None),

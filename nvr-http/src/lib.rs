@@ -15,6 +15,8 @@ mod dto;
 mod guard;
 mod logs;
 mod metrics;
+#[cfg(feature = "oidc")]
+mod oidc;
 mod page;
 mod params;
 mod peer;

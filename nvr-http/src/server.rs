@@ -64,6 +64,9 @@ pub struct AppState {
     pub(crate) host_names: Arc<[String]>,
     #[cfg(feature = "webrtc")]
     pub(crate) webrtc: Arc<crate::webrtc::Gateway>,
+    /// Who else answers for logins.
+    #[cfg(feature = "oidc")]
+    pub(crate) oidc: Option<Arc<crate::oidc::Provider>>,
     /// Who may ask.
     pub(crate) access: Arc<Access>,
     /// Ends the streams that would go on for ever.
@@ -75,6 +78,8 @@ impl AppState {
     #[must_use]
     pub fn new(nvr: Nvr, config: &HttpConfig) -> Self {
         Self {
+            #[cfg(feature = "oidc")]
+            oidc: login_provider(&nvr, config),
             nvr,
             decodes: Arc::new(Semaphore::new(DECODES)),
             probes: Arc::new(Semaphore::new(PROBES)),
@@ -99,6 +104,23 @@ impl AppState {
     pub fn with_logs(mut self, logs: LogBuffer) -> Self {
         self.logs = Some(logs);
         self
+    }
+}
+
+/// The login provider of the configuration, where logins are asked for.
+#[cfg(feature = "oidc")]
+fn login_provider(nvr: &Nvr, config: &HttpConfig) -> Option<Arc<crate::oidc::Provider>> {
+    let provider = nvr
+        .config()
+        .oidc
+        .clone()
+        .filter(|_| config.auth == Auth::Accounts)?;
+    match crate::oidc::Provider::new(provider, nvr.clock()) {
+        Ok(provider) => Some(Arc::new(provider)),
+        Err(e) => {
+            tracing::warn!(error = %e, "logins by the provider are off");
+            None
+        }
     }
 }
 
@@ -202,6 +224,7 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(session::get, session::post, session::delete))
         .routes(routes!(session::password))
         .routes(routes!(session::setup))
+        .merge(session::provider_routes())
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::change, users::remove))
         .routes(routes!(users::tokens, users::add_token))
@@ -509,6 +532,10 @@ pub async fn serve_state(
         ));
     }
     let nvr = state.nvr.clone();
+    #[cfg(not(feature = "oidc"))]
+    if nvr.config().oidc.is_some() {
+        tracing::warn!("[oidc] does nothing: this recorder was built without the feature oidc");
+    }
     state.stop = stop.clone();
     let app = router(state, config).into_make_service_with_connect_info::<Peer>();
     let graceful = stop.clone();

@@ -95,7 +95,7 @@ impl Accounts {
         self.begin_session(user, remember, old.map(TokenHash::of)).await
     }
 
-    async fn begin_session(
+    pub(super) async fn begin_session(
         &self,
         user: UserRow,
         remember: bool,

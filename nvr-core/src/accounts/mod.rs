@@ -6,6 +6,7 @@
 //! here: HTTP, cookies, headers.
 
 mod audit;
+mod external;
 mod login;
 mod manage;
 mod name;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use self::audit::{Action, AuditEntry, AuditPage, Deed};
+pub use self::external::External;
 pub use self::login::{Denied, Login};
 pub use self::manage::{NewAccount, TokenInfo, TokenWish, UserInfo, UserPatch};
 pub use self::name::UserName;

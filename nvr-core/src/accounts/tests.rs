@@ -385,6 +385,72 @@ async fn a_token_made_with_a_token_does_not_outlive_it() {
 }
 
 #[tokio::test]
+async fn a_provider_says_at_each_login_who_somebody_is() {
+    let rig = Rig::new();
+    let external = |subject: &str, name: &str, role, set| External {
+        issuer: "https://sso.example.org".into(),
+        subject: subject.into(),
+        name: name.parse().unwrap(),
+        role,
+        cameras: set,
+    };
+    // A viewer who comes first does not end the way to the first account.
+    let vera = external("1", "vera", Role::Viewer, cameras(&["front"]));
+    let first = rig.accounts.login_external(vera, None).await.unwrap();
+    assert_eq!(first.identity.role, Role::Viewer);
+    assert!(!rig.accounts.has_users().await.unwrap());
+    let token = rig.accounts.begin_setup(hours(1)).await.unwrap().unwrap();
+    rig.accounts
+        .setup(token.expose(), "root", Secret::new(PASSWORD), HOME)
+        .await
+        .unwrap();
+    // The same one, by another name and in another group: he is still the same user, and each of his sessions knows.
+    let again = external("1", "vera.new", Role::Operator, CameraSet::all());
+    let second = rig.accounts.login_external(again, None).await.unwrap();
+    assert_eq!(second.identity.user, first.identity.user);
+    let now = rig
+        .accounts
+        .by_session(first.token.expose())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((now.role, now.cameras.is_all()), (Role::Operator, true));
+    assert!(second.remember.is_none());
+    // He has no password.
+    for password in ["", PASSWORD] {
+        assert!(matches!(
+            rig.login("vera", password, HOME).await,
+            Err(Denied::Wrong)
+        ));
+    }
+    // Nobody becomes a user whom the recorder knows otherwise, or another provider's.
+    for (subject, name) in [("2", "root"), ("3", "vera")] {
+        let who = external(subject, name, Role::Admin, CameraSet::all());
+        let Err(Denied::Fault(e)) = rig.accounts.login_external(who, None).await else {
+            panic!("{name} was taken over")
+        };
+        assert_eq!(e.kind(), ErrorKind::Conflict, "{e}");
+    }
+    let mut elsewhere = external("1", "otto", Role::Viewer, CameraSet::all());
+    elsewhere.issuer = "https://other.example.org".into();
+    let other = rig.accounts.login_external(elsewhere, None).await.unwrap();
+    assert_ne!(other.identity.user, first.identity.user);
+    // A login ends the session that the browser had.
+    let vera = external("1", "vera", Role::Viewer, CameraSet::all());
+    rig.accounts
+        .login_external(vera, Some(second.token.expose()))
+        .await
+        .unwrap();
+    assert!(
+        rig.accounts
+            .by_session(second.token.expose())
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[tokio::test]
 async fn no_secret_is_in_the_file_and_nobody_else_can_read_it() {
     use std::os::unix::fs::PermissionsExt as _;
     let rig = Rig::with_admin().await;

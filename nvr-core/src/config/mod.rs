@@ -10,6 +10,7 @@ mod edit;
 mod http;
 mod jobs;
 mod log;
+mod oidc;
 mod recorder;
 mod recording;
 mod retention;
@@ -35,6 +36,7 @@ pub use self::edit::{ConfigFile, EditOrigin, EditedConfig, FieldError, FieldErro
 pub use self::http::{Auth, Compat, HttpConfig, TlsFiles};
 pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
+pub use self::oidc::{GroupRole, OidcConfig, OidcGroup};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
 pub use self::recording::{RecordingConfig, SyncMode};
@@ -53,7 +55,7 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 10] = [
+const SECTIONS: [(&str, &str); 11] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -61,6 +63,7 @@ const SECTIONS: [(&str, &str); 10] = [
     ("jobs", "[jobs]"),
     ("transcode", "[transcode]"),
     ("http", "[http]"),
+    ("oidc", "[oidc]"),
     ("log", "[log]"),
     ("cameras", "[[cameras]]"),
     ("upload", "[[upload]]"),
@@ -74,6 +77,8 @@ pub struct Config {
     pub recorder: RecorderConfig,
     /// The HTTP server.
     pub http: HttpConfig,
+    /// Logins by an OpenID Connect provider.
+    pub oidc: Option<OidcConfig>,
     /// How cameras are recorded unless they say otherwise.
     pub recording: RecordingConfig,
     /// What is kept for how long, over all cameras.
@@ -103,6 +108,7 @@ impl Config {
         Self {
             recorder: RecorderConfig::new(root),
             http: HttpConfig::default(),
+            oidc: None,
             recording: RecordingConfig::default(),
             retention: RetentionConfig::default(),
             tier: None,
@@ -219,6 +225,8 @@ impl Config {
         let recorder = RecorderConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "http");
         let http = HttpConfig::read(&mut reader, &section, base);
+        let section = reader.section(root, "oidc");
+        let oidc = OidcConfig::read(&mut reader, &section);
         let section = reader.section(root, "recording");
         let recording = RecordingConfig::read(&mut reader, &section);
         let section = reader.section(root, "retention");
@@ -236,6 +244,7 @@ impl Config {
         Ok(Self {
             recorder,
             http,
+            oidc,
             recording,
             retention,
             tier,

@@ -52,6 +52,9 @@ pub fn template_text(
         }
         let example = match name {
             "tier" => Some("#root = \"/mnt/archive/nvr\""),
+            "oidc" => Some(
+                "#issuer = \"https://sso.example.org/realms/home\"\n#client_id = \"nvr\"\n#groups = \"nvr-admins = admin\"",
+            ),
             "upload" => Some("#name = \"nas\"\n#url = \"/mnt/nas/cctv\""),
             _ => None,
         };

@@ -8,6 +8,8 @@ pub(crate) mod jobs;
 pub(crate) mod live;
 pub(crate) mod machine;
 pub(crate) mod media;
+#[cfg(feature = "oidc")]
+pub(crate) mod oidc;
 pub(crate) mod session;
 pub(crate) mod shares;
 pub(crate) mod storage;

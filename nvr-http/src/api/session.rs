@@ -12,6 +12,9 @@ use nvr_core::config::Auth;
 use nvr_core::secret::Secret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+#[cfg(feature = "oidc")]
+use utoipa_axum::routes;
 
 use super::Body;
 use crate::auth::{MaybeViewer, Viewer, cookie_of, csrf_of, failed};
@@ -40,6 +43,8 @@ pub(crate) struct SessionDto {
     setup: bool,
     /// Whether this is the demo.
     demo: bool,
+    /// What the button says with which a login provider is gone to (`GET /api/v1/session/oidc`); null: there is none.
+    sso: Option<String>,
     user: Option<SessionUserDto>,
 }
 
@@ -96,9 +101,30 @@ async fn about(app: &AppState, user: Option<SessionUserDto>) -> Answer<SessionDt
     Ok(SessionDto {
         auth: if open { "none" } else { "accounts" },
         setup,
+        sso: sso(app),
         demo: open && !cameras.is_empty() && cameras.iter().all(|c| matches!(c.source, SourceSpec::Test(_))),
         user,
     })
+}
+
+#[cfg(feature = "oidc")]
+fn sso(app: &AppState) -> Option<String> {
+    app.oidc.as_ref().map(|provider| provider.name().to_owned())
+}
+
+#[cfg(not(feature = "oidc"))]
+fn sso(_: &AppState) -> Option<String> {
+    None
+}
+
+/// The addresses of logins by a provider, where this was built with them.
+pub(crate) fn provider_routes() -> OpenApiRouter<AppState> {
+    let router = OpenApiRouter::new();
+    #[cfg(feature = "oidc")]
+    let router = router
+        .routes(routes!(super::oidc::begin))
+        .routes(routes!(super::oidc::callback));
+    router
 }
 
 /// Whether one has to log in, and who is logged in.
@@ -130,16 +156,21 @@ fn fresh(answer: impl IntoResponse) -> Response {
 }
 
 async fn logged_in(app: &AppState, client: &Client, login: Login, status: StatusCode) -> Answer<Response> {
-    let token = login.token.expose();
-    let name = app.access.cookie_name(app.nvr.accounts(), client.secure).await?;
-    let cookie = app
-        .access
-        .cookie(&name, token, client.secure, login.remember.map(|d| d.as_secs()));
-    let body = about(app, user(&login.identity, csrf_of(token))).await?;
+    let value = session_cookie(app, client, &login).await?;
+    let body = about(app, user(&login.identity, csrf_of(login.token.expose()))).await?;
     let mut response = fresh((status, Json(body)));
-    let value = HeaderValue::from_str(&cookie).map_err(|_| Failure::invalid("the cookie cannot be set"))?;
     response.headers_mut().insert(header::SET_COOKIE, value);
     Ok(response)
+}
+
+/// The cookie by which the browser is known from then on.
+pub(crate) async fn session_cookie(app: &AppState, client: &Client, login: &Login) -> Answer<HeaderValue> {
+    let name = app.access.cookie_name(app.nvr.accounts(), client.secure).await?;
+    let seconds = login.remember.map(|d| d.as_secs());
+    let cookie = app
+        .access
+        .cookie(&name, login.token.expose(), client.secure, seconds);
+    HeaderValue::from_str(&cookie).map_err(|_| Failure::invalid("the cookie cannot be set"))
 }
 
 /// Logs in. The answer sets the cookie by which the browser is known from then on.

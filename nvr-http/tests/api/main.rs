@@ -12,10 +12,13 @@ mod config;
 mod footage;
 mod jobs;
 mod live;
+mod load;
 mod machine;
 mod media;
 mod mistakes;
 mod network;
+#[cfg(feature = "oidc")]
+mod oidc;
 mod shares;
 mod storage;
 mod support;

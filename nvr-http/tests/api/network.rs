@@ -281,7 +281,7 @@ async fn what_asks_nobody_is_not_for_the_network() {
     let session = server.json("/api/v1/session").await;
     assert_eq!(
         session,
-        json!({"auth": "none", "setup": false, "demo": true, "user": null})
+        json!({"auth": "none", "setup": false, "demo": true, "sso": null, "user": null})
     );
     server.end().await;
 }

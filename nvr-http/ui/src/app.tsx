@@ -47,7 +47,7 @@ function LoggedIn() {
   if (!who) {
     return <div className="center">{reachable ? <Spinner /> : <Empty title={t("common.offline_title")}>{t("common.offline_text")}</Empty>}</div>;
   }
-  if (who.auth === "accounts" && !who.user) return <Login setup={who.setup} />;
+  if (who.auth === "accounts" && !who.user) return <Login setup={who.setup} sso={who.sso ?? null} />;
   return (
     <Layout>
       <Pages />

@@ -167,4 +167,14 @@ alert_after = "2h"
 [[upload]]
 name = "nas"
 url = "../nas"
+
+[oidc]
+issuer = "https://sso.example.org/realms/home"
+client_id = "recorder"
+client_secret = "${CAM_PW}"
+name = "Home"
+scopes = "profile, groups"
+user_claim = "email"
+groups_claim = "realm_access.roles"
+groups = "admins = admin; family = operator: front"
 "#;

@@ -18,6 +18,9 @@ fn the_defaults_in_the_schema_are_those_of_the_code() {
         if name == "tier" {
             text += "root = \"/archive\"\n";
         }
+        if name == "oidc" {
+            text += "issuer = \"https://sso/\"\nclient_id = \"nvr\"\ngroups = \"a = admin\"\n";
+        }
         if name == "cameras" {
             text += "id = \"a\"\nsource = \"rtsp://host/\"\n";
         }
@@ -33,7 +36,7 @@ fn the_defaults_in_the_schema_are_those_of_the_code() {
     }
     let said = parse(&text).unwrap();
     let silent =
-        parse("[recorder]\nroot = \"/srv/nvr\"\n[tier]\nroot = \"/archive\"\n[[cameras]]\nid = \"a\"\nsource = \"rtsp://host/\"\n[[upload]]\nname = \"a\"\nurl = \"/nas\"").unwrap();
+        parse("[recorder]\nroot = \"/srv/nvr\"\n[tier]\nroot = \"/archive\"\n[oidc]\nissuer = \"https://sso/\"\nclient_id = \"nvr\"\ngroups = \"a = admin\"\n[[cameras]]\nid = \"a\"\nsource = \"rtsp://host/\"\n[[upload]]\nname = \"a\"\nurl = \"/nas\"").unwrap();
     assert_eq!(said, silent, "{text}");
     assert!(text.matches(" = ").count() > 20, "{text}");
 }

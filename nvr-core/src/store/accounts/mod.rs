@@ -4,6 +4,7 @@
 //! and one reads, each behind a lock; other processes (`nvr user`) use the file meanwhile. Everything here blocks.
 
 mod audit;
+mod external;
 mod keys;
 mod open;
 mod rows;

@@ -9,6 +9,9 @@ use crate::accounts::{Role, TokenHash, UserName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::Timestamp;
 
+/// Administrators for all cameras.
+const MANAGER: &str = "SELECT 1 FROM users WHERE role = 'admin' AND cameras IS NULL";
+
 fn find(conn: &Connection, name: &str) -> Result<Option<UserRow>> {
     conn.prepare_cached(&format!("SELECT {USER} FROM users u WHERE u.name = ?1"))
         .and_then(|mut s| s.query_row([name], |row| rows::user(row, 0)).optional())
@@ -16,7 +19,7 @@ fn find(conn: &Connection, name: &str) -> Result<Option<UserRow>> {
         .acc()
 }
 
-fn insert(conn: &Connection, new: &NewUser) -> Result<i64> {
+pub(super) fn insert(conn: &Connection, new: &NewUser) -> Result<i64> {
     let made = conn.execute(
         "INSERT INTO users (name, role, cameras, password, created_ns) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![
@@ -85,9 +88,10 @@ impl AccountStore {
         })
     }
 
+    /// Whether there is somebody who can manage users. A viewer of a provider may be there first.
     pub(crate) fn has_users(&self) -> Result<bool> {
         self.read(|conn| {
-            conn.query_row("SELECT EXISTS (SELECT 1 FROM users)", [], |r| r.get(0))
+            conn.query_row(&format!("SELECT EXISTS ({MANAGER})"), [], |r| r.get(0))
                 .acc()
         })
     }
@@ -161,8 +165,10 @@ impl AccountStore {
         self.write(|conn| {
             let n = conn
                 .execute(
-                    "INSERT OR REPLACE INTO setup (one, hash, expires_ns)
-                     SELECT 1, ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM users)",
+                    &format!(
+                        "INSERT OR REPLACE INTO setup (one, hash, expires_ns)
+                         SELECT 1, ?1, ?2 WHERE NOT EXISTS ({MANAGER})"
+                    ),
                     params![hash.0, expires.as_ns()],
                 )
                 .acc()?;
@@ -175,7 +181,9 @@ impl AccountStore {
         self.write(|conn| {
             let used = conn
                 .execute(
-                    "DELETE FROM setup WHERE hash = ?1 AND expires_ns > ?2 AND NOT EXISTS (SELECT 1 FROM users)",
+                    &format!(
+                        "DELETE FROM setup WHERE hash = ?1 AND expires_ns > ?2 AND NOT EXISTS ({MANAGER})"
+                    ),
                     params![hash.0, new.created.as_ns()],
                 )
                 .acc()?;

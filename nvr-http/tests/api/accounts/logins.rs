@@ -12,7 +12,7 @@ async fn the_first_account_is_made_with_the_newest_link_only() {
     let state = server.json("/api/v1/session").await;
     assert_eq!(
         state,
-        json!({"auth": "accounts", "setup": true, "demo": false, "user": null})
+        json!({"auth": "accounts", "setup": true, "demo": false, "sso": null, "user": null})
     );
     assert_problem(&server.get("/api/v1/cameras").await, 401, "login_needed");
     let old = setup_token(&server).await;

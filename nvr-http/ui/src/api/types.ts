@@ -130,6 +130,8 @@ export interface Session {
   /** The first account has still to be made. */
   setup: boolean;
   demo: boolean;
+  /** What the button says with which a login provider is gone to. */
+  sso?: string | null;
   user: null | { name: string; role: Role; cameras: string[] | null; csrf: string };
 }
 

@@ -5,9 +5,10 @@ import { Button } from "~/components/button";
 import { Checkbox, TextField } from "~/components/field";
 import { Logo } from "~/components/logo";
 import { useT } from "~/i18n";
+import { at } from "~/lib/base";
 import { useStore } from "~/lib/store";
 
-export function Login({ setup }: { setup: boolean }) {
+export function Login({ setup, sso }: { setup: boolean; sso: string | null }) {
   const t = useT();
   const ended = useStore(expired);
   const [name, setName] = useState("");
@@ -15,6 +16,8 @@ export function Login({ setup }: { setup: boolean }) {
   const [remember, setRemember] = useState(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string | null>(null);
+  // A login by the provider that came to nothing comes back with the reason.
+  const refused = new URLSearchParams(location.search).get("sso");
 
   const submit = async (e: FormEvent) => {
     e.preventDefault();
@@ -45,6 +48,8 @@ export function Login({ setup }: { setup: boolean }) {
         <TextField label={t("common.login_password")} type="password" autoComplete="current-password" required value={password} onChange={(e) => setPassword(e.target.value)} error={error} />
         <Checkbox label={t("common.login_remember")} checked={remember} onChange={(e) => setRemember(e.target.checked)} />
         <Button kind="primary" type="submit" busy={busy}>{t("common.login")}</Button>
+        {sso && refused && !error && <p className="note" role="alert">{t(refused === "denied" ? "common.sso_denied" : refused === "taken" ? "common.sso_taken" : "common.sso_failed", { name: sso })}</p>}
+        {sso && <a className="button" href={at("/api/v1/session/oidc")}>{t("common.sso", { name: sso })}</a>}
       </form>
     </main>
   );
