@@ -203,9 +203,11 @@ async fn what_moved_is_uploaded_comes_back_and_plays() {
 
 /// Jobs that move, by state.
 fn moves(rig: &Rig, state: JobState) -> usize {
-    let mut query = JobQuery::default();
-    query.kinds = vec!["move".into()];
-    query.states = vec![state];
+    let query = JobQuery {
+        kinds: vec!["move".into()],
+        states: vec![state],
+        ..JobQuery::default()
+    };
     rig.nvr().store().jobs(&query).unwrap().items.len()
 }
 
