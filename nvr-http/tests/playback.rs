@@ -67,6 +67,17 @@ window.told = {}, (async (address) => {
   await video.play();
 })('ADDRESS').catch((e) => { window.told = { error: String(e) }; }), true";
 
+/// Names of the boxes of a file, in order.
+fn boxes(mut file: &[u8]) -> Vec<String> {
+    let mut kinds = Vec::new();
+    while !file.is_empty() {
+        let size = u32::from_be_bytes(file[..4].try_into().unwrap()) as usize;
+        kinds.push(String::from_utf8_lossy(&file[4..8]).into_owned());
+        file = &file[size..];
+    }
+    kinds
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn footage_that_a_browser_cannot_play_is_made_playable() {
     let server = Server::of([camera("front", PICTURE)], |config| {
@@ -126,8 +137,46 @@ async fn footage_that_a_browser_cannot_play_is_made_playable() {
     let (length, frames) = probe(file.to_str().unwrap()).await;
     assert!((length - seconds).abs() < 0.5, "{length} s of {seconds} s");
     assert!((frames as f64 - seconds * 10.0).abs() < 2.0, "{frames} frames");
-    let path = format!("{path}&format=mp4");
-    assert_problem(&server.get(&path).await, 501, "unsupported");
+    // The same with its index in front, which needs all of it to be made first.
+    let path = format!("{path}&format=mp4&download=true");
+    let head = server.ask(Method::HEAD, &path, &[], None).await;
+    assert_eq!((head.status.as_u16(), head.header("content-length")), (200, None));
+    let packed = server.get(&path).await;
+    assert_eq!(packed.status, 200, "{}", packed.text());
+    assert_eq!(packed.header("content-length"), None);
+    assert_eq!(packed.header("accept-ranges"), Some("none"));
+    assert!(packed.header("content-disposition").unwrap().contains(".mp4"));
+    let kinds = boxes(&packed.body);
+    assert_eq!(kinds.first().map(String::as_str), Some("ftyp"), "{kinds:?}");
+    let rest: Vec<_> = kinds[1..].iter().filter(|k| *k != "free").collect();
+    assert_eq!(rest, ["moov", "mdat"], "{kinds:?}");
+    let file = write(dir.path(), "packed.mp4", &packed.body);
+    let (packed_length, packed_frames) = probe(file.to_str().unwrap()).await;
+    assert!(
+        (packed_length - length).abs() < 0.2,
+        "{packed_length} s of {length} s"
+    );
+    assert_eq!(packed_frames, frames);
+    let file = file.to_str().unwrap();
+    run(
+        "ffmpeg",
+        &["-v", "error", "-xerror", "-i", file, "-f", "null", "-"],
+    )
+    .await;
+    let codec = [
+        "-v",
+        "error",
+        "-select_streams",
+        "v",
+        "-show_entries",
+        "stream=codec_name",
+        "-of",
+        "csv=p=0",
+        file,
+    ];
+    assert_eq!(run("ffprobe", &codec).await.trim(), "h264");
+    let left = std::fs::read_dir(server.dir.path().join("recordings/_exports")).unwrap();
+    assert_eq!(left.count(), 0, "no scratch file stays behind");
 
     // What is H.264 already stays as it is, with a size.
     let second = format!("from={}&to={end}", first.add_ns(100_000_000));

@@ -49,9 +49,11 @@ async fn moved(rig: &Rig, count: usize) -> Vec<SegmentRow> {
 
 /// The segment that is being copied just now.
 fn under_way(rig: &Rig) -> Option<SegmentId> {
-    let mut query = JobQuery::default();
-    query.kinds = vec!["move".into()];
-    query.states = vec![JobState::Running];
+    let query = JobQuery {
+        kinds: vec!["move".into()],
+        states: vec![JobState::Running],
+        ..JobQuery::default()
+    };
     let jobs = rig.nvr().store().jobs(&query).unwrap().items;
     let part = |id: i64| {
         let row = rig.nvr().store().segment(SegmentId(id)).unwrap()?;

@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::StreamExt;
-use nvr_core::convert::{Converted, VodPart};
+use futures_util::{Stream, StreamExt};
+use nvr_core::convert::VodPart;
 use nvr_core::media::clip::{Clip, ReadAt};
 use nvr_core::store::SegmentState;
 use nvr_core::{
@@ -151,12 +151,12 @@ pub(crate) fn made_part(method: &Method, headers: &HeaderMap, bytes: Bytes, immu
         ("from" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("to" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("format" = inline(Option<Packing>), Query, description = "fmp4 (default): fragments as recorded; mp4: for every player, ends at the very frame"),
-        ("codec" = inline(Option<Codec>), Query, description = "h264: where the footage is not that throughout, it is encoded while it is sent: fragmented, from the exact start, without `Range`, also where the size of the picture changes"),
+        ("codec" = inline(Option<Codec>), Query, description = "h264: where the footage is not that throughout, it is encoded: from the exact start, without length and `Range`, also where the size of the picture changes. fmp4 is sent while it is encoded, mp4 when all of it is; until then an empty box comes every few seconds"),
         ("download" = Option<bool>, Query, description = "Ask the browser to save it")),
     responses((status = 200, description = "The file; `Range` is answered with 206", content_type = "video/mp4"),
         (status = 404, description = "Nothing is recorded there", body = Problem),
         (status = 409, description = "The codec parameters change inside the range; the stretches are named", body = Problem),
-        (status = 501, description = "It would have to be encoded, which is not done as mp4", body = Problem),
+        (status = 501, description = "It would have to be encoded, and there is no encoder, or none is to be used", body = Problem),
         (status = 503, description = "It has to be encoded, and too many others are served; `Retry-After` says when to ask again", body = Problem)))]
 pub(crate) async fn export(
     State(app): State<AppState>,
@@ -196,13 +196,21 @@ pub(crate) async fn exported(
     let file_name = download.then(|| file_name(request.camera.as_str(), request.range));
     let clip = match app.nvr.open_export(request).await? {
         Export::Clip(clip) => clip,
-        Export::Converted(_) if format == ExportFormat::Mp4 => {
-            let what = "the footage has to be encoded, and then its index cannot stand in front";
-            return Err(Error::new(ErrorKind::Unsupported, what)
-                .with_hint("leave format=mp4 out, or enter an export as a job")
-                .into());
+        Export::Converted(made) => {
+            let headers = made_headers(file_name);
+            if method == Method::HEAD {
+                // Of a length that nobody knows, rather than none.
+                let nothing = futures_util::stream::empty::<io::Result<Bytes>>();
+                return Ok((headers, Body::from_stream(nothing)).into_response());
+            }
+            return match format {
+                ExportFormat::Mp4 => made_now(headers, app.nvr.converted_mp4(made).await?).await,
+                ExportFormat::Fmp4 => {
+                    let pieces = made.stream()?.map(|piece| piece.map(|p| p.bytes));
+                    made_now(headers, pieces).await
+                }
+            };
         }
-        Export::Converted(made) => return made_now(made, method, file_name).await,
     };
     let about = Described {
         content_type: "video/mp4",
@@ -213,8 +221,8 @@ pub(crate) async fn exported(
     Ok(serve(method, headers, Arc::new(Exported(clip)), about))
 }
 
-/// Sends a clip while it is made. That it cannot be made is told before the first byte, if it shows by then.
-async fn made_now(made: Converted, method: &Method, file_name: Option<String>) -> Answer<Response> {
+/// Of a clip that is made while it is sent, or before.
+fn made_headers(file_name: Option<String>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
     headers.insert(
@@ -227,20 +235,17 @@ async fn made_now(made: Converted, method: &Method, file_name: Option<String>) -
     {
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
-    if method == Method::HEAD {
-        // Of a length that nobody knows, rather than none.
-        let nothing = futures_util::stream::empty::<io::Result<Bytes>>();
-        return Ok((headers, Body::from_stream(nothing)).into_response());
-    }
-    let mut pieces = made.stream()?;
-    let first = pieces
-        .next()
-        .await
-        .transpose()?
-        .map(|p| p.bytes)
-        .unwrap_or_default();
+    headers
+}
+
+/// Sends a clip while it is made. That it cannot be made is told before the first byte, if it shows by then; later the
+/// connection breaks, as the length was not told.
+async fn made_now(
+    headers: HeaderMap,
+    mut pieces: impl Stream<Item = nvr_core::Result<Bytes>> + Send + Unpin + 'static,
+) -> Answer<Response> {
+    let first = pieces.next().await.transpose()?.unwrap_or_default();
     let rest = pieces.map(|piece| {
-        let piece = piece.map(|p| p.bytes);
         if let Err(e) = &piece {
             tracing::warn!(error = %e, "an export broke off");
         }
