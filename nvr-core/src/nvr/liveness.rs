@@ -18,11 +18,18 @@ impl Nvr {
             let sent = camera.send(Command::Answer(reply)).is_ok();
             asked.push((camera.id(), sent.then_some(answer)));
         }
-        let until = tokio::time::Instant::now() + patience;
+        let until = self
+            .clock()
+            .steady_ns()
+            .saturating_add(crate::time::duration_ns(patience));
         let mut silent = Vec::new();
         for (id, answer) in asked {
             let answered = match answer {
-                Some(answer) => matches!(tokio::time::timeout_at(until, answer).await, Ok(Ok(()))),
+                Some(answer) => {
+                    let left = u64::try_from(until - self.clock().steady_ns()).unwrap_or(0);
+                    let answer = tokio::time::timeout(Duration::from_nanos(left), answer).await;
+                    matches!(answer, Ok(Ok(())))
+                }
                 None => false,
             };
             // One that was removed meanwhile owes no answer.

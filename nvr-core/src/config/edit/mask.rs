@@ -116,11 +116,12 @@ fn secrets(text: &str) -> Vec<(String, Range<usize>)> {
     };
     let mut from = mark + 1;
     for part in scan[from..].split(['&', '#', ';']) {
-        if let Some((name, value)) = part.split_once('=') {
-            if is_secret_parameter(name) && !value.is_empty() {
-                let value_at = from + name.len() + 1;
-                out.push((name.to_ascii_lowercase(), value_at..value_at + value.len()));
-            }
+        if let Some((name, value)) = part.split_once('=')
+            && is_secret_parameter(name)
+            && !value.is_empty()
+        {
+            let value_at = from + name.len() + 1;
+            out.push((name.to_ascii_lowercase(), value_at..value_at + value.len()));
         }
         from += part.len() + 1;
     }
