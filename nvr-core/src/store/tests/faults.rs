@@ -168,24 +168,6 @@ fn a_broken_file_is_corrupt_with_a_hint() {
 }
 
 #[test]
-fn a_quick_look_finds_damaged_pages() {
-    let f = Fixture::new();
-    let segments = (0..2000).map(|i| closed("a", i, i64::from(i) * 10, 10)).collect();
-    f.store.insert_segments_blocking(segments).unwrap();
-    assert_eq!(f.store.quick_check().unwrap(), [""; 0]);
-    f.store.shutdown_blocking().unwrap();
-    let mut bytes = std::fs::read(f.path()).unwrap();
-    // The schema at the beginning stays, so that it opens as if nothing were wrong.
-    let half = bytes.len() / 2 / 4096 * 4096;
-    bytes[half..].fill(0xA5);
-    std::fs::write(f.path(), bytes).unwrap();
-    match Store::open(f.path(), OpenMode::ReadOnly).and_then(|s| s.quick_check()) {
-        Ok(problems) => assert!(!problems.is_empty()),
-        Err(e) => assert_eq!(e.kind(), ErrorKind::Corrupt),
-    }
-}
-
-#[test]
 fn a_crash_in_the_middle_of_a_batch_leaves_what_was_committed() {
     let f = Fixture::new();
     f.store
