@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-#[allow(dead_code, reason = "not every test file wants all of it")]
 mod common;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -83,7 +82,7 @@ fn no_secret_is_ever_told() {
         common::free_port(),
     );
     let text = format!(
-        "[recorder]\nroot = \"rec\"\n[http]\nlisten = \"127.0.0.1:{page}\"\nauth = \"none\"\n\
+        "[recorder]\nroot = \"rec\"\n[http]\nlisten = \"127.0.0.1:{page}\"\nauth = \"none\"\nwebrtc = false\n\
          [[cameras]]\nid = \"lean\"\nsource = \"rtsp://127.0.0.1:{rtsp}/x\"\nuser = \"admin\"\n\
          password = \"{PASSWORD}\"\n\
          [[cameras]]\nid = \"url\"\nsource = \"rtsp://admin:{PASSWORD}@127.0.0.1:{rtsp}/x\"\ningest = \"rtspsrc\"\n\

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-#[allow(dead_code, reason = "not every test file wants all of it")]
 mod common;
 
 use std::os::unix::net::UnixDatagram;

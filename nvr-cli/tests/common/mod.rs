@@ -1,5 +1,7 @@
 //! Runs the built command in a pinned environment.
 
+#![allow(dead_code, reason = "no test file wants all of it")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
