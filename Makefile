@@ -7,6 +7,8 @@ DEMO_ARGS ?=
 # For the benchmarks: --quick, --json FILE, or what to measure.
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
+# One choice of features for all tests, so that nothing is compiled twice.
+WHOLE := --workspace --features nvr-http/oidc
 # Tests start pipelines and encoders: as many at once as there are cores, but not more than four.
 TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
@@ -48,25 +50,25 @@ test: test-rust test-rtspsrc test-api test-ui ## Run all tests
 
 test-rust: ui
 	@tools/install-deps.sh build run test
-	$(CARGO) nextest run --workspace --test-threads $(TEST_THREADS)
-	$(CARGO) test --quiet --workspace --doc
+	$(CARGO) nextest run $(WHOLE) --test-threads $(TEST_THREADS)
+	$(CARGO) test --quiet $(WHOLE) --doc
 
 # What reads cameras is chosen by the environment: what a recorder is to survive, it survives with either.
 test-rtspsrc: ## Run the system tests of recording with rtspsrc instead of the lean client
 	@tools/install-deps.sh build run test
-	NVR_TEST_INGEST=rtspsrc $(CARGO) nextest run -p nvr-tests --test-threads $(TEST_THREADS) $(addprefix --test ,$(RECORDING_TESTS))
+	NVR_TEST_INGEST=rtspsrc $(CARGO) nextest run $(WHOLE) --test-threads $(TEST_THREADS) $(addprefix --test ,$(RECORDING_TESTS))
 
 test-page: ui ## Test the parts of the page
 	cd $(UI) && npm run --silent test
 
 test-ui: test-page ## Test the page: its parts, and the whole in Chromium
 	@tools/install-deps.sh build run test
-	$(CARGO) build --quiet -p nvr-cli
+	$(CARGO) build --quiet $(WHOLE) --bin nvr
 	cd $(UI) && NVR=$(abspath target/debug/nvr) SHOTS=$(abspath $(UI_SHOTS)) npm run --silent e2e
 
 test-api: ## Ask a recorder whatever the description of its API allows, at random; nothing may be a fault
 	@tools/install-deps.sh build run test
-	$(CARGO) build --quiet -p nvr-cli
+	$(CARGO) build --quiet $(WHOLE) --bin nvr
 	tools/test-api.sh
 
 test-v4l2: ## Record from a real V4L2 device in a virtual machine
@@ -92,7 +94,7 @@ test-deb: ## Check the unit, install the package in a Debian of its own, run and
 
 test-prometheus: ui ## Load rules and dashboard queries in a real Prometheus beside a recorder
 	@tools/install-deps.sh build run test-prometheus
-	$(CARGO) build --quiet -p nvr-cli
+	$(CARGO) build --quiet $(WHOLE) --bin nvr
 	NVR=$(abspath target/debug/nvr) tests/deploy/prometheus
 
 bench: ## Measure, beside ffmpeg on the same input; prints one table
