@@ -140,11 +140,11 @@ export const tests = [
     await page.goto(server.address);
     await tile(page, "front").waitFor();
     const order = () => page.locator(".tile").evaluateAll((all) => all.map((t) => t.dataset.camera).join());
-    check((await order()) === "front,gate,hand,yard", await order());
+    check((await order()) === "front,yard,gate,hand", await order());
     await page.locator(".segmented-option", { hasText: /^1$/ }).click();
     await until("one camera", async () => (await order()) === "front");
     await page.getByRole("button", { name: "Next cameras" }).click();
-    await until("the second", async () => (await order()) === "gate");
+    await until("the second", async () => (await order()) === "yard");
     await page.locator(".segmented-option", { hasText: "Fit" }).click();
     await tile(page, "yard").getByTitle("Show Yard alone").click();
     await until("the yard alone", async () => (await order()) === "yard");
@@ -152,19 +152,19 @@ export const tests = [
     await until("all again", async () => (await order()).split(",").length === 4);
     await tile(page, "front").getByRole("button", { name: /Move Front door/ }).focus();
     await page.keyboard.press("ArrowRight");
-    await until("moved", async () => (await order()) === "gate,front,hand,yard");
+    await until("moved", async () => (await order()) === "yard,front,gate,hand");
     await tile(page, "hand").hover();
     const from = await tile(page, "hand").getByRole("button", { name: /Move/ }).boundingBox();
-    const to = await tile(page, "gate").boundingBox();
+    const to = await tile(page, "yard").boundingBox();
     await page.mouse.move(from.x + 5, from.y + 5);
     await page.mouse.down();
     await page.mouse.move(from.x - 40, from.y - 40, { steps: 3 });
     await page.mouse.move(to.x + to.width / 2, to.y + to.height / 2, { steps: 8 });
     await page.mouse.up();
-    await until("dragged", async () => (await order()) === "hand,gate,front,yard");
+    await until("dragged", async () => (await order()) === "hand,yard,front,gate");
     await page.reload();
     await tile(page, "front").waitFor();
-    check((await order()) === "hand,gate,front,yard", `after loading again: ${await order()}`);
+    check((await order()) === "hand,yard,front,gate", `after loading again: ${await order()}`);
   }],
   ["a picture is saved, and a recording by hand starts and stops", async ({ browser, server }) => {
     const page = await open(browser, server.address);

@@ -298,10 +298,10 @@ async fn find(app: &AppState, viewer: &Viewer, file: &str) -> Answer<JobId> {
         .rsplit_once('_')
         .and_then(|(camera, _)| CameraId::new(camera).ok());
     let camera = camera.ok_or_else(gone)?;
-    let begin = format!("{stem}_");
+    // By what was asked for: the file is named by its first frame, which may fall into another second.
     let found = exports(app, viewer, Some(camera)).await?.into_iter().find(|job| {
-        let name = job.result.as_ref().and_then(name_of);
-        name.is_some_and(|name| name.starts_with(&begin))
+        serde_json::from_value::<ExportParams>(job.params.clone())
+            .is_ok_and(|asked| self::stem(&asked.camera, asked.from) == stem)
     });
     found.map(|job| job.id).ok_or_else(gone)
 }

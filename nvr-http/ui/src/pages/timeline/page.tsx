@@ -15,7 +15,7 @@ import { remembered, useStore } from "~/lib/store";
 import { mediaSource } from "~/live/mse";
 import { Player, RATES } from "~/playback/player";
 import { Controls } from "./controls";
-import { type Band, useLanes } from "./data";
+import { type Band, hasFootage, useLanes } from "./data";
 import { ExportDialog } from "./export";
 import { Pane } from "./pane";
 import { DAY, HOUR, type View, bounded, centred, panned, span, zoomed } from "./scale";
@@ -140,6 +140,17 @@ function Timeline({ all }: { all: Camera[] }) {
     addEventListener("keydown", listener);
     return () => removeEventListener("keydown", listener);
   }, []);
+
+  // A page that is opened without a moment begins where there is something to see, be the recorder younger than that or idle.
+  const settled = useRef(search.has("at"));
+  useEffect(() => {
+    const ranges = lanes.flatMap((l) => l.ranges);
+    if (settled.current || !ranges.length) return;
+    settled.current = true;
+    if (Math.abs(player.time - start) > 1000 || lanes.some((l) => hasFootage(l, start))) return;
+    const later = ranges.filter((r) => r.start > start).map((r) => r.start);
+    goTo(later.length ? Math.min(...later) : Math.max(...ranges.map((r) => r.end)) - 8000);
+  }, [lanes, player, start, goTo]);
 
   /** To the newest footage of what is shown. */
   const toNewest = async () => {
