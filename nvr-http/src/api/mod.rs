@@ -8,6 +8,7 @@ pub(crate) mod jobs;
 pub(crate) mod live;
 pub(crate) mod machine;
 pub(crate) mod media;
+pub(crate) mod pushes;
 pub(crate) mod session;
 pub(crate) mod shares;
 pub(crate) mod storage;

@@ -16,6 +16,7 @@ mod machine;
 mod media;
 mod mistakes;
 mod network;
+mod pushes;
 mod shares;
 mod storage;
 mod support;

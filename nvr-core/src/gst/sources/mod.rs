@@ -102,6 +102,7 @@ fn package_of(factory: &str) -> &'static str {
         }
         "x264enc" => "gstreamer1.0-plugins-ugly",
         "libcamerasrc" => "gstreamer1.0-libcamera",
+        "rtmp2sink" | "srtsink" | "mpegtsmux" => "gstreamer1.0-plugins-bad",
         f if f.starts_with("avdec_") => "gstreamer1.0-libav",
         f if f.starts_with("h26") || matches!(f, "x265enc" | "openh264enc" | "jpegparse" | "opusparse") => {
             "gstreamer1.0-plugins-bad"
