@@ -102,9 +102,7 @@ fn package_of(factory: &str) -> &'static str {
         "capsfilter" | "filesrc" => "libgstreamer1.0-0",
         "clocksync" | "videotestsrc" | "audiotestsrc" | "appsink" => "gstreamer1.0-plugins-base",
         f if f.starts_with("avdec_") || f.starts_with("avenc_") => "gstreamer1.0-libav",
-        "openh264enc" | "openh264dec" | "voaacenc" | "fdkaacenc" | "rtmp2sink" | "srtsink" | "mpegtsmux" => {
-            "gstreamer1.0-plugins-bad"
-        }
+        "openh264enc" | "openh264dec" | "voaacenc" | "fdkaacenc" => "gstreamer1.0-plugins-bad",
         _ => "gstreamer1.0-plugins-good",
     }
 }
