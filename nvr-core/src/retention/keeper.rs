@@ -336,6 +336,8 @@ impl Keeper {
     ) -> Result<bool> {
         // Not there, not ours, or not mounted: nothing of the index goes either.
         self.tree.root().attach()?;
+        // Before anything is noted: what was refused must not be deleted when the root is back.
+        let root = self.tree.root_of(turn.tier())?;
         let wanted = batch.iter().map(|d| (d.segment.id, d.reason)).collect();
         let taken = match self.store.condemn_blocking(wanted, turn.tier()) {
             Ok(taken) => {
@@ -353,7 +355,6 @@ impl Keeper {
             }
             Err(e) => return Err(e),
         };
-        let root = self.tree.root_of(turn.tier())?;
         let (mut gone, mut kept) = (Vec::new(), Vec::new());
         for deletion in batch.iter().filter(|d| taken.contains(&d.segment.id)) {
             match files::delete(root, &deletion.segment.path) {
