@@ -325,7 +325,12 @@ fn cause_of(error: &glib::Error, debug: Option<&str>, scrub: &dyn Fn(&str) -> St
     let said = debug
         .and_then(|d| d.split_once('\n'))
         .map_or("", |(_, said)| said);
+    // How `rtmp2sink` says that its socket took nothing for its `timeout` (`G_IO_ERROR_TIMED_OUT`).
+    let timed_out = said.contains("g-io-error-quark, code 24");
     let (kind, words) = match error.kind::<gst::ResourceError>() {
+        Some(R::Write | R::Read) if timed_out => {
+            (CauseKind::Unreachable, "the server takes nothing any more")
+        }
         Some(R::NotAuthorized) => (CauseKind::Unauthorized, "the server refuses key or password"),
         Some(R::NotFound) => (CauseKind::Unreachable, "the server has no such stream"),
         Some(R::OpenRead | R::OpenWrite | R::OpenReadWrite) => {

@@ -226,10 +226,10 @@ async fn rtmp_is_taken_and_connected_again_when_the_server_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_costs_the_push_frames_and_the_recorder_none() {
-    // Noise: some megabytes a second, so that the buffers of the system are full soon.
+    // Large enough that the buffers of the system are full soon.
     let house = House::new([camera(
         "cam",
-        "test:?size=640x480&fps=25&gop=25&pattern=snow&audio=0",
+        "test:?size=1280x720&fps=25&gop=25&pattern=snow&audio=0",
     )]);
     let dir = tempfile::tempdir().unwrap();
     let nvr = house.start().await;
