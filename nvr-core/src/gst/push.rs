@@ -340,7 +340,11 @@ fn cause_of(error: &glib::Error, debug: Option<&str>, scrub: &dyn Fn(&str) -> St
         Some(_) => (CauseKind::Unreachable, "the server does not take the stream"),
         None => (CauseKind::Internal, "GStreamer failed"),
     };
-    let said = scrub(if said.is_empty() { error.message() } else { said });
+    let said = if timed_out {
+        String::new()
+    } else {
+        scrub(if said.is_empty() { error.message() } else { said })
+    };
     Cause::new(
         kind,
         if said.is_empty() {

@@ -225,7 +225,7 @@ async fn rtmp_is_taken_and_connected_again_when_the_server_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_costs_the_push_frames_and_the_recorder_none() {
+async fn a_server_that_hangs_is_given_up_and_costs_the_recorder_nothing() {
     // Large enough that the buffers of the system are full soon.
     let house = House::new([camera(
         "cam",
@@ -247,7 +247,6 @@ async fn a_server_that_hangs_costs_the_push_frames_and_the_recorder_none() {
     .await;
     let (_, cause) = push.last_failure.clone().unwrap();
     assert!(cause.message.contains("takes nothing"), "{cause:?}");
-    assert!(push.frames_lost > 0, "{push:?}");
     recorded_all(&nvr);
     listener.signal("-CONT");
     drop(listener);
