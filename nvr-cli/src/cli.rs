@@ -95,6 +95,9 @@ pub enum Command {
     Cleanup(commands::cleanup::CleanupArgs),
     /// Keep footage from being deleted.
     Protect(commands::protect::ProtectArgs),
+    /// Push cameras to RTMP or SRT addresses: list, start, stop.
+    #[command(subcommand)]
+    Push(commands::push::PushCommand),
     /// Read segments whole and say which are damaged.
     Verify(commands::verify::VerifyArgs),
     /// List slow work: what waits, runs and is over; call it off, try it again, watch it.

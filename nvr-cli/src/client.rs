@@ -233,11 +233,24 @@ impl Events {
 /// # Errors
 /// What the recorder answers, or `Unavailable` when it does not.
 pub async fn post(recorder: &Recorder, path: &str) -> Result<Value, Failure> {
+    order(recorder, "POST", path, None).await
+}
+
+/// The same with any method, and a JSON body if there is one.
+///
+/// # Errors
+/// What the recorder answers, or `Unavailable` when it does not.
+pub async fn order(
+    recorder: &Recorder,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, Failure> {
     let silent = || {
         let words = format!("the recorder at {recorder} does not answer");
         Error::new(ErrorKind::Unavailable, words).with_hint("see its log; try again later")
     };
-    let answer = tokio::time::timeout(PATIENCE_OF_ORDERS, request(recorder, "POST", path, None)).await;
+    let answer = tokio::time::timeout(PATIENCE_OF_ORDERS, request(recorder, method, path, body)).await;
     Ok(answer.map_err(|_| silent())?.ok_or_else(silent)?.into_result()?)
 }
 
@@ -332,9 +345,14 @@ fn parse(answer: &[u8]) -> Option<Answer> {
     let body = answer.get(head_end + 4..)?;
     let head = answer.get(..head_end)?;
     let status = head.strip_prefix(b"HTTP/1.")?.get(2..5)?;
+    let status = std::str::from_utf8(status).ok()?.parse().ok()?;
     Some(Answer {
-        status: std::str::from_utf8(status).ok()?.parse().ok()?,
-        body: serde_json::from_slice(body).ok()?,
+        status,
+        body: match status {
+            // Done, and there is nothing to say.
+            204 if body.is_empty() => Value::Null,
+            _ => serde_json::from_slice(body).ok()?,
+        },
     })
 }
 
@@ -368,6 +386,8 @@ mod tests {
                 body: serde_json::json!({"a": 1})
             })
         );
+        let done = parse(b"HTTP/1.0 204 No Content\r\n\r\n").unwrap();
+        assert_eq!((done.status, done.body), (204, Value::Null));
         for bad in [
             &b""[..],
             b"HTTP/1.0 200 OK",

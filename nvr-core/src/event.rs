@@ -451,6 +451,42 @@ pub enum EventKind {
         /// Since when they did not.
         since: Timestamp,
     },
+    /// A push of a camera to a server was begun.
+    PushStarted {
+        /// Its number.
+        push: u64,
+        /// Where to, without keys and passwords.
+        address: String,
+        /// Who asked for it, if that is known.
+        by: Option<String>,
+    },
+    /// The server takes the stream: for the first time, or again.
+    PushLive {
+        /// Its number.
+        push: u64,
+        /// Where to, without keys and passwords.
+        address: String,
+    },
+    /// The server does not take the stream any more, or could not be reached. It is tried again; told once.
+    PushDown {
+        /// Its number.
+        push: u64,
+        /// Where to, without keys and passwords.
+        address: String,
+        /// Why.
+        cause: Cause,
+    },
+    /// A push was ended.
+    PushStopped {
+        /// Its number.
+        push: u64,
+        /// Where to, without keys and passwords.
+        address: String,
+        /// Why.
+        cause: Cause,
+        /// Who asked for it, if that is known.
+        by: Option<String>,
+    },
     /// The reader of the stream was too slow and so many events are missing here.
     Lagged {
         /// How many.
@@ -485,6 +521,10 @@ impl EventKind {
             Self::SegmentDamaged { .. } => "segment_damaged",
             Self::UploadTrouble { .. } => "upload_trouble",
             Self::UploadRecovered { .. } => "upload_recovered",
+            Self::PushStarted { .. } => "push_started",
+            Self::PushLive { .. } => "push_live",
+            Self::PushDown { .. } => "push_down",
+            Self::PushStopped { .. } => "push_stopped",
             Self::Lagged { .. } => "lagged",
         }
     }

@@ -283,6 +283,7 @@ pub mod media;
 pub mod moving;
 pub mod nvr;
 pub mod onvif;
+pub mod push;
 pub mod retention;
 mod rtsp;
 pub mod store;

@@ -135,6 +135,11 @@ pub(crate) const TABLE: &[Line] = &[
     #[cfg(feature = "webrtc")]
     ("DELETE", "/api/v1/whep/{session}",              LOOK,            About::Any,     None),
 
+    ("GET",    "/api/v1/pushes",                      CONTROL,         About::Any,     None),
+    ("GET",    "/api/v1/cameras/{id}/pushes",         CONTROL,         About::Camera,  None),
+    ("POST",   "/api/v1/cameras/{id}/pushes",         CONTROL,         About::Camera,  Some(Action::Control)),
+    ("DELETE", "/api/v1/cameras/{id}/pushes/{push}",  CONTROL,         About::Camera,  Some(Action::Control)),
+
     ("GET",    "/api/v1/jobs",                        LOOK,            About::Any,     None),
     ("POST",   "/api/v1/jobs",                        CONTROL,         About::Any,     Some(Action::Job)),
     ("GET",    "/api/v1/jobs/kinds",                  LOOK,            About::Any,     None),

@@ -314,6 +314,19 @@ impl<S: Send + Sync> FromRequestParts<S> for CameraPath {
     }
 }
 
+/// The same, and `{push}`.
+#[derive(Debug)]
+pub(crate) struct PushPath(pub(crate) CameraId, pub(crate) u64);
+
+impl<S: Send + Sync> FromRequestParts<S> for PushPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let CameraPath(camera) = CameraPath::from_request_parts(parts, state).await?;
+        let push = param_of(parts, state, "push", "push", "").await?;
+        Ok(Self(camera, push))
+    }
+}
+
 /// `{id}` of a segment, also written as a file name (`7.mp4`): there are players that go by it.
 #[derive(Debug)]
 pub(crate) struct SegmentPath(pub(crate) SegmentId);

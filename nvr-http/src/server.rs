@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    cameras, config, discovery, footage, jobs, live, machine, media, session, shares, storage, system,
-    transcoding, uploads, users,
+    cameras, config, discovery, footage, jobs, live, machine, media, pushes, session, shares, storage,
+    system, transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
 use crate::conn::Patient;
@@ -195,6 +195,9 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(live::hls::playlist))
         .routes(routes!(live::hls::file))
         .merge(live::whep_routes())
+        .routes(routes!(pushes::all))
+        .routes(routes!(pushes::of_camera, pushes::begin))
+        .routes(routes!(pushes::end))
         .routes(routes!(jobs::list, jobs::enqueue))
         .routes(routes!(jobs::kinds))
         .routes(routes!(jobs::clean))

@@ -96,6 +96,8 @@ fn all_files_are_run_here() {
         "lean.launch",
         "mjpeg.launch",
         "playback.launch",
+        "push-rtmp.launch",
+        "push-srt.launch",
         "record-audio.launch",
         "record.launch",
         "snapshot.launch",
@@ -210,6 +212,66 @@ fn mjpeg_over_http() {
     server.join().unwrap();
     // The last picture ends with the connection; the demuxer may not hand it out.
     assert!(judge::packets(&file, "v:0").unwrap().len() >= 29);
+}
+
+/// FFmpeg listens, and copies what comes into a file.
+#[test]
+fn pushes_to_servers() {
+    let dir = tempfile::tempdir().unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let rtmp = format!("rtmp://127.0.0.1:{tcp}/live/key");
+    let listening = format!("srt://127.0.0.1:{udp}?mode=listener");
+    let calling = format!("srt://127.0.0.1:{udp}?mode=caller");
+    let cases = [
+        (
+            "push-rtmp.launch",
+            "rtmp",
+            rtmp.as_str(),
+            rtmp.as_str(),
+            vec!["-listen", "1", "-f", "flv"],
+        ),
+        (
+            "push-srt.launch",
+            "srt",
+            &calling,
+            &listening,
+            vec!["-f", "mpegts"],
+        ),
+    ];
+    for (name, word, calls, listens, options) in cases {
+        let file = dir.path().join(format!("{word}.mkv"));
+        let mut server = std::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-y"])
+            .args(options)
+            .args(["-i", listens, "-c", "copy"])
+            .arg(&file)
+            .stdin(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // Until it listens, nobody takes the call.
+        let mut tries = 0;
+        while let Err(e) = run(&line(name, &[(word, calls)]), End::Eos) {
+            tries += 1;
+            assert!(tries < 50, "{name}: {e}");
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        // An SRT listener does not see that its caller is done.
+        let done = std::process::Command::new("kill")
+            .args(["-INT", &server.id().to_string()])
+            .status();
+        let _ = done.unwrap();
+        server.wait().unwrap();
+        assert!(judge::packets(&file, "v:0").unwrap().len() > 100, "{name}");
+    }
 }
 
 /// There is no device here; that it is asked for, and the answer, can be seen all the same. `make test-v4l2` records

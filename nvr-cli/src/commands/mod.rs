@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod package_files;
 pub mod probe;
 pub mod protect;
+pub mod push;
 pub mod restore;
 pub mod run;
 pub mod segments;
@@ -63,6 +64,7 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Check(args) => block_on(check::run(&global, &args, *output)),
         Command::Cleanup(args) => block_on(cleanup::run(&global, &args, *output)),
         Command::Protect(args) => block_on(protect::run(&global, &args, *output)),
+        Command::Push(command) => block_on(push::run(&global, command, *output)),
         Command::Verify(args) => block_on(verify::run(&global, &args, *output)),
         Command::Jobs(args) => block_on(jobs::run(&global, args, *output)),
         Command::Upload(args) => block_on(upload::run(&global, args, *output)),

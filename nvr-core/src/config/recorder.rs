@@ -53,6 +53,12 @@ impl RecorderConfig {
     pub fn accounts(&self) -> PathBuf {
         self.database.with_extension("accounts.db")
     }
+
+    /// The file of the pushes that are kept over a restart, beside the index: `nvr.pushes.json` for `nvr.db`.
+    #[must_use]
+    pub fn pushes(&self) -> PathBuf {
+        self.database.with_extension("pushes.json")
+    }
 }
 
 section! {

@@ -149,6 +149,27 @@ impl AccessUnit {
         ))
     }
 
+    /// Caps of the AAC that the audio is, or becomes; `None` when it can be none.
+    pub(crate) fn aac_caps(&self) -> Option<gst::Caps> {
+        let (entry, converted) = self.live_audio_entry()?;
+        if !converted {
+            return Some(self.info.caps.clone());
+        }
+        let caps = gst::Caps::builder("audio/mpeg")
+            .field("mpegversion", 4i32)
+            .field("stream-format", "raw")
+            .field("framed", true)
+            .field("rate", i32::try_from(entry.sample_rate).ok()?)
+            .field("channels", i32::from(entry.channels))
+            .field("codec_data", gst::Buffer::from_slice(entry.config));
+        Some(caps.build())
+    }
+
+    /// Whether the audio has to be converted before it is AAC.
+    pub(crate) fn becomes_aac(&self) -> bool {
+        self.live_audio_entry().is_some_and(|(_, converted)| converted)
+    }
+
     /// Duration of a packet in nanoseconds, with that of AAC where the stream does not say.
     pub(crate) fn audio_duration_ns(&self, sample_rate: u32) -> i64 {
         const AAC_SAMPLES: i64 = 1024;

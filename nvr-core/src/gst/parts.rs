@@ -61,6 +61,10 @@ const PARTS: &[(&str, &str, &str, bool)] = &[
     ("h265parse", BAD, "cameras with H.265", true),
     ("jpegparse", BAD, "MJPEG cameras", false),
     ("opusparse", BAD, "cameras with Opus sound", false),
+    ("flvmux", GOOD, "pushes to RTMP", false),
+    ("rtmp2sink", BAD, "pushes to RTMP", false),
+    ("mpegtsmux", BAD, "pushes to SRT", false),
+    ("srtsink", BAD, "pushes to SRT", false),
     ("x265enc", BAD, "H.265 where no hardware makes it", false),
     ("x264enc", UGLY, "H.264 where no hardware makes it", false),
     (

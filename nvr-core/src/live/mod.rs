@@ -10,12 +10,14 @@ mod hls;
 mod info;
 mod pictures;
 mod place;
+mod start;
 mod viewer;
 mod viewing;
 
 pub use hls::Hls;
 pub use info::LiveInfo;
 pub use pictures::{LivePicture, PictureRequest, PictureViewer};
+pub(crate) use start::{Start, start_of};
 pub use viewer::{Live, Viewer};
 pub use viewing::Viewers;
 pub(crate) use viewing::Viewing;

@@ -6,6 +6,7 @@ mod jobs;
 mod keeping;
 mod liveness;
 mod opening;
+mod pushing;
 mod reload;
 mod settings;
 mod shutdown;
@@ -40,6 +41,7 @@ use crate::health::{self, Health};
 use crate::ids::CameraId;
 use crate::jobs::{JobKind, Jobs};
 use crate::moving::Moving;
+use crate::push::Pushes;
 use crate::retention::{Keeper, Policy};
 use crate::time::Timestamp;
 use crate::transcode::Transcoding;
@@ -94,6 +96,7 @@ struct Inner {
     uploads: Uploads,
     transcoding: Transcoding,
     moving: Moving,
+    pushes: Pushes,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
@@ -193,8 +196,10 @@ impl Nvr {
             kinds.push(Arc::new(moving.clone()));
         }
         let jobs = jobs::start(&context, &archive, &jobs_config, kinds, &uploads, Arc::clone(&me)).await?;
+        let pushes = Pushes::new(clock.clone(), store.clone(), events, config.recorder.pushes());
         let nvr = Self(Arc::new(Inner {
             archive,
+            pushes,
             accounts: Accounts::new(config.recorder.accounts(), clock.clone()),
             jobs,
             uploads,
@@ -244,6 +249,7 @@ impl Nvr {
                 return Err(e);
             }
         }
+        nvr.0.pushes.restore(&nvr.cameras()).await;
         Ok(nvr)
     }
 

@@ -37,6 +37,8 @@ impl Nvr {
         // Beside the cameras; what is interrupted goes on at the next start.
         let jobs = self.jobs();
         let jobs = tokio::spawn(async move { jobs.shutdown(deadline).await });
+        // Before the cameras end: that they are gone would be taken for their removal.
+        self.0.pushes.shutdown().await;
         let mut waiting = Vec::new();
         for camera in self.cameras() {
             camera.sub.stop();

@@ -6,5 +6,6 @@ mod house;
 mod lifecycle;
 mod live;
 mod modes;
+mod pushing;
 mod reload;
 mod transcoding;

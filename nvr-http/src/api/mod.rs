@@ -10,6 +10,7 @@ pub(crate) mod machine;
 pub(crate) mod media;
 #[cfg(feature = "oidc")]
 pub(crate) mod oidc;
+pub(crate) mod pushes;
 pub(crate) mod session;
 pub(crate) mod shares;
 pub(crate) mod storage;

@@ -19,6 +19,7 @@ mod mistakes;
 mod network;
 #[cfg(feature = "oidc")]
 mod oidc;
+mod pushes;
 mod shares;
 mod storage;
 mod support;

@@ -26,6 +26,7 @@ async fn roles_get_what_is_theirs_on_every_route() {
                 .replace("/cameras/{id}", "/cameras/front")
                 .replace("{name}", "nobody")
                 .replace("{id}", "999999")
+                .replace("{push}", "999999")
                 .replace("{segment}", "999999.mp4");
             // Ends the login itself.
             if concrete == "/api/v1/session" && method == Method::DELETE {
@@ -54,6 +55,7 @@ async fn roles_get_what_is_theirs_on_every_route() {
                     "/config",
                     "/discovery",
                     "/logs",
+                    "/pushes",
                 ]
                 .iter()
                 .any(|p| concrete.contains(p))
@@ -65,6 +67,7 @@ async fn roles_get_what_is_theirs_on_every_route() {
                     || concrete.contains("/audit")
                     || (method == Method::DELETE
                         && !concrete.contains("/shares")
+                        && !concrete.contains("/pushes")
                         && !concrete.contains("/whep"))
                     || ["/config", "/discovery", "/logs"]
                         .iter()

@@ -1,0 +1,103 @@
+//! Frames that leave the recorder again: handed from a live stream to a pipeline that sends them, on its own time line.
+
+use gst::prelude::*;
+
+use super::tap::{AccessUnit, UnitTrack};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The sources of a sending pipeline and where frames go on its time line.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    video: gst_app::AppSrc,
+    audio: Option<gst_app::AppSrc>,
+    /// Running time of the pipeline less that of the stream, from the first frame of a connection on.
+    offset_ns: Option<i64>,
+    /// Nothing of a later connection of the camera goes before this.
+    end_ns: i64,
+}
+
+/// An `appsrc` for live frames that never makes its feeder wait.
+pub(crate) fn source(name: &str, caps: &gst::Caps) -> gst_app::AppSrc {
+    gst_app::AppSrc::builder()
+        .name(name)
+        .caps(caps)
+        .format(gst::Format::Time)
+        .is_live(true)
+        .block(false)
+        .max_bytes(0)
+        .max_buffers(0)
+        .build()
+}
+
+impl Outlet {
+    pub(crate) fn new(video: gst_app::AppSrc, audio: Option<gst_app::AppSrc>) -> Self {
+        Self {
+            video,
+            audio,
+            offset_ns: None,
+            end_ns: 0,
+        }
+    }
+
+    /// The camera connected anew: its times begin anew, too.
+    pub(crate) fn begin(&mut self) {
+        self.offset_ns = None;
+    }
+
+    /// Bytes that the pipeline has not taken yet.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        let audio = self.audio.as_ref().map_or(0, gst_app::AppSrc::current_level_bytes);
+        self.video.current_level_bytes() + audio
+    }
+
+    /// Hands a frame on; never waits. The first video frame of a connection is due now, and all others keep their distance
+    /// from it. Audio from before it is left out.
+    ///
+    /// # Errors
+    /// `Unavailable` when the pipeline takes no more.
+    pub(crate) fn push(&mut self, unit: &AccessUnit) -> Result<()> {
+        let source = match unit.track {
+            UnitTrack::Video => &self.video,
+            UnitTrack::Audio => match &self.audio {
+                Some(audio) => audio,
+                None => return Ok(()),
+            },
+        };
+        let offset = match (self.offset_ns, unit.track) {
+            (Some(offset), _) => offset,
+            (None, UnitTrack::Audio) => return Ok(()),
+            (None, UnitTrack::Video) => {
+                let now = source
+                    .current_running_time()
+                    .map_or(0, |t| i64::try_from(t.nseconds()).unwrap_or(i64::MAX));
+                let offset = now.max(self.end_ns).saturating_sub(unit.dts_ns);
+                self.offset_ns = Some(offset);
+                offset
+            }
+        };
+        let time = |ns: i64| {
+            let at = ns.saturating_add(offset);
+            u64::try_from(at).ok().map(gst::ClockTime::from_nseconds)
+        };
+        let Some(pts) = time(unit.pts_ns) else {
+            return Ok(());
+        };
+        let mut buffer = unit.buffer.copy();
+        if let Some(b) = buffer.get_mut() {
+            b.set_pts(pts);
+            // Audio has one time only.
+            b.set_dts(time(unit.dts_ns).filter(|_| unit.track == UnitTrack::Video));
+            b.set_duration(unit.duration.and_then(|d| gst::ClockTime::try_from(d).ok()));
+        }
+        const APART: i64 = 1_000_000;
+        self.end_ns = self
+            .end_ns
+            .max(unit.pts_ns.max(unit.dts_ns).saturating_add(offset) + APART);
+        source.push_buffer(buffer).map(drop).map_err(|e| {
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("the pipeline takes no more ({e:?})"),
+            )
+        })
+    }
+}
