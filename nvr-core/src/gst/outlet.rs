@@ -46,7 +46,10 @@ impl Outlet {
 
     /// Bytes that the pipeline has not taken yet.
     pub(crate) fn waiting_bytes(&self) -> u64 {
-        let audio = self.audio.as_ref().map_or(0, gst_app::AppSrc::current_level_bytes);
+        let audio = self
+            .audio
+            .as_ref()
+            .map_or(0, gst_app::AppSrc::current_level_bytes);
         self.video.current_level_bytes() + audio
     }
 

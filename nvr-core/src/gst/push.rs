@@ -39,7 +39,7 @@ pub(crate) struct PushTarget<'a> {
 pub(crate) fn require(srt: bool) -> Result<()> {
     super::init()?;
     let names: &[&str] = if srt {
-        &["h264parse", "aacparse", "mpegtsmux", "srtsink"]
+        &["h264parse", "h265parse", "aacparse", "mpegtsmux", "srtsink"]
     } else {
         &["flvmux", "rtmp2sink"]
     };

@@ -89,7 +89,7 @@ function Another({ camera, hasSub, onStarted }: { camera: Camera; hasSub: boolea
       setWish({ ...wish, url: "" });
       onStarted();
     } catch (e) {
-      if (e instanceof ApiError && [400, 409, 503].includes(e.status)) setError([e.message, e.hint].filter(Boolean).join(". "));
+      if (e instanceof ApiError && [400, 409, 429, 501, 503].includes(e.status)) setError([e.message, e.hint].filter(Boolean).join(". "));
       else toastError(e);
     }
     setBusy(false);
