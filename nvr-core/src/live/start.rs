@@ -27,7 +27,8 @@ pub(crate) async fn start_of(mut viewer: Viewer, with_audio: bool, clock: &dyn C
     let mut until: Option<i64> = None;
     loop {
         let audio = viewer.audio().filter(|_| with_audio);
-        let promised = with_audio && viewer.tracks().is_some_and(|t| t.audio.is_some());
+        // What a camera sends may become known a moment after its first frames.
+        let promised = with_audio && viewer.tracks().is_none_or(|t| t.audio.is_some());
         let now = clock.steady_ns();
         let late = until.is_some_and(|until| now >= until);
         if !held.is_empty() && (audio.is_some() || !promised || late) {

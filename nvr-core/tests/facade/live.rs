@@ -98,7 +98,10 @@ async fn a_camera_that_is_not_recorded_is_connected_while_it_is_watched() {
     let mut viewer = cam.watch(StreamKind::Main, 100);
     let first = frame(&mut viewer).await;
     assert!(first.keyframe());
-    assert_eq!(cam.status().state.phase, CameraPhase::Standby);
+    until("it stands by", || {
+        (cam.status().state.phase == CameraPhase::Standby).then_some(())
+    })
+    .await;
     assert!(nvr.health().ok);
     // Restarted, the viewer sees it again.
     cam.restart().unwrap();

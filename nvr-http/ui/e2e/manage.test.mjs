@@ -232,7 +232,7 @@ export const tests = [
       if (shots) await page.screenshot({ path: `${shots}/storage-second.png`, fullPage: true });
       await clean(page, "storage");
       await page.goto(`${server.address}/privacy`);
-      await page.getByText(`Footage older than 0 sec moves to the folder ${second}`).waitFor();
+      await page.getByText(new RegExp(`Footage older than 0 secs? moves to the folder ${second}`)).waitFor();
       await page.getByText("All cameras together: at most 3GB").waitFor();
       await page.getByText("deleted by itself after 9 days").first().waitFor();
       await page.getByText(/Here they are deleted 7 days after the copy/).waitFor();
