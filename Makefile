@@ -46,7 +46,7 @@ $(UI)/node_modules/.package-lock.json: $(UI)/package.json $(UI)/package-lock.jso
 $(UI)/dist/index.html: $(UI_SOURCES) $(UI)/node_modules/.package-lock.json
 	cd $(UI) && npm run --silent build -- --logLevel warn
 
-test: test-rust test-rtspsrc test-api test-ui ## Run all tests
+test: test-rust test-api test-ui ## Run all tests
 
 test-rust: ui
 	@tools/install-deps.sh build run test
