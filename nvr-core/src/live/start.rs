@@ -27,11 +27,10 @@ pub(crate) async fn start_of(mut viewer: Viewer, with_audio: bool, clock: &dyn C
     let mut until: Option<i64> = None;
     loop {
         let audio = viewer.audio().filter(|_| with_audio);
-        // What a camera sends may become known a moment after its first frames.
-        let promised = with_audio && viewer.tracks().is_none_or(|t| t.audio.is_some());
+        // Nobody can tell yet that there will be none: what a camera sends becomes known a moment after its first frames.
         let now = clock.steady_ns();
         let late = until.is_some_and(|until| now >= until);
-        if !held.is_empty() && (audio.is_some() || !promised || late) {
+        if !held.is_empty() && (audio.is_some() || !with_audio || late) {
             return Some(Start { viewer, held, audio });
         }
         let left = until.map_or(SOUND, |until| {
