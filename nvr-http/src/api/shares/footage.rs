@@ -30,13 +30,14 @@ const TURN: Duration = Duration::from_secs(10);
 fn part(share: &Share, query: &mut Query) -> Answer<TimeRange> {
     let range = query.range(share.range.start(), share.range.end())?;
     if range.start() < share.range.start() || range.end() > share.range.end() || range.is_empty() {
-        return Err(Failure::Http(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "this is outside of what is shared".into(),
-        ));
+        return Err(outside());
     }
     Ok(range)
+}
+
+fn outside() -> Failure {
+    let what = "this is outside of what is shared";
+    Failure::Http(StatusCode::FORBIDDEN, "forbidden", what.into())
 }
 
 /// Footage is encoded for one stranger at a time, so that those who have an account get a turn.
@@ -62,7 +63,7 @@ async fn turn(app: &AppState) -> Answer<OwnedSemaphorePermit> {
     responses((status = 200, description = "The file; `Range` is answered with 206", content_type = "video/mp4"),
         (status = 404, description = "The share is over, or nothing is recorded there", body = Problem),
         (status = 409, description = "The codec parameters change inside the range", body = Problem),
-        (status = 501, description = "It would have to be encoded, which is not done as mp4", body = Problem),
+        (status = 501, description = "It would have to be encoded, and there is no encoder, or none is to be used", body = Problem),
         (status = 503, description = "It has to be encoded, and others are served; `Retry-After` says when to ask again", body = Problem)))]
 pub(crate) async fn export(
     State(app): State<AppState>,
@@ -171,11 +172,7 @@ pub(crate) async fn snapshot(
     let width = query.parsed("width", "16 to 7680")?;
     query.end()?;
     if !share.range.contains(at) {
-        return Err(Failure::Http(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "this is outside of what is shared".into(),
-        ));
+        return Err(outside());
     }
     let request = SnapshotRequest {
         camera: share.camera,
