@@ -53,7 +53,7 @@ test-rust: ui
 	$(CARGO) nextest run $(WHOLE) --test-threads $(TEST_THREADS)
 	$(CARGO) test --quiet $(WHOLE) --doc
 
-# What reads cameras is chosen by the environment. Not part of `test`: three of them were seen failing on a busy machine.
+# What reads cameras is chosen by the environment. Not part of `test`, which reads them as `auto` does.
 test-rtspsrc: ## Run the system tests of recording with rtspsrc instead of the lean client
 	@tools/install-deps.sh build run test
 	NVR_TEST_INGEST=rtspsrc $(CARGO) nextest run $(WHOLE) --test-threads $(TEST_THREADS) $(addprefix --test ,$(RECORDING_TESTS))

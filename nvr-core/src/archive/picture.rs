@@ -135,6 +135,10 @@ fn read_group(footage: &Footage, at_ns: i64, exact: bool) -> Result<(PictureGrou
     // reordering the wanted one may come before frames that are shown earlier).
     let last = frames.iter().position(|(_, at)| *at == wanted).unwrap_or(0);
     frames.truncate(last + 1);
+    let datas: Vec<&[u8]> = frames.iter().map(|(f, _)| &f.data[..]).collect();
+    let needed = crate::media::references::needed(codec, &codec_data, &datas, last);
+    let mut needed = needed.into_iter();
+    frames.retain(|_| needed.next().unwrap_or(true));
     let wanted_pts_ns = frames.last().map_or(0, |(f, _)| f.pts_ns);
     let group = PictureGroup {
         codec,

@@ -35,6 +35,12 @@ pub struct PictureGroup {
 /// How long decoding may take before it is given up.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// So many frames are decoded before threads could have been started.
+const FEW: usize = 2;
+
+/// Most threads that decode one group: each holds frames of its own.
+const MOST_THREADS: i32 = 4;
+
 /// Largest picture that is decoded (8K), so that a forged header cannot ask for gigabytes.
 const MOST_PIXELS: u64 = 7680 * 4320;
 
@@ -100,8 +106,11 @@ fn run(pipeline: &gst::Pipeline, group: &PictureGroup, width: Option<u32>) -> Re
         .max_bytes(0)
         .build();
     let decoder = make(decoder)?;
-    // Frame threads would add a frame of delay each and start-up cost; one picture needs neither.
-    decoder.set_property("max-threads", 1i32);
+    // Frames of a group are decoded beside each other as far as they do not wait for what they refer to. For a picture
+    // alone more threads cost and help nothing.
+    let threads = if group.frames.len() > FEW { threads() } else { 1 };
+    decoder.set_property("max-threads", threads);
+    decoder.set_property_from_str("thread-type", "frame");
     let scale = make("videoscale")?;
     let convert = make("videoconvert")?;
     let filter = make("capsfilter")?;
@@ -180,6 +189,12 @@ fn run(pipeline: &gst::Pipeline, group: &PictureGroup, width: Option<u32>) -> Re
     }
 }
 
+fn threads() -> i32 {
+    std::thread::available_parallelism().map_or(1, |n| {
+        i32::try_from(n.get()).unwrap_or(MOST_THREADS).min(MOST_THREADS)
+    })
+}
+
 fn make(name: &str) -> Result<gst::Element> {
     gst::ElementFactory::make(name).build().map_err(|e| {
         Error::new(
@@ -199,24 +214,36 @@ fn internal(e: impl std::fmt::Display) -> Error {
 mod tests {
     use super::*;
 
-    /// Frames of a real encoder, without and with B-frames.
-    fn group(codec: VideoCodec, b_frames: u32, n: i32) -> PictureGroup {
+    /// Luma of the frames of a group: each this much brighter than the one before.
+    const STEP: u8 = 8;
+
+    /// Frames of a real encoder, as `extra` has it, with a keyframe only in the beginning.
+    fn group(codec: VideoCodec, extra: &str, n: i32) -> PictureGroup {
         super::super::init().unwrap();
         let encode = match codec {
             VideoCodec::H264 => format!(
-                "x264enc key-int-max=100 bframes={b_frames} speed-preset=ultrafast ! h264parse ! video/x-h264,stream-format=avc"
+                "x264enc key-int-max=100 speed-preset=ultrafast {extra} ! h264parse ! video/x-h264,stream-format=avc"
             ),
-            VideoCodec::H265 => {
-                "x265enc speed-preset=ultrafast ! h265parse ! video/x-h265,stream-format=hvc1".to_owned()
-            }
+            VideoCodec::H265 => format!(
+                "x265enc key-int-max=100 speed-preset=ultrafast {extra} ! h265parse ! video/x-h265,stream-format=hvc1"
+            ),
         };
         let text = format!(
-            "videotestsrc num-buffers={n} pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! {encode},alignment=au ! appsink name=out sync=false"
+            "videotestsrc name=src num-buffers={n} pattern=black ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! {encode},alignment=au ! appsink name=out sync=false"
         );
         let pipeline = gst::parse::launch(&text)
             .unwrap()
             .downcast::<gst::Pipeline>()
             .unwrap();
+        let pad = pipeline.by_name("src").unwrap().static_pad("src").unwrap();
+        let luma = std::sync::atomic::AtomicU8::new(20);
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let luma = luma.fetch_add(STEP, std::sync::atomic::Ordering::Relaxed);
+            let mut map = info.buffer_mut().unwrap().make_mut().map_writable().unwrap();
+            map[..320 * 240].fill(luma);
+            drop(map);
+            gst::PadProbeReturn::Ok
+        });
         let sink = pipeline
             .by_name("out")
             .unwrap()
@@ -245,28 +272,86 @@ mod tests {
         }
     }
 
+    /// Luma in the middle of a JPEG.
+    fn luma(jpeg: Vec<u8>) -> u8 {
+        let pipeline = gst::parse::launch(
+            "appsrc name=in caps=image/jpeg ! jpegdec ! video/x-raw,format=I420 ! appsink name=out sync=false",
+        )
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+        let source = pipeline
+            .by_name("in")
+            .unwrap()
+            .downcast::<gst_app::AppSrc>()
+            .unwrap();
+        let sink = pipeline
+            .by_name("out")
+            .unwrap()
+            .downcast::<gst_app::AppSink>()
+            .unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        source.push_buffer(gst::Buffer::from_slice(jpeg)).unwrap();
+        source.end_of_stream().unwrap();
+        let sample = sink.pull_sample().unwrap();
+        let map = sample.buffer().unwrap().map_readable().unwrap();
+        let luma = map[20 * 160 + 60];
+        pipeline.set_state(gst::State::Null).unwrap();
+        luma
+    }
+
+    /// By one thread or several, with all frames before it or only those that it needs: the picture is that of the frame
+    /// that was asked for.
     #[test]
-    fn any_frame_of_a_group_becomes_a_picture() {
-        for (codec, b_frames) in [
-            (VideoCodec::H264, 0),
-            (VideoCodec::H264, 2),
-            (VideoCodec::H265, 0),
+    fn each_frame_of_a_group_becomes_its_own_picture() {
+        for (codec, extra, some_are_left_out) in [
+            (VideoCodec::H264, "bframes=0", false),
+            (VideoCodec::H264, "bframes=3 b-pyramid=true b-adapt=false", true),
+            (
+                VideoCodec::H264,
+                "bframes=0 tune=zerolatency sliced-threads=true threads=2",
+                false,
+            ),
+            (VideoCodec::H265, "option-string=bframes=0", false),
+            (
+                VideoCodec::H265,
+                "option-string=bframes=3:b-adapt=0:b-pyramid=1",
+                true,
+            ),
         ] {
-            let mut g = group(codec, b_frames, 12);
-            let mut seen = Vec::new();
-            for i in [0, 5, 11] {
-                g.wanted_pts_ns = g.frames[i].pts_ns;
+            let all = group(codec, extra, 24);
+            let mut left_out = 0;
+            let mut shown: Vec<(u64, u8)> = Vec::new();
+            for last in 0..all.frames.len() {
+                let datas: Vec<&[u8]> = all.frames[..=last].iter().map(|f| &f.data[..]).collect();
+                let needed = crate::media::references::needed(codec, &all.codec_data, &datas, last);
+                left_out += needed.iter().filter(|n| !**n).count();
+                let mut g = all.clone();
+                g.wanted_pts_ns = all.frames[last].pts_ns;
+                g.frames.truncate(last + 1);
+                let whole = jpeg(&g, Some(160)).unwrap();
+                let mut needed = needed.into_iter();
+                g.frames.retain(|_| needed.next().unwrap());
                 let picture = jpeg(&g, Some(160)).unwrap();
-                assert_eq!(&picture[..2], &[0xff, 0xd8], "{codec} {i}");
-                seen.push(picture);
+                assert!(whole == picture, "{codec} {extra}: frame {last} differs");
+                shown.push((g.wanted_pts_ns, luma(picture)));
             }
-            assert_ne!(seen[0], seen[2], "the ball moves");
+            assert_eq!(left_out > 0, some_are_left_out, "{codec} {extra}");
+            shown.sort_unstable();
+            assert_eq!(shown.len(), 24);
+            for pair in shown.windows(2) {
+                let brighter = i32::from(pair[1].1) - i32::from(pair[0].1);
+                assert!(
+                    (brighter - i32::from(STEP)).abs() <= 4,
+                    "{codec} {extra}: {shown:?}"
+                );
+            }
         }
     }
 
     #[test]
     fn rubbish_is_an_error_not_a_hang() {
-        let mut g = group(VideoCodec::H264, 0, 2);
+        let mut g = group(VideoCodec::H264, "bframes=0", 2);
         for f in &mut g.frames {
             f.data = bytes::Bytes::from_static(&[0, 0, 0, 9, 1, 2, 3]);
         }

@@ -26,6 +26,7 @@ pub mod mfra;
 pub mod mux;
 pub mod playlist;
 pub mod recode;
+pub mod references;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 mod tlv;

@@ -139,7 +139,13 @@ async fn closed_and_growing_from_inside_and_outside() {
     })
     .await;
     frames(&cam, 25).await;
-    let from = segments(&nvr, "cam").await[0].start;
+    let rows = until_async("the rows of both", async || {
+        let rows = segments(&nvr, "cam").await;
+        let states: Vec<_> = rows.iter().map(|r| r.state).collect();
+        (states == [SegmentState::Closed, SegmentState::Open]).then_some(rows)
+    })
+    .await;
+    let from = rows[0].start;
     ask(&nvr, from).await;
     ask(&house.archive().await, from).await;
 

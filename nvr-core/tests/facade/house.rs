@@ -38,9 +38,14 @@ pub fn manual(name: &str) -> CameraConfig {
 
 /// Asks again and again until there is an answer.
 pub async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    until_async(what, async || ask()).await
+}
+
+/// The same, of something that answers in its time.
+pub async fn until_async<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asked = async {
         loop {
-            if let Some(answer) = ask() {
+            if let Some(answer) = ask().await {
                 return answer;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

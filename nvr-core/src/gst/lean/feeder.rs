@@ -40,8 +40,7 @@ struct Out {
 }
 
 enum Stamps {
-    /// Declared to come in order: what goes back is a fault of the camera's clock. The latest time rides along.
-    InOrder(Stamper, u64),
+    InOrder(Stamper),
     Direct(Stamper),
     Declared(Declared),
 }
@@ -49,7 +48,7 @@ enum Stamps {
 impl std::fmt::Debug for Stamps {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::InOrder(..) => "InOrder",
+            Self::InOrder(_) => "InOrder",
             Self::Direct(_) => "Direct",
             Self::Declared(_) => "Declared",
         })
@@ -67,18 +66,14 @@ impl Stamps {
                 Self::Declared(Declared::new(frames, frame_ns))
             }
             Reorder::Unknown => Self::Direct(Stamper::default()),
-            Reorder::Declared(_) | Reorder::None => Self::InOrder(Stamper::default(), 0),
+            Reorder::Declared(_) | Reorder::None => Self::InOrder(Stamper::in_order()),
         }
     }
 
     /// Presentation and decoding time.
     fn stamp(&mut self, pts: u64) -> (u64, u64) {
         match self {
-            Self::InOrder(stamper, latest) => {
-                *latest = pts.max(*latest);
-                stamper.stamp(Some(*latest))
-            }
-            Self::Direct(stamper) => stamper.stamp(Some(pts)),
+            Self::InOrder(stamper) | Self::Direct(stamper) => stamper.stamp(Some(pts)),
             Self::Declared(declared) => declared.stamp(pts),
         }
     }

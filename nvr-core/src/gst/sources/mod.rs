@@ -6,6 +6,7 @@ pub(crate) mod certificate;
 pub(crate) mod describe;
 mod file;
 pub(in crate::gst) mod h264_sps;
+mod held;
 mod jpeg;
 mod libcamera;
 mod mjpeg;

@@ -45,7 +45,12 @@ pub(super) fn fill(
     bin.add(&src)
         .map_err(|e| crate::error::Error::new(crate::error::ErrorKind::Internal, "rtspsrc").with_source(e))?;
 
-    let gate = Gate::new(bin, on_tracks, spec.audio);
+    // Over TCP one thread reads the connection, and nothing between it and the gate has one of its own (`rtp_pass`).
+    let gate = if spec.transport == Transport::Tcp {
+        Gate::of_one_thread(bin, on_tracks, spec.audio)
+    } else {
+        Gate::new(bin, on_tracks, spec.audio)
+    };
     let selection = Arc::new(Mutex::new(Selection::default()));
 
     let want_audio = spec.audio;

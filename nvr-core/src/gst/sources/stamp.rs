@@ -54,8 +54,12 @@ pub(super) fn attach(bin: &gst::Bin, filter: &gst::Element, ghost: &gst::GhostPa
         match (&mut info.data, &mut *mode) {
             (Some(gst::PadProbeData::Event(event)), Mode::Undecided) => {
                 if let gst::EventView::Caps(caps) = event.view() {
-                    *mode = Mode::Direct(Stamper::default());
-                    if let Reorder::Declared(frames) = reorder_of(caps.caps())
+                    let declared = reorder_of(caps.caps());
+                    *mode = Mode::Direct(match declared {
+                        Reorder::None => Stamper::in_order(),
+                        _ => Stamper::default(),
+                    });
+                    if let Reorder::Declared(frames) = declared
                         && let (Some(ghost), Some(stamper)) = (ghost.upgrade(), stamper.upgrade())
                     {
                         tracing::debug!(frames, "the stream reorders its frames");
@@ -128,6 +132,8 @@ enum Mode {
 /// Decoding times without looking ahead.
 #[derive(Default, Debug)]
 pub(in crate::gst) struct Stamper {
+    /// Declared to come in order: what goes back is a fault of the camera's clock.
+    in_order: bool,
     last_dts: Option<u64>,
     latest_pts: u64,
     /// How far decoding times stay behind presentation times: a little more than any frame was seen to come late.
@@ -135,10 +141,19 @@ pub(in crate::gst) struct Stamper {
 }
 
 impl Stamper {
+    /// For frames that come in the order in which they are shown.
+    pub(in crate::gst) fn in_order() -> Self {
+        Self {
+            in_order: true,
+            ..Self::default()
+        }
+    }
+
     /// Presentation and decoding time of the next frame in decoding order; the latter always increases.
     pub(in crate::gst) fn stamp(&mut self, pts: Option<u64>) -> (u64, u64) {
         let least = self.last_dts.map_or(0, |d| d.saturating_add(STEP_NS));
         let pts = match pts {
+            Some(t) if self.in_order => t.max(self.latest_pts),
             Some(t) if self.last_dts.is_none() || t.saturating_add(JUMP_NS) >= self.latest_pts => t,
             // None, or the camera's clock went back: the frame follows the last one.
             _ => self.latest_pts.max(least).saturating_add(STEP_NS),
@@ -186,6 +201,20 @@ mod tests {
         s.stamp(Some(1_800_000 * MS));
         let (pts, dts) = s.stamp(Some(5 * MS));
         assert!(pts >= dts && dts > 1_800_000 * MS);
+    }
+
+    #[test]
+    fn what_goes_back_where_nothing_is_reordered_follows_the_last_frame() {
+        let mut s = Stamper::in_order();
+        s.stamp(Some(1000 * MS));
+        for back in [0, 900, 50] {
+            let (pts, dts) = s.stamp(Some(back * MS));
+            assert!(
+                pts == dts && (1000 * MS..1001 * MS).contains(&pts),
+                "{back}: {pts} {dts}"
+            );
+        }
+        assert_eq!(s.stamp(Some(1100 * MS)), (1100 * MS, 1100 * MS));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gst::prelude::*;
 
 use super::cause::{SourceError, post};
+use super::held::{Held, Item};
 use super::{caps_filter, make, on_pad, stamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::guard::guarded;
@@ -16,7 +17,7 @@ use crate::track::VideoCodec;
 
 /// How long the first picture waits for an audio track that was promised. It may come later, too: its pad is
 /// told then without caps.
-const AUDIO_GRACE: gst::ClockTime = gst::ClockTime::from_seconds(2);
+pub(super) const AUDIO_GRACE: gst::ClockTime = gst::ClockTime::from_seconds(2);
 
 /// Which track.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +38,8 @@ impl Kind {
 /// Holds the tracks of one bin until they are known. Owned by the handlers on the bin's elements.
 pub(super) struct Gate {
     bin: gst::glib::WeakRef<gst::Bin>,
+    /// One thread brings all tracks: held up with one of them it would never bring the other.
+    one_thread: bool,
     state: Mutex<State>,
 }
 
@@ -50,6 +53,8 @@ struct State {
     expects_audio: bool,
     grace_over: bool,
     timer: Option<gst::SingleShotClockId>,
+    /// What one thread brought so far.
+    held: Held,
 }
 
 struct Track {
@@ -71,8 +76,18 @@ impl State {
 impl Gate {
     /// A gate for `bin`. `expects_audio`: the first picture waits a little for an audio track.
     pub(super) fn new(bin: &gst::Bin, on_tracks: OnTracks, expects_audio: bool) -> Arc<Self> {
+        Self::with(bin, on_tracks, expects_audio, false)
+    }
+
+    /// The same, for tracks that one thread brings in turns: it is not held up, what it brings is kept.
+    pub(super) fn of_one_thread(bin: &gst::Bin, on_tracks: OnTracks, expects_audio: bool) -> Arc<Self> {
+        Self::with(bin, on_tracks, expects_audio, true)
+    }
+
+    fn with(bin: &gst::Bin, on_tracks: OnTracks, expects_audio: bool, one_thread: bool) -> Arc<Self> {
         Arc::new(Self {
             bin: bin.downgrade(),
+            one_thread,
             state: Mutex::new(State {
                 on_tracks: Some(on_tracks),
                 video: None,
@@ -81,6 +96,7 @@ impl Gate {
                 expects_audio,
                 grace_over: false,
                 timer: None,
+                held: Held::default(),
             }),
         })
     }
@@ -198,14 +214,17 @@ impl Gate {
             .build();
 
         let gate = Arc::clone(self);
-        let block = on_pad(
-            &ghost,
-            gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
-            move |_, _| {
+        let data = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        let block = if self.one_thread {
+            // It ends itself.
+            on_pad(&ghost, data, move |_, info| gate.brought(kind, info));
+            None
+        } else {
+            on_pad(&ghost, data | gst::PadProbeType::BLOCK, move |_, _| {
                 gate.arrived(kind);
                 gst::PadProbeReturn::Ok
-            },
-        );
+            })
+        };
         let gate = Arc::clone(self);
         on_pad(
             &ghost,
@@ -257,6 +276,49 @@ impl Gate {
             }
         }
         self.settle();
+    }
+
+    /// In the one thread that brings all: keeps what comes until the tracks are known, then sends it on in the order in
+    /// which it came.
+    fn brought(self: &Arc<Self>, kind: Kind, info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
+        {
+            let mut s = self.state();
+            if s.held.is_released() {
+                return gst::PadProbeReturn::Remove;
+            }
+            // What was held passes here again.
+            if s.held.is_releasing() {
+                return gst::PadProbeReturn::Ok;
+            }
+            let Some(item) = Item::take(info) else {
+                return gst::PadProbeReturn::Ok;
+            };
+            if let Some(track) = s.track(kind) {
+                track.ready = true;
+            }
+            s.held.push(kind, item);
+            s.grace_over |= s.held.is_enough(gst::SystemClock::obtain().time());
+        }
+        self.settle();
+        self.release();
+        gst::PadProbeReturn::Handled
+    }
+
+    /// Sends on what was held, if the tracks are told. In the thread that brought it.
+    fn release(&self) {
+        let items = {
+            let mut s = self.state();
+            if s.on_tracks.is_some() {
+                return;
+            }
+            s.held.begin_release()
+        };
+        for (kind, item) in items {
+            if let Some(pad) = self.bin().and_then(|bin| bin.static_pad(kind.name())) {
+                item.send(&pad);
+            }
+        }
+        self.state().held.end_release();
     }
 
     /// A pad for audio of which there is nothing yet.
@@ -387,129 +449,4 @@ pub(super) fn audio_chain(caps: &gst::CapsRef) -> Result<Option<Vec<gst::Element
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{Told, run, run_bin};
-    use super::*;
-    use crate::source::SourceSpec;
-
-    #[test]
-    fn new_parameters_within_the_stream_become_new_caps() {
-        crate::gst::init().unwrap();
-        let part = |width, height| {
-            format!(
-                "videotestsrc num-buffers=6 ! video/x-raw,format=I420,width={width},height={height},framerate=25/1 \
-                 ! x264enc tune=zerolatency key-int-max=6 ! video/x-h264,stream-format=byte-stream ! c."
-            )
-        };
-        let line = format!("concat name=c ! identity {} {}", part(320, 240), part(176, 144));
-        let spec = SourceSpec::parse("test:").unwrap();
-        let running = run_bin(&spec, |on_tracks| {
-            let bin = gst::Bin::new();
-            let inner = gst::parse::bin_from_description(&line, true).unwrap();
-            bin.add(&inner).unwrap();
-            let gate = Gate::new(&bin, on_tracks, false);
-            let chain = video_chain(VideoCodec::H264).unwrap();
-            gate.add(Kind::Video, &inner.static_pad("src").unwrap(), &chain)
-                .unwrap();
-            bin
-        });
-        let (_, units) = running.collect(12);
-        let widths: Vec<i32> = units
-            .iter()
-            .map(|u| u.caps.structure(0).unwrap().get("width").unwrap())
-            .collect();
-        assert_eq!(widths, [[320; 6], [176; 6]].concat());
-        assert!(units[6].key && units[0].caps != units[6].caps);
-    }
-
-    #[test]
-    fn nothing_keeps_a_stopped_source_alive() {
-        let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let at = frozen.local_addr().unwrap();
-        for text in [
-            "test:?size=160x120&fps=30",
-            &format!("rtsp://{at}/x"),
-            &format!("http://{at}/x"),
-        ] {
-            let running = run(&SourceSpec::parse(text).unwrap());
-            if text.starts_with("test") {
-                running.collect(3);
-            }
-            let bin = running.pipeline.by_name("source").unwrap().downgrade();
-            let pipeline = running.pipeline.downgrade();
-            drop(running);
-            let clock = crate::clock::SystemClock::new();
-            while bin.upgrade().is_some() || pipeline.upgrade().is_some() {
-                assert!(
-                    crate::clock::Clock::steady_ns(&clock) < 10_000_000_000,
-                    "{text} is still alive"
-                );
-                std::thread::yield_now();
-            }
-        }
-    }
-
-    /// Audio that begins when the tracks have long been told: on a pad that was there, or on one that comes.
-    #[test]
-    fn late_audio_is_taken() {
-        for pad_is_late in [false, true] {
-            crate::gst::init().unwrap();
-            let spec = SourceSpec::parse("test:").unwrap();
-            let inner = gst::parse::bin_from_description(
-                "videotestsrc is-live=true ! video/x-raw,format=I420,width=160,height=120,framerate=25/1 \
-                 ! x264enc tune=zerolatency ! video/x-h264,stream-format=byte-stream ! identity name=v \
-                 audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc ! valve name=a drop=true",
-                false,
-            )
-            .unwrap();
-            for name in ["v", "a"] {
-                let pad = inner.by_name(name).unwrap().static_pad("src").unwrap();
-                let ghost = gst::GhostPad::builder_with_target(&pad)
-                    .unwrap()
-                    .name(name)
-                    .build();
-                inner.add_pad(&ghost).unwrap();
-            }
-            let mut gate = None;
-            let running = run_bin(&spec, |on_tracks| {
-                let bin = gst::Bin::new();
-                bin.add(&inner).unwrap();
-                let g = Gate::new(&bin, on_tracks, true);
-                let chain = video_chain(VideoCodec::H264).unwrap();
-                g.add(Kind::Video, &inner.static_pad("v").unwrap(), &chain)
-                    .unwrap();
-                if !pad_is_late {
-                    g.add(Kind::Audio, &inner.static_pad("a").unwrap(), &[]).unwrap();
-                }
-                gate = Some(g);
-                bin
-            });
-            let (has_audio, units) = running.collect(10);
-            assert!(has_audio && units.iter().all(|u| u.video));
-            if pad_is_late {
-                let pad = inner.static_pad("a").unwrap();
-                gate.unwrap().add(Kind::Audio, &pad, &[]).unwrap();
-            }
-            inner.by_name("a").unwrap().set_property("drop", false);
-            while !matches!(running.next(), Told::Unit(u) if !u.video && u.caps.to_string().starts_with("audio/x-alaw"))
-            {
-            }
-        }
-    }
-
-    #[test]
-    fn a_panic_of_the_taker_ends_the_source() {
-        let spec = SourceSpec::parse("test:?size=160x120&fps=30&audio=0").unwrap();
-        let running = run_bin(&spec, |_| {
-            crate::gst::sources::build(
-                &spec,
-                &crate::gst::source_bin::Around::default(),
-                Box::new(|_| panic!("on purpose")),
-            )
-            .unwrap()
-            .bin
-        });
-        let (cause, _) = running.failure();
-        assert_eq!(cause.kind, crate::event::CauseKind::Internal, "{cause:?}");
-    }
-}
+mod tests;
