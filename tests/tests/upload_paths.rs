@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nvr_core::EventKind;
 use nvr_core::config::UploadConfig;
 use nvr_core::event::{CameraPhase, CauseKind};
 use nvr_core::store::{UploadQuery, UploadState};
-use nvr_core::{EventKind, TimeRange};
 use nvr_tests::TestCam;
 use nvr_tests::leap::LeapClock;
 use nvr_tests::plant::{assert_there, bytes, key, plant, until_done};
-use nvr_tests::rig::{CAM, Rig, id, judge_timeline, small};
+use nvr_tests::rig::{CAM, Rig, judge_timeline, small};
 use nvr_tests::s3::{Mode, S3};
 
 const MIB: usize = 1 << 20;
