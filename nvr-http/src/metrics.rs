@@ -49,7 +49,7 @@ pub(crate) async fn render(app: &AppState) -> String {
         deleted: nvr.deleted(),
         jobs: nvr.jobs().counts().await.unwrap_or_default(),
         durations: nvr.jobs().durations(),
-        uploads: nvr.uploads().figures(),
+        uploads: uploads_of(nvr),
         targets: nvr.uploads().status().await.unwrap_or_default(),
         converting: nvr.converting(),
         transcoding: transcoding.as_ref().is_some_and(|t| t.enabled),
@@ -62,6 +62,17 @@ pub(crate) async fn render(app: &AppState) -> String {
     let mut text = String::new();
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
     text
+}
+
+/// Zeros as well: a counter that appears with its first failure does not tell that it grew.
+fn uploads_of(nvr: &nvr_core::Nvr) -> BTreeMap<CameraId, CameraUploads> {
+    let mut all = nvr.uploads().figures();
+    if !nvr.config().uploads.is_empty() {
+        for camera in nvr.cameras() {
+            all.entry(camera.id()).or_default();
+        }
+    }
+    all
 }
 
 impl Scrape {

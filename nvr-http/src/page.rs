@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 
 use crate::problem::problem;
@@ -31,13 +31,25 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
     recorder again. <code>make build</code> and <code>make demo</code> do both.</p>\
     <p>The API works without: <a href=\"api/openapi.json\">api/openapi.json</a>, <a href=\"health\">health</a>.</p></html>";
 
+/// Shows the API and lets one try it.
+const DOCS: &str = "api-docs/index.html";
+
 /// What has no other handler: files of the page; the page itself for addresses that it makes up; or 404.
 /// `base` is the path below which a proxy shows the recorder, or empty.
 pub(crate) fn serve(base: &str, request: &Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     if reads {
-        if let Some(file) = find(if path.is_empty() { "index.html" } else { path }) {
+        // What people try; the page on the API is a folder of its own.
+        if matches!(path, "api" | "api/" | "api/docs" | "api/docs/" | "api-docs") && find(DOCS).is_some() {
+            return Redirect::to(&format!("{base}/api-docs/")).into_response();
+        }
+        let file = match path {
+            "" => "index.html",
+            "api-docs/" => DOCS,
+            path => path,
+        };
+        if let Some(file) = find(file) {
             return answer(file, base, request.headers());
         }
         if path.is_empty() || is_visit(path, request.headers()) {

@@ -100,7 +100,14 @@ impl Query {
         Ok(range)
     }
 
+    /// `?dry_run` alone is true.
     pub(crate) fn flag(&mut self, name: &str) -> Answer<bool> {
+        if let Some(at) = self.pairs.iter().position(|(k, v)| k == name && v.is_empty())
+            && self.pairs.iter().filter(|(k, _)| k == name).count() == 1
+        {
+            self.pairs.remove(at);
+            return Ok(true);
+        }
         Ok(match self.text(name)?.as_deref() {
             None | Some("0" | "false" | "no") => false,
             Some("1" | "true" | "yes") => true,

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
@@ -29,6 +29,11 @@ function packed(): Plugin {
       }
     },
     closeBundle() {
+      // The page that shows the API; its script is that of the package, as it is.
+      const swagger = join(here, "node_modules/swagger-ui-dist");
+      for (const name of ["swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-bundle.js.LICENSE.txt", "LICENSE"]) {
+        copyFileSync(join(swagger, name), join(dist, "api-docs", name));
+      }
       const built = files(dist).filter((path) => !path.endsWith(".gitignore"));
       // The service worker keeps these for when the server is away; a new build has a new name for its store.
       const shell = built

@@ -41,6 +41,8 @@ enum End {
 /// Runs to the end; the error's text if there is one.
 fn run(code: &str, end: End) -> Result<(), String> {
     nvr_core::gst::init().unwrap();
+    // The muxer of the Rust plugins, which Debian 12 has no package of.
+    gstfmp4::plugin_register_static().unwrap();
     let pipeline = gst::parse::launch(code).unwrap_or_else(|e| panic!("{code}: {e}"));
     let bus = pipeline.bus().unwrap();
     pipeline

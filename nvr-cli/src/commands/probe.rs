@@ -22,7 +22,7 @@ pub struct ProbeArgs {
     /// User at the camera. The password is read from the environment variable NVR_PASSWORD.
     #[arg(long)]
     user: Option<String>,
-    /// Frames to read.
+    /// Frames to read at least; more until the second keyframe, for up to half of the time.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     frames: u32,
     /// How often to try.
@@ -112,7 +112,7 @@ fn text(shown: &Report<'_>) -> String {
     ));
     let keyframes = match report.gop_frames {
         Some(gop) => format!("every {gop} frames"),
-        None => format!("one in {} frames; see --frames", report.frames),
+        None => format!("one in {} frames; see --timeout", report.frames),
     };
     rows.push(("keyframes", keyframes));
     if let Some(bps) = report.bitrate_bps {

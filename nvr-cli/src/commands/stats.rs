@@ -140,6 +140,9 @@ fn transcoded(totals: &[nvr_core::store::TranscodeTotals]) -> String {
         .iter()
         .fold((0, 0), |(b, a), t| (b + t.before_bytes, a + t.after_bytes));
     let all = output::bytes(before.saturating_sub(after));
+    if before == 0 {
+        return format!("{table}\n\nnothing was encoded again yet");
+    }
     format!("{table}\n\n{all} saved in all ({})", saved(before, after))
 }
 

@@ -17,13 +17,11 @@ pub fn version() -> String {
 /// Initialises GStreamer and registers the elements that this crate brings along. May be called often.
 ///
 /// # Errors
-/// `Unsupported` when GStreamer or the MP4 muxer cannot be set up.
+/// `Unsupported` when GStreamer cannot be set up.
 pub fn init() -> Result<()> {
     RESULT
         .get_or_init(|| {
             gst::init().map_err(|e| format!("GStreamer cannot be initialised: {e}"))?;
-            gstfmp4::plugin_register_static()
-                .map_err(|e| format!("the fragmented MP4 muxer cannot be registered: {e}"))?;
             super::lean::register().map_err(|e| format!("the RTSP source cannot be registered: {e}"))
         })
         .clone()

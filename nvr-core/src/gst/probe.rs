@@ -21,7 +21,7 @@ use crate::track::{Tracks, VideoTrack};
 /// How patiently a source is probed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProbeOptions {
-    /// Video frames to read; at most 100,000.
+    /// Video frames to read at least, at most 100,000; more until the second keyframe, for up to half of the time.
     pub frames: u32,
     /// How often to try. A refused password, a missing stream and one of a wrong kind are not tried again.
     pub tries: u32,
@@ -183,9 +183,18 @@ fn try_once(spec: &SourceSpec, options: ProbeOptions) -> Result<(ProbeReport, Se
     let _ = running.0.set_state(gst::State::Playing);
 
     let mut seen = Seen::default();
-    while seen.frames < options.frames {
+    // Half of the time for the frames that were asked for and the second keyframe, which says how far apart they are.
+    let half = start.saturating_add(duration_ns(options.timeout) / 2);
+    loop {
+        let enough = seen.frames >= options.frames;
+        let deadline = if enough { half } else { deadline };
+        if enough && (seen.gop.is_some() || clock.steady_ns() >= deadline) {
+            break;
+        }
         let left = u64::try_from(deadline - clock.steady_ns()).unwrap_or(0);
         match told.recv_timeout(Duration::from_nanos(left)) {
+            // What was asked for has come already.
+            Ok(Told::Failed(_)) | Err(_) if enough => break,
             Ok(Told::Failed(cause)) => {
                 return Err(error_of(&sources::certificate::explain(cause, spec)));
             }

@@ -236,25 +236,35 @@ async fn the_page_is_served_without_other_sites() {
     let server = Server::of([], |_| {}).await;
     let page = server.get("/").await;
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    let policy = page.header("content-security-policy").unwrap();
+    let policy = page.header("content-security-policy").unwrap().to_owned();
     assert!(
         policy.contains("default-src 'self'") && !policy.contains("unsafe"),
         "{policy}"
     );
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
-    for part in page.text().split('"').filter(|p| p.starts_with("/page/")) {
-        assert_eq!(server.get(part).await.status, 200, "{part}");
+    let text = page.text();
+    let parts = |text: &str| -> Vec<String> {
+        let quoted = text.split('"');
+        let own = quoted.filter(|p| p.ends_with(".js") || p.ends_with(".css"));
+        own.map(|p| p.trim_start_matches("./").to_owned()).collect()
+    };
+    assert!(!parts(&text).is_empty(), "was the page built (make ui)? {text}");
+    for part in parts(&text) {
+        assert_eq!(server.get(&format!("/{part}")).await.status, 200, "{part}");
     }
-    let script = server.get("/page/app.js").await;
-    for import in script
-        .text()
-        .lines()
-        .filter_map(|l| l.split_once("from \"./")?.1.strip_suffix("\";"))
-    {
+
+    // The page that shows the API; the other addresses lead to it.
+    let docs = server.get("/api-docs/").await;
+    for path in ["/api", "/api/", "/api/docs"] {
+        assert_eq!(server.get(path).await.text(), docs.text(), "{path}");
+    }
+    assert_eq!(docs.header("content-security-policy"), Some(&*policy));
+    assert_eq!(parts(&docs.text()).len(), 4, "{}", docs.text());
+    for part in parts(&docs.text()) {
         assert_eq!(
-            server.get(&format!("/page/{import}")).await.status,
+            server.get(&format!("/api-docs/{part}")).await.status,
             200,
-            "{import}"
+            "{part}"
         );
     }
     tokio::time::timeout(Duration::from_secs(60), server.end())
