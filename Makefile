@@ -13,7 +13,7 @@ WHOLE := --workspace --features nvr-http/oidc
 TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
 # The system tests in which cameras are recorded over RTSP.
-RECORDING_TESTS := audio clock crash outages phases rotation storage timestamps
+RECORDING_TESTS := audio clock crash hanging index long many outages phases retention rotation storage timestamps
 
 UI := nvr-http/ui
 UI_SOURCES = $(shell find $(UI)/src $(UI)/public -type f 2>/dev/null) $(addprefix $(UI)/,index.html package.json package-lock.json tsconfig.json vite.config.ts)

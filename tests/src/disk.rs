@@ -32,6 +32,31 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
+/// Whether this process may mount; says so if not.
+///
+/// # Panics
+/// When it may not and `NVR_TESTS_MUST_RUN` is set: then no test may pass by being left out.
+#[must_use]
+pub fn may_mount() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        skipped("mounting takes root");
+    }
+    is_root
+}
+
+/// Says that a test is left out.
+///
+/// # Panics
+/// When `NVR_TESTS_MUST_RUN` is set.
+pub fn skipped(why: &str) {
+    assert!(
+        std::env::var_os("NVR_TESTS_MUST_RUN").is_none(),
+        "{why}, and NVR_TESTS_MUST_RUN allows no test to be left out"
+    );
+    eprintln!("skipped: {why}");
+}
+
 /// A mount point that is left empty.
 #[derive(Debug)]
 pub struct Mount {
@@ -45,8 +70,7 @@ impl Mount {
     /// When it fails though it is allowed.
     #[must_use]
     pub fn new(at: &Path, args: &[&str]) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: mounting takes root");
+        if !may_mount() {
             return None;
         }
         std::fs::create_dir_all(at).unwrap_or_else(|e| panic!("{}: {e}", at.display()));
@@ -108,8 +132,7 @@ impl Hanging {
     /// When it fails though it is allowed: bindfs comes with `tools/install-deps.sh test`.
     #[must_use]
     pub fn new(folder: &Path, at: &Path) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: mounting takes root");
+        if !may_mount() {
             return None;
         }
         for dir in [folder, at] {

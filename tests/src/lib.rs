@@ -8,6 +8,7 @@
 //! - [`disk`] mounts and fills small disks.
 //! - [`proc`] runs programs of the workspace, [`wait`] polls with a deadline, [`ports`] finds free ports.
 //! - [`rig`] is a real recorder with its cameras, its events and what can be asked of its files.
+//! - [`leap`] is a clock for its hours in seconds.
 //! - [`recorder`] is the same as a process of its own, to be killed.
 //! - [`plant`] makes segments that were never recorded, for those who copy them.
 //! - [`s3`] is an S3 service with a proxy that misbehaves.
@@ -16,6 +17,7 @@
 
 pub mod disk;
 pub mod judge;
+pub mod leap;
 pub mod picture;
 pub mod plant;
 pub mod ports;

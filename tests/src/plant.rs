@@ -41,17 +41,32 @@ pub fn start_of(n: i64) -> Timestamp {
 /// # Panics
 /// When it cannot be.
 pub fn plant(config: &Config, store: &Store, n: i64, content: &[u8]) -> SegmentId {
-    let camera = CameraId::new(CAM).unwrap();
+    let segment = planted(config, CAM, n, content);
+    let path = segment.path.clone();
+    std::thread::scope(|s| {
+        s.spawn(|| store.close_segment_blocking(&path, &segment).unwrap())
+            .join()
+            .unwrap()
+    })
+}
+
+/// The file of such a segment of a camera, which no index knows yet.
+///
+/// # Panics
+/// When it cannot be written.
+#[must_use]
+pub fn planted(config: &Config, camera: &str, n: i64, content: &[u8]) -> ClosedSegment {
+    let camera = CameraId::new(camera).unwrap();
     let (start, run) = (start_of(n), RunId::from_u64(7));
     let path = PathBuf::from(format!(
-        "{CAM}/2026-05-04/{}-{run}.mp4",
-        start.to_jiff().strftime("%H-%M-%S.000Z")
+        "{camera}/{}-{run}.mp4",
+        start.to_jiff().strftime("%Y-%m-%d/%H-%M-%S.000Z")
     ));
     assert!(SegmentName::parse(&path).is_some(), "{path:?}");
     let absolute = config.recorder.root.join(&path);
     std::fs::create_dir_all(absolute.parent().unwrap()).unwrap();
     std::fs::write(&absolute, content).unwrap();
-    let segment = ClosedSegment {
+    ClosedSegment {
         start: SegmentStart {
             camera,
             run,
@@ -74,18 +89,13 @@ pub fn plant(config: &Config, store: &Store, n: i64, content: &[u8]) -> SegmentI
                 audio: None,
             },
         },
-        path: path.clone(),
+        path,
         duration_ns: 60_000_000_000,
         size_bytes: content.len() as u64,
         fragments: Vec::new(),
         hash: Some(*blake3::hash(content).as_bytes()),
         recovered: false,
-    };
-    std::thread::scope(|s| {
-        s.spawn(|| store.close_segment_blocking(&path, &segment).unwrap())
-            .join()
-            .unwrap()
-    })
+    }
 }
 
 /// The name of its copy.

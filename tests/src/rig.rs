@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures_core::Stream as _;
-use nvr_core::clock::SystemClock;
+use nvr_core::clock::{SharedClock, SystemClock};
 use nvr_core::config::{CameraConfig, Config, RetentionConfig};
 use nvr_core::event::{CameraPhase, Cause, CauseKind};
 use nvr_core::files::{Root, RootOptions};
@@ -48,7 +48,8 @@ pub fn id(name: &str) -> CameraId {
     CameraId::new(name).expect("a camera id")
 }
 
-/// A source, read by the client of RTSP that `NVR_TEST_INGEST` names (`lean`, `rtspsrc`): so every test runs with both.
+/// A source, read by the client of RTSP that `NVR_TEST_INGEST` names (`lean`, `rtspsrc`), or by the one that `auto`
+/// chooses: so each test of recording can be run with both.
 ///
 /// # Errors
 /// When it is not one.
@@ -71,6 +72,8 @@ pub struct Rig {
     pub config: Config,
     /// The clock of the recorder, to be turned.
     pub clock: Arc<SystemClock>,
+    /// A clock in place of that one.
+    pub other_clock: Option<SharedClock>,
     nvr: Option<Nvr>,
     events: Arc<Mutex<Vec<Event>>>,
     _dir: Option<tempfile::TempDir>,
@@ -102,6 +105,7 @@ impl Rig {
         Self {
             config,
             clock: Arc::new(SystemClock::new()),
+            other_clock: None,
             nvr: None,
             events: Arc::default(),
             _dir: None,
@@ -123,10 +127,11 @@ impl Rig {
     /// # Errors
     /// When it does not start.
     pub async fn start(&mut self) -> anyhow::Result<()> {
-        let nvr = Nvr::builder(self.config.clone())
-            .clock(self.clock.clone())
-            .start()
-            .await?;
+        let clock: SharedClock = match &self.other_clock {
+            Some(clock) => clock.clone(),
+            None => self.clock.clone(),
+        };
+        let nvr = Nvr::builder(self.config.clone()).clock(clock).start().await?;
         let (mut stream, sink) = (nvr.events(), Arc::clone(&self.events));
         tokio::spawn(async move {
             while let Some(event) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {

@@ -1,4 +1,4 @@
-//! Print what happens: `cargo run -p nvr-examples --bin events -- rtsp://…`
+//! Print what happens in 20 seconds, or so many: `cargo run -p nvr-examples --bin events -- rtsp://… 600`
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 use std::time::Duration;
 
@@ -8,7 +8,9 @@ use tokio_stream::StreamExt;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let source = std::env::args().nth(1).unwrap_or_else(|| "test:".into());
+    let mut args = std::env::args().skip(1);
+    let source = args.next().unwrap_or_else(|| "test:".into());
+    let seconds = args.next().map_or(Ok(20), |s| s.parse())?;
     let mut config = Config::new("recordings");
     config.cameras.push(CameraConfig::new(
         CameraId::new("front")?,
@@ -16,7 +18,7 @@ async fn main() -> anyhow::Result<()> {
     ));
     let nvr = Nvr::builder(config).start().await?;
     let mut events = nvr.events();
-    let end = tokio::time::sleep(Duration::from_secs(20));
+    let end = tokio::time::sleep(Duration::from_secs(seconds));
     tokio::pin!(end);
     loop {
         tokio::select! {

@@ -1,5 +1,6 @@
 //! A recorder with its API and page inside one's own program: `cargo run -p nvr-examples --bin http -- rtsp://… …`,
-//! then open <http://127.0.0.1:8080/>. Without arguments it records two test pictures.
+//! then open <http://127.0.0.1:8080/>. Without arguments it records two test pictures; `LISTEN=127.0.0.1:9000` in the
+//! environment has it listen elsewhere.
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ async fn main() -> anyhow::Result<()> {
     }
     // For this machine only; else leave it out, and print the link of `nvr_http::setup_link`.
     config.http.auth = Auth::None;
+    if let Ok(listen) = std::env::var("LISTEN") {
+        config.http.listen = listen.parse()?;
+    }
     let http = config.http.clone();
     let nvr = Nvr::builder(config).start().await?;
 

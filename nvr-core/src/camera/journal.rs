@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::error::ErrorKind;
-use crate::event::{Cause, CauseKind, Event, EventKind};
+use crate::event::{CameraPhase, Cause, CauseKind, Event, EventKind};
 use crate::events::EventBus;
 use crate::files::Tree;
 use crate::ids::{CameraId, RunId};
@@ -53,6 +53,8 @@ pub(crate) struct Journal {
     queue: Arc<Queue>,
     writer: Option<JoinHandle<()>>,
     gap: Option<(Timestamp, Cause)>,
+    /// What the index has of the present outage: one that lasts is tried every half minute, for the same reason.
+    outage: Vec<(CameraPhase, CauseKind)>,
 }
 
 #[derive(Debug)]
@@ -248,6 +250,7 @@ impl Journal {
             queue,
             writer: Some(tokio::spawn(writer.work())),
             gap: None,
+            outage: Vec::new(),
         }
     }
 
@@ -257,6 +260,22 @@ impl Journal {
             kind,
             EventKind::SegmentOpened { .. } | EventKind::SegmentClosed { .. }
         );
+        self.tell(at, kind, keep);
+    }
+
+    /// Publishes a change of state. Of an outage each state is kept once for each cause, however often it is tried.
+    pub(crate) fn state(&mut self, at: Timestamp, from: CameraPhase, to: CameraPhase, cause: Cause) {
+        let what = (to, cause.kind);
+        let keep = !self.outage.contains(&what);
+        match to {
+            CameraPhase::Recording | CameraPhase::Standby | CameraPhase::Stopped => self.outage.clear(),
+            _ if keep => self.outage.push(what),
+            _ => {}
+        }
+        self.tell(at, EventKind::CameraState { from, to, cause }, keep);
+    }
+
+    fn tell(&self, at: Timestamp, kind: EventKind, keep: bool) {
         let event = Event::new(at, Some(self.camera.clone()), kind);
         self.note(Note::Tell(event.clone()));
         if keep {

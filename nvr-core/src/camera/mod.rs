@@ -12,6 +12,8 @@ mod session;
 mod status;
 mod sub;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 pub use handle::{Camera, RecordRequest};
 pub use status::{CameraState, CameraStatus, Counters, IngestStatus, ManualRecording};

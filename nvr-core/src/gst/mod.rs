@@ -65,4 +65,4 @@ pub use spec::{RecordSpec, RunEvent, RunInput, RunSpec, RunStats, StopOutcome};
 pub use tap::{AccessUnit, Tap, TapReceiver, UnitData, UnitTrack};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

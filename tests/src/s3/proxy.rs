@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -21,6 +24,12 @@ pub enum Mode {
     Away,
     /// It hands on so many bytes of requests, all connections together, and then cuts everything off.
     CutAfter(u64),
+    /// It hands on so many bytes of requests a second, each connection for itself.
+    Slow(u64),
+    /// It hands on so many bytes of requests, all connections together, and then takes nothing more and says nothing.
+    StandStill(u64),
+    /// It hands on request by request. Of each body that is sent it alters one bit.
+    Alter,
     /// It answers that there is no room.
     Full,
     /// It answers that the key may not.
@@ -180,6 +189,21 @@ async fn by_request(
         got.extend_from_slice(&piece[..n]);
     }
     shared.sent.fetch_add(got.len() as u64, Ordering::SeqCst);
+    if mode == Mode::Alter && request.body_bytes > 0 {
+        got[end + request.body_bytes / 2] ^= 1;
+    }
+    if !is_what_was_meant(&request, &got[end..]) {
+        // What S3 says then. The service of the tests does not look.
+        request.status = 400;
+        shared.lock().push(request);
+        let body = "<Error><Code>BadDigest</Code></Error>";
+        let answer = format!(
+            "HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        client.write_all(answer.as_bytes()).await?;
+        return client.shutdown().await;
+    }
     let is_meant = shared.is_meant(mode, &request);
     if is_meant && matches!(mode, Mode::Hold { before: true, .. }) {
         shared.hold(turn).await;
@@ -201,6 +225,13 @@ async fn by_request(
     }
     client.write_all(&answer).await?;
     client.shutdown().await
+}
+
+/// Whether a body has the check sum that goes along with it.
+fn is_what_was_meant(request: &Request, body: &[u8]) -> bool {
+    request
+        .header("x-amz-checksum-sha256")
+        .is_none_or(|told| told == BASE64_STANDARD.encode(Sha256::digest(body)))
 }
 
 fn parse(head: &str) -> Request {
@@ -227,8 +258,8 @@ async fn connection(mut client: TcpStream, service: SocketAddr, shared: &Shared)
         Mode::Away => return Ok(()),
         Mode::Full => ("507 Insufficient Storage", "XMinioStorageFull"),
         Mode::Refuse => ("403 Forbidden", "AccessDenied"),
-        Mode::Hold { .. } => return by_request(client, service, shared).await,
-        Mode::Pass | Mode::CutAfter(_) => {
+        Mode::Hold { .. } | Mode::Alter => return by_request(client, service, shared).await,
+        Mode::Pass | Mode::CutAfter(_) | Mode::Slow(_) | Mode::StandStill(_) => {
             let upstream = TcpStream::connect(service).await?;
             return pump(client, upstream, mode, turn, shared).await;
         }
@@ -263,6 +294,17 @@ async fn pump(
                 let is_cut = matches!(mode, Mode::CutAfter(most) if sent > most);
                 if n == 0 || is_cut || shared.turn.load(Ordering::SeqCst) != turn {
                     return Ok(());
+                }
+                match mode {
+                    Mode::Slow(rate) => {
+                        let due = Duration::from_micros(n as u64 * 1_000_000 / rate.max(1));
+                        tokio::time::sleep(due).await;
+                    }
+                    Mode::StandStill(most) if sent > most => {
+                        shared.hold(turn).await;
+                        return Ok(());
+                    }
+                    _ => {}
                 }
                 upstream.write_all(&up[..n]).await?;
             }

@@ -3,7 +3,7 @@
 use super::Actor;
 use crate::camera::status::CameraState;
 use crate::config::RecordMode;
-use crate::event::{CameraPhase, Cause, CauseKind, EventKind};
+use crate::event::{CameraPhase, Cause, CauseKind};
 use crate::time::Timestamp;
 
 impl Actor {
@@ -56,7 +56,7 @@ impl Actor {
         if matches!(to, CameraPhase::BackingOff | CameraPhase::Failed) {
             self.status.restarted();
         }
-        self.journal.event(at, EventKind::CameraState { from, to, cause });
+        self.journal.state(at, from, to, cause);
     }
 
     /// Whether a segment grows now.

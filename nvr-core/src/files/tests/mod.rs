@@ -62,6 +62,16 @@ pub(crate) fn options(create: Create) -> RootOptions {
     }
 }
 
+/// A test that could not mount is left out where that is allowed.
+pub(crate) fn without_mount() {
+    assert!(!rustix::process::geteuid().is_root(), "root cannot mount a tmpfs");
+    assert!(
+        std::env::var_os("NVR_TESTS_MUST_RUN").is_none(),
+        "mounting takes root, and NVR_TESTS_MUST_RUN allows no test to be left out"
+    );
+    eprintln!("skipped: mounting a tmpfs needs root");
+}
+
 pub(crate) fn tree_at(path: &Path) -> Tree {
     let root = Root::open(path, options(Create::IfEmpty), SystemClock::shared()).unwrap();
     Tree::new(root, SyncPolicy::Close).unwrap()

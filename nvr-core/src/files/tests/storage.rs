@@ -14,8 +14,7 @@ impl Mount {
             .status()
             .unwrap();
         if !status.success() {
-            assert!(!rustix::process::geteuid().is_root(), "root cannot mount a tmpfs");
-            eprintln!("skipped: mounting a tmpfs needs root");
+            without_mount();
             return None;
         }
         Some(Self(at.to_owned()))

@@ -228,7 +228,7 @@ fn frames_in(dir: &std::path::Path) -> usize {
     files.map(|f| frames_of(&std::fs::read(f).unwrap())).sum()
 }
 
-fn frames_of(data: &[u8]) -> usize {
+pub(super) fn frames_of(data: &[u8]) -> usize {
     let number = |at: usize| u32::from_be_bytes(data[at..at + 4].try_into().unwrap()) as usize;
     let (mut at, mut frames, mut in_chunk) = (0, 0, 0);
     while at + 8 <= data.len() && at + number(at) <= data.len() {

@@ -1,6 +1,7 @@
 //! Recording with real elements, judged by ffprobe.
 
 mod cameras;
+pub(crate) mod days;
 mod faults;
 mod feeding;
 mod harness;
