@@ -81,23 +81,19 @@ fn a_transport_that_was_written_is_kept_and_the_message_says_what_to_change() {
 #[test]
 fn answers_that_the_lean_client_cannot_read_are_left_to_the_other() {
     let camera = RtspCamera::serve(&format!("( {H264} )"), None);
-    for (from, to, why) in [
-        ("interleaved=0-1", "interleaved=x-y", "channels"),
-        ("RTP/AVP/TCP;", "RTP/AVP;port=1-2;no", "over TCP"),
-    ] {
-        let wire = Wire::changing(camera.port, from, to);
-        let url = format!("rtsp://127.0.0.1:{}/cam", wire.port);
-        let (running, ways) = start(&source(&url, Ingest::Auto));
-        check_video(&running.collect(5).1);
-        let told = changed(&ways);
-        assert!(told.to_lowercase().contains(&why.to_lowercase()), "{why}: {told}");
-        assert_eq!(wire.connections(), 2, "one each");
-        // Who asked for the lean client gets its words.
-        let wire = Wire::changing(camera.port, from, to);
-        let url = format!("rtsp://127.0.0.1:{}/cam", wire.port);
-        let (cause, all) = start(&source(&url, Ingest::Lean)).0.failure();
-        assert!(cause.message.contains(&told), "{cause:?} {all}");
-    }
+    let (from, to) = ("interleaved=0-1", "interleaved=x-y");
+    let wire = Wire::changing(camera.port, from, to);
+    let url = format!("rtsp://127.0.0.1:{}/cam", wire.port);
+    let (running, ways) = start(&source(&url, Ingest::Auto));
+    check_video(&running.collect(5).1);
+    let told = changed(&ways);
+    assert!(told.contains("channels"), "{told}");
+    assert_eq!(wire.connections(), 2, "one each");
+    // Who asked for the lean client gets its words.
+    let wire = Wire::changing(camera.port, from, to);
+    let url = format!("rtsp://127.0.0.1:{}/cam", wire.port);
+    let (cause, all) = start(&source(&url, Ingest::Lean)).0.failure();
+    assert!(cause.message.contains(&told), "{cause:?} {all}");
 }
 
 const SDP: &str = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n\
