@@ -19,26 +19,34 @@ pub struct Credentials {
 
 /// How RTP travels.
 #[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Debug,
-    Default,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
+    Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// UDP if the camera offers it and packets arrive, else TCP.
     Auto,
     /// Interleaved in the RTSP connection.
-    #[default]
     Tcp,
     /// UDP unicast.
     Udp,
+    /// UDP to a group of addresses that the camera names, once for all who watch it.
+    Multicast,
+    /// Everything through HTTP, for cameras behind a proxy; give the port of the camera's HTTP server in the address.
+    Http,
+}
+
+impl Transport {
+    /// As in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Multicast => "multicast",
+            Self::Http => "http",
+        }
+    }
 }
 
 /// Which client reads an RTSP stream.
@@ -101,8 +109,8 @@ pub struct RtspSource {
     pub url: url::Url,
     /// From the URL or given separately.
     pub credentials: Option<Credentials>,
-    /// How RTP travels.
-    pub transport: Transport,
+    /// How RTP travels. If absent over TCP, and with [`Ingest::Auto`] over UDP where the camera refuses TCP.
+    pub transport: Option<Transport>,
     /// Jitter buffer.
     pub latency: Duration,
     /// Whether the certificate of `rtsps` is checked. Off by default in the field: cameras sign their own.
@@ -201,7 +209,7 @@ impl SourceSpec {
                 Ok(Self::Rtsp(RtspSource {
                     url,
                     credentials,
-                    transport: Transport::Tcp,
+                    transport: None,
                     latency: Duration::from_millis(200),
                     verify_tls: false,
                     audio: true,

@@ -130,8 +130,8 @@ section! {
         user: Text,
         /// Password at the camera (rtsp, http). Better a variable: `${CAM_PASSWORD}` or `${file:/run/secrets/cam}`.
         password: Text,
-        /// How RTP travels (rtsp).
-        transport: Word<Transport> = "tcp",
+        /// How RTP travels (rtsp). By default over TCP, and over UDP where the camera refuses that and `ingest` is `auto`.
+        transport: Word<Transport>,
         /// Jitter buffer (rtsp), 0 to 10 s.
         latency: Span = "200ms",
         /// Whether the certificate is checked; by default for https, not for rtsps, where cameras sign their own.
@@ -408,12 +408,12 @@ fn apply_options(reader: &mut Reader<'_, '_>, raw: &RawCamera, check: bool, sour
     }
     match source {
         SourceSpec::Rtsp(s) => {
-            s.transport = raw.transport.as_ref().map_or(s.transport, |at| at.value.0);
+            s.transport = raw.transport.as_ref().map(|at| at.value.0).or(s.transport);
             s.latency = latency.map_or(s.latency, |d| d.0);
             s.verify_tls = raw.verify_tls.as_ref().map_or(s.verify_tls, |at| at.value);
             s.ingest = raw.ingest.as_ref().map_or(s.ingest, |at| at.value.0);
-            if let (Some(at), Ingest::Lean, Transport::Udp | Transport::Auto) =
-                (&raw.ingest, s.ingest, s.transport)
+            if let (Some(at), Ingest::Lean, Some(transport)) = (&raw.ingest, s.ingest, s.transport)
+                && transport != Transport::Tcp
             {
                 reader.problems.error(
                     &at.span,

@@ -496,7 +496,10 @@ mod tests {
 
     #[test]
     fn words_are_named_from_the_schema() {
-        assert_eq!(words_of::<crate::source::Transport>(), ["auto", "tcp", "udp"]);
+        assert_eq!(
+            words_of::<crate::source::Transport>(),
+            ["auto", "tcp", "udp", "multicast", "http"]
+        );
         assert_eq!(
             words_of::<crate::segment::Container>(),
             ["fmp4", "mp4", "matroska"]

@@ -59,7 +59,8 @@ pub(super) struct Chosen {
 /// Chooses the first video and the first audio of a known kind.
 ///
 /// # Errors
-/// `NoVideo`, with the names of what there is, when there is no H.264 or H.265 video.
+/// `NoVideo`, with the names of what there is, when there is no H.264 or H.265 video; `Unsupported` when the video is
+/// packed in a way that is not read here.
 pub(super) fn choose(description: &Description, base: &str, want_audio: bool) -> Result<Chosen, RtspError> {
     let mut video = None;
     let mut audio = None;
@@ -68,7 +69,14 @@ pub(super) fn choose(description: &Description, base: &str, want_audio: bool) ->
         let to_client = media.direction == Direction::ToClient && !media.protocol.contains("SAVP");
         if to_client && media.kind == "video" && video.is_none() {
             video = video_of(media, base);
-            if video.is_some() {
+            if let Some(v) = &video {
+                if v.codec == VideoCodec::H264
+                    && media.parameter(v.payload_type, "packetization-mode") == Some("2")
+                {
+                    return Err(RtspError::unsupported(
+                        "the camera sends H.264 interleaved (packetization-mode=2)",
+                    ));
+                }
                 continue;
             }
         } else if to_client && media.kind == "audio" && audio.is_none() && want_audio {
@@ -432,5 +440,17 @@ mod tests {
         ] {
             assert_eq!(audio(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn interleaved_h264_is_refused_before_anything_is_set_up() {
+        let of = |mode: &str| {
+            let sdp = format!(
+                "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode={mode}\n"
+            );
+            choose(&Description::parse(sdp.as_bytes()), "rtsp://cam/s", true)
+        };
+        assert_eq!(of("2").unwrap_err().kind, RtspErrorKind::Unsupported);
+        assert!(of("1").is_ok());
     }
 }

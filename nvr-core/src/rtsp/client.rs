@@ -37,6 +37,8 @@ pub(crate) struct ClientOptions {
     pub url: Url,
     /// User and password, sent only when the server asks.
     pub credentials: Option<Credentials>,
+    /// The host that credentials were given for, where a redirect led to another: this one gets none.
+    pub withheld_for: Option<String>,
     /// Whether an audio track is set up.
     pub want_audio: bool,
     /// `User-Agent` header.

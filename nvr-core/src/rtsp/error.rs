@@ -19,6 +19,10 @@ pub(crate) enum RtspErrorKind {
     Transport,
     /// The peer does not keep to the protocol, or to a bound of this client.
     Protocol,
+    /// A redirect that is not followed.
+    Redirect,
+    /// User and password are asked for where they do not belong.
+    Withheld,
     /// No answer in time.
     Timeout,
 }

@@ -26,6 +26,7 @@ fn client() -> Client {
             user: "u".into(),
             password: Secret::new("p"),
         }),
+        withheld_for: None,
         want_audio: true,
         user_agent: "x".into(),
         range: None,

@@ -25,6 +25,7 @@ mod framing;
 mod h264;
 mod h265;
 mod message;
+pub(crate) mod redirect;
 mod requests;
 mod rtcp;
 mod rtp;

@@ -135,7 +135,7 @@ impl Transport {
     /// Reads what the server chose; `asked` is the channel that it was asked for.
     ///
     /// # Errors
-    /// `Transport` when it is not RTP within the connection.
+    /// `Transport` when it is not RTP within the connection, or in no channel that there is.
     pub(super) fn parse(header: Option<&str>, asked: u8) -> Result<Self, RtspError> {
         // A server that says nothing does what it was asked for.
         let Some(text) = header else {
@@ -150,10 +150,10 @@ impl Transport {
             tcp |= upper.starts_with("RTP/AVP/TCP");
             if let Some(numbers) = upper.strip_prefix("INTERLEAVED=") {
                 let (rtp, rtcp) = numbers.split_once('-').unwrap_or((numbers, ""));
-                let rtp: u8 = rtp
-                    .trim()
-                    .parse()
-                    .map_err(|_| RtspError::protocol(format!("SETUP: channels \"{}\"", quoted(numbers))))?;
+                let rtp: u8 = rtp.trim().parse().map_err(|_| {
+                    let words = format!("SETUP: channels \"{}\" that are none", quoted(numbers));
+                    RtspError::new(RtspErrorKind::Transport, words)
+                })?;
                 let next = rtp.checked_add(1).unwrap_or(0);
                 channels = Some((
                     rtp,
@@ -216,7 +216,10 @@ mod tests {
             parse("RTP/AVP;unicast;server_port=1-2").unwrap_err().kind,
             RtspErrorKind::Transport
         );
-        assert!(parse("RTP/AVP/TCP;interleaved=x").is_err());
+        assert_eq!(
+            parse("RTP/AVP/TCP;interleaved=x").unwrap_err().kind,
+            RtspErrorKind::Transport
+        );
     }
 
     #[test]

@@ -147,6 +147,7 @@ pub(super) fn options(url: &str) -> ClientOptions {
             user: "admin".into(),
             password: Secret::new("pass word"),
         }),
+        withheld_for: None,
         want_audio: true,
         user_agent: "test".into(),
         range: None,

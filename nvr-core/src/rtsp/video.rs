@@ -302,7 +302,8 @@ impl Assembler {
                 Ok(self.fragment(&[head & 0xE0 | fu & 0x1F], fu, &payload[2..]))
             }
             kind @ (25..=27 | 29) => Err(RtspError::unsupported(format!(
-                "the camera sends H.264 interleaved (packets of type {kind})"
+                "the camera sends H.264 interleaved (packets of type {kind}), which is not read; set the camera to \
+                 packetization mode 1, or try ingest = \"rtspsrc\""
             ))),
             _ => Ok(false),
         }

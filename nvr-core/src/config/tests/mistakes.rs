@@ -55,7 +55,7 @@ source = "test:?size=1x1"
         "12:10 http.listen: `listen`: \"localhost\" is not an address with a port",
         "15:10 log.filter: `filter`: \"loud\" is not a filter",
         "19:10 cameras[0].source: source: the URL has no host",
-        "20:13 cameras[0].transport: `transport`: \"tpc\" is not one of auto, tcp, udp",
+        "20:13 cameras[0].transport: `transport`: \"tpc\" is not one of auto, tcp, udp, multicast, http",
         "23:6 cameras[1].id: `id`: \"Front Door\" is not usable",
         "25:11 cameras[1].latency: `latency` does not go with this source",
         "26:12 cameras[1].password: `password` without `user`",

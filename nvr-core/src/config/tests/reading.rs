@@ -70,7 +70,7 @@ fn every_key_arrives() {
     let SourceSpec::Rtsp(source) = &front.source else {
         panic!("{front:?}")
     };
-    assert_eq!(source.transport, Transport::Udp);
+    assert_eq!(source.transport, Some(Transport::Udp));
     assert_eq!(source.latency, Duration::from_millis(50));
     assert!(source.verify_tls && !source.audio);
     let credentials = source.credentials.as_ref().unwrap();

@@ -283,6 +283,7 @@ mod imp {
                 client: ClientOptions {
                     url,
                     credentials,
+                    withheld_for: None,
                     want_audio: s.audio,
                     user_agent: s.user_agent,
                     range: s.range,
@@ -377,7 +378,8 @@ impl NvrRtspSrc {
             FailureKind::Transport => error(gst::ResourceError::Settings, text, self),
             FailureKind::Certificate => error(SourceError::Certificate, text, self),
             FailureKind::Unsupported | FailureKind::NoVideo => error(SourceError::Unsupported, text, self),
-            FailureKind::Bad => error(SourceError::Bad, text, self),
+            FailureKind::Withheld => error(SourceError::Withheld, text, self),
+            FailureKind::Bad | FailureKind::Redirect => error(SourceError::Bad, text, self),
             FailureKind::Ended => error(SourceError::Ended, text, self),
             FailureKind::Internal => error(SourceError::Internal, text, self),
         };

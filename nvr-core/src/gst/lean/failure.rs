@@ -25,6 +25,10 @@ pub(in crate::gst) enum FailureKind {
     Transport,
     /// Against the protocol.
     Bad,
+    /// A redirect that is not followed, whoever reads the stream.
+    Redirect,
+    /// User and password are asked for where they do not belong.
+    Withheld,
     /// The stream ended.
     Ended,
     /// A fault in this program.
@@ -46,9 +50,13 @@ impl Failure {
         }
     }
 
-    /// Whether another client may do better: rtspsrc knows other transports, old TLS and more codecs.
+    /// Whether another client may do better: rtspsrc knows other transports, old TLS and more codecs, and may make
+    /// sense of answers that this one does not understand. Who is not there, or does not answer, is as silent to it.
     pub(in crate::gst) const fn is_refusal(&self) -> bool {
-        matches!(self.kind, FailureKind::Unsupported | FailureKind::Transport)
+        matches!(
+            self.kind,
+            FailureKind::Unsupported | FailureKind::Transport | FailureKind::Bad
+        )
     }
 }
 
@@ -61,6 +69,8 @@ impl From<RtspError> for Failure {
             RtspErrorKind::Unsupported => FailureKind::Unsupported,
             RtspErrorKind::NoVideo => FailureKind::NoVideo,
             RtspErrorKind::Transport => FailureKind::Transport,
+            RtspErrorKind::Redirect => FailureKind::Redirect,
+            RtspErrorKind::Withheld => FailureKind::Withheld,
             RtspErrorKind::Protocol => FailureKind::Bad,
             RtspErrorKind::Timeout => FailureKind::NoAnswer,
         };

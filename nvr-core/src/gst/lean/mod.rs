@@ -29,5 +29,5 @@ mod tls;
 
 pub(crate) use demand::{Demand, Wanting};
 pub(in crate::gst) use element::{NvrRtspSrc, register};
-pub(in crate::gst) use failure::Failure;
+pub(in crate::gst) use failure::{Failure, FailureKind};
 pub use reactor::Reactor;

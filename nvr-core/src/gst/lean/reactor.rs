@@ -281,14 +281,7 @@ impl Worker {
                 }
             }
             Command::Open(id, open) => {
-                let mut session = Session {
-                    open: *open,
-                    redirects: 0,
-                    state: State::Connecting {
-                        deadline_ns: 0,
-                        attempt: 0,
-                    },
-                };
+                let mut session = Session::new(*open);
                 self.connect(id, &mut session);
                 self.sessions.insert(id, session);
             }

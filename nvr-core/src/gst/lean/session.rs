@@ -8,7 +8,8 @@ use super::demand::Demand;
 use super::failure::{Failure, FailureKind};
 use super::link::{Got, Link};
 use super::reactor::{SHARE, TICK_NS};
-use crate::rtsp::{Client, ClientOptions, Event, TrackKind};
+use crate::rtsp::{Client, ClientOptions, Event, TrackKind, redirect};
+use crate::source::Credentials;
 
 /// After the tracks are known, a stream is read at once for so long: its time line is fitted to the arrival of the
 /// first packets.
@@ -17,8 +18,6 @@ const SETTLE_NS: i64 = 2_000_000_000;
 const TURN_BYTES: usize = 4 << 20;
 /// What is held of a stream that has not come to the present yet.
 const MOST_HELD_BYTES: usize = 16 << 20;
-/// Addresses that a server may send on to, one after the other.
-const MOST_REDIRECTS: u32 = 4;
 
 /// What a session is told to open.
 #[derive(Debug)]
@@ -271,6 +270,9 @@ fn is_heavy(bytes: usize, passed_ns: i64, buffer_bytes: usize) -> bool {
 #[derive(Debug)]
 pub(super) struct Session {
     pub open: Open,
+    /// The address that was configured, and the credentials for it.
+    home: Url,
+    login: Option<Credentials>,
     pub redirects: u32,
     pub state: State,
 }
@@ -286,26 +288,32 @@ pub(super) enum State {
 }
 
 impl Session {
+    pub(super) fn new(open: Open) -> Self {
+        Self {
+            home: open.client.url.clone(),
+            login: open.client.credentials.clone(),
+            open,
+            redirects: 0,
+            state: State::Connecting {
+                deadline_ns: 0,
+                attempt: 0,
+            },
+        }
+    }
+
     /// Takes another address.
     ///
     /// # Errors
-    /// When there were too many, or it is none of RTSP.
+    /// As of [`redirect::follow`].
     pub(super) fn redirect(&mut self, url: Url) -> Result<(), Failure> {
         self.redirects += 1;
-        let refused = |why: &str| Err(Failure::new(FailureKind::Bad, format!("a redirect {why}")));
-        if self.redirects > MOST_REDIRECTS {
-            return refused("leads to another, and so on");
-        }
-        match url.scheme() {
-            "rtsp" if self.open.client.url.scheme() == "rtsps" && self.open.verify_tls => {
-                refused("leads from an encrypted address to one that is not")
-            }
-            "rtsp" | "rtsps" => {
-                self.open.client.url = url;
-                Ok(())
-            }
-            _ => refused("leads to an address that is not of RTSP"),
-        }
+        let client = &mut self.open.client;
+        let (login, verify) = (self.login.is_some(), self.open.verify_tls);
+        let along = redirect::follow(&self.home, &client.url, &url, self.redirects, login, verify)?;
+        client.credentials = self.login.clone().filter(|_| along);
+        client.withheld_for = (login && !along).then(|| self.home.host_str().unwrap_or_default().to_owned());
+        client.url = url;
+        Ok(())
     }
 }
 

@@ -12,7 +12,9 @@ use super::failure::{Failure, FailureKind};
 use super::reactor::{Handle, Reactor};
 use super::session::{Handler, Open};
 use crate::gst::sources::testing_rtsp::RtspCamera;
+use crate::gst::sources::testing_script::{Scripted, Tls};
 use crate::rtsp::{ClientOptions, Event, Unit};
+use crate::source::SourceSpec;
 
 const H264: &str = "( videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 \
     ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 threads=1 ! rtph264pay name=pay0 pt=96 )";
@@ -66,19 +68,38 @@ struct Session {
 
 impl Session {
     fn open(reactor: &Reactor, url: &str, lazy: bool, panic_at: Option<usize>) -> Self {
+        Self::open_with(reactor, url, lazy, panic_at, true)
+    }
+
+    /// Whoever the server is.
+    fn open_unverified(reactor: &Reactor, url: &str) -> Self {
+        Self::open_with(reactor, url, false, None, false)
+    }
+
+    fn open_with(
+        reactor: &Reactor,
+        url: &str,
+        lazy: bool,
+        panic_at: Option<usize>,
+        verify_tls: bool,
+    ) -> Self {
+        let Ok(SourceSpec::Rtsp(source)) = SourceSpec::parse(url) else {
+            panic!("{url}")
+        };
         let (tell, news) = mpsc::channel();
         let demand = Arc::new(Demand::default());
         let open = Open {
             client: ClientOptions {
-                url: url::Url::parse(url).unwrap(),
-                credentials: None,
+                url: source.url,
+                credentials: source.credentials,
+                withheld_for: None,
                 want_audio: true,
                 user_agent: "test".into(),
                 range: None,
                 timeout_ns: 20_000_000_000,
                 seed: 7,
             },
-            verify_tls: true,
+            verify_tls,
             lazy,
             demand: demand.clone(),
             handler: Box::new(Probe {
@@ -246,6 +267,135 @@ fn frames_come_at_once_while_somebody_wants_them_and_none_is_lost_between() {
         session.wait_for_batch(false, 2);
     }
     session.check_whole();
+}
+
+/// A server that sends on with its answer to DESCRIBE.
+fn sends_on(host: &str, tls: Tls, to: String) -> Scripted {
+    Scripted::serve(host, tls, move |request| {
+        if request.starts_with("DESCRIBE") {
+            return format!("302 Moved Temporarily\r\nLocation: {to}\r\n");
+        }
+        "200 OK\r\nPublic: DESCRIBE, SETUP, PLAY\r\n".into()
+    })
+}
+
+/// A server that wants a login with its DESCRIBE and then has nothing.
+fn wants_login(host: &str, challenge: &'static str) -> Scripted {
+    Scripted::serve(host, None, move |request| {
+        if request.starts_with("OPTIONS") {
+            return "200 OK\r\n".into();
+        }
+        if request.contains("Authorization") {
+            return "404 Not Found\r\n".into();
+        }
+        format!("401 Unauthorized\r\nWWW-Authenticate: {challenge}\r\n")
+    })
+}
+
+const CHALLENGES: [&str; 2] = [
+    "Basic realm=\"x\"",
+    "Digest realm=\"x\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c0\"",
+];
+
+#[test]
+fn a_redirect_is_followed_with_the_password_on_the_same_host_only() {
+    let reactor = Reactor::new();
+    let login = |s: &Scripted| format!("rtsp://admin:hunter2@{}/x", s.address);
+    // The same host: to a camera that asks, over two servers.
+    let camera = RtspCamera::serve(H264, Some(("admin", "hunter2")));
+    let second = sends_on("127.0.0.1", None, camera.url());
+    let first = sends_on("127.0.0.1", None, format!("rtsp://{}/y", second.address));
+    Session::open(&reactor, &login(&first), false, None).wait_for_units(10);
+    for challenge in CHALLENGES {
+        let kind = challenge.split(' ').next().unwrap();
+        let same = wants_login("127.0.0.1", challenge);
+        let first = sends_on("127.0.0.1", None, format!("rtsp://{}/y", same.address));
+        let why = Session::open(&reactor, &login(&first), false, None).failure();
+        assert_eq!(why.kind, FailureKind::NotFound, "{why:?}");
+        let sent = format!("Authorization: {kind} ");
+        assert!(same.requests().iter().any(|r| r.contains(&sent)), "{challenge}");
+        // Another host gets nothing, though it asks, and the error says what to do.
+        let other = wants_login("127.0.0.2", challenge);
+        let first = sends_on("127.0.0.1", None, format!("rtsp://a:b@{}/y", other.address));
+        let why = Session::open(&reactor, &login(&first), false, None).failure();
+        assert_eq!(why.kind, FailureKind::Withheld, "{why:?}");
+        for word in ["127.0.0.1 sends on", &other.address, "as `source`"] {
+            assert!(why.message.contains(word), "{why:?}");
+        }
+        let asked = other.requests();
+        assert!(asked.iter().any(|r| r.starts_with("DESCRIBE")), "{asked:?}");
+        assert!(!asked.iter().any(|r| r.contains("Authorization")), "{asked:?}");
+        // Nor by way of it.
+        let back = wants_login("127.0.0.1", challenge);
+        let over = sends_on("127.0.0.2", None, format!("rtsp://{}/y", back.address));
+        let first = sends_on("127.0.0.1", None, format!("rtsp://{}/y", over.address));
+        let why = Session::open(&reactor, &login(&first), false, None).failure();
+        assert_eq!(why.kind, FailureKind::NotFound, "{why:?}");
+        assert!(!over.requests().iter().any(|r| r.contains("Authorization")));
+    }
+    // One that does not ask is as good as any.
+    let open = RtspCamera::serve(H264, None);
+    let first = sends_on("127.0.0.2", None, open.url());
+    Session::open(&reactor, &login(&first), false, None).wait_for_units(10);
+}
+
+#[test]
+fn a_redirect_does_not_lead_out_of_an_encryption() {
+    let dir = tempfile::tempdir().unwrap();
+    openssl(
+        dir.path(),
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=cam -keyout key -out pem",
+    );
+    openssl(dir.path(), "x509 -in pem -outform DER -out der");
+    openssl(
+        dir.path(),
+        "pkcs8 -topk8 -nocrypt -in key -outform DER -out key.der",
+    );
+    let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(read("key.der"));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![read("der").into()], key.into())
+        .unwrap();
+    let reactor = Reactor::new();
+    let camera = RtspCamera::serve(H264, None);
+    let first = sends_on("127.0.0.1", Some(Arc::new(config)), camera.url());
+    let with = format!("rtsps://admin:hunter2@{}/x", first.address);
+    let why = Session::open_unverified(&reactor, &with).failure();
+    assert_eq!(why.kind, FailureKind::Withheld, "{why:?}");
+    assert!(
+        why.message.contains("encrypted") && why.message.contains("as `source`"),
+        "{why:?}"
+    );
+    assert_eq!(camera.clients(), 0);
+    // Without a password there is nothing to lose.
+    let without = format!("rtsps://{}/x", first.address);
+    Session::open_unverified(&reactor, &without).wait_for_units(5);
+}
+
+#[test]
+fn redirects_end() {
+    crate::gst::init().unwrap();
+    let place = Arc::new(std::sync::Mutex::new(String::new()));
+    let to = place.clone();
+    let round = Scripted::serve("127.0.0.1", None, move |request| {
+        if request.starts_with("OPTIONS") {
+            return "200 OK\r\n".into();
+        }
+        format!("302 Found\r\nLocation: rtsp://{}/x\r\n", to.lock().unwrap())
+    });
+    place.lock().unwrap().clone_from(&round.address);
+    let why = Session::open(
+        &Reactor::new(),
+        &format!("rtsp://{}/x", round.address),
+        false,
+        None,
+    )
+    .failure();
+    assert_eq!(why.kind, FailureKind::Redirect, "{why:?}");
 }
 
 fn openssl(dir: &Path, line: &str) {

@@ -2,9 +2,10 @@
 
 use gst::prelude::*;
 
+use super::rtsp_bin::{AFTER, NOTHING_SET_UP};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Cause, CauseKind};
-use crate::source::SourceSpec;
+use crate::source::{Ingest, RtspSource, SourceSpec};
 
 /// Errors that the sources of this crate put on the bus themselves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, gst::glib::ErrorDomain)]
@@ -18,11 +19,15 @@ pub(crate) enum SourceError {
     Certificate,
     /// The stream broke its own format or a limit.
     Bad,
+    /// User and password are asked for where they do not belong.
+    Withheld,
     /// A fault in this program.
     Internal,
 }
 
 impl gst::MessageErrorDomain for SourceError {}
+
+const TRANSPORT_REFUSED: &str = "the camera refuses the transport";
 
 /// Puts an error on the bus in the name of `bin`.
 pub(super) fn post(bin: &gst::Bin, kind: SourceError, message: &str) {
@@ -34,21 +39,26 @@ pub(super) fn post(bin: &gst::Bin, kind: SourceError, message: &str) {
 /// The message holds the address without credentials and no text from the network but the server's own reason.
 pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &SourceSpec) -> Cause {
     let debug = debug.unwrap_or_default();
+    let (detail, after) = match error.message().split_once(AFTER) {
+        Some((detail, why)) => (detail, format!("{AFTER}{}", clean(why, spec))),
+        None => (error.message(), String::new()),
+    };
     if let Some(own) = error.kind::<SourceError>() {
         let kind = match own {
             SourceError::Unsupported => CauseKind::Unsupported,
             SourceError::Ended => CauseKind::StreamEnded,
             SourceError::Certificate => CauseKind::Unreachable,
             SourceError::Bad => CauseKind::BadStream,
+            SourceError::Withheld => CauseKind::Unauthorized,
             SourceError::Internal => CauseKind::Internal,
         };
-        return Cause::new(kind, format!("{spec}: {}", clean(error.message(), spec)));
+        return Cause::new(kind, format!("{spec}: {}{after}", clean(detail, spec)));
     }
-    if error.message().contains("No supported stream was found") {
+    if detail.contains(NOTHING_SET_UP) {
         // rtspsrc, when no stream of the description was selected; what it advises is beside the point.
         return Cause::new(
             CauseKind::Unsupported,
-            format!("{spec}: the camera offers no H.264 or H.265 video"),
+            format!("{spec}: the camera offers no H.264 or H.265 video{after}"),
         );
     }
     let (kind, words) = if let Some(e) = error.kind::<gst::ResourceError>() {
@@ -64,11 +74,15 @@ pub(crate) fn cause_of(error: &gst::glib::Error, debug: Option<&str>, spec: &Sou
     } else {
         (CauseKind::Unknown, "GStreamer failed")
     };
-    let detail = error.message();
+    let advice = match spec {
+        SourceSpec::Rtsp(s) if words == TRANSPORT_REFUSED => transport_advice(s),
+        _ => String::new(),
+    };
     if is_stock(detail) {
-        return Cause::new(kind, format!("{spec}: {words}"));
+        return Cause::new(kind, format!("{spec}: {words}{advice}{after}"));
     }
-    Cause::new(kind, format!("{spec}: {words} ({})", clean(detail, spec)))
+    let detail = clean(detail, spec);
+    Cause::new(kind, format!("{spec}: {words} ({detail}){advice}{after}"))
 }
 
 /// What a source that could not be built means.
@@ -115,14 +129,27 @@ fn resource(e: gst::ResourceError, debug: &str, spec: &SourceSpec) -> (CauseKind
             (CauseKind::Unreachable, "the camera cannot be reached")
         }
         R::Write => (CauseKind::Unreachable, "the connection broke"),
-        R::Settings => (CauseKind::Unsupported, "the camera refuses the transport"),
+        R::Settings => (CauseKind::Unsupported, TRANSPORT_REFUSED),
         _ => match status(debug) {
             Some(401 | 403 | 407) => (CauseKind::Unauthorized, "the camera refuses user or password"),
             Some(404 | 410 | 454) => (CauseKind::StreamNotFound, "no such stream at this address"),
-            Some(461) => (CauseKind::Unsupported, "the camera refuses the transport"),
+            Some(461) => (CauseKind::Unsupported, TRANSPORT_REFUSED),
             Some(453 | 503) => (CauseKind::Unreachable, "the camera serves too many clients"),
             _ => (CauseKind::Unreachable, "the camera cannot be reached"),
         },
+    }
+}
+
+/// What can be done about a refused transport.
+fn transport_advice(s: &RtspSource) -> String {
+    match (s.transport, s.ingest) {
+        (Some(t), _) => format!(
+            "; transport = \"{}\" is set: leave it out, or try another",
+            t.as_str()
+        ),
+        (None, Ingest::Lean) => "; ingest = \"lean\" reads over TCP only: leave it out".to_owned(),
+        (None, Ingest::Rtspsrc) => "; set transport = \"udp\", or leave `ingest` out".to_owned(),
+        (None, Ingest::Auto) => String::new(),
     }
 }
 

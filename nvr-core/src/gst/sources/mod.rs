@@ -11,8 +11,10 @@ mod jpeg;
 mod libcamera;
 mod mjpeg;
 mod pace;
+mod redirects;
 mod rtp_pass;
 mod rtsp;
+mod rtsp_bin;
 mod rtspsrc;
 mod stamp;
 mod test;
@@ -21,6 +23,8 @@ mod test_picture;
 mod testing;
 #[cfg(test)]
 pub(in crate::gst) mod testing_rtsp;
+#[cfg(test)]
+pub(in crate::gst) mod testing_script;
 mod tracks;
 pub(in crate::gst) mod v4l2;
 
@@ -45,7 +49,7 @@ use crate::source::SourceSpec;
 pub(crate) fn build(spec: &SourceSpec, around: &Around, on_tracks: OnTracks) -> Result<SourceBin> {
     crate::gst::init()?;
     let bin = match spec {
-        SourceSpec::Rtsp(s) => rtsp::build(s, around, on_tracks)?,
+        SourceSpec::Rtsp(s) => rtsp::build(s, around, on_tracks)?.upcast(),
         SourceSpec::Test(s) => test::build(s, on_tracks)?,
         SourceSpec::File(path) => file::build(path, on_tracks)?,
         SourceSpec::Mjpeg(s) => mjpeg::build(s, on_tracks)?,

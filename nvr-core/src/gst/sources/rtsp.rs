@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gst::prelude::*;
 
 use super::cause::{SourceError, post};
+use super::rtsp_bin::RtspBin;
 use super::rtspsrc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::guard::guarded;
-use crate::gst::lean::{Demand, Failure, NvrRtspSrc};
+use crate::gst::lean::{Demand, Failure, FailureKind, NvrRtspSrc};
 use crate::gst::source_bin::{Around, OnIngest, OnTracks};
 use crate::source::{Ingest, RtspSource, Transport};
 
@@ -18,26 +19,27 @@ const TIMEOUT_MS: u32 = 5000;
 /// Taken by whoever tells the tracks.
 type Slot = Arc<Mutex<Option<OnTracks>>>;
 
-pub(super) fn build(spec: &RtspSource, around: &Around, on_tracks: OnTracks) -> Result<gst::Bin> {
-    let bin = gst::Bin::builder().name("rtsp").build();
+pub(super) fn build(spec: &RtspSource, around: &Around, on_tracks: OnTracks) -> Result<RtspBin> {
+    let bin = RtspBin::new();
     let tell = |ingest, reason| {
         if let Some(f) = &around.on_ingest {
             f(ingest, reason);
         }
     };
     match (spec.ingest, spec.transport) {
-        (Ingest::Auto | Ingest::Lean, Transport::Tcp) => {
+        (Ingest::Auto | Ingest::Lean, None | Some(Transport::Tcp)) => {
             tell(Ingest::Lean, None);
             lean(&bin, spec, around, on_tracks)?;
         }
         (Ingest::Lean, _) => {
             return Err(
                 Error::new(ErrorKind::Unsupported, "the lean client reads RTSP over TCP only")
-                    .with_hint("set transport = \"tcp\" or ingest = \"auto\""),
+                    .with_hint("leave `transport` out, or set ingest = \"auto\""),
             );
         }
-        (Ingest::Auto, _) => {
-            tell(Ingest::Rtspsrc, Some("the transport is not TCP"));
+        (Ingest::Auto, Some(other)) => {
+            let reason = format!("transport = \"{}\"", other.as_str());
+            tell(Ingest::Rtspsrc, Some(&reason));
             rtspsrc::fill(&bin, spec, demand(around), on_tracks)?;
         }
         (Ingest::Rtspsrc, _) => {
@@ -57,27 +59,30 @@ fn take(slot: &Slot) -> Option<OnTracks> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-fn lean(bin: &gst::Bin, spec: &RtspSource, around: &Around, on_tracks: OnTracks) -> Result<()> {
+fn lean(bin: &RtspBin, spec: &RtspSource, around: &Around, on_tracks: OnTracks) -> Result<()> {
     let slot: Slot = Arc::new(Mutex::new(Some(on_tracks)));
     let on_refusal = (spec.ingest == Ingest::Auto).then(|| {
         let (bin, spec, slot) = (bin.downgrade(), spec.clone(), slot.clone());
         let on_ingest = around.on_ingest.clone();
         let demand = demand(around);
-        let taken: Box<dyn Fn(&Failure) -> bool + Send + Sync> =
-            Box::new(move |failure| match (bin.upgrade(), take(&slot)) {
-                (Some(bin), Some(on_tracks)) => {
-                    change_over(
-                        &bin,
-                        &spec,
-                        demand.clone(),
-                        on_ingest.as_ref(),
-                        failure,
-                        on_tracks,
-                    );
-                    true
-                }
-                _ => false,
-            });
+        let taken: Box<dyn Fn(&Failure) -> bool + Send + Sync> = Box::new(move |failure| {
+            // Over TCP rtspsrc would be refused as well.
+            if failure.kind == FailureKind::Transport && spec.transport.is_some() {
+                return false;
+            }
+            let (Some(bin), Some(on_tracks)) = (bin.upgrade(), take(&slot)) else {
+                return false;
+            };
+            change_over(
+                &bin,
+                &spec,
+                demand.clone(),
+                on_ingest.as_ref(),
+                failure,
+                on_tracks,
+            );
+            true
+        });
         taken
     });
     let src = NvrRtspSrc::embedded(
@@ -105,7 +110,7 @@ fn lean(bin: &gst::Bin, spec: &RtspSource, around: &Around, on_tracks: OnTracks)
         let Some(bin) = weak.upgrade() else { return };
         let panicked = |text: &str| {
             post(
-                &bin,
+                bin.upcast_ref(),
                 SourceError::Internal,
                 &format!("pad-added panicked: {text}"),
             );
@@ -122,7 +127,11 @@ fn lean(bin: &gst::Bin, spec: &RtspSource, around: &Around, on_tracks: OnTracks)
                 bin.add_pad(&ghost)
             });
             if let Err(e) = added {
-                post(&bin, SourceError::Internal, &format!("no ghost pad: {e}"));
+                post(
+                    bin.upcast_ref(),
+                    SourceError::Internal,
+                    &format!("no ghost pad: {e}"),
+                );
             }
         });
     });
@@ -133,7 +142,7 @@ fn lean(bin: &gst::Bin, spec: &RtspSource, around: &Around, on_tracks: OnTracks)
         };
         let panicked = |text: &str| {
             post(
-                &bin,
+                bin.upcast_ref(),
                 SourceError::Internal,
                 &format!("the recorder taking the tracks panicked: {text}"),
             );
@@ -146,7 +155,7 @@ fn lean(bin: &gst::Bin, spec: &RtspSource, around: &Around, on_tracks: OnTracks)
 
 /// Puts rtspsrc in the place of the lean client, on the side: this is called from a thread that serves others, too.
 fn change_over(
-    bin: &gst::Bin,
+    bin: &RtspBin,
     spec: &RtspSource,
     demand: Option<Arc<Demand>>,
     on_ingest: Option<&OnIngest>,
@@ -156,12 +165,25 @@ fn change_over(
     if let Some(f) = on_ingest {
         f(Ingest::Rtspsrc, Some(&failure.message));
     }
-    let spec = spec.clone();
-    let once = Mutex::new(Some(on_tracks));
+    let mut spec = spec.clone();
+    if failure.kind == FailureKind::Transport {
+        // Nobody asked for TCP, so anything will do.
+        spec.transport = Some(Transport::Auto);
+    }
+    bin.asked_after(Some(&failure.message));
+    let weak = bin.downgrade();
+    let told: OnTracks = Box::new(move |has_audio| {
+        // What goes wrong from now on has nothing to do with it.
+        if let Some(bin) = weak.upgrade() {
+            bin.asked_after(None);
+        }
+        on_tracks(has_audio);
+    });
+    let once = Mutex::new(Some(told));
     bin.call_async(move |bin| {
         let panicked = |text: &str| {
             post(
-                bin,
+                bin.upcast_ref(),
                 SourceError::Internal,
                 &format!("the change to rtspsrc panicked: {text}"),
             );
@@ -181,11 +203,13 @@ fn change_over(
                         .map_err(|e| (SourceError::Internal, e.to_string()))
                 });
             if let Err((kind, text)) = started {
-                post(bin, kind, &text);
+                post(bin.upcast_ref(), kind, &text);
             }
         });
     });
 }
 
+#[cfg(test)]
+mod fallback_tests;
 #[cfg(test)]
 mod tests;

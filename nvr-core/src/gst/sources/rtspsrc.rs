@@ -1,5 +1,6 @@
 //! RTSP cameras through rtspsrc: the depayloaders, and the choice of one video and one audio stream.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
@@ -8,7 +9,9 @@ use super::cause::SourceError;
 use super::certificate;
 use super::make;
 use super::pace::Pace;
+use super::redirects;
 use super::rtp_pass;
+use super::rtsp_bin::RtspBin;
 use super::tracks::{Gate, Kind, audio_chain, discard, video_chain};
 use crate::error::Result;
 use crate::gst::lean::Demand;
@@ -32,36 +35,45 @@ struct Selection {
 /// # Errors
 /// `Unsupported` when an element is missing.
 pub(super) fn fill(
-    bin: &gst::Bin,
+    bin: &RtspBin,
     spec: &RtspSource,
     demand: Option<Arc<Demand>>,
     on_tracks: OnTracks,
 ) -> Result<gst::Element> {
     let src = make("rtspsrc")?;
     configure(&src, spec);
-    if spec.transport == Transport::Tcp {
+    let one_connection = matches!(spec.transport, None | Some(Transport::Tcp | Transport::Http));
+    if one_connection {
         rtp_pass::attach(&src, Pace::new(demand));
     }
     bin.add(&src)
         .map_err(|e| crate::error::Error::new(crate::error::ErrorKind::Internal, "rtspsrc").with_source(e))?;
 
     // Over TCP one thread reads the connection, and nothing between it and the gate has one of its own (`rtp_pass`).
-    let gate = if spec.transport == Transport::Tcp {
-        Gate::of_one_thread(bin, on_tracks, spec.audio)
+    let gate = if one_connection {
+        Gate::of_one_thread(bin.upcast_ref(), on_tracks, spec.audio)
     } else {
-        Gate::new(bin, on_tracks, spec.audio)
+        Gate::new(bin.upcast_ref(), on_tracks, spec.audio)
     };
+    redirects::attach(&src, bin, spec, &gate);
     let selection = Arc::new(Mutex::new(Selection::default()));
 
     let want_audio = spec.audio;
     let at_streams = Arc::clone(&gate);
     let chosen = Arc::clone(&selection);
+    let notes = bin.downgrade();
     src.connect("select-stream", false, move |args| {
         let taken = at_streams.guarded("select-stream", None, || {
             let number = args.get(1)?.get::<u32>().ok()?;
             let caps = args.get(2)?.get::<gst::Caps>().ok()?;
             let mut s = chosen.lock().unwrap_or_else(PoisonError::into_inner);
-            Some(select(&mut s, number, &caps, want_audio))
+            let taken = select(&mut s, number, &caps, want_audio);
+            if s.video.is_some()
+                && let Some(bin) = notes.upgrade()
+            {
+                bin.has_video();
+            }
+            Some(taken)
         });
         Some(taken.unwrap_or(false).to_value())
     });
@@ -111,8 +123,13 @@ impl Selection {
 }
 
 fn configure(src: &gst::Element, spec: &RtspSource) {
-    // The address has no credentials: rtspsrc quotes it in its messages.
-    src.set_property("location", spec.url.as_str());
+    // The address has no credentials: rtspsrc quotes it in its messages. It knows a tunnel by the scheme.
+    let location = match (spec.transport, spec.url.as_str().split_once(':')) {
+        (Some(Transport::Http), Some(("rtsp", rest))) => format!("rtsph:{rest}"),
+        (Some(Transport::Http), Some(("rtsps", rest))) => format!("rtspsh:{rest}"),
+        _ => spec.url.to_string(),
+    };
+    src.set_property("location", location);
     if let Some(c) = &spec.credentials {
         src.set_property("user-id", &c.user);
         src.set_property("user-pw", c.password.expose());
@@ -120,11 +137,19 @@ fn configure(src: &gst::Element, spec: &RtspSource) {
     src.set_property_from_str(
         "protocols",
         match spec.transport {
-            Transport::Tcp => "tcp",
-            Transport::Udp => "udp",
-            Transport::Auto => "udp+tcp",
+            None | Some(Transport::Tcp) => "tcp",
+            Some(Transport::Udp) => "udp",
+            Some(Transport::Auto) => "udp+tcp",
+            Some(Transport::Multicast) => "udp-mcast",
+            // Within the tunnel it is as over TCP.
+            Some(Transport::Http) => "tcp+http",
         },
     );
+    if spec.transport == Some(Transport::Multicast)
+        && let Some(name) = interface_towards(&spec.url)
+    {
+        src.set_property("multicast-iface", name);
+    }
     let latency = u32::try_from(spec.latency.as_millis()).unwrap_or(u32::MAX);
     src.set_property("latency", latency);
     src.set_property("tcp-timeout", TIMEOUT_US);
@@ -137,6 +162,23 @@ fn configure(src: &gst::Element, spec: &RtspSource) {
     if !spec.verify_tls {
         src.set_property_from_str("tls-validation-flags", "no-flags");
     }
+}
+
+/// The network interface by which a camera is reached: its group is joined there, and not where the default route
+/// leads. Looks the name up, which may take a while.
+fn interface_towards(url: &url::Url) -> Option<String> {
+    let host = url.host_str()?.trim_matches(['[', ']']);
+    let to = (host, url.port().unwrap_or(554)).to_socket_addrs().ok()?.next()?;
+    let any: std::net::IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    // Nothing is sent: the kernel chooses the way.
+    socket.connect(to).ok()?;
+    let own = socket.local_addr().ok()?.ip();
+    let all = if_addrs::get_if_addrs().ok()?;
+    all.into_iter().find(|i| i.ip() == own).map(|i| i.name)
 }
 
 /// Whether a stream of the description is set up: the first video and the first audio of a kind that is known.

@@ -15,7 +15,7 @@ const H264: &str = "videotestsrc is-live=true ! video/x-raw,format=I420,width=16
 fn rtsp(camera: &RtspCamera, transport: Transport) -> SourceSpec {
     let mut spec = SourceSpec::parse(&camera.url()).unwrap();
     let SourceSpec::Rtsp(s) = &mut spec else { panic!() };
-    s.transport = transport;
+    s.transport = Some(transport);
     spec
 }
 

@@ -3,9 +3,10 @@
 use url::Url;
 
 use super::super::choose;
-use super::super::error::{RtspError, quoted};
+use super::super::error::{RtspError, RtspErrorKind, quoted};
 use super::super::event::{Event, Tracks};
 use super::super::message::{Head, Start};
+use super::super::redirect;
 use super::super::requests::{self, Method, Pending, Transport};
 use super::super::sdp::Description;
 use super::super::track::{AudioTrack, VideoTrack};
@@ -115,7 +116,14 @@ impl Client {
                 Ok(()) => self.attempt(pending, now_ns),
                 // The stream goes on without its signs of life, for as long as it does.
                 Err(_) if matches!(self.stage, Stage::Playing) => self.kept_alive(false, status),
-                Err(e) => return Err(e.context(pending.method.name())),
+                Err(e) => {
+                    let url = &self.options.url;
+                    let withheld = self.options.withheld_for.as_deref();
+                    return Err(withheld.map_or_else(
+                        || e.context(pending.method.name()),
+                        |home| redirect::withheld(home, url),
+                    ));
+                }
             }
             return Ok(());
         }
@@ -298,9 +306,10 @@ impl Client {
                 .map(|v| (v.line.rtp_channel, v.line.rtcp_channel));
             let (rtp, rtcp) = transport.channels;
             if taken.is_some_and(|(a, b)| [a, b].contains(&rtp) || [a, b].contains(&rtcp)) {
-                return Err(RtspError::protocol(format!(
-                    "channel {rtp} for audio as for video"
-                )));
+                return Err(RtspError::new(
+                    RtspErrorKind::Transport,
+                    format!("SETUP: channel {rtp} for audio as for video"),
+                ));
             }
             self.audio = Some(AudioTrack::new(audio, transport.channels));
         }

@@ -10,11 +10,11 @@ use crate::source::{Ingest, SourceSpec, Transport};
 
 const BOTH: [Ingest; 2] = [Ingest::Lean, Ingest::Rtspsrc];
 
-const H264: &str = "videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 \
+pub(super) const H264: &str = "videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 \
     ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 threads=1 ! rtph264pay name=pay0 pt=96";
 const ALAW: &str = "audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc";
 
-fn source(url: &str, ingest: Ingest) -> SourceSpec {
+pub(super) fn source(url: &str, ingest: Ingest) -> SourceSpec {
     let mut spec = SourceSpec::parse(url).unwrap();
     let SourceSpec::Rtsp(s) = &mut spec else { panic!() };
     s.ingest = ingest;
@@ -76,7 +76,7 @@ fn h265_alone_and_over_udp() {
     for transport in [Transport::Tcp, Transport::Udp, Transport::Auto] {
         let mut spec = source(&camera.url(), Ingest::Auto);
         let SourceSpec::Rtsp(s) = &mut spec else { panic!() };
-        s.transport = transport;
+        s.transport = Some(transport);
         let (has_audio, units) = run(&spec).collect(12);
         assert!(!has_audio);
         check_video(&units);
@@ -91,7 +91,7 @@ fn a_camera_without_udp_is_taken_over_tcp() {
     let mut spec = source(&camera.url(), Ingest::Auto);
     let with = |spec: &mut SourceSpec, transport| {
         let SourceSpec::Rtsp(s) = spec else { panic!() };
-        s.transport = transport;
+        s.transport = Some(transport);
     };
     with(&mut spec, Transport::Auto);
     check_video(&run(&spec).collect(10).1);
@@ -185,7 +185,7 @@ fn faults_are_told_apart() {
 fn lean_does_not_pretend_to_know_other_transports() {
     let mut spec = source("rtsp://127.0.0.1/x", Ingest::Lean);
     let SourceSpec::Rtsp(s) = &mut spec else { panic!() };
-    s.transport = Transport::Udp;
+    s.transport = Some(Transport::Udp);
     let around = crate::gst::source_bin::Around::default();
     let e = super::super::build(&spec, &around, Box::new(|_| {})).unwrap_err();
     assert_eq!(e.kind(), crate::error::ErrorKind::Unsupported);
