@@ -8,7 +8,7 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
 # One choice of features for all tests, so that nothing is compiled twice.
-WHOLE := --workspace --features nvr-http/oidc
+WHOLE := --workspace --features nvr-http/oidc,nvr-core/rtsp-server
 # Tests start pipelines and encoders: as many at once as there are cores, but not more than four.
 TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 

@@ -8,4 +8,6 @@ mod live;
 mod modes;
 mod pushing;
 mod reload;
+#[cfg(feature = "rtsp-server")]
+mod restream;
 mod transcoding;
