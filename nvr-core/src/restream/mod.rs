@@ -87,12 +87,15 @@ struct State {
     gone: BTreeMap<CameraId, RestreamFigures>,
 }
 
+/// Finds a camera that there is.
+pub(crate) type FindCamera = Box<dyn Fn(&CameraId) -> Option<Camera> + Send + Sync>;
+
 /// What the server needs of the recorder.
 pub(crate) struct Around {
     pub clock: SharedClock,
     pub accounts: Accounts,
     /// The cameras that there are.
-    pub camera: Box<dyn Fn(&CameraId) -> Option<Camera> + Send + Sync>,
+    pub camera: FindCamera,
 }
 
 fn lock<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {

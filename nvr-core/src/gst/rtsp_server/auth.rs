@@ -135,7 +135,7 @@ fn judge(around: &Arc<Around>, context: &RTSPContext) -> Result<(), Denied> {
     let place = around.clients.place(client).ok_or(Refusal::Unavailable)?;
     let who = admit(around, context, place)?;
     // A session is its client's, and no other can take part in it by knowing its name.
-    if let Some(session) = context.session().and_then(|s| s.sessionid())
+    if let Some(session) = context.session().and_then(RTSPSessionExt::sessionid)
         && !around.clients.has_session(place, &session)
     {
         return Err(Denied::Code(RTSPStatusCode::SessionNotFound));
@@ -156,7 +156,9 @@ fn judge(around: &Arc<Around>, context: &RTSPContext) -> Result<(), Denied> {
 }
 
 fn admit(around: &Arc<Around>, context: &RTSPContext, place: Place) -> Result<Who, Refusal> {
-    let credentials = context.request().map(|r| r.parse_auth_credentials());
+    let credentials = context
+        .request()
+        .map(gst_rtsp::rtsp_message::RTSPMessage::parse_auth_credentials);
     let login = credentials
         .iter()
         .flat_map(|all| all.iter())
