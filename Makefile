@@ -7,8 +7,10 @@ DEMO_ARGS ?=
 # For the benchmarks: --quick, --json FILE, or what to measure.
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
+# What the command is built with, separated by commas; `oidc` is another one.
+FEATURES ?= rtsp-server
 # One choice of features for all tests, so that nothing is compiled twice.
-WHOLE := --workspace --features nvr-http/oidc
+WHOLE := --workspace --features nvr-http/oidc,nvr-core/rtsp-server
 # Tests start pipelines and encoders: as many at once as there are cores, but not more than four.
 TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
@@ -27,12 +29,12 @@ help: ## Show this list
 
 demo: ui ## Record two synthetic cameras and serve the page
 	@tools/install-deps.sh build run
-	$(CARGO) build --quiet --release -p nvr-cli
+	$(CARGO) build --quiet --release -p nvr-cli --features "$(FEATURES)"
 	@exec target/release/nvr demo --dir $(DEMO_DIR) $(DEMO_ARGS)
 
 build: ui ## Build the command for use
 	@tools/install-deps.sh build
-	$(CARGO) build --release -p nvr-cli
+	$(CARGO) build --release -p nvr-cli --features "$(FEATURES)"
 
 ui: $(UI)/dist/index.html ## Build the page that goes into the command
 

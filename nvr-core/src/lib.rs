@@ -285,6 +285,7 @@ pub mod moving;
 pub mod nvr;
 pub mod onvif;
 pub mod push;
+pub mod restream;
 pub mod retention;
 mod rtsp;
 pub mod store;

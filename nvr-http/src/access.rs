@@ -135,6 +135,7 @@ pub(crate) const TABLE: &[Line] = &[
     #[cfg(feature = "webrtc")]
     ("DELETE", "/api/v1/whep/{session}",              LOOK,            About::Any,     None),
 
+    ("GET",    "/api/v1/rtsp",                        LOOK,            About::Any,     None),
     ("GET",    "/api/v1/pushes",                      CONTROL,         About::Any,     None),
     ("GET",    "/api/v1/cameras/{id}/pushes",         CONTROL,         About::Camera,  None),
     ("POST",   "/api/v1/cameras/{id}/pushes",         CONTROL,         About::Camera,  Some(Action::Control)),

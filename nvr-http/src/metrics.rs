@@ -9,6 +9,7 @@ use nvr_core::camera::CameraStatus;
 use nvr_core::event::{CameraPhase, CauseKind};
 use nvr_core::health::Health;
 use nvr_core::jobs::{CLASSES_S, Durations, JobCount, JobState};
+use nvr_core::restream::RestreamFigures;
 use nvr_core::retention::DeletedSoFar;
 use nvr_core::store::TranscodeTotals;
 use nvr_core::upload::{CameraUploads, TargetStatus, UPLOAD_CLASSES_S};
@@ -34,6 +35,7 @@ struct Scrape {
     transcoded: Vec<TranscodeTotals>,
     transcoding: bool,
     converting: usize,
+    restream: Option<BTreeMap<CameraId, RestreamFigures>>,
     now_s: f64,
     started_s: f64,
 }
@@ -52,6 +54,7 @@ pub(crate) async fn render(app: &AppState) -> String {
         uploads: uploads_of(nvr),
         targets: nvr.uploads().status().await.unwrap_or_default(),
         converting: nvr.converting(),
+        restream: nvr.restream().map(nvr_core::restream::Restream::figures),
         transcoding: transcoding.as_ref().is_some_and(|t| t.enabled),
         transcoded: transcoding.map(|t| t.cameras).unwrap_or_default(),
         now_s: nvr.clock().now().as_secs_f64(),
@@ -253,6 +256,27 @@ impl Scrape {
     }
 }
 
+impl Scrape {
+    fn restream(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(figures) = &self.restream else {
+            return Ok(());
+        };
+        let of = |camera: &CameraStatus| figures.get(&camera.id).copied().unwrap_or_default();
+        self.gauges(
+            e,
+            "camera_rtsp_clients",
+            "Who reads the camera over RTSP now",
+            |c| Some(of(c).clients as f64),
+        )?;
+        self.counters(
+            e,
+            "camera_rtsp_sent_bytes",
+            "Bytes of packets that went out over RTSP",
+            |c| of(c).sent_bytes,
+        )
+    }
+}
+
 /// What encoding again brought.
 impl Scrape {
     fn transcoded(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -366,6 +390,7 @@ impl Collector for Scrape {
             "Video frames that viewers lost by being slow",
             |c| c.viewers.frames_lost,
         )?;
+        self.restream(e)?;
         self.counters(
             e,
             "camera_pipeline_restarts",

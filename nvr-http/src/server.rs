@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    cameras, config, discovery, footage, jobs, live, machine, media, pushes, session, shares, storage,
-    system, transcoding, uploads, users,
+    cameras, config, discovery, footage, jobs, live, machine, media, pushes, restream, session, shares,
+    storage, system, transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
 use crate::conn::Patient;
@@ -198,6 +198,7 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(pushes::all))
         .routes(routes!(pushes::of_camera, pushes::begin))
         .routes(routes!(pushes::end))
+        .routes(routes!(restream::server))
         .routes(routes!(jobs::list, jobs::enqueue))
         .routes(routes!(jobs::kinds))
         .routes(routes!(jobs::clean))

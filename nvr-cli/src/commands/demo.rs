@@ -29,6 +29,7 @@ pub struct DemoArgs {
 }
 
 const DEFAULT_PORT: u16 = 8080;
+const RTSP_PORT: u16 = 8554;
 
 pub async fn run(global: &Global, args: &DemoArgs, output: Output) -> Result<(), Failure> {
     std::fs::create_dir_all(&args.dir).map_err(|e| Error::io(args.dir.display(), e))?;
@@ -36,7 +37,8 @@ pub async fn run(global: &Global, args: &DemoArgs, output: Output) -> Result<(),
     let listener = listen(args.listen).await?;
     // The real port, so that the other commands find the recorder.
     let address = listener.local_addr().map_err(|e| Error::io("listen", e))?;
-    write_config(&file, address)?;
+    let rtsp = rtsp(address).await;
+    write_config(&file, address, rtsp)?;
     let config = Config::load(&file)?;
     let logs = logging::start_kept(global.verbose, None);
     config::warn(&config);
@@ -78,10 +80,25 @@ async fn listen(wanted: Option<SocketAddr>) -> Result<TcpListener, Failure> {
     })
 }
 
+/// Where streams are to be had over RTSP; nowhere if this was built without.
+async fn rtsp(http: SocketAddr) -> Option<SocketAddr> {
+    if !nvr_core::restream::BUILT_IN {
+        return None;
+    }
+    let usual = SocketAddr::new(http.ip(), RTSP_PORT);
+    let any = SocketAddr::new(http.ip(), 0);
+    // A number of its own, so that the file says it.
+    let bound = match TcpListener::bind(usual).await {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind(any).await.ok()?,
+    };
+    bound.local_addr().ok()
+}
+
 /// Writes the demo's configuration; one that is there and is not the demo's own, or was changed by hand, is left
 /// alone.
-fn write_config(file: &Path, address: SocketAddr) -> Result<(), Failure> {
-    let text = demo_text(address);
+fn write_config(file: &Path, address: SocketAddr, rtsp: Option<SocketAddr>) -> Result<(), Failure> {
+    let text = demo_text(address, rtsp);
     // The address is that of the last time.
     let kept = |text: &str| -> Vec<String> {
         let lines = text.lines().filter(|line| !line.starts_with("listen = "));

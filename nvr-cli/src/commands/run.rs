@@ -34,6 +34,8 @@ struct Started<'a> {
     url: Option<&'a str>,
     /// Where the first account is made.
     setup: Option<&'a str>,
+    /// Where cameras are to be had over RTSP, behind this by their ids.
+    rtsp: Option<&'a str>,
     cameras: usize,
 }
 
@@ -159,10 +161,12 @@ async fn announce(
         None => None,
     };
     let cameras = nvr.cameras().len();
+    let rtsp = nvr.restream().map(nvr_core::restream::Restream::base);
     let started = Started {
         event: "started",
         url: url.as_deref(),
         setup: setup.as_deref(),
+        rtsp: rtsp.as_deref(),
         cameras,
     };
     output.result(&started, || {
@@ -173,6 +177,9 @@ async fn announce(
             if http.auth == Auth::None {
                 text.push_str("\neverybody on this machine may do everything (auth = \"none\")");
             }
+        }
+        if let Some(rtsp) = &rtsp {
+            let _ = write!(text, "\nfor other programs: {rtsp}/CAMERA");
         }
         if let Some(setup) = &setup {
             let _ = write!(

@@ -1,5 +1,7 @@
 //! `nvr status`: how the recorder and its cameras fare.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::Value;
@@ -7,7 +9,7 @@ use serde_json::Value;
 use super::cameras::{self, CameraView};
 use crate::cli::Global;
 use crate::exit::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::{client, config, logging, times};
 
 #[derive(Serialize)]
@@ -18,6 +20,8 @@ struct Report {
     url: Option<String>,
     /// What it says of itself (`/health`).
     health: Option<Value>,
+    /// Who reads cameras over RTSP (`/api/v1/rtsp`), as far as the recorder tells.
+    rtsp: Option<Value>,
     cameras: Vec<CameraView>,
 }
 
@@ -25,20 +29,24 @@ pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
     logging::start(global.verbose, None);
     let config = config::load(global)?;
     let address = client::address(&config);
-    let (health, live) = match &address {
+    let (health, live, rtsp) = match &address {
         Some(address) => (
             client::get(address, "/health")
                 .await
                 .filter(|health| health["ready"].is_boolean()),
             client::get(address, "/api/v1/cameras").await,
+            client::get(address, "/api/v1/rtsp")
+                .await
+                .filter(|rtsp| rtsp["enabled"] == true),
         ),
-        None => (None, None),
+        None => (None, None, None),
     };
     let report = Report {
         running: health.is_some(),
         url: health.as_ref().and(address.as_ref()).map(ToString::to_string),
         cameras: cameras::collect(&config, live.as_ref()).await?,
         health,
+        rtsp,
     };
     let zone = times::zone(&config.recorder.time_zone);
     output.result(&report, || text(&report, address.as_ref(), &zone))
@@ -85,5 +93,30 @@ fn text(report: &Report, address: Option<&client::Recorder>, zone: &TimeZone) ->
     for camera in report.cameras.iter().filter_map(CameraView::detour) {
         out += &format!("  {camera}\n");
     }
+    out += &report.rtsp.as_ref().map(readers).unwrap_or_default();
     out + "\n" + &cameras::table(&report.cameras)
+}
+
+/// Who reads over RTSP, in a line.
+fn readers(rtsp: &Value) -> String {
+    let url = rtsp["url"].as_str().unwrap_or_default();
+    let mut of: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for client in rtsp["clients"].as_array().into_iter().flatten() {
+        let camera = client["camera"].as_str().unwrap_or_default();
+        let name = match client["stream"].as_str() {
+            Some("sub") => format!("{camera}/sub"),
+            _ => camera.to_owned(),
+        };
+        let (count, bytes) = of.entry(name).or_default();
+        *count += 1;
+        *bytes += client["bytes"].as_u64().unwrap_or(0);
+    }
+    if of.is_empty() {
+        return format!("RTSP at {url}: nobody reads\n");
+    }
+    let all: Vec<String> = of
+        .iter()
+        .map(|(name, (count, bytes))| format!("{name} {count} ({})", output::bytes(*bytes)))
+        .collect();
+    format!("RTSP at {url}: read now: {}\n", all.join(", "))
 }

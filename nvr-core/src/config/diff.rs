@@ -42,6 +42,7 @@ impl ConfigDiff {
             ("tier.root", place(old.tier.as_ref()) != place(new.tier.as_ref())),
             ("recording.sync", old.recording.sync != new.recording.sync),
             ("http", old.http != new.http),
+            ("rtsp_server", old.rtsp_server != new.rtsp_server),
             ("oidc", old.oidc != new.oidc),
             ("log", old.log != new.log),
         ];

@@ -14,6 +14,7 @@ mod oidc;
 mod recorder;
 mod recording;
 mod retention;
+mod rtsp_server;
 mod upload;
 
 mod expand;
@@ -41,6 +42,9 @@ pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
 pub use self::recording::{RecordingConfig, SyncMode};
 pub use self::retention::{Age, CameraRetention, RetentionConfig, Room};
+#[cfg(not(feature = "rtsp-server"))]
+pub(crate) use self::rtsp_server::NO_RTSP_SERVER;
+pub use self::rtsp_server::RtspServerConfig;
 pub use self::template::{TemplateCamera, demo_text, template_text};
 pub use self::tier::TierConfig;
 pub use self::transcode::{PlaybackConfig, TranscodeConfig};
@@ -56,7 +60,7 @@ pub use crate::schedule::RecordMode;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 11] = [
+const SECTIONS: [(&str, &str); 12] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -65,6 +69,7 @@ const SECTIONS: [(&str, &str); 11] = [
     ("transcode", "[transcode]"),
     ("http", "[http]"),
     ("oidc", "[oidc]"),
+    ("rtsp_server", "[rtsp_server]"),
     ("log", "[log]"),
     ("cameras", "[[cameras]]"),
     ("upload", "[[upload]]"),
@@ -80,6 +85,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Logins by an OpenID Connect provider.
     pub oidc: Option<OidcConfig>,
+    /// The RTSP server.
+    pub rtsp_server: RtspServerConfig,
     /// How cameras are recorded unless they say otherwise.
     pub recording: RecordingConfig,
     /// What is kept for how long, over all cameras.
@@ -110,6 +117,7 @@ impl Config {
             recorder: RecorderConfig::new(root),
             http: HttpConfig::default(),
             oidc: None,
+            rtsp_server: RtspServerConfig::default(),
             recording: RecordingConfig::default(),
             retention: RetentionConfig::default(),
             tier: None,
@@ -228,6 +236,8 @@ impl Config {
         let http = HttpConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "oidc");
         let oidc = OidcConfig::read(&mut reader, &section);
+        let section = reader.section(root, "rtsp_server");
+        let rtsp_server = RtspServerConfig::read(&mut reader, &section, &http);
         let section = reader.section(root, "recording");
         let recording = RecordingConfig::read(&mut reader, &section);
         let section = reader.section(root, "retention");
@@ -246,6 +256,7 @@ impl Config {
             recorder,
             http,
             oidc,
+            rtsp_server,
             recording,
             retention,
             tier,

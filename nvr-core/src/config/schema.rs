@@ -13,6 +13,7 @@ use super::oidc::RawOidc;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
 use super::retention::RawRetention;
+use super::rtsp_server::RawRtspServer;
 use super::tier::RawTier;
 use super::transcode::RawTranscode;
 use super::upload::RawUpload;
@@ -38,6 +39,7 @@ impl JsonSchema for RawConfig {
                 "transcode": generator.subschema_for::<RawTranscode>(),
                 "http": generator.subschema_for::<RawHttp>(),
                 "oidc": generator.subschema_for::<RawOidc>(),
+                "rtsp_server": generator.subschema_for::<RawRtspServer>(),
                 "log": generator.subschema_for::<RawLog>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
                 "upload": { "type": "array", "items": generator.subschema_for::<RawUpload>() },
@@ -103,7 +105,7 @@ This reference is made from [`config.schema.json`](config.schema.json), a JSON S
 a newline at the end is dropped); `$${` is a literal `${`. What came from there is never printed.
 - Relative paths are relative to the folder of the file.
 - On SIGHUP (or when asked over the API) the file is read again. Only cameras that differ start again; `[jobs]` counts at once. Changes of \
-`[recorder]`, `[http]`, `[oidc]`, `[log]` and of `recording.sync` wait for the next start of the recorder, and are reported. A \
+`[recorder]`, `[http]`, `[oidc]`, `[rtsp_server]`, `[log]` and of `recording.sync` wait for the next start of the recorder, and are reported. A \
 file with mistakes changes nothing.
 - The page and the API change this file, too: comments, order and all that was not named stay, the whole is checked \
 before it is written, and it is in force at once. They never show secrets, and write neither `${…}` nor `file:` sources, \

@@ -79,21 +79,33 @@ pub fn template_text(
     out
 }
 
-/// The configuration of the demo: two synthetic cameras of different size, recorded below `dir`.
+/// The configuration of the demo: two synthetic cameras of different size, recorded below `dir`, served at one address over
+/// HTTP and at another over RTSP.
 #[must_use]
-pub fn demo_text(listen: SocketAddr) -> String {
+pub fn demo_text(listen: SocketAddr, rtsp: Option<SocketAddr>) -> String {
+    // Open where only this machine can ask; elsewhere like any recorder.
+    let open = |address: SocketAddr| {
+        if address.ip().is_loopback() && listen.ip().is_loopback() {
+            "auth = \"none\"\n"
+        } else {
+            ""
+        }
+    };
     let mut out = format!(
         "# The demo's configuration: every command of nvr works on it, with the demo running or not.\n\n\
          [recorder]\nroot = \"recordings\"\n\n[recording]\nsegment = \"1m\"\n\n\
          [http]\nlisten = {}\n{}",
         quote(&listen.to_string()),
-        // Open where only this machine can ask; elsewhere like any recorder.
-        if listen.ip().is_loopback() {
-            "auth = \"none\"\n"
-        } else {
-            ""
-        },
+        open(listen),
     );
+    if let Some(rtsp) = rtsp {
+        let listen = quote(&rtsp.to_string());
+        let _ = write!(
+            out,
+            "\n[rtsp_server]\nenabled = true\nlisten = {listen}\n{}",
+            open(rtsp)
+        );
+    }
     for (id, name, source) in [
         (
             "front",

@@ -31,6 +31,8 @@ mod recode;
 mod recode_file;
 mod record;
 mod retime;
+#[cfg(feature = "rtsp-server")]
+mod rtsp_server;
 mod run;
 mod sink;
 pub mod snapshot;
@@ -59,6 +61,8 @@ pub use probe::{ProbeOptions, ProbeReport, probe, probe_with_picture};
 pub(crate) use push::{PushStream, PushTarget, require as require_push};
 pub use recode::{CodedFrame, CodedVideo, Gate, RecodeFault, RecodeWith, Recoded, View, WAIT, recode};
 pub use recode_file::{FileRecode, recode_file, video_of};
+#[cfg(feature = "rtsp-server")]
+pub(crate) use rtsp_server::{Door, Feed, Opened, Peer, Refusal, RtspServer, ServerSettings, Who};
 pub use run::Run;
 pub(crate) use sources::cause::cause_of_build;
 pub use spec::{RecordSpec, RunEvent, RunInput, RunSpec, RunStats, StopOutcome};

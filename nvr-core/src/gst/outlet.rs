@@ -14,6 +14,10 @@ pub(crate) struct Outlet {
     offset_ns: Option<i64>,
     /// Nothing of a later connection of the camera goes before this.
     end_ns: i64,
+    /// So long ago the first frame of the connection was due.
+    ago_ns: i64,
+    /// Where video and audio are: decoding times never go back, some sinks take that for a fault of the program.
+    last_ns: [i64; 2],
 }
 
 /// An `appsrc` for live frames that never makes its feeder wait.
@@ -36,12 +40,21 @@ impl Outlet {
             audio,
             offset_ns: None,
             end_ns: 0,
+            ago_ns: 0,
+            last_ns: [0; 2],
         }
     }
 
     /// The camera connected anew: its times begin anew, too.
     pub(crate) fn begin(&mut self) {
+        self.begin_ago(0);
+    }
+
+    /// The same where the first frame to come was due a while ago: those that follow catch up. As far as the time line
+    /// goes back.
+    pub(crate) fn begin_ago(&mut self, ago_ns: i64) {
         self.offset_ns = None;
+        self.ago_ns = ago_ns;
     }
 
     /// Bytes that the pipeline has not taken yet.
@@ -73,7 +86,8 @@ impl Outlet {
                 let now = source
                     .current_running_time()
                     .map_or(0, |t| i64::try_from(t.nseconds()).unwrap_or(i64::MAX));
-                let offset = now.max(self.end_ns).saturating_sub(unit.dts_ns);
+                let due = now.saturating_sub(self.ago_ns).max(self.end_ns);
+                let offset = due.saturating_sub(unit.dts_ns);
                 self.offset_ns = Some(offset);
                 offset
             }
@@ -85,11 +99,19 @@ impl Outlet {
         let Some(pts) = time(unit.pts_ns) else {
             return Ok(());
         };
+        let last = &mut self.last_ns[usize::from(unit.track == UnitTrack::Audio)];
         let mut buffer = unit.buffer.copy();
         if let Some(b) = buffer.get_mut() {
-            b.set_pts(pts);
             // Audio has one time only.
-            b.set_dts(time(unit.dts_ns).filter(|_| unit.track == UnitTrack::Video));
+            if unit.track == UnitTrack::Video {
+                *last = unit.dts_ns.saturating_add(offset).max(*last);
+                b.set_pts(pts);
+                b.set_dts(gst::ClockTime::from_nseconds(u64::try_from(*last).unwrap_or(0)));
+            } else {
+                *last = unit.pts_ns.saturating_add(offset).max(*last);
+                b.set_pts(gst::ClockTime::from_nseconds(u64::try_from(*last).unwrap_or(0)));
+                b.set_dts(gst::ClockTime::NONE);
+            }
             b.set_duration(unit.duration.and_then(|d| gst::ClockTime::try_from(d).ok()));
         }
         const APART: i64 = 1_000_000;

@@ -8,6 +8,7 @@ mod liveness;
 mod opening;
 mod pushing;
 mod reload;
+mod restreaming;
 mod settings;
 mod shutdown;
 mod storage_watch;
@@ -42,6 +43,7 @@ use crate::ids::CameraId;
 use crate::jobs::{JobKind, Jobs};
 use crate::moving::Moving;
 use crate::push::Pushes;
+use crate::restream::Restream;
 use crate::retention::{Keeper, Policy};
 use crate::time::Timestamp;
 use crate::transcode::Transcoding;
@@ -97,6 +99,7 @@ struct Inner {
     transcoding: Transcoding,
     moving: Moving,
     pushes: Pushes,
+    restream: Option<Restream>,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
@@ -197,10 +200,13 @@ impl Nvr {
         }
         let jobs = jobs::start(&context, &archive, &jobs_config, kinds, &uploads, Arc::clone(&me)).await?;
         let pushes = Pushes::new(clock.clone(), store.clone(), events, config.recorder.pushes());
+        let accounts = Accounts::new(config.recorder.accounts(), clock.clone());
+        let restream = restreaming::start(&config, clock.clone(), accounts.clone(), Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
             pushes,
-            accounts: Accounts::new(config.recorder.accounts(), clock.clone()),
+            restream,
+            accounts,
             jobs,
             uploads,
             jobs_config,

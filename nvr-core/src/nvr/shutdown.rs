@@ -39,6 +39,9 @@ impl Nvr {
         let jobs = tokio::spawn(async move { jobs.shutdown(deadline).await });
         // Before the cameras end: that they are gone would be taken for their removal.
         self.0.pushes.shutdown().await;
+        if let Some(restream) = &self.0.restream {
+            restream.shutdown().await;
+        }
         let mut waiting = Vec::new();
         for camera in self.cameras() {
             camera.sub.stop();

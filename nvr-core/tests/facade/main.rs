@@ -9,4 +9,6 @@ mod modes;
 mod pushing;
 mod reload;
 mod scheduled;
+#[cfg(feature = "rtsp-server")]
+mod restream;
 mod transcoding;

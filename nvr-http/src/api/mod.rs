@@ -11,6 +11,7 @@ pub(crate) mod media;
 #[cfg(feature = "oidc")]
 pub(crate) mod oidc;
 pub(crate) mod pushes;
+pub(crate) mod restream;
 pub(crate) mod session;
 pub(crate) mod shares;
 pub(crate) mod storage;

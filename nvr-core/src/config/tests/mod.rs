@@ -109,6 +109,13 @@ request_timeout = "5s"
 max_concurrent = 10
 host_names = "nvr.lan, Cameras.Example.org"
 
+[rtsp_server]
+enabled = false
+listen = "[::1]:9554"
+auth = "none"
+tls = false
+max_clients = 5
+
 [log]
 filter = "warn,nvr_core::camera=debug"
 format = "json"

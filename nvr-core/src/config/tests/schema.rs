@@ -116,8 +116,11 @@ fn the_template_is_valid_and_holds_every_key() {
 
 #[test]
 fn the_demo_is_valid() {
-    let c = parse(&demo_text(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let rtsp = cfg!(feature = "rtsp-server").then_some(listen);
+    let c = parse(&demo_text(listen, rtsp)).unwrap();
     assert_eq!(c.warnings, []);
+    assert_eq!(c.rtsp_server.enabled, rtsp.is_some());
     let sizes: Vec<_> = c
         .cameras
         .iter()

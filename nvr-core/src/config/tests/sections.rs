@@ -284,3 +284,46 @@ fn who_may_ask() {
         );
     }
 }
+
+const RTSP: &str = "[recorder]\nroot = \"/srv/nvr\"\n[rtsp_server]\nenabled = true\n";
+
+#[cfg(not(feature = "rtsp-server"))]
+#[test]
+fn an_rtsp_server_that_was_not_built_in_is_refused() {
+    let said = mistakes(RTSP);
+    assert_eq!(
+        said,
+        ["4:11 rtsp_server.enabled: this recorder was built without the RTSP server"]
+    );
+}
+
+#[cfg(feature = "rtsp-server")]
+#[test]
+fn the_rtsp_server_is_open_to_nobody_without_need() {
+    let c = parse(RTSP).unwrap();
+    assert_eq!(c.warnings, []);
+    let server = c.rtsp_server;
+    assert!(server.enabled && !server.tls && server.auth == Auth::Accounts);
+    assert_eq!(server.listen, "127.0.0.1:8554".parse().unwrap());
+    let c = parse(&format!("{RTSP}auth = \"none\"")).unwrap();
+    assert_eq!(c.rtsp_server.auth, Auth::None);
+
+    let far = format!("{RTSP}listen = \"0.0.0.0:8554\"\n");
+    assert_eq!(parse(&far).unwrap().warnings.len(), 1);
+    let said = mistakes(&format!("{far}auth = \"none\""));
+    assert!(said[0].contains("loopback addresses only"), "{said:?}");
+    let said = mistakes(&format!("{far}tls = true"));
+    assert!(said[0].contains("no certificate"), "{said:?}");
+    let with_tls = format!("{far}tls = true\n[http]\ntls_cert = \"c.pem\"\ntls_key = \"k.pem\"");
+    assert_eq!(parse(&with_tls).unwrap().warnings, []);
+    // One that is off may say what it likes.
+    let off = far.replace("enabled = true", "enabled = false");
+    assert_eq!(
+        parse(&format!("{off}auth = \"none\"\ntls = true"))
+            .unwrap()
+            .warnings,
+        []
+    );
+    let said = mistakes(&format!("{RTSP}max_clients = 0"));
+    assert!(said[0].contains("max_clients"), "{said:?}");
+}
