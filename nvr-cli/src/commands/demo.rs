@@ -38,7 +38,7 @@ pub async fn run(global: &Global, args: &DemoArgs, output: Output) -> Result<(),
     let address = listener.local_addr().map_err(|e| Error::io("listen", e))?;
     write_config(&file, address)?;
     let config = Config::load(&file)?;
-    let logs = logging::start_kept(global.verbose, None);
+    let logs = logging::start_kept(global.verbose, None)?;
     config::warn(&config);
     if !output.json() {
         output.text(&format!(

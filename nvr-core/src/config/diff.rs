@@ -43,7 +43,7 @@ impl ConfigDiff {
             ("recording.sync", old.recording.sync != new.recording.sync),
             ("http", old.http != new.http),
             ("oidc", old.oidc != new.oidc),
-            ("log", old.log != new.log),
+            ("log.format", old.log.format != new.log.format),
         ];
         Self {
             added: ids(&new.cameras, &|c| old.camera(&c.id).is_none()),

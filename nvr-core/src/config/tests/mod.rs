@@ -109,6 +109,11 @@ request_timeout = "5s"
 max_concurrent = 10
 host_names = "nvr.lan, Cameras.Example.org"
 
+[backup]
+dir = "/backup"
+every = "12h"
+keep = 3
+
 [log]
 filter = "warn,nvr_core::camera=debug"
 format = "json"

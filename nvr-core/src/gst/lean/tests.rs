@@ -81,6 +81,7 @@ impl Session {
             verify_tls: true,
             lazy,
             demand: demand.clone(),
+            span: tracing::Span::none(),
             handler: Box::new(Probe {
                 tell,
                 units: 0,
