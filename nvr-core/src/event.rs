@@ -20,6 +20,8 @@ pub enum CauseKind {
     ConfigChanged,
     /// The recording mode does not record now.
     NotScheduled,
+    /// The camera's schedule asks for it.
+    Scheduled,
     /// Nobody answers at the address.
     Unreachable,
     /// The camera refused the credentials.
@@ -67,6 +69,7 @@ impl CauseKind {
             Self::Crash => "crash",
             Self::ConfigChanged => "config_changed",
             Self::NotScheduled => "not_scheduled",
+            Self::Scheduled => "scheduled",
             Self::Unreachable => "unreachable",
             Self::Unauthorized => "unauthorized",
             Self::StreamNotFound => "stream_not_found",

@@ -53,9 +53,10 @@ pub(crate) fn assess(
     }));
     for camera in cameras {
         let config = camera.config();
-        let state = camera.status().state;
-        let wanted = config.enabled && config.record != RecordMode::Off;
-        let good = match config.record {
+        let status = camera.status();
+        let state = status.state;
+        let wanted = config.enabled && status.mode != RecordMode::Off;
+        let good = match status.mode {
             RecordMode::Continuous => state.phase == CameraPhase::Recording,
             RecordMode::Manual => matches!(state.phase, CameraPhase::Standby | CameraPhase::Recording),
             RecordMode::Off => true,
@@ -65,7 +66,7 @@ pub(crate) fn assess(
             // A camera that is just being connected is no problem yet; one that failed and is tried again is.
             let fresh = matches!(
                 state.cause.kind,
-                CauseKind::Startup | CauseKind::Requested | CauseKind::ConfigChanged
+                CauseKind::Startup | CauseKind::Requested | CauseKind::Scheduled | CauseKind::ConfigChanged
             );
             if state.phase != CameraPhase::Connecting || !fresh {
                 problems.push(Problem {

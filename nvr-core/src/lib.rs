@@ -261,6 +261,7 @@ pub mod health;
 pub mod ids;
 pub mod priority;
 pub mod run;
+pub mod schedule;
 pub mod secret;
 pub mod segment;
 pub mod source;

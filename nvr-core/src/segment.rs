@@ -31,9 +31,11 @@ pub enum Container {
     /// Fragmented MP4 (CMAF chunks): crash-safe, played and exported without remuxing.
     #[default]
     Fmp4,
-    /// Progressive MP4: a plain file, lost when the process dies before it is closed.
+    /// Progressive MP4: a plain file for other programs, neither played nor exported here; lost when the process dies
+    /// before it is closed.
     Mp4,
-    /// Matroska: a plain file, readable up to the last cluster after a crash.
+    /// Matroska: a plain file for other programs, neither played nor exported here; readable up to the last cluster
+    /// after a crash.
     Matroska,
 }
 

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use crate::error::{Error, ErrorKind};
 use crate::time::Timestamp;
 
-const MINUTES_A_DAY: u16 = 24 * 60;
+pub(crate) const MINUTES_A_DAY: u16 = 24 * 60;
 /// Most windows of one list.
 const MOST: usize = 24;
 /// So far the next change is looked for; a window that is open for part of each day changes sooner.
@@ -21,12 +21,22 @@ const DAYS_AHEAD: i64 = 3;
 
 /// A stretch of the day, in minutes from midnight; it goes on over midnight if it ends before it begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Window {
-    from: u16,
-    to: u16,
+pub(crate) struct Window {
+    pub(crate) from: u16,
+    pub(crate) to: u16,
 }
 
 impl Window {
+    /// Reads `02:00-06:00`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (from, to) = text.split_once('-')?;
+        let (from, to) = (parse_time(from.trim())?, parse_time(to.trim())?);
+        let is_whole_day = from == 0 && to == MINUTES_A_DAY;
+        // An empty one is a mistake, and midnight at its start is written 00:00.
+        (from != MINUTES_A_DAY && from % MINUTES_A_DAY != to % MINUTES_A_DAY || is_whole_day)
+            .then_some(Self { from, to })
+    }
+
     fn holds(self, minute: u16) -> bool {
         if self.from < self.to {
             (self.from..self.to).contains(&minute)
@@ -34,6 +44,33 @@ impl Window {
             minute >= self.from || minute < self.to
         }
     }
+}
+
+/// As it is read.
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, to) = (self.from, self.to);
+        write!(
+            f,
+            "{:02}:{:02}-{:02}:{:02}",
+            from / 60,
+            from % 60,
+            to / 60,
+            to % 60
+        )
+    }
+}
+
+/// A time zone by its name.
+pub(crate) fn zone(name: &str) -> Result<TimeZone, Error> {
+    TimeZone::get(name).map_err(|e| {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("time zone {name:?} is not known"),
+        )
+        .with_hint("write UTC or an IANA name such as Europe/Berlin")
+        .with_source(e)
+    })
 }
 
 /// Some windows of each day in a time zone. None at all means: always.
@@ -58,17 +95,10 @@ impl Windows {
     /// # Errors
     /// `InvalidArgument` when the text or the name of the time zone cannot be read.
     pub fn parse(text: &str, zone: &str) -> Result<Self, Error> {
-        let zone = TimeZone::get(zone).map_err(|e| {
-            Error::new(
-                ErrorKind::InvalidArgument,
-                format!("time zone {zone:?} is not known"),
-            )
-            .with_hint("write UTC or an IANA name such as Europe/Berlin")
-            .with_source(e)
-        })?;
+        let zone = self::zone(zone)?;
         let mut list = Vec::new();
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-            let window = parse_one(part).ok_or_else(|| {
+            let window = Window::parse(part).ok_or_else(|| {
                 Error::new(
                     ErrorKind::InvalidArgument,
                     format!("{part:?} is not a window of the day"),
@@ -162,27 +192,10 @@ impl fmt::Display for Windows {
         }
         for (n, w) in self.list.iter().enumerate() {
             let comma = if n == 0 { "" } else { "," };
-            let (from, to) = (w.from, w.to);
-            write!(
-                f,
-                "{comma}{:02}:{:02}-{:02}:{:02}",
-                from / 60,
-                from % 60,
-                to / 60,
-                to % 60
-            )?;
+            write!(f, "{comma}{w}")?;
         }
         write!(f, " {}", self.zone.iana_name().unwrap_or("UTC"))
     }
-}
-
-fn parse_one(text: &str) -> Option<Window> {
-    let (from, to) = text.split_once('-')?;
-    let (from, to) = (parse_time(from.trim())?, parse_time(to.trim())?);
-    let is_whole_day = from == 0 && to == MINUTES_A_DAY;
-    // An empty one is a mistake, and midnight at its start is written 00:00.
-    (from != MINUTES_A_DAY && from % MINUTES_A_DAY != to % MINUTES_A_DAY || is_whole_day)
-        .then_some(Window { from, to })
 }
 
 fn parse_time(text: &str) -> Option<u16> {

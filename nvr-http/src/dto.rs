@@ -4,10 +4,11 @@ mod jobs;
 mod uploads;
 
 use nvr_core::camera::{CameraStatus, IngestStatus, ManualRecording};
-use nvr_core::config::{CameraConfig, RecordMode};
+use nvr_core::config::CameraConfig;
 use nvr_core::event::{Cause, Event};
 use nvr_core::health::Health;
 use nvr_core::store::SegmentRow;
+use nvr_core::time::Timestamp;
 use nvr_core::timeline::{Day, Timeline};
 use nvr_core::track::{AudioCodec, Tracks, VideoCodec};
 use serde::Serialize;
@@ -105,8 +106,12 @@ pub(crate) struct CameraDto {
     /// Address of the stream, without credentials.
     source: String,
     enabled: bool,
-    /// Mode: `continuous`, `manual` or `off`.
+    /// Mode by the configuration: `continuous`, `manual` or `off`.
     record: &'static str,
+    /// Mode now: the same, or what its schedule says.
+    mode: &'static str,
+    /// Its schedule, if it has one.
+    schedule: Option<ScheduleDto>,
     /// `stopped`, `connecting`, `standby`, `recording`, `stalled`, `backing_off` or `failed`.
     state: &'static str,
     /// Why it is in that state.
@@ -127,6 +132,28 @@ pub(crate) struct CameraDto {
     /// Time of the newest frame.
     last_frame: Option<String>,
     counters: CountersDto,
+}
+
+/// When a camera is recorded in another way than its mode says.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ScheduleDto {
+    /// Its rules, as they are written in the configuration.
+    rules: String,
+    /// When the mode changes next; absent when it does not within a week.
+    next_change: Option<String>,
+    /// The mode from then on.
+    next_mode: Option<&'static str>,
+}
+
+impl ScheduleDto {
+    fn new(config: &CameraConfig, now: Timestamp) -> Self {
+        let next = config.schedule.next_change(now, config.record);
+        Self {
+            rules: config.schedule.to_string(),
+            next_change: next.map(|(t, _)| t.to_string()),
+            next_mode: next.map(|(_, mode)| mode.as_str()),
+        }
+    }
 }
 
 /// A recording by hand.
@@ -178,18 +205,16 @@ pub(crate) struct CountersDto {
 }
 
 impl CameraDto {
-    pub(crate) fn new(config: &CameraConfig, status: &CameraStatus) -> Self {
+    pub(crate) fn new(config: &CameraConfig, status: &CameraStatus, now: Timestamp) -> Self {
         let c = status.counters;
         Self {
             id: config.id.to_string(),
             name: config.name.clone(),
             source: config.source.to_string(),
             enabled: config.enabled,
-            record: match config.record {
-                RecordMode::Continuous => "continuous",
-                RecordMode::Manual => "manual",
-                RecordMode::Off => "off",
-            },
+            record: config.record.as_str(),
+            mode: status.mode.as_str(),
+            schedule: (!config.schedule.is_empty()).then(|| ScheduleDto::new(config, now)),
             state: status.state.phase.as_str(),
             cause: (&status.state.cause).into(),
             since: status.state.since.to_string(),

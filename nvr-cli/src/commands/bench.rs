@@ -151,7 +151,7 @@ fn about() -> String {
     format!(
         "{processor}, {cores} threads; nvr {}; {}",
         env!("CARGO_PKG_VERSION"),
-        SystemClock::new().now()
+        SystemClock::new().now().to_jiff().strftime("%Y-%m-%d %H:%M UTC")
     )
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use nvr_core::archive::{Archive, CameraStats};
 use nvr_core::config::{Config, RecordMode};
 use nvr_core::error::ErrorKind;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use crate::cli::Global;
 use crate::exit::Failure;
 use crate::output::{self, Output};
-use crate::{client, config, logging};
+use crate::{client, config, logging, times};
 
 /// What is said where there is no camera. A configuration was read: `nvr init` would refuse to replace it.
 pub const NONE: &str = "no cameras configured: add one as a [[cameras]] section";
@@ -25,6 +26,11 @@ pub struct CameraView {
     source: Option<String>,
     enabled: bool,
     record: Option<RecordMode>,
+    /// How it is recorded now, as the running recorder says.
+    mode: Option<String>,
+    /// When its schedule changes that, and to what.
+    next_change: Option<String>,
+    next_mode: Option<String>,
     /// What the running recorder says; `None` when none answers.
     state: Option<String>,
     cause: Option<String>,
@@ -77,6 +83,13 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
             source: Some(camera.source.to_string()),
             enabled: camera.enabled,
             record: Some(camera.record),
+            mode: now.and_then(|c| c["mode"].as_str()).map(str::to_owned),
+            next_change: now
+                .and_then(|c| c["schedule"]["next_change"].as_str())
+                .map(str::to_owned),
+            next_mode: now
+                .and_then(|c| c["schedule"]["next_mode"].as_str())
+                .map(str::to_owned),
             state: now.and_then(|c| c["state"].as_str()).map(str::to_owned),
             cause: now
                 .and_then(|c| c["cause"]["message"].as_str())
@@ -104,6 +117,9 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
                 source: None,
                 enabled: false,
                 record: None,
+                mode: None,
+                next_change: None,
+                next_mode: None,
                 state: None,
                 cause: None,
                 ingest: None,
@@ -150,6 +166,14 @@ impl CameraView {
         let client = self.ingest.as_deref()?;
         let reason = self.ingest_reason.as_deref()?;
         Some(format!("{}: read by {client}: {reason}", self.id))
+    }
+
+    /// A line on what its schedule does next.
+    pub fn schedule(&self, zone: &TimeZone) -> Option<String> {
+        let at = self.next_change.as_deref()?.parse().ok()?;
+        let (mode, next) = (self.mode.as_deref()?, self.next_mode.as_deref()?);
+        let at = times::show(at, zone);
+        Some(format!("{}: {mode} until {at}, then {next} (schedule)", self.id))
     }
 
     /// A line on what is wrong with it.

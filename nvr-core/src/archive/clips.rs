@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::footage::{Found, plain_refused};
 use super::{Archive, Footage};
 use crate::convert::{Converted, VodPart};
 use crate::error::{Error, ErrorKind, Result};
@@ -111,7 +112,7 @@ impl Archive {
     /// # Errors
     /// `NotFound` when nothing is recorded there; `Conflict` when the codec parameters change inside the
     /// range (the message lists the stretches; see [`export_split`](Self::export_split)); `Unsupported` when
-    /// all that is recorded there lies in plain containers, or when it has to be encoded
+    /// some of it lies in plain containers (the message lists the stretches), or when it has to be encoded
     /// ([`open_export`](Self::open_export) does that).
     pub async fn export(&self, request: ExportRequest) -> Result<Clip> {
         if request.codec == ClipCodec::H264 && !self.is_h264(&request).await? {
@@ -171,7 +172,7 @@ impl Archive {
     async fn is_h264(&self, request: &ExportRequest) -> Result<bool> {
         let (archive, camera, range) = (self.clone(), request.camera.clone(), request.range);
         blocking(move || {
-            let footage = archive.clip_footage(&camera, range)?;
+            let footage = archive.clip_footage(&camera, range)?.footage;
             Ok(footage.iter().all(|f| f.codec == VideoCodec::H264))
         })
         .await
@@ -247,10 +248,11 @@ impl Archive {
     }
 
     /// The HLS media playlist of a range (RFC 8216), by byte range of the segment files; `uri` gives the
-    /// address of a segment's file, to which `?v=` and the version of the file is added.
+    /// address of a segment's file, to which `?v=` and the version of the file is added. What lies in plain containers
+    /// is left out, as a gap is.
     ///
     /// # Errors
-    /// `NotFound` when nothing is recorded there.
+    /// `NotFound` when nothing is recorded there, `Unsupported` when all of it lies in plain containers.
     pub async fn vod(
         &self,
         request: VodRequest,
@@ -258,7 +260,7 @@ impl Archive {
     ) -> Result<String> {
         let archive = self.clone();
         blocking(move || {
-            let footage = archive.clip_footage(&request.camera, request.range)?;
+            let footage = archive.clip_footage(&request.camera, request.range)?.footage;
             let ids: HashMap<String, SegmentId> = footage
                 .iter()
                 .map(|f| (f.path.to_string_lossy().into_owned(), f.id))
@@ -297,7 +299,11 @@ impl Archive {
         media_uri: String,
     ) -> Result<String> {
         let archive = self.clone();
-        let segments = blocking(move || archive.clip_segments(&camera, range)).await?;
+        let segments = blocking(move || {
+            let found = archive.clip_footage(&camera, range)?;
+            found.footage.iter().map(clip_segment).collect::<Result<Vec<_>>>()
+        })
+        .await?;
         let mut made: HashMap<String, Arc<InitSegment>> = HashMap::new();
         if codec == ClipCodec::H264 {
             // One for each codec and size is enough: it tells nothing of the single file but these.
@@ -334,24 +340,30 @@ impl Archive {
     }
 
     fn clip_segments(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<ClipSegment>> {
-        self.clip_footage(camera, range)?
-            .iter()
-            .map(clip_segment)
-            .collect()
+        let found = self.clip_footage(camera, range)?;
+        // One file with holes where there is footage would pass for the whole.
+        if found.plain.iter().any(|r| r.len_ns() >= SLIVER_NS) {
+            return Err(plain_refused(camera, &found.plain));
+        }
+        found.footage.iter().map(clip_segment).collect()
     }
 
-    fn clip_footage(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<Footage>> {
+    /// At least something that can be read.
+    fn clip_footage(&self, camera: &CameraId, range: TimeRange) -> Result<Found> {
         if range.len_ns() > LONGEST_NS {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
                 "the range is longer than a year",
             ));
         }
-        let footage = self.footage(camera, range)?;
-        if footage.is_empty() {
+        let found = self.footage(camera, range)?;
+        if found.footage.is_empty() && !found.plain.is_empty() {
+            return Err(plain_refused(camera, &found.plain));
+        }
+        if found.footage.is_empty() {
             return Err(self.nothing_in(camera, range));
         }
-        Ok(footage)
+        Ok(found)
     }
 }
 

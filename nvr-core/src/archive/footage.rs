@@ -38,6 +38,70 @@ pub(crate) struct Footage {
     pub(crate) codec: VideoCodec,
 }
 
+/// What there is of a range.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// What can be read.
+    pub(crate) footage: Vec<Footage>,
+    /// What lies in plain containers, which are files to be taken as they are, and in nothing else; cut to the range.
+    pub(crate) plain: Vec<TimeRange>,
+}
+
+impl Found {
+    /// Runs may overlap by some frames where one follows the other.
+    fn new(footage: Vec<Footage>, mut plain: Vec<TimeRange>) -> Self {
+        for readable in footage.iter().map(Footage::range) {
+            plain = plain
+                .into_iter()
+                .flat_map(|p| {
+                    let before = (p.start(), p.end().min(readable.start()));
+                    let after = (p.start().max(readable.end()), p.end());
+                    [before, after]
+                })
+                .filter(|(from, to)| from < to)
+                .filter_map(|(from, to)| TimeRange::new(from, to).ok())
+                .collect();
+        }
+        Self { footage, plain }
+    }
+}
+
+/// One that grows reaches no one knows how far: its length is known when it is closed.
+fn plain_range(row: &SegmentRow) -> TimeRange {
+    let end = match row.state {
+        SegmentState::Open => Timestamp::MAX,
+        _ => row.end(),
+    };
+    TimeRange::new(row.start, end).unwrap_or(TimeRange::ALL)
+}
+
+/// Why footage in plain containers is neither played nor exported.
+pub(crate) fn plain_refused(camera: &CameraId, plain: &[TimeRange]) -> Error {
+    const SHOWN: usize = 3;
+    let mut list: Vec<String> = plain
+        .iter()
+        .take(SHOWN)
+        .map(|r| {
+            if r.end() == Timestamp::MAX {
+                format!("{} until now", r.start())
+            } else {
+                format!("{} to {}", r.start(), r.end())
+            }
+        })
+        .collect();
+    if plain.len() > SHOWN {
+        list.push(format!("{} others", plain.len() - SHOWN));
+    }
+    Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "camera {camera}: in plain files (container mp4 or matroska), which are neither exported nor played: {}",
+            list.join(", ")
+        ),
+    )
+    .with_hint("take these segments as they are (`nvr segments` names the files), or ask for a range without them")
+}
+
 /// A file and the index that belongs to it.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -129,15 +193,18 @@ impl Archive {
         }
     }
 
-    /// All footage of a camera that overlaps a range, in order of start, growing included; fMP4 only.
-    pub(crate) fn footage(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<Footage>> {
+    /// All footage of a camera that overlaps a range, in order of start, growing included.
+    pub(crate) fn footage(&self, camera: &CameraId, range: TimeRange) -> Result<Found> {
         let mut query = SegmentQuery::new([camera.clone()], range);
         query.states = SegmentState::FOOTAGE.to_vec();
         let mut out: Vec<(RunId, Footage)> = Vec::new();
+        let mut plain = Vec::new();
         loop {
             let page = self.0.store.segments(&query)?;
-            for row in page.items.iter().filter(|r| r.container == Container::Fmp4) {
-                if let Some(footage) = self.footage_of(row)?
+            for row in &page.items {
+                if row.container != Container::Fmp4 {
+                    plain.extend(plain_range(row).intersect(&range));
+                } else if let Some(footage) = self.footage_of(row)?
                     && footage.range().intersect(&range).is_some()
                 {
                     out.push((row.run, footage));
@@ -162,7 +229,7 @@ impl Archive {
             })
             .collect();
         out.sort_by_key(|f| f.start);
-        Ok(out)
+        Ok(Found::new(out, plain))
     }
 
     /// `None` for a growing segment of which nothing can be read yet, or ever.
@@ -249,8 +316,9 @@ impl Archive {
         };
         // After a step back of the clock two segments can hold the moment: the later run is the one meant.
         let mut found = self.footage(camera, around)?;
-        match found.pop() {
+        match found.footage.pop() {
             Some(footage) => Ok(footage),
+            None if !found.plain.is_empty() => Err(plain_refused(camera, &found.plain)),
             None => Err(self.nothing_at(camera, at)),
         }
     }
@@ -261,8 +329,10 @@ impl Archive {
         query.states = SegmentState::FOOTAGE.to_vec();
         (query.order, query.limit) = (Order::Desc, 4);
         for row in self.0.store.segments(&query)?.items {
-            if row.container == Container::Fmp4
-                && let Some(footage) = self.footage_of(&row)?
+            if row.container != Container::Fmp4 {
+                return Err(plain_refused(camera, &[plain_range(&row)]));
+            }
+            if let Some(footage) = self.footage_of(&row)?
                 && footage.duration_ns > 0
             {
                 return Ok(footage);

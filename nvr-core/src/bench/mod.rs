@@ -8,7 +8,7 @@ mod run;
 
 pub use crate::gst::CLIP_FPS;
 pub use page::html;
-pub use run::{BenchOptions, BenchSize, Clip, Measured, Row, clips, measure, rows};
+pub use run::{BenchOptions, BenchSize, Clip, Measured, Row, clips, likeness, measure, rows};
 
 /// The rows as comma-separated values with a heading (RFC 4180).
 #[must_use]

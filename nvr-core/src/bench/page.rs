@@ -22,7 +22,7 @@ h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}
 .plots{display:flex;flex-wrap:wrap;gap:1rem}
 figure{margin:0;flex:1 1 480px}figcaption{font-weight:600}
 svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:CanvasText}
-.grid{stroke:CanvasText;opacity:.15}.axis{stroke:CanvasText;opacity:.6}
+.grid{stroke:CanvasText;opacity:.15}.axis{stroke:CanvasText;opacity:.6}.lead{stroke:CanvasText;opacity:.35}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;margin-top:1rem}
 th,td{padding:.25rem .6rem;border-bottom:1px solid color-mix(in srgb,CanvasText 18%,transparent);text-align:right;white-space:nowrap}
 th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}
@@ -184,10 +184,10 @@ fn plot(rows: &[&Row], encoders: &[&str], title: &str, x: Axis, y: Axis, less_is
         (TOP + HEIGHT - BOTTOM) / 2.0,
         y.0
     );
-    for (n, name) in encoders.iter().enumerate() {
-        let of: Vec<_> = points.iter().filter(|p| p.0 == n).collect();
-        let line: Vec<String> = of
+    for (n, _) in encoders.iter().enumerate() {
+        let line: Vec<String> = points
             .iter()
+            .filter(|p| p.0 == n)
             .map(|p| format!("{:.1},{:.1}", px(p.2), py(p.3)))
             .collect();
         let _ = write!(
@@ -196,34 +196,94 @@ fn plot(rows: &[&Row], encoders: &[&str], title: &str, x: Axis, y: Axis, less_is
             colour(n),
             line.join(" ")
         );
-        for (i, p) in of.into_iter().enumerate() {
-            let (cx, cy) = (px(p.2), py(p.3));
-            // To the left where there is no room to the right.
-            let (dx, anchor) = if cx > WIDTH - 110.0 {
-                (-7.0, "end")
-            } else {
-                (7.0, "start")
-            };
-            let _ = write!(
-                out,
-                "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"4\" fill=\"{}\"><title>{} {}: {} {}, {} {}</title></circle>\
-                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
-                colour(n),
-                escape(name),
-                escape(p.1),
-                x.0,
-                xs.show(p.2),
-                ys.show(p.3),
-                y.0,
-                cx + dx,
-                // In turn above and below, for neighbours are near.
-                if i % 2 == 0 { cy - 5.0 } else { cy + 14.0 },
-                escape(p.1)
-            );
-        }
+    }
+    let marks: Vec<_> = points.iter().map(|p| (px(p.2), py(p.3), p.1)).collect();
+    for ((p, (cx, cy, preset)), label) in points.iter().zip(&marks).zip(labels(&marks)) {
+        let _ = write!(
+            out,
+            "<path class=\"lead\" d=\"M{cx:.1} {cy:.1}L{:.1} {:.1}\"/>\
+             <circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"4\" fill=\"{}\"><title>{} {}: {} {}, {} {}</title></circle>\
+             <text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            cx.clamp(label.x, label.x + label.w),
+            cy.clamp(label.y, label.y + LABEL_H),
+            colour(p.0),
+            escape(encoders[p.0]),
+            escape(preset),
+            x.0,
+            xs.show(p.2),
+            ys.show(p.3),
+            y.0,
+            label.x,
+            label.y + LABEL_H - 3.0,
+            escape(preset)
+        );
     }
     out.push_str("</svg></figure>");
     out
+}
+
+const LABEL_H: f64 = 14.0;
+
+/// Where a name is written: its left, upper corner and width.
+#[derive(Clone, Copy, Debug)]
+struct Label {
+    x: f64,
+    y: f64,
+    w: f64,
+}
+
+impl Label {
+    fn overlaps(&self, other: &Label) -> bool {
+        self.x < other.x + other.w
+            && other.x < self.x + self.w
+            && self.y < other.y + LABEL_H
+            && other.y < self.y + LABEL_H
+    }
+
+    fn covers(&self, x: f64, y: f64) -> bool {
+        (self.x - 4.0..=self.x + self.w + 4.0).contains(&x)
+            && (self.y - 4.0..=self.y + LABEL_H + 4.0).contains(&y)
+    }
+
+    fn inside(&self) -> bool {
+        self.x >= LEFT && self.x + self.w <= WIDTH && self.y >= 0.0 && self.y + LABEL_H <= HEIGHT - BOTTOM
+    }
+}
+
+/// A place for each name, as near to its point as it can be without lying on another name or point.
+fn labels(marks: &[(f64, f64, &str)]) -> Vec<Label> {
+    let mut placed: Vec<Label> = Vec::with_capacity(marks.len());
+    for (cx, cy, name) in marks {
+        // The page cannot measure letters; these are on the wide side.
+        let w = 7.0 * name.chars().count() as f64;
+        let around = (0..24).flat_map(|ring| {
+            let away = 8.0 + 7.0 * f64::from(ring);
+            let (right, left) = (cx + away, cx - away - w);
+            let (above, below) = (cy - away - LABEL_H, cy + away);
+            [
+                (right, cy - LABEL_H / 2.0),
+                (right, above + 4.0),
+                (right, below - 4.0),
+                (left, cy - LABEL_H / 2.0),
+                (cx - w / 2.0, above),
+                (cx - w / 2.0, below),
+                (left, above + 4.0),
+                (left, below - 4.0),
+            ]
+        });
+        let free = around.map(|(x, y)| Label { x, y, w }).find(|l| {
+            l.inside()
+                && !placed.iter().any(|o| l.overlaps(o))
+                && !marks.iter().any(|(x, y, _)| l.covers(*x, *y))
+        });
+        // So many in one place that there is no room at all: better on top of each other than missing.
+        placed.push(free.unwrap_or(Label {
+            x: cx + 8.0,
+            y: cy - LABEL_H / 2.0,
+            w,
+        }));
+    }
+    placed
 }
 
 /// A stretch of an axis with round steps.
@@ -282,4 +342,46 @@ fn escape(text: &str) -> String {
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_near_points_do_not_lie_on_each_other() {
+        let names = [
+            "ultrafast",
+            "superfast",
+            "veryfast",
+            "faster",
+            "fast",
+            "medium",
+            "slow",
+            "slower",
+            "veryslow",
+            "placebo",
+        ];
+        // All within a few pixels, in the middle and in each corner.
+        for (x, y) in [
+            (280.0, 160.0),
+            (LEFT, TOP),
+            (WIDTH - RIGHT, TOP),
+            (LEFT, HEIGHT - BOTTOM),
+            (WIDTH - RIGHT, HEIGHT - BOTTOM),
+        ] {
+            let marks: Vec<_> = names
+                .iter()
+                .enumerate()
+                .map(|(i, n)| (x + (i % 3) as f64, y + (i / 3) as f64, *n))
+                .collect();
+            let placed = labels(&marks);
+            for (i, a) in placed.iter().enumerate() {
+                assert!(a.inside(), "{a:?}");
+                assert!(placed[..i].iter().all(|b| !a.overlaps(b)), "{placed:?}");
+            }
+        }
+        // One alone stands beside its point.
+        assert_eq!(labels(&[(280.0, 160.0, "fast")])[0].x, 288.0);
+    }
 }

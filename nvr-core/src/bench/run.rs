@@ -225,25 +225,34 @@ fn run(
     let done: FileRecode = gst::recode_file(&clip.path, clip.codec, encoder, settings, out)?;
     let elapsed_ns = clock.steady_ns();
     let cpu_ns = crate::priority::process_cpu_ns().saturating_sub(cpu);
-    let compared = gst::compare(
-        (&clip.path, clip.codec),
-        (out, VideoCodec::H265),
-        None,
-        every,
-        None,
-        &mut || gst::Gate::Go,
-    );
-    let compared = compared.map_err(|e| match e {
-        RecodeFault::Other(e) => e,
-        e => Error::new(ErrorKind::Corrupt, e.to_string()),
-    })?;
+    let (ssim, psnr_db) = likeness(clip, out, every)?;
     let seconds = (done.duration_ns as f64 / 1e9).max(1e-9);
     Ok(Measured {
         frames: done.frames,
         fps: done.frames as f64 / (elapsed_ns as f64 / 1e9).max(1e-9),
         cpu_s_per_min: cpu_ns as f64 / 1e9 / seconds * 60.0,
         bits_per_s: done.video_bytes as f64 * 8.0 / seconds,
-        ssim: compared.ssim,
-        psnr_db: compared.psnr_db,
+        ssim,
+        psnr_db,
     })
+}
+
+/// How like a clip an H.265 file made of it looks: SSIM and PSNR in dB of the luma of one frame in `every`.
+///
+/// # Errors
+/// `Corrupt` when one of them cannot be decoded or their frames are not at the same times.
+pub fn likeness(clip: &Clip, file: &Path, every: u32) -> Result<(f64, f64)> {
+    let compared = gst::compare(
+        (&clip.path, clip.codec),
+        (file, VideoCodec::H265),
+        None,
+        every,
+        None,
+        &mut || gst::Gate::Go,
+    );
+    match compared {
+        Ok(c) => Ok((c.ssim, c.psnr_db)),
+        Err(RecodeFault::Other(e)) => Err(e),
+        Err(e) => Err(Error::new(ErrorKind::Corrupt, e.to_string())),
+    }
 }

@@ -34,16 +34,13 @@ pub(super) struct Manual {
 impl Actor {
     pub(super) fn record(&mut self, request: RecordRequest) -> Result<ManualRecording> {
         let id = &self.config.id;
-        if self.config.record != RecordMode::Manual {
-            let mode = if self.config.record == RecordMode::Continuous {
-                "continuous"
-            } else {
-                "off"
-            };
-            return Err(
-                Error::new(ErrorKind::Conflict, format!("camera {id} has record = {mode:?}"))
-                    .with_hint("set record = \"manual\" to record it by hand"),
-            );
+        if self.mode != RecordMode::Manual {
+            let mode = self.mode.as_str();
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("camera {id} has record = {mode:?} now"),
+            )
+            .with_hint("set record = \"manual\", or its schedule, to record it by hand"));
         }
         let kept = self.config.pre_roll;
         let pre_roll = request.pre_roll.unwrap_or(kept);

@@ -9,6 +9,7 @@ use crate::event::{CameraPhase, Cause};
 use crate::gst::{RunStats, Tap};
 use crate::ids::{CameraId, RunId};
 use crate::live::{Viewers, Viewing};
+use crate::schedule::RecordMode;
 use crate::source::Ingest;
 use crate::time::Timestamp;
 use crate::track::Tracks;
@@ -72,6 +73,8 @@ pub struct CameraStatus {
     pub id: CameraId,
     /// Where it stands.
     pub state: CameraState,
+    /// How it is recorded now, by its configuration and schedule.
+    pub mode: RecordMode,
     /// Whether frames go to a file now.
     pub recording: bool,
     /// The present run.
@@ -105,6 +108,7 @@ pub(crate) struct StatusCell {
 
 #[derive(Debug, Default, Clone)]
 struct Rest {
+    mode: RecordMode,
     recording: bool,
     run: Option<RunId>,
     tracks: Option<Tracks>,
@@ -161,6 +165,10 @@ impl StatusCell {
 
     pub(crate) fn set_run(&self, run: Option<RunId>) {
         self.rest().run = run;
+    }
+
+    pub(crate) fn set_mode(&self, mode: RecordMode) {
+        self.rest().mode = mode;
     }
 
     pub(crate) fn set_recording(&self, recording: bool) {
@@ -232,6 +240,7 @@ impl StatusCell {
         CameraStatus {
             id: self.id.clone(),
             state,
+            mode: rest.mode,
             recording: rest.recording,
             run: rest.run,
             tracks: rest.tracks,

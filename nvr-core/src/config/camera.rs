@@ -8,9 +8,11 @@ use super::recording::{CHUNK, PRE_ROLL, SEGMENT, START_DEADLINE, WATCHDOG, warn_
 use super::retention::{self, Age, CameraRetention};
 use super::values::{Bytes, Size, Span, Text, Word};
 use crate::ids::CameraId;
+use crate::schedule::{RecordMode, Schedule};
 use crate::secret::Secret;
 use crate::segment::Container;
 use crate::source::{DeviceFormat, Ingest, SourceSpec, Transport};
+use crate::time::Timestamp;
 
 /// One camera, resolved: what it does not say itself is taken from [`RecordingConfig`].
 #[derive(Clone, PartialEq, Debug)]
@@ -27,8 +29,10 @@ pub struct CameraConfig {
     pub sub: Option<SourceSpec>,
     /// Whether it is used at all (default: yes).
     pub enabled: bool,
-    /// When it is recorded.
+    /// When it is recorded, unless its schedule says otherwise.
     pub record: RecordMode,
+    /// Rules for times at which it is recorded in another way.
+    pub schedule: Schedule,
     /// Length of a segment (10 s to 24 h).
     pub segment: Duration,
     /// Length of a chunk (100 to 500 ms).
@@ -76,6 +80,7 @@ impl CameraConfig {
             sub: None,
             enabled: true,
             record: RecordMode::default(),
+            schedule: Schedule::default(),
             segment: recording.segment,
             chunk: recording.chunk,
             container: recording.container,
@@ -88,40 +93,23 @@ impl CameraConfig {
         }
     }
 
-    /// Whether it is recorded the same way: name, sub stream, retention and priority may differ without a new
-    /// start.
+    /// How it is recorded at a moment.
+    #[must_use]
+    pub fn mode_at(&self, t: Timestamp) -> RecordMode {
+        self.schedule.mode_at(t, self.record)
+    }
+
+    /// Whether it is recorded the same way: name, sub stream, schedule, retention and priority may differ without a
+    /// new start.
     pub(crate) fn records_like(&self, other: &Self) -> bool {
         let mut same = self.clone();
         same.name.clone_from(&other.name);
         same.sub.clone_from(&other.sub);
+        same.schedule.clone_from(&other.schedule);
         same.retention.clone_from(&other.retention);
         same.priority = other.priority;
         same == *other
     }
-}
-
-/// When a camera is recorded.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Debug,
-    Default,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum RecordMode {
-    /// Always.
-    #[default]
-    Continuous,
-    /// While somebody asks for it; connected all the time, for the pre-roll.
-    Manual,
-    /// Never; connected only while somebody watches.
-    Off,
 }
 
 section! {
@@ -158,6 +146,13 @@ section! {
         enabled: bool = true,
         /// When it is recorded.
         record: Word<RecordMode> = "continuous",
+        /// Times at which it is recorded in another way than `record` says, as rules with semicolons or ends of lines
+        /// between: `"mon-fri 08:00-18:00 continuous; sat,sun off; 2026-12-24..2026-12-26 off"`. Each has days (`mon`,
+        /// `mon-fri`, `sat,sun`, `daily`, a date or two), times of the day (also over midnight), or both, and then
+        /// `continuous`, `manual` or `off`. The last rule that holds counts.
+        schedule: Text,
+        /// Time zone of the schedule; that of the recorder by default.
+        time_zone: Text,
         /// Length of a segment, 10 s to 24 h.
         segment: Span,
         /// Length of a chunk, 100 to 500 ms.
@@ -193,6 +188,7 @@ impl CameraConfig {
         reader: &mut Reader<'_, '_>,
         section: &Section<'_>,
         recording: &RecordingConfig,
+        zone: &str,
     ) -> Option<At<Self>> {
         let raw = RawCamera::read(reader, section);
         let has = |key| section.table.is_some_and(|t| t.contains_key(key));
@@ -251,6 +247,9 @@ impl CameraConfig {
         if let Some(at) = &raw.record {
             out.record = at.value.0;
         }
+        if let Some(schedule) = read_schedule(reader, &raw, zone) {
+            out.schedule = schedule;
+        }
         if let Some(at) = &raw.container {
             out.container = at.value.0;
         }
@@ -286,6 +285,34 @@ impl CameraConfig {
             secret: at.secret,
             unknown: false,
         })
+    }
+}
+
+fn read_schedule(reader: &mut Reader<'_, '_>, raw: &RawCamera, zone: &str) -> Option<Schedule> {
+    let mut zone = zone;
+    if let Some(at) = &raw.time_zone {
+        if let Err(e) = Schedule::parse("", at.value.as_str()) {
+            let message = format!("`time_zone`: {} is not a known time zone", at.value.shown());
+            let hint = e.hint().map(str::to_owned);
+            reader.problems.error(&at.span, &at.key, message, hint);
+        } else {
+            zone = at.value.as_str();
+        }
+    }
+    let at = raw.schedule.as_ref()?;
+    match Schedule::parse(at.value.as_str(), zone) {
+        Ok(schedule) => Some(schedule),
+        Err(e) => {
+            // A text from a variable is not shown.
+            let message = if at.secret {
+                "`schedule`: not usable (not shown, as it comes from a variable)".to_owned()
+            } else {
+                format!("`schedule`: {e}")
+            };
+            let hint = e.hint().map(str::to_owned);
+            reader.problems.error(&at.span, &at.key, message, hint);
+            None
+        }
     }
 }
 

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 pub use self::backup::BackupConfig;
-pub use self::camera::{CameraConfig, RecordMode};
+pub use self::camera::CameraConfig;
 pub use self::diff::ConfigDiff;
 pub use self::edit::{ConfigFile, EditOrigin, EditedConfig, FieldError, FieldErrors, KEPT};
 pub use self::http::{Auth, Compat, HttpConfig, TlsFiles};
@@ -52,6 +52,7 @@ pub use self::values::parse_duration;
 use self::problem::Problems;
 use self::reader::{Reader, Section};
 use crate::error::{Error, ErrorKind, Result};
+pub use crate::schedule::RecordMode;
 
 /// Largest file that is read.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -255,7 +256,7 @@ impl Config {
         let log = LogConfig::read(&mut reader, &section);
         let section = reader.section(root, "backup");
         let backup = BackupConfig::read(&mut reader, &section, base, &recorder.root);
-        let cameras = read_cameras(&mut reader, root, &recording);
+        let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
         Ok(Self {
             recorder,
@@ -286,6 +287,7 @@ fn read_cameras(
     reader: &mut Reader<'_, '_>,
     root: &DeTable<'_>,
     recording: &RecordingConfig,
+    zone: &str,
 ) -> Vec<CameraConfig> {
     let Some(found) = root.get("cameras") else {
         return Vec::new();
@@ -310,7 +312,7 @@ fn read_cameras(
             table: Some(table),
             span: item.span(),
         };
-        let Some(camera) = CameraConfig::read(reader, &section, recording) else {
+        let Some(camera) = CameraConfig::read(reader, &section, recording, zone) else {
             continue;
         };
         let line = reader.problems.line_of(camera.span.start);

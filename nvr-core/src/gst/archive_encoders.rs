@@ -148,7 +148,7 @@ pub(super) const X265: ArchiveEncoder = ArchiveEncoder {
         ("speed-preset", "{preset}"),
         (
             "option-string",
-            "crf={quality}:bframes=0:open-gop=0:scenecut=0:keyint=1000000:min-keyint=1:{threads}{colour}",
+            "crf={quality}:bframes=0:open-gop=0:scenecut=0:keyint=1000000:min-keyint=1:info=0:{threads}{colour}",
         ),
     ],
     output: "",

@@ -143,7 +143,7 @@ async fn second_root(recorder: Weak<Inner>, wake: Arc<Notify>, stop: Cancellatio
 /// A camera that writes, or may at any moment, with its priority.
 fn writer(camera: &Camera) -> Option<(CameraId, u8)> {
     let config = camera.config();
-    let writes = config.enabled && config.record != RecordMode::Off;
+    let writes = config.enabled && camera.status().mode != RecordMode::Off;
     writes.then(|| (config.id.clone(), config.priority))
 }
 

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 
 use nvr_core::event::CameraPhase;
 use nvr_core::media::clip::Format;
+use nvr_core::segment::Container;
 use nvr_core::store::{SegmentQuery, SegmentState};
 use nvr_core::{
-    Archive, ErrorKind, ExportRequest, SegmentId, SnapshotRequest, TimeRange, Timestamp, VodRequest,
+    Archive, ClipCodec, ErrorKind, EventKind, ExportRequest, SegmentId, SnapshotRequest, TimeRange,
+    Timestamp, VodRequest,
 };
 
 use crate::house::*;
@@ -191,5 +193,103 @@ async fn a_split_is_never_seen() {
         }
     }
     assert!(asked > 20);
+    stop(nvr).await;
+}
+
+/// Footage in plain files is on the timeline, and what cannot be had of it is refused: never a file with holes.
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_containers_are_told_apart_from_nothing() {
+    let mut house = House::new([camera("cam", SMALL)]);
+    let nvr = house.start().await;
+    let log = Log::of(&nvr);
+    let cam = nvr.camera(&id("cam")).unwrap();
+    // Plain, ours, and plain again that grows.
+    for (n, container) in [Container::Matroska, Container::Fmp4, Container::Mp4]
+        .into_iter()
+        .enumerate()
+    {
+        house.config.cameras[0].container = container;
+        nvr.reload(house.config.clone()).await.unwrap();
+        until("its segment", || {
+            let all = log.all();
+            let opened = |e: &nvr_core::Event| {
+                matches!(&e.kind, EventKind::SegmentOpened { path } if path.ends_with(container.extension()))
+            };
+            (all.iter().filter(|e| e.kind.name() == "segment_opened").count() > n && all.iter().any(opened)).then_some(())
+        })
+        .await;
+        frames(&cam, 25).await;
+    }
+    let rows = loop {
+        let rows = segments(&nvr, "cam").await;
+        let closed = |c: Container| {
+            rows.iter()
+                .any(|r| r.container == c && r.state == SegmentState::Closed)
+        };
+        if closed(Container::Matroska)
+            && closed(Container::Fmp4)
+            && rows.iter().any(|r| r.container == Container::Mp4)
+        {
+            break rows;
+        }
+        a_second(&nvr).await;
+    };
+    let of = |c: Container| rows.iter().rfind(|r| r.container == c).unwrap();
+    let (mkv, ours) = (of(Container::Matroska), of(Container::Fmp4));
+    let whole = TimeRange::new(mkv.start, mkv.start.add_ns(3600 * S)).unwrap();
+    for archive in [&*nvr, &house.archive().await] {
+        let export = |range, codec| ExportRequest::new(id("cam"), range, Format::Mp4).codec(codec);
+        for codec in [ClipCodec::AsRecorded, ClipCodec::H264] {
+            for range in [
+                mkv.range(),
+                whole,
+                TimeRange::new(ours.start, whole.end()).unwrap(),
+            ] {
+                let e = archive.open_export(export(range, codec)).await.unwrap_err();
+                assert_eq!(e.kind(), ErrorKind::Unsupported, "{range:?}: {e}");
+            }
+        }
+        let e = archive
+            .export(export(whole, ClipCodec::AsRecorded))
+            .await
+            .unwrap_err();
+        assert!(e.to_string().contains(&mkv.start.to_string()), "{e}");
+        let clip = archive
+            .export(export(ours.range(), ClipCodec::AsRecorded))
+            .await
+            .unwrap();
+        assert!(clip.len() > 0);
+
+        let at = mkv.start.add_ns(S);
+        let e = archive
+            .snapshot(SnapshotRequest::new(id("cam"), Some(at)))
+            .await
+            .unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
+        archive
+            .snapshot(SnapshotRequest::new(id("cam"), Some(ours.start.add_ns(S))))
+            .await
+            .unwrap();
+
+        // A playlist leaves it out, as long as there is something else.
+        let vod = |range| VodRequest {
+            camera: id("cam"),
+            range,
+            event: false,
+            codec: ClipCodec::AsRecorded,
+        };
+        let playlist = archive
+            .vod(vod(TimeRange::new(mkv.start, ours.end()).unwrap()), |s| {
+                s.to_string()
+            })
+            .await
+            .unwrap();
+        assert!(playlist.contains("#EXTINF"));
+        let e = archive
+            .vod(vod(mkv.range()), |s| s.to_string())
+            .await
+            .unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
+    }
     stop(nvr).await;
 }

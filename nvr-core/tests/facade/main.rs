@@ -8,4 +8,5 @@ mod live;
 mod modes;
 mod pushing;
 mod reload;
+mod scheduled;
 mod transcoding;

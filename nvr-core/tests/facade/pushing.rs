@@ -109,6 +109,24 @@ fn judge(file: &Path) -> Vec<(String, u64)> {
     all
 }
 
+/// The listener goes in the middle of a picture, whoever hangs up first: a transport stream is cut
+/// before the last packet of each stream that begins one.
+fn without_the_last(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let mut last = std::collections::BTreeMap::new();
+    for (at, packet) in bytes.chunks_exact(188).enumerate() {
+        let pid = u16::from_be_bytes([packet[1] & 0x1f, packet[2]]);
+        // ISO/IEC 13818-1, 2.4.3.2: payload_unit_start_indicator. Streams of FFmpeg begin at 0x100.
+        if packet[1] & 0x40 != 0 && (0x100..0x1000).contains(&pid) {
+            last.insert(pid, at * 188);
+        }
+    }
+    let end = *last.values().min().expect("pictures");
+    assert!(end * 2 > bytes.len(), "most of the file is left");
+    bytes.truncate(end);
+    std::fs::write(file, bytes).unwrap();
+}
+
 fn decodes(file: &Path) {
     let out = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
@@ -295,6 +313,7 @@ async fn srt_takes_both_codecs_and_rtmp_refuses_h265() {
         let found = judge(&file);
         let codecs: Vec<&str> = found.iter().map(|(c, _)| c.as_str()).collect();
         assert_eq!(codecs, ["aac", codec], "{found:?}");
+        without_the_last(&file);
         decodes(&file);
     }
     nvr.push(&id("h265"), wish("rtmp://127.0.0.1:1/live/KEY"), None)

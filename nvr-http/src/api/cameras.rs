@@ -18,8 +18,8 @@ use crate::params::{CameraPath, Length, Query};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
-pub(super) fn dto(camera: &Camera) -> CameraDto {
-    CameraDto::new(&camera.config(), &camera.status())
+pub(super) fn dto(app: &AppState, camera: &Camera) -> CameraDto {
+    CameraDto::new(&camera.config(), &camera.status(), app.nvr.clock().now())
 }
 
 /// All cameras with their state.
@@ -31,7 +31,7 @@ pub(crate) async fn list(State(app): State<AppState>, viewer: Viewer) -> Json<Ve
     let place = |camera: &Camera| config.cameras.iter().position(|c| c.id == camera.id());
     // Those that are in no file come last.
     cameras.sort_by_cached_key(|c| place(c).unwrap_or(usize::MAX));
-    Json(cameras.iter().map(dto).collect())
+    Json(cameras.iter().map(|c| dto(&app, c)).collect())
 }
 
 /// The cameras that somebody may have to do with.
@@ -46,7 +46,7 @@ pub(crate) fn of_viewer(app: &AppState, viewer: &Viewer) -> Vec<Camera> {
     responses((status = 200, description = "The camera", body = CameraDto),
         (status = 404, description = "There is none of that id", body = Problem)))]
 pub(crate) async fn one(State(app): State<AppState>, CameraPath(id): CameraPath) -> Answer<Json<CameraDto>> {
-    Ok(Json(dto(&app.nvr.camera(&id)?)))
+    Ok(Json(dto(&app, &app.nvr.camera(&id)?)))
 }
 
 macro_rules! order {
@@ -62,7 +62,7 @@ macro_rules! order {
         ) -> Answer<(StatusCode, Json<CameraDto>)> {
             let camera = app.nvr.camera(&id)?;
             camera.$method()?;
-            Ok((StatusCode::ACCEPTED, Json(dto(&camera))))
+            Ok((StatusCode::ACCEPTED, Json(dto(&app, &camera))))
         }
     };
 }
@@ -107,7 +107,7 @@ macro_rules! order_all {
             }
             Ok((
                 StatusCode::ACCEPTED,
-                Json(cameras.iter().map(dto).collect()),
+                Json(cameras.iter().map(|c| dto(&app, c)).collect()),
             ))
         }
     };

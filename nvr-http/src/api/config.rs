@@ -144,7 +144,7 @@ pub(crate) async fn add_camera(
     Ok((
         StatusCode::CREATED,
         version(&outcome),
-        Json(super::cameras::dto(&camera)),
+        Json(super::cameras::dto(&app, &camera)),
     ))
 }
 
@@ -163,7 +163,7 @@ pub(crate) async fn change_camera(
 ) -> Answer<(Versioned, Json<CameraDto>)> {
     let outcome = app.nvr.change_camera_in_file(&id, keys, by).await?;
     let camera = app.nvr.camera(&id)?;
-    Ok((version(&outcome), Json(super::cameras::dto(&camera))))
+    Ok((version(&outcome), Json(super::cameras::dto(&app, &camera))))
 }
 
 /// Takes a camera out of the configuration and stops it. Its footage stays, and its timeline can be asked for.

@@ -108,7 +108,7 @@ impl Actor {
         if let Some(session) = self.manual.as_mut().and_then(|m| m.session.as_mut()) {
             session.stop(cause.clone(), deadline);
         }
-        if self.config.record == RecordMode::Continuous {
+        if self.mode == RecordMode::Continuous {
             if self.stopped_by_hand.is_none() {
                 self.outage_ends(&cause);
             }
@@ -128,7 +128,7 @@ impl Actor {
 
     /// The camera was away and is not wanted any more: from now on that is why footage is missing.
     fn outage_ends(&mut self, cause: &Cause) {
-        let wanted = self.config.enabled && self.config.record == RecordMode::Continuous;
+        let wanted = self.config.enabled && self.mode == RecordMode::Continuous;
         if self.run.is_none() && wanted {
             let now = self.context.clock.now();
             self.journal.open_gap(now, cause.clone());
@@ -139,10 +139,15 @@ impl Actor {
         let same_stream = self.config.records_like(&config);
         self.config = config;
         self.machine.set_patience(patience(&self.config));
+        let before = self.mode;
+        self.set_mode();
+        if same_stream && self.mode != before {
+            self.mode_changed(before);
+        }
         if same_stream {
             return;
         }
-        if self.config.record != RecordMode::Manual || !self.config.enabled {
+        if self.mode != RecordMode::Manual || !self.config.enabled {
             self.end_manual();
         }
         let cause = Cause::new(
@@ -151,6 +156,41 @@ impl Actor {
         );
         self.begin_anew(cause);
         if self.run.is_none() {
+            let now = self.context.clock.now();
+            self.idle_gap(now);
+        }
+    }
+
+    fn set_mode(&mut self) {
+        self.mode = self.config.mode_at(self.context.clock.now());
+        self.status.set_mode(self.mode);
+    }
+
+    /// Does what the schedule says from now on, if that is something else than before.
+    pub(super) fn follow_schedule(&mut self) {
+        let before = self.mode;
+        self.set_mode();
+        if self.mode != before && self.shutdown.is_none() {
+            self.mode_changed(before);
+        }
+    }
+
+    fn mode_changed(&mut self, before: RecordMode) {
+        let mode = self.mode.as_str();
+        tracing::info!(camera = %self.config.id, mode, before = before.as_str(), "by its schedule");
+        if !self.config.enabled {
+            return;
+        }
+        if self.mode != RecordMode::Manual {
+            self.end_manual();
+        }
+        let cause = match self.mode {
+            RecordMode::Continuous => CauseKind::Scheduled,
+            RecordMode::Manual | RecordMode::Off => CauseKind::NotScheduled,
+        };
+        self.begin_anew(Cause::new(cause, format!("the schedule says {mode}")));
+        if self.run.is_none() && self.stopped_by_hand.is_none() {
+            // It was away: from now on that is not why footage is missing.
             let now = self.context.clock.now();
             self.idle_gap(now);
         }

@@ -115,8 +115,11 @@ pub(crate) fn spawn(
         context.events.clone(),
     );
     let machine = Machine::new(context.clock.steady_ns(), patience(&config));
+    let mode = config.mode_at(now);
+    status.set_mode(mode);
     let actor = Actor {
         config,
+        mode,
         context,
         status: status.clone(),
         journal,
@@ -145,6 +148,8 @@ fn patience(config: &CameraConfig) -> Patience {
 
 pub(super) struct Actor {
     pub(super) config: CameraConfig,
+    /// How it is recorded now, by its configuration and schedule.
+    pub(super) mode: RecordMode,
     pub(super) context: Context,
     pub(super) status: Arc<StatusCell>,
     pub(super) journal: Journal,
@@ -221,11 +226,8 @@ impl Actor {
     fn want(&mut self, cause: Cause) {
         let input = if let Some(by_hand) = &self.stopped_by_hand {
             Input::Unwant(by_hand.clone())
-        } else if !self.config.enabled || (self.config.record == RecordMode::Off && !self.watched) {
-            Input::Unwant(Cause::new(
-                CauseKind::NotScheduled,
-                "not to be recorded (configuration)",
-            ))
+        } else if !self.config.enabled || (self.mode == RecordMode::Off && !self.watched) {
+            Input::Unwant(Cause::new(CauseKind::NotScheduled, self.unwanted()))
         } else {
             Input::Want {
                 record: self.records(),
@@ -237,7 +239,7 @@ impl Actor {
 
     /// Whether frames go to a file as they come.
     fn records(&self) -> bool {
-        self.config.record == RecordMode::Continuous && self.paused.is_none()
+        self.mode == RecordMode::Continuous && self.paused.is_none()
     }
 
     fn tell(&mut self, input: Input) {
@@ -286,7 +288,7 @@ impl Actor {
             record: records.then(|| self.record_spec()),
             audio: self.config.audio,
             clock: self.context.clock.clone(),
-            keep: if self.config.record == RecordMode::Manual {
+            keep: if self.mode == RecordMode::Manual {
                 self.config.pre_roll
             } else {
                 Duration::ZERO
@@ -316,6 +318,7 @@ impl Actor {
             usual_pause_ns: 0,
         });
         self.tell(input);
+        self.follow_schedule();
         self.journal.retry();
         self.status.set_backlog(self.journal.backlog());
         self.tick_manual();

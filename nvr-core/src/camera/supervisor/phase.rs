@@ -21,7 +21,7 @@ impl Actor {
         } else {
             let phase = self.machine.phase();
             // Standing by is all that a camera does whose recording pauses.
-            let continuous = self.config.record == RecordMode::Continuous;
+            let continuous = self.mode == RecordMode::Continuous;
             let paused = self
                 .paused
                 .clone()
@@ -75,13 +75,22 @@ impl Actor {
 
     /// Why nothing is to be recorded by the configuration; `None` when it is to be.
     pub(super) fn idle_cause(&self) -> Option<Cause> {
-        let words = match self.config.record {
+        if self.config.enabled && self.mode == RecordMode::Continuous {
+            return self.paused.clone();
+        }
+        Some(Cause::new(CauseKind::NotScheduled, self.unwanted()))
+    }
+
+    /// Why nothing is to be recorded, in words.
+    pub(super) fn unwanted(&self) -> &'static str {
+        let scheduled = self.mode != self.config.record;
+        match self.mode {
             _ if !self.config.enabled => "the camera is disabled",
+            RecordMode::Off if scheduled => "not recorded at this time (schedule)",
+            RecordMode::Manual if scheduled => "recorded by hand only at this time (schedule)",
             RecordMode::Off => "the camera is not recorded",
-            RecordMode::Manual => "recorded by hand only",
-            RecordMode::Continuous => return self.paused.clone(),
-        };
-        Some(Cause::new(CauseKind::NotScheduled, words))
+            RecordMode::Manual | RecordMode::Continuous => "recorded by hand only",
+        }
     }
 
     pub(in crate::camera) fn idle_gap(&mut self, at: Timestamp) {

@@ -26,7 +26,7 @@ impl Actor {
     }
 
     fn viewers_changed(&mut self, words: &str) {
-        if self.config.enabled && self.config.record == RecordMode::Off && self.shutdown.is_none() {
+        if self.config.enabled && self.mode == RecordMode::Off && self.shutdown.is_none() {
             self.want(Cause::new(CauseKind::Requested, words));
         }
     }

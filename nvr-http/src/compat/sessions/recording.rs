@@ -115,7 +115,7 @@ pub(super) async fn start(
 
 /// Of a camera that is recorded anyway a stretch is remembered; another one is recorded by hand.
 async fn begin(app: &AppState, camera: &Camera, duration: Duration) -> Result<Timestamp, Refused> {
-    if camera.config().record != RecordMode::Continuous {
+    if camera.status().mode != RecordMode::Continuous {
         let request = RecordRequest {
             duration: Some(duration),
             pre_roll: Some(Duration::ZERO),
@@ -138,7 +138,7 @@ pub(super) async fn end(app: &AppState, session: &Arc<Session>) -> Result<Option
     let clock = app.nvr.clock();
     let to = clock.now();
     if let Ok(camera) = app.nvr.camera(&session.camera)
-        && camera.config().record != RecordMode::Continuous
+        && camera.status().mode != RecordMode::Continuous
     {
         match camera.stop_recording().await {
             Ok(()) => {}

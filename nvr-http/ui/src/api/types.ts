@@ -22,12 +22,17 @@ export interface Tracks {
   audio: { codec: string; sample_rate: number; channels: number } | null;
 }
 
+export type RecordMode = "continuous" | "manual" | "off";
+
 export interface Camera {
   id: string;
   name: string;
   source: string;
   enabled: boolean;
-  record: "continuous" | "manual" | "off";
+  record: RecordMode;
+  /** What holds now: `record`, or what the schedule says. */
+  mode: RecordMode;
+  schedule: { rules: string; next_change: string | null; next_mode: RecordMode | null } | null;
   state: CameraState;
   cause: Cause;
   since: string;

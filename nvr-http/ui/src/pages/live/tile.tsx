@@ -142,7 +142,7 @@ function Tools({ camera, sound, onSound, alone, onGrab, onMove, box, pushes, wan
     checked: wanted === path,
     onSelect: () => onPath(path),
   }));
-  const byHand = camera.record === "manual" && operates;
+  const byHand = camera.mode === "manual" && operates;
   return (
     <div className="tile-tools">
       {!alone && (

@@ -6,7 +6,7 @@ import { readSchema } from "../settings/schema";
 import { keptOf, readAge } from "./facts";
 
 const sections = readSchema(JSON.parse(readFileSync("../../docs/config.schema.json", "utf8")));
-const camera = (id: string, more: Partial<Camera> = {}) => ({ id, name: id, record: "continuous", enabled: true, tracks: null, ...more }) as Camera;
+const camera = (id: string, more: Partial<Camera> = {}) => ({ id, name: id, record: "continuous", schedule: null, enabled: true, tracks: null, ...more }) as Camera;
 
 describe("ages", () => {
   it("are lengths, or as long as there is room", () => {

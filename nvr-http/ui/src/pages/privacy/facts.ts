@@ -27,6 +27,8 @@ export interface Kept {
   camera: string;
   name: string;
   record: Camera["record"];
+  /** Rules for times at which it is recorded in another way. */
+  schedule: string | null;
   enabled: boolean;
   /** Whether its sound is recorded now; null when it sends nothing. */
   sound: boolean | null;
@@ -51,6 +53,7 @@ export function keptOf(cameras: Camera[], config: JsonObject | null, sections: S
       camera: c.id,
       name: c.name,
       record: c.record,
+      schedule: c.schedule?.rules ?? null,
       enabled: c.enabled,
       sound: c.tracks ? c.tracks.audio !== null : null,
       age: age ?? (config ? "room" : null),

@@ -66,7 +66,7 @@ export default function PrivacyPage() {
             empty={<p>{t("settings.no_cameras")}</p>}
             columns={[
               { key: "name", label: t("common.camera"), cell: (k) => <b>{k.name}</b> },
-              { key: "when", label: t("privacy.when"), cell: (k) => (k.enabled ? t(`settings.record_${k.record}`) : t("privacy.disabled")) },
+              { key: "when", label: t("privacy.when"), cell: (k) => (k.enabled ? <>{t(`settings.record_${k.record}`)}{k.schedule && <><br /><small>{t("privacy.except", { rules: k.schedule })}</small></>}</> : t("privacy.disabled")) },
               { key: "sound", label: t("recordings.audio"), cell: (k) => (k.sound === null ? "–" : k.sound ? t("privacy.with_sound") : t("privacy.without_sound")) },
               { key: "oldest", label: t("storage.oldest"), cell: (k) => { const o = of(k.camera)?.oldest; return o ? moment(o) : "–"; } },
               { key: "size", label: t("storage.size"), align: "end", cell: (k) => bytes(of(k.camera)?.size_bytes ?? 0) },

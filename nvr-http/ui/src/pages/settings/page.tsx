@@ -19,7 +19,7 @@ import { FieldRow, Marked } from "./row";
 import { type Section, entriesOf, found, placeOf, readSchema, title } from "./schema";
 
 /** Keys of a camera that everybody wants; the others come after them. */
-const FIRST = ["name", "source", "sub", "user", "password", "enabled", "record", "audio", "max_age", "max_bytes", "priority"];
+const FIRST = ["name", "source", "sub", "user", "password", "enabled", "record", "schedule", "audio", "max_age", "max_bytes", "priority"];
 
 export default function SettingsPage() {
   const t = useT();

@@ -31,7 +31,7 @@ export function paletteOf(element: Element): Palette {
 }
 
 /** Gaps that somebody wanted, or that are nobody's fault. */
-const WANTED = new Set(["requested", "startup", "shutdown", "config_changed", "not_scheduled", "deleted", "unknown"]);
+const WANTED = new Set(["requested", "startup", "shutdown", "config_changed", "not_scheduled", "scheduled", "deleted", "unknown"]);
 const BAD_EVENTS = new Set(["frames_dropped", "segment_damaged", "storage_fault"]);
 
 export interface Scene {
