@@ -83,7 +83,7 @@ pub(super) fn read(input: impl Read, folder: &Path) -> Result<Manifest> {
                 .read_to_end(&mut text)
                 .map_err(damaged)?;
             if text.len() as u64 > MOST_BYTES {
-                return Err(corrupt("its manifest is too long".into()));
+                return Err(corrupt("its manifest is too long"));
             }
             manifest = Some(Manifest::parse(&text)?);
             continue;
@@ -115,19 +115,19 @@ pub(super) fn read(input: impl Read, folder: &Path) -> Result<Manifest> {
         }
         file.sync_all().map_err(|e| Error::io(path.display(), e))?;
     }
-    let manifest = manifest.ok_or_else(|| corrupt("there is nothing in it".into()))?;
+    let manifest = manifest.ok_or_else(|| corrupt("there is nothing in it"))?;
     if let Some(missing) = manifest.members.get(next) {
         return Err(corrupt(format!("{} is missing: it was cut off", missing.name)));
     }
     if manifest.member(CONFIG).is_none() {
-        return Err(corrupt("it holds no configuration".into()));
+        return Err(corrupt("it holds no configuration"));
     }
     // Only its end tells whether it came whole.
     let mut rest = tar.into_inner();
     let padding = io::copy(&mut (&mut rest).take(MOST_PADDING + 1), &mut io::sink()).map_err(damaged)?;
     let mut behind = rest.into_inner();
     if padding > MOST_PADDING || behind.read(&mut [0]).map_err(damaged)? > 0 {
-        return Err(corrupt("something follows on its end".into()));
+        return Err(corrupt("something follows on its end"));
     }
     Ok(manifest)
 }
@@ -146,7 +146,7 @@ fn damaged(e: io::Error) -> Error {
     corrupt(why).with_source(e)
 }
 
-fn corrupt(why: String) -> Error {
+fn corrupt(why: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Corrupt, format!("this is no whole backup: {why}"))
         .with_hint("take another copy of the archive; nothing was changed")
 }

@@ -272,8 +272,10 @@ fn a_crash_leaves_all_or_nothing() {
     assert!(finished > 3, "{finished}");
 }
 
+type Parts = Vec<(tar::Header, Vec<u8>)>;
+
 /// The members of an archive, to be changed.
-fn members(archive: &[u8]) -> Vec<(tar::Header, Vec<u8>)> {
+fn members(archive: &[u8]) -> Parts {
     let mut tar = tar::Archive::new(GzDecoder::new(archive));
     let mut all = Vec::new();
     for entry in tar.entries().unwrap() {
@@ -311,8 +313,7 @@ fn what_is_no_whole_backup_of_ours_is_refused_and_nothing_touched() {
     let place = Place::new();
     let good = place.archive();
     let parts = members(&good);
-    assert_eq!(packed(&parts).is_empty(), false);
-    let with = |change: &dyn Fn(&mut Vec<(tar::Header, Vec<u8>)>)| {
+    let with = |change: &dyn Fn(&mut Parts)| {
         let mut parts = parts.clone();
         change(&mut parts);
         packed(&parts)

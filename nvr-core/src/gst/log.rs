@@ -141,7 +141,7 @@ fn tell(
 ) {
     use gst::DebugLevel as L;
     let category = category.name();
-    let element = object.map(|o| o.to_string());
+    let element = object.map(ToString::to_string);
     let element = element.as_deref().map(|text| text.trim_matches(['<', '>']));
     let text = message.get().unwrap_or_default();
     let text = blot(text.as_str());
