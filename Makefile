@@ -9,6 +9,10 @@ BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
 # What the command is built with, separated by commas; `oidc` is another one.
 FEATURES ?= rtsp-server
+# What the image of the recorder stands on, which program is in it, and where both come together.
+BASE ?= debian:12-slim
+NVR_BUILT ?= target/release/nvr
+CONTAINER := target/container
 # One choice of features for all tests, so that nothing is compiled twice.
 WHOLE := --workspace --features nvr-http/oidc,nvr-core/rtsp-server
 # Tests start pipelines and encoders: as many at once as there are cores, but not more than four.
@@ -22,7 +26,7 @@ UI_SOURCES = $(shell find $(UI)/src $(UI)/public -type f 2>/dev/null) $(addprefi
 # What the browser tests leave: pictures of each page.
 UI_SHOTS ?= target/ui-shots
 
-.PHONY: help demo build ui ui-deps test test-rust test-rtspsrc test-ui test-page test-api test-v4l2 deb deb-files test-deb test-prometheus bench fuzz lint fmt docs deps clean
+.PHONY: help demo build ui ui-deps test test-rust test-rtspsrc test-ui test-page test-api test-v4l2 deb deb-files test-deb test-prometheus container container-files test-kubernetes bench fuzz lint fmt docs deps clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -93,6 +97,23 @@ test-deb: ## Check the unit, install the package in a Debian of its own, run and
 	@tools/install-deps.sh test-deb
 	tests/deploy/unit
 	tests/deploy/deb
+
+container: ## Build an image of the recorder with buildah; BASE is what it stands on
+	@tools/install-deps.sh build container
+	$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory container-files
+	buildah build --format docker --build-arg BASE=$(BASE) --file deploy/container/Containerfile --tag nvr $(CONTAINER)
+
+# Of a program that is built already.
+container-files:
+	mkdir -p $(CONTAINER)
+	install -s -m 755 $(NVR_BUILT) $(CONTAINER)/nvr
+	install -m 640 deploy/container/nvr.toml $(CONTAINER)/nvr.toml
+
+test-kubernetes: ui ## Check the manifests for Kubernetes by its schemas
+	@tools/install-deps.sh build test-kubernetes
+	$(CARGO) build --quiet $(WHOLE) --bin nvr
+	NVR=$(abspath target/debug/nvr) $$HOME/.local/share/nvr-test-tools-kubernetes/bin/python tests/deploy/kubernetes
 
 test-prometheus: ui ## Load rules and dashboard queries in a real Prometheus beside a recorder
 	@tools/install-deps.sh build run test-prometheus

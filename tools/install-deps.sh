@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a set of tasks needs, on Debian and its relatives. Instant when all is there.
 #
-#   tools/install-deps.sh [build|run|ui|test|bench|lint|v4l2|deb|test-deb|test-prometheus ...]      (default: build run)
+#   tools/install-deps.sh [build|run|ui|test|bench|lint|v4l2|deb|test-deb|test-prometheus|container|test-kubernetes ...]      (default: build run)
 set -euo pipefail
 
 build=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev)
@@ -17,6 +17,10 @@ bench=(wrk)
 v4l2=(qemu-system-x86 cpio)
 test_deb=(lintian mmdebstrap systemd systemd-container curl jq)
 test_prometheus=(prometheus)
+container=(buildah)
+# The schemas of Kubernetes, in an environment of their own.
+kubernetes_validate="kubernetes-validate==1.37.0"
+kubernetes_dir="${HOME:?}/.local/share/nvr-test-tools-kubernetes"
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
 
@@ -31,6 +35,7 @@ node_serves() {
 packages=()
 tools=()
 with_moto=
+with_kubernetes=
 for set in "${@:-build run}"; do
     # The default is two sets in one word.
     for name in $set; do
@@ -45,7 +50,9 @@ for set in "${@:-build run}"; do
         deb) tools+=(cargo-deb) ;;
         test-deb) packages+=("${test_deb[@]}") ;;
         test-prometheus) packages+=("${test_prometheus[@]}") ;;
-        *) say "unknown set '$name' (build, run, ui, test, bench, lint, v4l2, deb, test-deb, test-prometheus)"; exit 2 ;;
+        container) packages+=("${container[@]}") ;;
+        test-kubernetes) packages+=(python3-venv) && with_kubernetes=1 ;;
+        *) say "unknown set '$name' (build, run, ui, test, bench, lint, v4l2, deb, test-deb, test-prometheus, container, test-kubernetes)"; exit 2 ;;
         esac
     done
 done
@@ -96,4 +103,9 @@ if [[ -n $with_moto && ! -x $moto_dir/bin/moto_server ]]; then
     say "installing moto in $moto_dir"
     python3 -m venv "$moto_dir"
     "$moto_dir/bin/pip" install --quiet --disable-pip-version-check "$moto"
+fi
+if [[ -n $with_kubernetes && ! -x $kubernetes_dir/bin/kubernetes-validate ]]; then
+    say "installing kubernetes-validate in $kubernetes_dir"
+    python3 -m venv "$kubernetes_dir"
+    "$kubernetes_dir/bin/pip" install --quiet --disable-pip-version-check "$kubernetes_validate"
 fi

@@ -75,7 +75,7 @@ pub enum Command {
     /// Open a source and say what it sends.
     Probe(commands::probe::ProbeArgs),
     /// Say how the recorder and its cameras fare.
-    Status,
+    Status(commands::status::StatusArgs),
     /// List the cameras.
     Cameras,
     /// Add, change or remove a camera in the configuration.
@@ -106,6 +106,10 @@ pub enum Command {
     Upload(commands::upload::UploadArgs),
     /// Bring files back of which there are only copies.
     Restore(commands::restore::RestoreArgs),
+    /// Write configuration, index, accounts and kept pushes to one file, also while a recorder runs.
+    Backup(commands::backup::BackupArgs),
+    /// Put the files of a backup in their places, with what is there kept beside. No recorder may be running.
+    RestoreBackup(commands::backup::RestoreArgs),
     /// Show how much is recorded, how full the disk is, and how long it will do.
     Stats(commands::stats::StatsArgs),
     /// Encode a stretch of footage again as H.265, to save space.
@@ -116,6 +120,8 @@ pub enum Command {
     /// List, make and remove tokens of programs, also while a recorder runs.
     #[command(subcommand)]
     Token(commands::token::TokenCommand),
+    /// Show what a running recorder logs, and change it for a time.
+    LogLevel(commands::log_level::LogLevelArgs),
     /// Measure what this machine can do.
     #[command(subcommand)]
     Bench(commands::bench::BenchCommand),

@@ -1,59 +1,130 @@
 //! Sets up the log: to the standard error, so that results can be piped; a recorder whose standard error is the journal
 //! writes its records there with their fields.
 
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+
 use nvr_core::clock::SystemClock;
 use nvr_core::config::{LogConfig, LogFormat};
-use nvr_http::{LogBuffer, LogLayer};
-use tracing_subscriber::EnvFilter;
+use nvr_core::event::EventKind;
+use nvr_core::pipeline_log::PipelineLog;
+use nvr_core::{Nvr, Result};
+use nvr_http::{LogBuffer, LogControl, LogRecord};
+use tokio_stream::StreamExt as _;
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::journal::Journal;
+use crate::line;
 
 /// Records that are kept in memory for `GET /api/v1/logs`.
 const KEPT: usize = 2000;
 
+/// The log of a recorder.
+#[derive(Clone, Debug)]
+pub struct Logs {
+    /// Its newest records.
+    pub buffer: LogBuffer,
+    /// What is logged.
+    pub control: LogControl,
+    /// Whether that follows the configuration: neither `NVR_LOG` nor `-v` comes before it.
+    follows: bool,
+}
+
 /// Starts logging. `NVR_LOG` comes first, then `-v`, then the configuration; commands that only ask stay at
 /// warnings.
 pub fn start(verbose: u8, config: Option<&LogConfig>) {
-    begin(verbose, config, None, true);
-}
-
-/// The same for a recorder: the newest records are kept for those who look over HTTP, and all go to the journal where that
-/// reads the standard error and lines were not asked for as JSON.
-pub fn start_kept(verbose: u8, config: Option<&LogConfig>) -> LogBuffer {
-    let buffer = LogBuffer::new(KEPT, SystemClock::shared());
-    let is_text = config.is_none_or(|c| c.format == LogFormat::Text);
-    match Journal::of_stderr().filter(|_| is_text) {
-        Some(journal) => {
-            let layer = buffer.layer().with_sink(move |record| journal.write(record));
-            begin(verbose, config, Some(layer), false);
-        }
-        None => begin(verbose, config, Some(buffer.layer()), true),
-    }
-    buffer
-}
-
-fn begin(verbose: u8, config: Option<&LogConfig>, kept: Option<LogLayer>, to_stderr: bool) {
-    let from_flags = match verbose {
-        0 => config.map_or("warn", |c| c.filter.as_str()),
-        1 => "info,nvr_core=debug,nvr_http=debug,nvr=debug",
-        _ => "info,nvr_core=trace,nvr_http=trace,nvr=trace",
-    };
-    let filter = std::env::var("NVR_LOG")
-        .ok()
-        .and_then(|text| text.parse::<EnvFilter>().ok())
-        .unwrap_or_else(|| EnvFilter::new(from_flags));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+        .with_ansi(std::io::stderr().is_terminal());
     let lines = match config.map(|c| c.format) {
         Some(LogFormat::Json) => lines.json().flatten_event(true).boxed(),
         _ => lines.boxed(),
     };
+    let (filter, _) = filter(verbose, config);
     // Only the first one counts; there is no second one in a process.
     let _ = tracing_subscriber::registry()
-        .with(filter)
-        .with(to_stderr.then_some(lines))
-        .with(kept)
+        .with(EnvFilter::new(filter))
+        .with(lines)
         .try_init();
+}
+
+/// The same for a recorder: the newest records are kept for those who look over HTTP, GStreamer's log is among them, and what
+/// is logged can be changed. All goes to the journal where that reads the standard error and lines were not asked for as JSON.
+///
+/// # Errors
+/// `Unsupported` when GStreamer cannot be set up.
+pub fn start_kept(verbose: u8, config: Option<&LogConfig>) -> Result<Logs> {
+    let clock = SystemClock::shared();
+    let buffer = LogBuffer::new(KEPT, clock.clone());
+    let is_json = config.is_some_and(|c| c.format == LogFormat::Json);
+    let sink: Arc<dyn Fn(&LogRecord) + Send + Sync> = match Journal::of_stderr().filter(|_| !is_json) {
+        Some(journal) => Arc::new(move |record| journal.write(record)),
+        None if is_json => Arc::new(|record| print(&line::json(record))),
+        None => {
+            let colours = std::io::stderr().is_terminal();
+            Arc::new(move |record| print(&line::text(record, colours)))
+        }
+    };
+    let (filter, follows) = filter(verbose, config);
+    let (changeable, handle) = reload::Layer::new(EnvFilter::new(&filter));
+    let _ = tracing_subscriber::registry()
+        .with(changeable)
+        .with(buffer.layer().with_sink(move |record| sink(record)))
+        .try_init();
+    let control = LogControl::new(filter, Some(PipelineLog::hand_on()?), clock, move |filter| {
+        handle.reload(EnvFilter::new(filter)).map_err(|e| e.to_string())
+    });
+    Ok(Logs {
+        buffer,
+        control,
+        follows,
+    })
+}
+
+fn print(line: &str) {
+    // Whoever read it is gone: the recorder goes on.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// What is logged, and whether the configuration says so.
+fn filter(verbose: u8, config: Option<&LogConfig>) -> (String, bool) {
+    if let Ok(text) = std::env::var("NVR_LOG")
+        && text.parse::<EnvFilter>().is_ok()
+    {
+        return (text, false);
+    }
+    let from_flags = match verbose {
+        0 => {
+            return (
+                config.map_or("warn", |c| c.filter.as_str()).to_owned(),
+                config.is_some(),
+            );
+        }
+        1 => "info,nvr_core=debug,nvr_http=debug,nvr=debug",
+        _ => "info,nvr_core=trace,nvr_http=trace,nvr=trace",
+    };
+    (from_flags.to_owned(), false)
+}
+
+impl Logs {
+    /// Puts another `log.filter` in force when the configuration is read again, until the recorder ends.
+    pub fn follow(&self, nvr: &Nvr) {
+        if !self.follows {
+            return;
+        }
+        let (control, nvr) = (self.control.clone(), nvr.clone());
+        tokio::spawn(async move {
+            let mut events = nvr.events();
+            while let Some(event) = events.next().await {
+                if matches!(
+                    event.kind,
+                    EventKind::ConfigReloaded { .. } | EventKind::Lagged { .. }
+                ) && let Err(e) = control.configure(&nvr.config().log.filter)
+                {
+                    tracing::warn!(error = %e, "the new filter of the log is not in force");
+                }
+            }
+        });
+    }
 }

@@ -10,6 +10,7 @@ mod config;
 mod exit;
 mod files;
 mod journal;
+mod line;
 mod logging;
 mod output;
 mod queue;

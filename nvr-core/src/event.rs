@@ -490,6 +490,18 @@ pub enum EventKind {
         /// Who asked for it, if that is known.
         by: Option<String>,
     },
+    /// A backup was made by itself.
+    BackupMade {
+        /// Its file.
+        path: String,
+        /// Its bytes.
+        size_bytes: u64,
+    },
+    /// A backup that was due could not be made. It is tried again.
+    BackupFailed {
+        /// Why.
+        cause: Cause,
+    },
     /// The reader of the stream was too slow and so many events are missing here.
     Lagged {
         /// How many.
@@ -528,6 +540,8 @@ impl EventKind {
             Self::PushLive { .. } => "push_live",
             Self::PushDown { .. } => "push_down",
             Self::PushStopped { .. } => "push_stopped",
+            Self::BackupMade { .. } => "backup_made",
+            Self::BackupFailed { .. } => "backup_failed",
             Self::Lagged { .. } => "lagged",
         }
     }

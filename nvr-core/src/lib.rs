@@ -242,7 +242,8 @@
 //! deinitialised; embedders may use it beside this crate. Keep `panic = "unwind"`: panics in streaming callbacks are
 //! caught.
 //!
-//! Everything is logged through `tracing`, with camera and run as fields. ERROR means that video was or is being lost.
+//! Everything is logged through `tracing`, with the camera as a field of all that is about one. GStreamer's own
+//! log joins in with [`pipeline_log`]. ERROR means that video was or is being lost.
 //!
 //! # Features
 //!
@@ -250,6 +251,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may panic"))]
 
+mod about;
 pub mod clock;
 pub mod error;
 pub mod event;
@@ -269,6 +271,7 @@ pub mod window;
 
 pub mod accounts;
 pub mod archive;
+pub mod backup;
 pub mod bench;
 pub mod camera;
 pub mod check;
@@ -284,6 +287,7 @@ pub mod media;
 pub mod moving;
 pub mod nvr;
 pub mod onvif;
+pub mod pipeline_log;
 pub mod push;
 pub mod restream;
 pub mod retention;

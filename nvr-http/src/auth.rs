@@ -14,6 +14,7 @@ use nvr_core::config::{Auth, HttpConfig};
 use nvr_core::secret::Secret;
 use nvr_core::{CameraId, JobId, SegmentId};
 use tokio::sync::OnceCell;
+use tracing::Instrument as _;
 
 use crate::access::{self, About, Needs};
 use crate::peer::{self, Client};
@@ -231,7 +232,11 @@ pub(crate) async fn admit(State(app): State<AppState>, mut request: Request, nex
             .map(|p| p.as_str().to_owned())
             .unwrap_or_default()
     });
-    let response = next.run(request).await;
+    let span = match &camera {
+        Some(camera) => tracing::error_span!("about", %camera),
+        None => tracing::Span::none(),
+    };
+    let response = next.run(request).instrument(span).await;
     let status = response.status();
     let done = (status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS)
         && response.extensions().get::<Undone>().is_none();

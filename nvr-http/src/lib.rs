@@ -13,6 +13,7 @@ mod compat;
 mod conn;
 mod dto;
 mod guard;
+mod log_level;
 mod logs;
 mod metrics;
 #[cfg(feature = "oidc")]
@@ -27,6 +28,7 @@ mod tls;
 #[cfg(feature = "webrtc")]
 mod webrtc;
 
+pub use log_level::{LogControl, LogLevels};
 pub use logs::{LogBuffer, LogLayer, LogRecord};
 pub use peer::Peer;
 pub use problem::{FieldProblem, Problem, status_of};

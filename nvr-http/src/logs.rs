@@ -1,13 +1,14 @@
-//! The newest log records in memory, for those who look over HTTP.
+//! The newest log records in memory, of all and of each camera, for those who look over HTTP.
 //!
 //! A layer of `tracing` fills the buffer; it never waits, keeps a bounded number of bounded records, and blots out
 //! passwords of addresses, should one ever get into a message.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nvr_core::clock::SharedClock;
+use nvr_core::secret::blot;
 use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 use tracing::field::{Field, Visit};
@@ -21,6 +22,9 @@ use tracing_subscriber::registry::LookupSpan;
 const MOST_TEXT: usize = 2048;
 /// Most fields of a record.
 const MOST_FIELDS: usize = 24;
+/// Records kept of one camera, whatever the others say, and of how many cameras.
+const MOST_OF_CAMERA: usize = 500;
+const MOST_CAMERAS: usize = 1000;
 /// How far a follower may fall behind.
 const FOLLOW: usize = 256;
 
@@ -60,6 +64,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Kept {
     records: VecDeque<Arc<LogRecord>>,
+    /// The newest of each camera: one that says a lot leaves the others theirs.
+    cameras: HashMap<String, VecDeque<Arc<LogRecord>>>,
     last: u64,
 }
 
@@ -84,12 +90,23 @@ impl LogBuffer {
         }
     }
 
-    /// Records behind an id (0: all), of a level and worse, oldest first; of more than `limit` the newest.
+    /// Records behind an id (0: all), oldest first; of more than `limit` the newest.
     #[must_use]
-    pub(crate) fn after(&self, id: u64, level: usize, limit: usize) -> Vec<Arc<LogRecord>> {
+    pub(crate) fn after(&self, id: u64, wanted: &Wanted, limit: usize) -> Vec<Arc<LogRecord>> {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = kept.records.iter().rev().take_while(|r| r.id > id);
-        let wanted = wanted.filter(|r| is_within(r, level)).take(limit);
+        let records = match &wanted.camera {
+            None => &kept.records,
+            Some(camera) => match kept.cameras.get(camera) {
+                Some(records) => records,
+                None => return Vec::new(),
+            },
+        };
+        let wanted = records
+            .iter()
+            .rev()
+            .take_while(|r| r.id > id)
+            .filter(|r| wanted.takes(r))
+            .take(limit);
         let mut out: Vec<_> = wanted.cloned().collect();
         out.reverse();
         out
@@ -121,18 +138,51 @@ impl LogBuffer {
             kept.records.pop_front();
         }
         kept.records.push_back(record.clone());
+        if let Some(camera) = record.camera() {
+            let known = kept.cameras.len();
+            match kept.cameras.get_mut(camera) {
+                Some(records) => {
+                    if records.len() == MOST_OF_CAMERA {
+                        records.pop_front();
+                    }
+                    records.push_back(record.clone());
+                }
+                None if known < MOST_CAMERAS => {
+                    kept.cameras
+                        .insert(camera.to_owned(), VecDeque::from([record.clone()]));
+                }
+                None => {}
+            }
+        }
         // Within the lock, so that followers see them in order.
         let _ = self.0.new.send(record.clone());
         record
     }
 }
 
-/// Whether a record is of a level (an index of [`LEVELS`]) or worse.
-pub(crate) fn is_within(record: &LogRecord, level: usize) -> bool {
-    LEVELS
-        .iter()
-        .position(|l| *l == record.level)
-        .is_some_and(|at| at <= level)
+impl LogRecord {
+    /// The camera that it is about.
+    #[must_use]
+    pub fn camera(&self) -> Option<&str> {
+        self.fields.get("camera")?.as_str()
+    }
+}
+
+/// Which records somebody wants.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// An index of [`LEVELS`]: of this level and worse.
+    pub(crate) level: usize,
+    /// About this camera only.
+    pub(crate) camera: Option<String>,
+}
+
+impl Wanted {
+    pub(crate) fn takes(&self, record: &LogRecord) -> bool {
+        let level = LEVELS.iter().position(|l| *l == record.level);
+        level.is_some_and(|at| at <= self.level)
+            && (self.camera.is_none() || self.camera.as_deref() == record.camera())
+    }
 }
 
 fn name_of(level: Level) -> &'static str {
@@ -280,32 +330,6 @@ impl std::fmt::Write for Short {
     }
 }
 
-/// `***` in place of the passwords of addresses (`rtsp://user:password@…`).
-fn blot(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        out.push_str(before);
-        let end = after
-            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '/' | '?' | '#' | '<' | '>'))
-            .unwrap_or(after.len());
-        let (authority, behind) = after.split_at(end);
-        match authority
-            .rsplit_once('@')
-            .map(|(user, host)| (user.split_once(':'), user, host))
-        {
-            Some((Some((user, _)), _, host)) => {
-                let _ = write!(out, "{user}:***@{host}");
-            }
-            _ => out.push_str(authority),
-        }
-        rest = behind;
-    }
-    out.push_str(rest);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use nvr_core::clock::SystemClock;
@@ -327,12 +351,36 @@ mod tests {
             span.record("run", 7);
             tracing::warn!(lost = 3, error = %"it broke", "frames lost at {}", "rtsp://a:hunter2@h/x");
         });
-        let records = buffer.after(0, 4, 10);
+        let records = buffer.after(0, &all(4), 10);
         let record = &records[0];
         assert_eq!((record.id, record.level), (1, "warn"));
         assert_eq!(record.message, "frames lost at rtsp://a:***@h/x");
         let want = serde_json::json!({ "camera": "front", "run": 7, "lost": 3, "error": "it broke" });
         assert_eq!(Value::Object(record.fields.clone()), want);
+    }
+
+    fn all(level: usize) -> Wanted {
+        Wanted { level, camera: None }
+    }
+
+    #[test]
+    fn a_camera_that_says_a_lot_leaves_the_others_theirs() {
+        let buffer = logged(3, || {
+            tracing::warn!(camera = "quiet", "one");
+            for i in 0..600 {
+                tracing::info!(camera = "loud", "{i}");
+            }
+        });
+        let of = |camera: &str, level| {
+            let camera = Some(camera.to_owned());
+            buffer.after(0, &Wanted { level, camera }, 1000)
+        };
+        assert_eq!(of("quiet", 2)[0].message, "one");
+        assert_eq!(of("quiet", 0).len(), 0);
+        let loud = of("loud", 2);
+        assert_eq!((loud.len(), loud[0].id, loud[499].id), (500, 102, 601));
+        assert_eq!(of("none", 4).len(), 0);
+        assert_eq!(buffer.after(0, &all(4), 1000).len(), 3);
     }
 
     #[test]
@@ -344,27 +392,16 @@ mod tests {
             }
         });
         let ids = |after, level, limit| -> Vec<u64> {
-            buffer.after(after, level, limit).iter().map(|r| r.id).collect()
+            buffer
+                .after(after, &all(level), limit)
+                .iter()
+                .map(|r| r.id)
+                .collect()
         };
         assert_eq!(ids(0, 4, 10), [8, 9, 10]);
         assert_eq!(ids(9, 4, 10), [10]);
         assert_eq!(ids(0, 2, 10), [9]);
         assert_eq!(ids(0, 4, 2), [9, 10]);
-        assert!(buffer.after(9, 4, 1)[0].message.len() <= MOST_TEXT + 3);
-    }
-
-    #[test]
-    fn passwords_of_addresses_are_blotted_out() {
-        for (text, want) in [
-            (
-                "at rtsp://u:p@h/x?a=b@c and http://h",
-                "at rtsp://u:***@h/x?a=b@c and http://h",
-            ),
-            ("rtsp://u:p@q@h", "rtsp://u:***@h"),
-            ("rtsp://u@h \"http://a:b@c\"", "rtsp://u@h \"http://a:***@c\""),
-            ("://", "://"),
-        ] {
-            assert_eq!(blot(text), want);
-        }
+        assert!(buffer.after(9, &all(4), 1)[0].message.len() <= MOST_TEXT + 3);
     }
 }

@@ -23,12 +23,13 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    cameras, config, discovery, footage, jobs, live, machine, media, pushes, restream, session, shares,
-    storage, system, transcoding, uploads, users,
+    backup, cameras, config, discovery, footage, jobs, live, log_level, machine, media, pushes, restream,
+    session, shares, storage, system, transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
 use crate::conn::Patient;
 use crate::guard::guard;
+use crate::log_level::LogControl;
 use crate::logs::LogBuffer;
 use crate::peer::{self, Peer};
 use crate::problem::{PROBLEM_JSON, problem};
@@ -51,12 +52,16 @@ pub struct AppState {
     pub(crate) probes: Arc<Semaphore>,
     /// Footage that is encoded for whoever has the address of a share.
     pub(crate) strangers: Arc<Semaphore>,
+    /// Backups that are made.
+    pub(crate) backups: Arc<Semaphore>,
     pub(crate) search: Arc<discovery::Search>,
     /// Of clients of another recorder.
     pub(crate) sessions: Arc<crate::compat::Sessions>,
     pub(crate) sampler: Arc<machine::Sampler>,
     /// The newest log records, where the program keeps them.
     pub(crate) logs: Option<LogBuffer>,
+    /// What is logged, where the program lets it be changed.
+    pub(crate) log_control: Option<LogControl>,
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) viewers: Arc<Semaphore>,
     pub(crate) timeout: Duration,
@@ -84,10 +89,12 @@ impl AppState {
             decodes: Arc::new(Semaphore::new(DECODES)),
             probes: Arc::new(Semaphore::new(PROBES)),
             strangers: Arc::new(Semaphore::new(1)),
+            backups: Arc::new(Semaphore::new(1)),
             search: Arc::default(),
             sessions: Arc::default(),
             sampler: Arc::default(),
             logs: None,
+            log_control: None,
             requests: Arc::new(Semaphore::new(config.max_concurrent)),
             viewers: Arc::new(Semaphore::new(VIEWERS)),
             timeout: config.request_timeout,
@@ -103,6 +110,13 @@ impl AppState {
     #[must_use]
     pub fn with_logs(mut self, logs: LogBuffer) -> Self {
         self.logs = Some(logs);
+        self
+    }
+
+    /// With what is logged to be changed.
+    #[must_use]
+    pub fn with_log_control(mut self, control: LogControl) -> Self {
+        self.log_control = Some(control);
         self
     }
 }
@@ -220,7 +234,10 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(config::schema))
         .routes(routes!(discovery::discovery))
         .routes(routes!(machine::system))
+        .routes(routes!(backup::backup))
         .routes(routes!(machine::logs))
+        .routes(routes!(machine::camera_logs))
+        .routes(routes!(log_level::get, log_level::put))
         .routes(routes!(system::events))
         .routes(routes!(storage::storage))
         .routes(routes!(storage::history))
@@ -262,6 +279,7 @@ fn describe_problems(description: &mut utoipa::openapi::OpenApi) {
         [
             ("GET", item.get.as_mut()),
             ("POST", item.post.as_mut()),
+            ("PUT", item.put.as_mut()),
             ("PATCH", item.patch.as_mut()),
             ("DELETE", item.delete.as_mut()),
         ]
@@ -369,9 +387,19 @@ pub fn router(state: AppState, config: &HttpConfig) -> Router {
              form-action 'self'; frame-ancestors 'none'; base-uri 'self'",
         ))
         // An ERROR in the log means that video was lost, and a 503 of `/ready` is none.
-        .layer(TraceLayer::new_for_http().on_failure(()))
+        .layer(TraceLayer::new_for_http().make_span_with(span_of).on_failure(()))
         .with_state(state);
     if base.is_empty() { app } else { below(app, &base) }
+}
+
+/// What is logged about a request. Without its query and without what comes behind `/shares/`: both may hold secrets.
+fn span_of(request: &Request) -> tracing::Span {
+    let path = request.uri().path();
+    let shown = match path.split_once("/shares/") {
+        Some((before, _)) => format!("{before}/shares/***"),
+        None => path.to_owned(),
+    };
+    tracing::debug_span!("request", method = %request.method(), path = shown)
 }
 
 /// The pages of other sites that may ask. They show a token: the cookie of a login does not come with their requests.
@@ -383,6 +411,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             Method::GET,
             Method::HEAD,
             Method::POST,
+            Method::PUT,
             Method::PATCH,
             Method::DELETE,
         ])

@@ -59,7 +59,7 @@ async fn blocking<T: Send + 'static>(
     Ok(done.map_err(|e| Error::new(ErrorKind::Internal, "the check failed").with_source(e))??)
 }
 
-fn compare(config: &Config, repair: bool, hash: bool, output: Output) -> nvr_core::Result<CheckReport> {
+pub fn compare(config: &Config, repair: bool, hash: bool, output: Output) -> nvr_core::Result<CheckReport> {
     let mode = if repair {
         OpenMode::ReadWrite
     } else {
@@ -133,7 +133,7 @@ fn with_bar<T>(output: Output, what: &'static str, work: impl FnOnce(&mut dyn Fn
     result
 }
 
-fn compared(report: &CheckReport, repair: bool) -> String {
+pub fn compared(report: &CheckReport, repair: bool) -> String {
     let mut out = problems(&report.problems);
     let total: u64 = report.counts.values().sum();
     out += &format!(

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub mod backup;
 pub mod bench;
 pub mod camera;
 pub mod cameras;
@@ -12,6 +13,7 @@ pub mod doctor;
 pub mod export;
 pub mod init;
 pub mod jobs;
+pub mod log_level;
 pub mod package_files;
 pub mod probe;
 pub mod protect;
@@ -54,7 +56,7 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Detect(args) => block_on(detect::run(&global, &args, *output)),
         Command::Doctor(args) => block_on(doctor::run(&global, &args, *output)),
         Command::Probe(args) => block_on(probe::run(&global, &args, *output)),
-        Command::Status => block_on(status::run(&global, *output)),
+        Command::Status(args) => block_on(status::run(&global, &args, *output)),
         Command::Camera(command) => block_on(camera::run(&global, command, *output)),
         Command::Cameras => block_on(cameras::run(&global, *output)),
         Command::Timeline(args) => block_on(timeline::run(&global, &args, *output)),
@@ -66,8 +68,11 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Protect(args) => block_on(protect::run(&global, &args, *output)),
         Command::Push(command) => block_on(push::run(&global, command, *output)),
         Command::Verify(args) => block_on(verify::run(&global, &args, *output)),
+        Command::LogLevel(args) => block_on(log_level::run(&global, &args, *output)),
         Command::Jobs(args) => block_on(jobs::run(&global, args, *output)),
         Command::Upload(args) => block_on(upload::run(&global, args, *output)),
+        Command::Backup(args) => block_on(backup::run(&global, args, *output)),
+        Command::RestoreBackup(args) => block_on(backup::restore(&global, args, *output)),
         Command::Restore(args) => block_on(restore::run(&global, &args, *output)),
         Command::Stats(args) => block_on(stats::run(&global, &args, *output)),
         Command::Transcode(args) => block_on(transcode::run(&global, &args, *output)),

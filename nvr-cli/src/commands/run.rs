@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use clap::Args;
 use nvr_core::Nvr;
+use nvr_core::clock::SystemClock;
 use nvr_core::config::{Auth, Config, HttpConfig};
 use nvr_core::error::{Error, ErrorKind};
-use nvr_http::{AppState, LogBuffer};
+use nvr_http::AppState;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Global;
 use crate::exit::Failure;
+use crate::logging::Logs;
 use crate::output::Output;
 use crate::signals::{Signals, Wish};
 use crate::{config, logging, service};
@@ -40,9 +42,15 @@ struct Started<'a> {
 }
 
 pub async fn run(global: &Global, args: &RunArgs, output: Output) -> Result<(), Failure> {
+    // Also the configuration may be among the files that are not in their places yet.
+    let path = std::path::absolute(&global.config).map_err(|e| Error::io(global.config.display(), e))?;
+    let finished = nvr_core::backup::finish_restore(&path, &SystemClock::shared())?;
     let config = Config::load(&global.config)?;
-    let logs = logging::start_kept(global.verbose, Some(&config.log));
+    let logs = logging::start_kept(global.verbose, Some(&config.log))?;
     config::warn(&config);
+    if finished {
+        tracing::warn!("restoring a backup had been cut off, and is finished");
+    }
     if config.cameras.is_empty() {
         tracing::warn!("{}", super::cameras::NONE);
     }
@@ -82,7 +90,7 @@ pub async fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
 pub async fn record(
     config: Config,
     listener: Option<TcpListener>,
-    logs: LogBuffer,
+    logs: Logs,
     length: Option<Duration>,
     output: Output,
 ) -> Result<(), Failure> {
@@ -94,11 +102,14 @@ pub async fn record(
     nvr_http::Tls::load(&http)?;
     let http_config = http.clone();
     let nvr = Nvr::builder(config).start().await?;
+    logs.follow(&nvr);
     let stop = CancellationToken::new();
     let address = listener.as_ref().and_then(|l| l.local_addr().ok());
     let server = listener.map(|listener| {
         let (nvr, stop) = (nvr.clone(), stop.clone());
-        let state = AppState::new(nvr, &http).with_logs(logs);
+        let state = AppState::new(nvr, &http)
+            .with_logs(logs.buffer)
+            .with_log_control(logs.control);
         tokio::spawn(async move { nvr_http::serve_state(listener, state, &http, stop, GRACE).await })
     });
     announce(&nvr, address, &http_config, output).await?;

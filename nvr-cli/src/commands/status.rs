@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use jiff::tz::TimeZone;
+use nvr_core::error::{Error, ErrorKind};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -25,10 +27,23 @@ struct Report {
     cameras: Vec<CameraView>,
 }
 
-pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Only say by the exit code whether a recorder answers: for health checks.
+    #[arg(long)]
+    alive: bool,
+    /// The same, and whether every enabled camera does what it should.
+    #[arg(long, conflicts_with = "alive")]
+    ready: bool,
+}
+
+pub async fn run(global: &Global, args: &StatusArgs, output: Output) -> Result<(), Failure> {
     logging::start(global.verbose, None);
     let config = config::load(global)?;
     let address = client::address(&config);
+    if args.alive || args.ready {
+        return answers(address.as_ref(), args.ready).await;
+    }
     let (health, live, rtsp) = match &address {
         Some(address) => (
             client::get(address, "/health")
@@ -50,6 +65,22 @@ pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
     };
     let zone = times::zone(&config.recorder.time_zone);
     output.result(&report, || text(&report, address.as_ref(), &zone))
+}
+
+/// Whether a recorder answers, and is ready if that is asked for.
+async fn answers(recorder: Option<&client::Recorder>, ready: bool) -> Result<(), Failure> {
+    let health = match recorder {
+        Some(recorder) => client::get(recorder, "/health").await,
+        None => None,
+    };
+    let message = match health {
+        None => "no recorder answers",
+        Some(health) if ready && health["ready"] != true => "the recorder is not ready",
+        Some(_) => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::Unavailable, message)
+        .with_hint("`nvr status` says more")
+        .into())
 }
 
 fn text(report: &Report, address: Option<&client::Recorder>, zone: &TimeZone) -> String {

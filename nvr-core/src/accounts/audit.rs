@@ -68,11 +68,13 @@ pub enum Action {
     Token,
     /// Made or removed a share.
     Share,
+    /// Took a backup away, with the passwords that are in it.
+    Backup,
 }
 
 impl Action {
     /// All.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Login,
         Self::LoginFailed,
         Self::Logout,
@@ -89,6 +91,7 @@ impl Action {
         Self::User,
         Self::Token,
         Self::Share,
+        Self::Backup,
     ];
 
     /// Its stable name.
@@ -111,6 +114,7 @@ impl Action {
             Self::User => "user",
             Self::Token => "token",
             Self::Share => "share",
+            Self::Backup => "backup",
         }
     }
 

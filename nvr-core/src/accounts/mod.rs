@@ -153,6 +153,15 @@ impl Inner {
     }
 }
 
+/// Whether the accounts in a file can be read and are sound, also while a recorder uses them. Blocks.
+///
+/// # Errors
+/// `Storage` when they cannot be read, `Conflict` for the database of another program, `Unsupported` for one of a newer
+/// version, `Corrupt` when they are damaged.
+pub fn check(path: &Path) -> Result<()> {
+    crate::store::backup::check_accounts(path)
+}
+
 /// An address as it is noted and limited by: of IPv6 the network, since one host has as many addresses as it likes.
 fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::error::ErrorKind;
 use crate::event::{CameraPhase, Cause, CauseKind, Event, EventKind};
@@ -238,6 +239,7 @@ impl Journal {
             wake: Notify::new(),
             events,
         });
+        let span = crate::about::camera(&camera);
         let writer = Writer {
             camera: camera.clone(),
             store,
@@ -248,7 +250,7 @@ impl Journal {
         Self {
             camera,
             queue,
-            writer: Some(tokio::spawn(writer.work())),
+            writer: Some(tokio::spawn(writer.work().instrument(span))),
             gap: None,
             outage: Vec::new(),
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument as _;
 
 use crate::error::Error;
 use crate::event::{Cause, CauseKind};
@@ -95,7 +96,8 @@ impl Session {
         let given_up = CancellationToken::new();
         let turn = given_up.clone().drop_guard();
         let records = spec.record.is_some();
-        tokio::spawn(async move {
+        let span = tracing::Span::current();
+        let work = async move {
             let permit = match turns {
                 Some(turns) => tokio::select! {
                     biased;
@@ -112,7 +114,8 @@ impl Session {
             if tx.send(Started::Opening).is_err() {
                 return;
             }
-            let started = tokio::task::spawn_blocking(move || Run::start(spec)).await;
+            let span = tracing::Span::current();
+            let started = tokio::task::spawn_blocking(move || span.in_scope(|| Run::start(spec))).await;
             let message = match started {
                 Ok(Ok((run, events))) => Started::Running(Box::new(run), events, permit),
                 Ok(Err(e)) => Started::Failed(cause_of(&e, source.as_ref())),
@@ -120,9 +123,11 @@ impl Session {
             };
             if let Err(mpsc::error::SendError(Started::Running(run, ..))) = tx.send(message) {
                 // Nobody wants it any more.
-                tokio::task::spawn_blocking(move || run.stop(Duration::ZERO));
+                let span = tracing::Span::current();
+                tokio::task::spawn_blocking(move || span.in_scope(|| run.stop(Duration::ZERO)));
             }
-        });
+        };
+        tokio::spawn(work.instrument(span));
         Self {
             turn: Some(turn),
             starting: Some(rx),
@@ -204,8 +209,9 @@ impl Session {
     fn bring_down(&mut self, deadline: Duration) {
         if let Some(run) = self.run.take() {
             self.last_stats = run.stats();
+            let span = tracing::Span::current();
             self.teardown = Some(Teardown {
-                done: tokio::task::spawn_blocking(move || run.stop(deadline).clean),
+                done: tokio::task::spawn_blocking(move || span.in_scope(|| run.stop(deadline).clean)),
                 limit: Box::pin(tokio::time::sleep(deadline.saturating_add(GONE))),
             });
         }

@@ -125,8 +125,8 @@ impl StatusCell {
         Self {
             state: watch::Sender::new(state),
             rest: Mutex::default(),
+            viewing: Viewing::new(crate::about::camera(&id)),
             id,
-            viewing: Viewing::new(),
         }
     }
 

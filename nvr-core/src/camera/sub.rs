@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument as _;
 
 use super::machine::{Action, Input, Machine, Patience};
 use super::session::{Output, Session};
 use super::supervisor::{Context, LINGER};
+use crate::about;
 use crate::config::CameraConfig;
 use crate::event::{CameraPhase, Cause, CauseKind};
 use crate::gst::{RunEvent, RunInput, RunSpec};
@@ -30,7 +32,8 @@ pub(crate) struct SubStream {
 impl SubStream {
     /// Starts the task that looks after it; the configuration is looked up again and again.
     pub(crate) fn spawn(config: Arc<ArcSwap<CameraConfig>>, context: Context) -> Arc<Self> {
-        let viewing = Viewing::new();
+        let span = about::camera(&config.load().id);
+        let viewing = Viewing::new(span.clone());
         let stop = CancellationToken::new();
         let patience = {
             let config = config.load();
@@ -49,7 +52,7 @@ impl SubStream {
             wanted: false,
             unwatched_since_ns: None,
         };
-        tokio::spawn(keeper.work(stop.clone()));
+        tokio::spawn(keeper.work(stop.clone()).instrument(span));
         Arc::new(Self {
             viewing,
             _guard: stop.clone().drop_guard(),

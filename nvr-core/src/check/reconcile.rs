@@ -166,13 +166,13 @@ fn open_rows(
                 store.delete_segment_blocking(row.id)?;
             }
             Ok(Mended::Unreadable) => {
-                tracing::warn!(path = %row.path.display(), "segment holds nothing that can be played");
+                tracing::warn!(camera = %row.camera, path = %row.path.display(), "segment holds nothing that can be played");
                 store.set_segment_state_blocking(row.id, SegmentState::Missing)?;
                 report.lost.push(row.path);
             }
             // The root is there, the file is not.
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                tracing::warn!(path = %row.path.display(), "segment file is gone");
+                tracing::warn!(camera = %row.camera, path = %row.path.display(), "segment file is gone");
                 store.set_segment_state_blocking(row.id, SegmentState::Missing)?;
                 report.lost.push(row.path);
             }

@@ -44,7 +44,7 @@ impl ConfigDiff {
             ("http", old.http != new.http),
             ("rtsp_server", old.rtsp_server != new.rtsp_server),
             ("oidc", old.oidc != new.oidc),
-            ("log", old.log != new.log),
+            ("log.format", old.log.format != new.log.format),
         ];
         Self {
             added: ids(&new.cameras, &|c| old.camera(&c.id).is_none()),

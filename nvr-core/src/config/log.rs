@@ -2,6 +2,7 @@
 
 use super::reader::{Reader, Section, section};
 use super::values::{Text, Word};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What is logged and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,17 +54,14 @@ impl LogConfig {
         let raw = RawLog::read(reader, section);
         let mut out = Self::default();
         if let Some(at) = &raw.filter {
-            if at.value.as_str().split(',').all(is_directive) {
+            if Self::check_filter(at.value.as_str()).is_ok() {
                 at.value.as_str().clone_into(&mut out.filter);
             } else {
                 reader.problems.error(
                     &at.span,
                     &at.key,
                     format!("`filter`: {} is not a filter", at.value.shown()),
-                    Some(
-                        "write error, warn, info, debug, trace or off, or target=level, separated by commas"
-                            .into(),
-                    ),
+                    Some(WANTED.into()),
                 );
             }
         }
@@ -71,6 +69,25 @@ impl LogConfig {
             out.format = at.value.0;
         }
         out
+    }
+}
+
+/// Longest filter.
+const MOST_FILTER: usize = 1000;
+const WANTED: &str = "write error, warn, info, debug, trace or off, or target=level, separated by commas";
+
+impl LogConfig {
+    /// Whether a text is a filter of the log.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when it is none.
+    pub fn check_filter(text: &str) -> Result<()> {
+        if text.len() <= MOST_FILTER && text.split(',').all(is_directive) {
+            return Ok(());
+        }
+        let shown: String = text.chars().take(100).collect();
+        let message = format!("{shown:?} is not a filter of the log");
+        Err(Error::new(ErrorKind::InvalidArgument, message).with_hint(WANTED))
     }
 }
 

@@ -4,6 +4,7 @@
 //! reported at once, each with its place in the text ([`ConfigErrors`]). What stands here is pure
 //! data; only [`ConfigFile`] opens and writes anything.
 
+mod backup;
 mod camera;
 mod diff;
 mod edit;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+pub use self::backup::BackupConfig;
 pub use self::camera::CameraConfig;
 pub use self::diff::ConfigDiff;
 pub use self::edit::{ConfigFile, EditOrigin, EditedConfig, FieldError, FieldErrors, KEPT};
@@ -71,6 +73,7 @@ const SECTIONS: [(&str, &str); 12] = [
     ("oidc", "[oidc]"),
     ("rtsp_server", "[rtsp_server]"),
     ("log", "[log]"),
+    ("backup", "[backup]"),
     ("cameras", "[[cameras]]"),
     ("upload", "[[upload]]"),
 ];
@@ -99,6 +102,8 @@ pub struct Config {
     pub transcode: TranscodeConfig,
     /// The log.
     pub log: LogConfig,
+    /// Backups that are made by themselves.
+    pub backup: Option<BackupConfig>,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
     pub cameras: Vec<CameraConfig>,
     /// Places that copies go to, in the order of the file, names unique.
@@ -124,6 +129,7 @@ impl Config {
             jobs: JobsConfig::default(),
             transcode: TranscodeConfig::default(),
             log: LogConfig::default(),
+            backup: None,
             cameras: Vec::new(),
             uploads: Vec::new(),
             path: None,
@@ -160,6 +166,14 @@ impl Config {
         let path = path.as_ref();
         let env: expand::Env<'_> = &|name| std::env::var(name).ok();
         Ok(Self::read(&Self::read_text(path)?, Some(path), env, true)?)
+    }
+
+    /// The same of a text that is not in its file yet; see [`parse`](Self::parse).
+    ///
+    /// # Errors
+    /// All mistakes at once, each with its place.
+    pub fn parse_without_secrets(text: &str, path: Option<&Path>) -> Result<Self, ConfigErrors> {
+        Self::read(text, path, &|name| std::env::var(name).ok(), true)
     }
 
     /// The text of a configuration file, for [`parse`](Self::parse).
@@ -250,6 +264,8 @@ impl Config {
         let transcode = TranscodeConfig::read(&mut reader, &section, &recorder.time_zone);
         let section = reader.section(root, "log");
         let log = LogConfig::read(&mut reader, &section);
+        let section = reader.section(root, "backup");
+        let backup = BackupConfig::read(&mut reader, &section, base, &recorder.root);
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
         Ok(Self {
@@ -263,6 +279,7 @@ impl Config {
             jobs,
             transcode,
             log,
+            backup,
             cameras,
             uploads,
             path: path.map(Path::to_owned),

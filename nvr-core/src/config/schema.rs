@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
+use super::backup::RawBackup;
 use super::camera::RawCamera;
 use super::http::RawHttp;
 use super::jobs::RawJobs;
@@ -41,6 +42,7 @@ impl JsonSchema for RawConfig {
                 "oidc": generator.subschema_for::<RawOidc>(),
                 "rtsp_server": generator.subschema_for::<RawRtspServer>(),
                 "log": generator.subschema_for::<RawLog>(),
+                "backup": generator.subschema_for::<RawBackup>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
                 "upload": { "type": "array", "items": generator.subschema_for::<RawUpload>() },
             },

@@ -137,7 +137,7 @@ pub fn recover(root: &Root, path: &Path, known: Option<&SegmentStart>) -> Result
                 recovered: true,
             };
             let cut_bytes = d.file_len - d.whole_len;
-            tracing::info!(path = %name, cut_bytes, "segment mended");
+            tracing::info!(camera = %name.camera, path = %name, cut_bytes, "segment mended");
             Ok(Recovered::Closed {
                 segment: Box::new(segment),
                 cut_bytes,

@@ -79,7 +79,7 @@ impl Base {
         self.done = true;
         self.tree.registry.remove(&self.name.camera, &self.path);
         if let Err(e) = remove_file(self.tree.root(), &self.name) {
-            tracing::warn!(path = %self.name, error = %e, "cannot remove an empty segment");
+            tracing::warn!(camera = %self.name.camera, path = %self.name, error = %e, "cannot remove an empty segment");
         }
     }
 }
@@ -181,7 +181,7 @@ impl FragmentedFile {
     /// After a failed write: only whole fragments stay in the file.
     fn cut(&self) {
         if let Err(e) = self.base.target.file.set_len(self.whole) {
-            tracing::debug!(path = %self.base.name, error = %e, "cannot cut behind the last whole fragment");
+            tracing::debug!(camera = %self.base.name.camera, path = %self.base.name, error = %e, "cannot cut behind the last whole fragment");
         }
     }
 }

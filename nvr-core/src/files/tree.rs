@@ -238,7 +238,7 @@ impl Tree {
                 Ok(recovered) => done.push((start.camera, name.path(), Some(recovered))),
                 Err(e) if e.kind() == ErrorKind::NotFound => done.push((start.camera, name.path(), None)),
                 Err(e) => {
-                    tracing::warn!(path = %name, error = %e, "cannot mend a segment yet");
+                    tracing::warn!(camera = %name.camera, path = %name, error = %e, "cannot mend a segment yet");
                     self.0.lock_abandoned().push((name, start));
                 }
             }

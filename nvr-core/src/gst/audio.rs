@@ -107,9 +107,11 @@ impl Converter {
         on_trouble: OnTrouble,
     ) -> Result<Self> {
         let (packets, queue) = sync_channel(WAITING);
+        let span = tracing::Span::current();
         std::thread::Builder::new()
             .name("nvr-audio".into())
             .spawn(move || {
+                let _about = span.entered();
                 batch_this_thread(true);
                 let panicked =
                     |text: &str| on_trouble(Cause::new(CauseKind::Internal, format!("panic: {text}")));

@@ -3,6 +3,7 @@
 use gst::prelude::*;
 
 use super::guard::guarded;
+use crate::about::lend_this_thread;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Cause, CauseKind};
 use crate::priority::batch_this_thread;
@@ -20,7 +21,8 @@ pub(crate) enum BusNews {
 
 /// Watches a pipeline; `cause_of` puts an element's error into words. `on_news` runs in the thread that posted and must neither block nor change states.
 ///
-/// The handler is kept by the bus: it must not hold the pipeline.
+/// What its streaming threads log belongs to the caller's span. The handler is kept by the bus: it must not hold the
+/// pipeline.
 pub(crate) fn watch(
     pipeline: &gst::Pipeline,
     cause_of: impl Fn(&glib::Error, Option<&str>) -> Cause + Send + Sync + 'static,
@@ -28,7 +30,25 @@ pub(crate) fn watch(
 ) {
     let Some(bus) = pipeline.bus() else { return };
     let weak = pipeline.downgrade();
+    let span = tracing::Span::current();
     bus.set_sync_handler(move |_, message| {
+        // Posted by the thread itself; threads are lent by a pool that others share.
+        if let gst::MessageView::StreamStatus(status) = message.view() {
+            match status.type_() {
+                gst::StreamStatusType::Enter => {
+                    batch_this_thread(true);
+                    lend_this_thread(Some(&span));
+                }
+                gst::StreamStatusType::Leave => {
+                    lend_this_thread(None);
+                    batch_this_thread(false);
+                }
+                _ => {}
+            }
+            return gst::BusSyncReply::Drop;
+        }
+        // Threads that elements start by themselves say nothing of it.
+        let _about = span.enter();
         guarded(
             "bus",
             (),
@@ -53,12 +73,6 @@ pub(crate) fn watch(
                         on_news(BusNews::Closed);
                     }
                 }
-                // Posted by the thread itself; threads are lent by a pool that others share.
-                gst::MessageView::StreamStatus(status) => match status.type_() {
-                    gst::StreamStatusType::Enter => batch_this_thread(true),
-                    gst::StreamStatusType::Leave => batch_this_thread(false),
-                    _ => {}
-                },
                 gst::MessageView::Latency(_) => {
                     if let Some(pipeline) = weak.upgrade() {
                         pipeline.call_async(|p| {

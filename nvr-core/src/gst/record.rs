@@ -349,9 +349,10 @@ impl Recorder {
         };
         writer.end(&[], Some((next.pts_ns, next.dts_ns)));
         self.retired.retain(|t| !t.is_finished());
+        let span = tracing::Span::current();
         let thread = std::thread::Builder::new()
             .name("nvr-retire".into())
-            .spawn(move || writer.wait(RETIRE));
+            .spawn(move || span.in_scope(|| writer.wait(RETIRE)));
         match thread {
             Ok(t) => self.retired.push(t),
             Err(e) => tracing::error!(camera = %self.camera, error = %e, "no thread to complete a file"),
@@ -410,9 +411,11 @@ impl Recorder {
         let retired = std::mem::take(&mut self.retired);
         let (done, result) = std::sync::mpsc::channel();
         // In a thread of its own: a write that hangs must not hang the caller.
+        let span = tracing::Span::current();
         let spawned = std::thread::Builder::new()
             .name("nvr-finish".into())
             .spawn(move || {
+                let _about = span.entered();
                 let mut clean = writer.wait(deadline);
                 for thread in retired {
                     clean &= thread.join().unwrap_or(false);

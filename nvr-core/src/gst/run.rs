@@ -162,9 +162,11 @@ impl Run {
         let intake = Intake::new(spec, events, None);
         intake.expect_audio(tap.has_audio());
         let weak = Arc::downgrade(&intake);
+        let span = tracing::Span::current();
         std::thread::Builder::new()
             .name("nvr-tap".into())
             .spawn(move || {
+                let _about = span.entered();
                 while let Some(unit) = reader.blocking_recv() {
                     let Some(intake) = weak.upgrade() else { return };
                     intake.unit_from_tap(&unit, reader.dropped());

@@ -62,7 +62,8 @@ pub(super) async fn begin(
     };
     engine.tell(&job).await;
     let (engine, kind) = (Arc::clone(engine), Arc::clone(kind));
-    let span = tracing::info_span!("job", id = %job.id, kind = job.kind);
+    // As about a camera, where it is; there whatever level is logged.
+    let span = tracing::error_span!("job", job = %job.id, kind = job.kind, camera = job.camera.as_ref().map(tracing::field::display));
     engine
         .tasks
         .clone()

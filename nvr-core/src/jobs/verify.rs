@@ -220,7 +220,7 @@ impl Verify {
         so_far.without_hash += u64::from(row.hash.is_none());
         if let Some(detail) = found.fault {
             let path = row.path.to_string_lossy().into_owned();
-            tracing::error!(path, "a segment is damaged: {detail}");
+            tracing::error!(camera = %row.camera, path, "a segment is damaged: {detail}");
             so_far.bad += 1;
             if so_far.named.len() < MOST_NAMED {
                 so_far.named.push(Bad {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use super::viewer::{Live, Viewer};
 use super::viewing::Viewing;
@@ -90,7 +91,8 @@ impl Feed {
         let (tx, latest) = watch::channel(None);
         let fps = Arc::new(AtomicU32::new(100));
         let viewer = Viewer::new(viewing, CAPACITY);
-        let task = tokio::spawn(decode(viewer, width, Arc::clone(&fps), tx));
+        let task =
+            tokio::spawn(decode(viewer, width, Arc::clone(&fps), tx).instrument(viewing.span().clone()));
         Arc::new(Self {
             latest,
             fps,
@@ -133,9 +135,10 @@ async fn decode(
                 })));
             });
             let (first, fps, old) = (unit.clone(), Arc::clone(&fps), stream.take());
+            let span = tracing::Span::current();
             let started = tokio::task::spawn_blocking(move || {
                 drop(old);
-                PictureStream::start(&first, width, fps, on_picture)
+                span.in_scope(|| PictureStream::start(&first, width, fps, on_picture))
             })
             .await;
             match started {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::hls::Feeds;
 use super::pictures::Pictures;
@@ -32,6 +33,8 @@ pub(crate) struct Viewing {
     tap: watch::Sender<Option<Tap>>,
     about: Mutex<About>,
     gone: CancellationToken,
+    /// Of the camera.
+    span: Span,
     pub(super) pictures: Pictures,
     pub(super) hls: Feeds,
 }
@@ -43,8 +46,9 @@ struct About {
 }
 
 impl Viewing {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(span: Span) -> Arc<Self> {
         Arc::new(Self {
+            span,
             watching: AtomicUsize::new(0),
             total: AtomicU64::new(0),
             lost: AtomicU64::new(0),
@@ -55,6 +59,11 @@ impl Viewing {
             pictures: Pictures::default(),
             hls: Feeds::default(),
         })
+    }
+
+    /// What is done for viewers is logged as about the camera.
+    pub(super) const fn span(&self) -> &Span {
+        &self.span
     }
 
     fn about(&self) -> std::sync::MutexGuard<'_, About> {

@@ -116,7 +116,7 @@ pub fn settle(store: &Store, tree: &Tree) -> Result<u64> {
         match settle_one(store, tree, &row) {
             Ok(()) => settled += 1,
             Err(e) => {
-                tracing::warn!(path = %row.path.display(), error = %e, "a move that was cut off cannot be finished yet");
+                tracing::warn!(camera = %row.camera, path = %row.path.display(), error = %e, "a move that was cut off cannot be finished yet");
             }
         }
     }

@@ -93,10 +93,10 @@ async fn adopt_all(store: &Store, tree: &Tree, stop: &CancellationToken) -> Resu
         if stop.is_cancelled() {
             break;
         }
-        let (store, tree) = (store.clone(), tree.clone());
-        let found = blocking(move || check::adopt_day(&store, &tree, &camera, day)).await?;
+        let (store, tree, whose) = (store.clone(), tree.clone(), camera.clone());
+        let found = blocking(move || check::adopt_day(&store, &tree, &whose, day)).await?;
         for (path, why) in &found.failed {
-            tracing::error!(path = %path.display(), "a segment could not be looked at: {why}");
+            tracing::error!(%camera, path = %path.display(), "a segment could not be looked at: {why}");
         }
         adopted += found.adopted;
     }

@@ -1,5 +1,6 @@
 //! The recorder: it wires the rooms together.
 
+mod backups;
 mod cameras;
 mod housekeeping;
 mod jobs;
@@ -247,6 +248,7 @@ impl Nvr {
             tokio::spawn(housekeeping::adopt_rest(recorder, stop));
         }
         tokio::spawn(transcoding::plan(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        tokio::spawn(backups::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         tokio::spawn(keeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for camera in config.cameras {
             if let Err(e) = nvr.begin(camera).await {

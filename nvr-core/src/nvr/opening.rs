@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::check;
 use crate::clock::SharedClock;
 use crate::config::{Config, SyncMode};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind, Event, EventKind};
 use crate::files::{Create, Root, RootMemory, RootOptions, SyncPolicy, Tree, require_disk};
 use crate::moving;
@@ -31,6 +31,11 @@ pub(super) struct Opened {
 pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     crate::gst::init()?;
     let recorder = &config.recorder;
+    if config.path.as_deref().is_some_and(crate::backup::is_cut_off) {
+        let message = "restoring a backup was cut off: some files are of the backup, some are not";
+        return Err(Error::new(ErrorKind::Conflict, message)
+            .with_hint("`nvr run` finishes it, as does `nvr restore-backup`"));
+    }
     let memory = config.path.as_deref().map(RootMemory::path_for);
     let remembered = memory.as_deref().and_then(RootMemory::load);
     if !recorder.adopt_root {
@@ -161,26 +166,31 @@ fn remember(root: &Path, file: &Path, before: Option<&RootMemory>) {
     }
 }
 
+/// The camera that a path below the root belongs to.
+fn camera_in(path: &Path) -> Option<&str> {
+    path.iter().next()?.to_str()
+}
+
 /// What a crash left of files that were being exchanged.
 fn tell_settled(settled: &crate::transcode::Settled) {
     for path in &settled.rows {
-        tracing::warn!(path = %path.display(), "the index did not know yet that this segment was encoded again");
+        tracing::warn!(camera = camera_in(path), path = %path.display(), "the index did not know yet that this segment was encoded again");
     }
     for path in &settled.restored {
-        tracing::warn!(path = %path.display(), "a segment's file was gone; its original is back in its place");
+        tracing::warn!(camera = camera_in(path), path = %path.display(), "a segment's file was gone; its original is back in its place");
     }
     for (path, why) in &settled.failed {
-        tracing::error!(path = %path.display(), "what an exchange left could not be settled: {why}");
+        tracing::error!(camera = camera_in(path), path = %path.display(), "what an exchange left could not be settled: {why}");
     }
 }
 
 /// What was found at the start, for the log and as events.
 fn tell_reconciled(found: check::ReconcileReport, clock: &SharedClock) -> Vec<Event> {
     for path in &found.lost {
-        tracing::error!(path = %path.display(), "a segment that was being recorded is gone or holds nothing");
+        tracing::error!(camera = camera_in(path), path = %path.display(), "a segment that was being recorded is gone or holds nothing");
     }
     for (path, why) in &found.failed {
-        tracing::error!(path = %path.display(), "a segment could not be looked at: {why}");
+        tracing::error!(camera = camera_in(path), path = %path.display(), "a segment could not be looked at: {why}");
     }
     if found.adopted > 0 {
         tracing::warn!(

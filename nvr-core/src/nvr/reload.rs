@@ -50,7 +50,7 @@ impl Nvr {
         in_force.recording.sync = old.recording.sync;
         in_force.http = old.http.clone();
         in_force.rtsp_server = old.rtsp_server.clone();
-        in_force.log = old.log.clone();
+        in_force.log.format = old.log.format;
         in_force.tier = match (&old.tier, in_force.tier.take()) {
             (Some(old), Some(mut new)) => {
                 new.root.clone_from(&old.root);

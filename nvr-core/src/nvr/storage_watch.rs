@@ -99,7 +99,7 @@ impl Inner {
                 }
                 (None, Some((segment, _))) => {
                     if let Err(e) = self.context.store.close_segment(&path, &segment).await {
-                        tracing::warn!(error = %e, path = %path.display(), "a mended segment is not in the index");
+                        tracing::warn!(%camera, error = %e, path = %path.display(), "a mended segment is not in the index");
                     }
                 }
                 (None, None) => self.forget_empty(path).await,

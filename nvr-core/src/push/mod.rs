@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 pub use self::address::{PushAddress, PushProtocol};
 use crate::camera::Camera;
@@ -234,7 +235,8 @@ impl Pushes {
         let stop = CancellationToken::new();
         let worker = worker::Worker::new(camera.clone(), Arc::clone(&cell), Arc::clone(&self.0));
         let (me, token) = (Arc::downgrade(&self.0), stop.clone());
-        let task = tokio::spawn(async move {
+        let span = crate::about::camera(&camera.id());
+        let work = async move {
             tokio::select! {
                 () = token.cancelled() => return,
                 () = worker.work() => {}
@@ -244,7 +246,8 @@ impl Pushes {
                 let cause = Cause::new(CauseKind::ConfigChanged, "the camera was removed");
                 Self(inner).forget(id, cause, None).await;
             }
-        });
+        };
+        let task = tokio::spawn(work.instrument(span));
         state.last_id = id;
         state.all.insert(
             id,
@@ -274,6 +277,7 @@ impl Pushes {
         self.forget_checked(id, cause, by).await
     }
 
+    /// Within the camera's span.
     async fn forget(&self, id: u64, cause: Cause, by: Option<String>) {
         if let Err(e) = self.forget_checked(id, cause, by).await {
             tracing::warn!(push = id, error = %e, "a push that ended is still kept");

@@ -428,7 +428,7 @@ pub(crate) fn finish_cut_off(store: &Store, tree: &Tree, tier: Tier) -> Result<u
         {
             Ok(_) => gone.push(row.id),
             Err(e) => {
-                tracing::warn!(path = %row.path.display(), error = %e, "a segment that was to be deleted is still there");
+                tracing::warn!(camera = %row.camera, path = %row.path.display(), error = %e, "a segment that was to be deleted is still there");
                 kept.push(row.id);
             }
         }

@@ -10,6 +10,7 @@
 //! still happen. What does not belong here: touching recordings, policy, anything about pipelines.
 
 pub(crate) mod accounts;
+pub(crate) mod backup;
 mod cameras;
 mod error;
 mod events;

@@ -16,7 +16,7 @@ use super::error::{REBUILD, SqlResult};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Marks our files (in the header, written before the file gets its name): "nvr" and 1.
-const APPLICATION_ID: i32 = 0x6e76_7201;
+pub(super) const APPLICATION_ID: i32 = 0x6e76_7201;
 
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);

@@ -75,7 +75,8 @@ fn settle_root(
             LeftoverKind::Kept => kept(store, root, clock, &leftover, keep, settled),
         };
         if let Err(e) = result {
-            tracing::warn!(path = %leftover.path.display(), error = %e, "what an exchange left cannot be settled yet");
+            let camera = leftover.path.iter().next().and_then(|c| c.to_str());
+            tracing::warn!(camera, path = %leftover.path.display(), error = %e, "what an exchange left cannot be settled yet");
             settled.failed.push((leftover.path, e.to_string()));
         }
     }

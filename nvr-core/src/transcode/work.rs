@@ -162,7 +162,7 @@ impl Worker {
             && files::hash_file(root, &row.path)? != hash
         {
             let reason = "its file is not as it was recorded (another hash)".to_owned();
-            tracing::error!(path = %row.path.display(), "{reason}");
+            tracing::error!(camera = %row.camera, path = %row.path.display(), "{reason}");
             return self.keep(&row, begun, String::new(), reason);
         }
         let original = match Original::read(file).map_err(|e| e.context(row.path.display())) {
@@ -199,7 +199,7 @@ impl Worker {
                 Err(Failure::Other(e)) => return Err(e),
                 Err(Failure::Keep(reason)) => return self.keep(&row, begun, name, reason),
                 Err(Failure::Encoder(reason)) => {
-                    tracing::warn!(segment = %id, encoder = name, reason, "an encoder failed; the next one tries");
+                    tracing::warn!(camera = %row.camera, segment = %id, encoder = name, reason, "an encoder failed; the next one tries");
                     self.catalogue.failed(encoder, size, &settings, &reason);
                     failed.push(FailedEncoder {
                         encoder: name,

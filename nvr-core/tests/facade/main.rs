@@ -8,7 +8,7 @@ mod live;
 mod modes;
 mod pushing;
 mod reload;
-mod scheduled;
 #[cfg(feature = "rtsp-server")]
 mod restream;
+mod scheduled;
 mod transcoding;

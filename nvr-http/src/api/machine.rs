@@ -12,15 +12,15 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use nvr_core::accounts::Permission;
 use nvr_core::machine::{MachineSample, disk};
-use nvr_core::{Error, ErrorKind, Nvr};
+use nvr_core::{CameraId, Error, ErrorKind, Nvr};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_stream::wrappers::BroadcastStream;
 use utoipa::ToSchema;
 
 use crate::auth::Viewer;
-use crate::logs::{LEVELS, LogBuffer, LogRecord, is_within};
-use crate::params::Query;
+use crate::logs::{LEVELS, LogBuffer, LogRecord, Wanted};
+use crate::params::{CameraPath, Query};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
@@ -243,6 +243,7 @@ pub(crate) struct LogsDto {
 /// The newest log records, or with `Accept: text/event-stream` these and all that follow.
 #[utoipa::path(get, path = "/api/v1/logs", tag = "system",
     params(("level" = Option<String>, Query, description = "error, warn, info (default), debug or trace: this and worse"),
+        ("camera" = Option<String>, Query, description = "Only what is about this camera"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 2000, description = "1 to 2000, default 200; of more the newest"),
         ("after" = Option<u64>, Query, description = "Only records behind this id")),
     responses((status = 200, description = "Records, or a stream of them",
@@ -254,6 +255,38 @@ pub(crate) async fn logs(
     viewer: Viewer,
     headers: HeaderMap,
     mut query: Query,
+) -> Answer<Response> {
+    let camera: Option<CameraId> = query.parsed("camera", "the id of a camera")?;
+    read(&app, viewer, &headers, query, camera)
+}
+
+/// The newest log records about a camera, or with `Accept: text/event-stream` these and all that follow. Of each camera 500
+/// are kept, whatever the others say. A camera that was removed has its records as well.
+#[utoipa::path(get, path = "/api/v1/cameras/{id}/logs", tag = "system",
+    params(("id" = String, Path, description = "Camera id"),
+        ("level" = Option<String>, Query, description = "error, warn, info (default), debug or trace: this and worse"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 2000, description = "1 to 2000, default 200; of more the newest"),
+        ("after" = Option<u64>, Query, description = "Only records behind this id")),
+    responses((status = 200, description = "Records, or a stream of them",
+            content((LogsDto = "application/json"), (String = "text/event-stream"))),
+        (status = 400, description = "A parameter cannot be read", body = Problem),
+        (status = 501, description = "The program around the recorder keeps no log", body = Problem)))]
+pub(crate) async fn camera_logs(
+    State(app): State<AppState>,
+    viewer: Viewer,
+    CameraPath(camera): CameraPath,
+    headers: HeaderMap,
+    query: Query,
+) -> Answer<Response> {
+    read(&app, viewer, &headers, query, Some(camera))
+}
+
+fn read(
+    app: &AppState,
+    viewer: Viewer,
+    headers: &HeaderMap,
+    mut query: Query,
+    camera: Option<CameraId>,
 ) -> Answer<Response> {
     let level = query.text("level")?.unwrap_or_else(|| "info".into());
     let level = LEVELS
@@ -276,15 +309,16 @@ pub(crate) async fn logs(
             .get("last-event-id")
             .and_then(|v| v.to_str().ok()?.parse().ok());
         return Ok(follow(
-            &app,
+            app,
             viewer,
             logs,
-            level,
+            (level, camera),
             limit,
             seen.or(after).unwrap_or(0),
         ));
     }
-    let records = logs.after(after.unwrap_or(0), level, limit);
+    let camera = camera.map(|id| id.to_string());
+    let records = logs.after(after.unwrap_or(0), &Wanted { level, camera }, limit);
     let last = records.last().map_or(after.unwrap_or(0), |r| r.id);
     Ok(Json(LogsDto { records, last }).into_response())
 }
@@ -293,16 +327,20 @@ fn follow(
     app: &AppState,
     viewer: Viewer,
     logs: &LogBuffer,
-    level: usize,
+    (level, camera): (usize, Option<CameraId>),
     limit: usize,
     after: u64,
 ) -> Response {
+    let wanted = Wanted {
+        level,
+        camera: camera.as_ref().map(ToString::to_string),
+    };
     // First the followers' place, then what was before, so that nothing falls between.
     let new = BroadcastStream::new(logs.follow());
-    let before = logs.after(after, level, limit);
+    let before = logs.after(after, &wanted, limit);
     let mut last = before.last().map_or(after, |r| r.id);
     let new = new.filter_map(move |record| {
-        let record = record.ok().filter(|r| r.id > last && is_within(r, level));
+        let record = record.ok().filter(|r| r.id > last && wanted.takes(r));
         if let Some(r) = &record {
             last = r.id;
         }
@@ -319,6 +357,6 @@ fn follow(
     });
     let events = events
         .take_until(app.stop.clone().cancelled_owned())
-        .take_until(viewer.until_revoked(app.clone(), Permission::Admin, None));
+        .take_until(viewer.until_revoked(app.clone(), Permission::Admin, camera));
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }

@@ -1,11 +1,13 @@
 //! The handlers, one file per subject.
 
+pub(crate) mod backup;
 pub(crate) mod cameras;
 pub(crate) mod config;
 pub(crate) mod discovery;
 pub(crate) mod footage;
 pub(crate) mod jobs;
 pub(crate) mod live;
+pub(crate) mod log_level;
 pub(crate) mod machine;
 pub(crate) mod media;
 #[cfg(feature = "oidc")]

@@ -335,7 +335,7 @@ pub(crate) struct AuditDto {
     /// A user, `token:7`, `share:3`; null when nobody was known.
     user: Option<String>,
     address: Option<String>,
-    /// `login`, `login_failed`, `logout`, `watch`, `play`, `export`, `share_view`, `delete`, `protect`, `control`, `job`,
+    /// `login`, `login_failed`, `logout`, `watch`, `play`, `export`, `share_view`, `delete`, `protect`, `control`, `job`, `backup`,
     /// `settings`, `probe`, `user`, `token`, `share`.
     action: String,
     camera: Option<String>,

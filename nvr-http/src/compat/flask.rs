@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::api::cameras::of_viewer;
 use crate::api::{jobs, media};
 use crate::auth::{Undone, Viewer};
-use crate::logs::LEVELS;
+use crate::logs::{LEVELS, Wanted};
 use crate::params::Query;
 use crate::problem::{Answer, Failure};
 use crate::server::AppState;
@@ -379,7 +379,13 @@ async fn logs(State(app): State<AppState>, mut query: Query) -> Answer<Json<Logs
     let records = app
         .logs
         .as_ref()
-        .map(|logs| logs.after(0, LEVELS.len() - 1, lines))
+        .map(|logs| {
+            let wanted = Wanted {
+                level: LEVELS.len() - 1,
+                camera: None,
+            };
+            logs.after(0, &wanted, lines)
+        })
         .unwrap_or_default();
     let entries: Vec<String> = records
         .iter()

@@ -216,3 +216,31 @@ async fn without_a_file_nothing_can_be_changed() {
     assert!(server.nvr.camera(&CameraId::new("front").unwrap()).is_ok());
     server.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_can_be_saved_and_is_one() {
+    let server = Server::of_file("# ours\n").await;
+    let reply = server.post("/api/v1/backup").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.header("content-type"), Some("application/gzip"));
+    let name = reply.header("content-disposition").unwrap();
+    assert!(
+        name.contains("nvr-backup-2") && name.ends_with("Z.tar.gz\""),
+        "{name}"
+    );
+    let left = std::fs::read_dir(server.dir.path().join("recordings"))
+        .unwrap()
+        .flatten();
+    let left = left.filter(|e| e.file_name().to_string_lossy().contains("backup"));
+    assert_eq!(left.count(), 0);
+    // While it runs it is not restored.
+    let restore = nvr_core::backup::Restore::new(server.dir.path().join("nvr.toml"));
+    let clock = nvr_core::clock::SystemClock::shared();
+    let error = restore.run(reply.body.as_slice(), &clock).unwrap_err();
+    assert_eq!(error.kind(), nvr_core::ErrorKind::Conflict);
+    server.end().await;
+
+    let without = Server::of([], |_| {}).await;
+    assert_problem(&without.post("/api/v1/backup").await, 409, "conflict");
+    without.end().await;
+}

@@ -113,6 +113,85 @@ async fn the_log_can_be_read_and_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_camera_has_a_log_of_its_own() {
+    let server = Server::of([camera("front", PICTURE)], |_| {}).await;
+    let log = |work: &dyn Fn()| {
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(server.logs.layer()), work);
+    };
+    log(&|| {
+        tracing::info!(camera = "front", "one");
+        let span = tracing::error_span!("camera", camera = "yard");
+        span.in_scope(|| tracing::warn!("two"));
+        tracing::info!("three");
+    });
+    let messages = |v: &serde_json::Value| -> Vec<String> {
+        let records = v["records"].as_array().unwrap().iter();
+        records
+            .map(|r| r["message"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for (path, want) in [
+        ("/api/v1/cameras/front/logs", &["one"][..]),
+        ("/api/v1/cameras/yard/logs", &["two"]),
+        ("/api/v1/cameras/yard/logs?level=error", &[]),
+        ("/api/v1/logs?camera=yard", &["two"]),
+        ("/api/v1/logs", &["one", "two", "three"]),
+    ] {
+        assert_eq!(messages(&server.json(path).await), want, "{path}");
+    }
+    let headers = [("accept", "text/event-stream")];
+    let path = "/api/v1/cameras/front/logs";
+    let response = server.open(Method::GET, path, &headers, None).await;
+    let mut body = response.bytes_stream();
+    let mut text = String::new();
+    while !text.contains("last") {
+        text += std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap();
+        if text.contains("one") {
+            log(&|| {
+                tracing::info!(camera = "yard", "not this");
+                tracing::info!(camera = "front", "last");
+            });
+        }
+    }
+    assert!(!text.contains("not this"), "{text}");
+    drop(body);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_logged_is_changed_for_a_time() {
+    let server = Server::of([], |_| {}).await;
+    let path = "/api/v1/log-level";
+    let as_configured = json!({ "filter": "info", "configured": "info", "gstreamer": "", "until": null });
+    assert_eq!(server.json(path).await, as_configured);
+    let put = async |body: serde_json::Value| server.order(Method::PUT, path, &body).await;
+    let changed = put(json!({ "filter": "info,nvr_core=debug", "for_seconds": 60 }))
+        .await
+        .json();
+    assert_eq!(changed["filter"], "info,nvr_core=debug");
+    assert!(changed["until"].is_string());
+    assert_eq!(server.json(path).await, changed);
+    for bad in [
+        json!({ "filter": "loud" }),
+        json!({ "filter": "debug", "for_seconds": 0 }),
+        json!({ "filter": "debug", "for_seconds": 86401 }),
+        json!({ "filter": "debug", "for_seconds": u64::MAX }),
+        json!({ "filter": "debug", "ever": true }),
+        json!({ "gstreamer": "rtspsrc:9" }),
+    ] {
+        assert_problem(&put(bad).await, 400, "invalid_argument");
+    }
+    assert_problem(
+        &put(json!({ "gstreamer": "rtspsrc:5" })).await,
+        501,
+        "unsupported",
+    );
+    assert_eq!(server.json(path).await, changed);
+    assert_eq!(put(json!({})).await.json(), as_configured);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_probe_shows_a_picture() {
     let server = Server::of([], |_| {}).await;
     let probe =

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nvr_core::config::{Auth, CameraConfig, Config, RecordMode};
 use nvr_core::{CameraId, Nvr, SourceSpec};
-use nvr_http::{AppState, LogBuffer};
+use nvr_http::{AppState, LogBuffer, LogControl};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -98,9 +98,12 @@ impl Server {
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
         let logs = LogBuffer::new(50, nvr.clock());
+        let control = LogControl::new("info", None, nvr.clock(), |_| Ok(()));
         let task = tokio::spawn({
             let (nvr, stop) = (nvr.clone(), stop.clone());
-            let state = AppState::new(nvr, &http).with_logs(logs.clone());
+            let state = AppState::new(nvr, &http)
+                .with_logs(logs.clone())
+                .with_log_control(control);
             async move { nvr_http::serve_state(listener, state, &http, stop, Duration::from_secs(1)).await }
         });
         Self {

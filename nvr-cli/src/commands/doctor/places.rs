@@ -53,6 +53,7 @@ pub async fn look(config: &Config, running: bool, write: bool, findings: &mut Ve
             root(&config, running, write, needed, &mut findings);
             second(&config, write, &mut findings);
             findings.push(index(&config.recorder.database));
+            findings.push(accounts(&config.recorder.accounts()));
             findings
         })
     };
@@ -287,6 +288,26 @@ fn index(path: &Path) -> Finding {
             "stop the recorder, then `nvr check --rebuild` makes a new one from the files",
         ),
         Err(e) => Finding::of("index", &e),
+    }
+}
+
+/// Whether the accounts can be read and are sound.
+fn accounts(path: &Path) -> Finding {
+    if !path.exists() {
+        return Finding::ok(
+            "accounts",
+            format!("{} will be made at the first start", path.display()),
+        );
+    }
+    match nvr_core::accounts::check(path) {
+        Ok(()) => Finding::ok("accounts", format!("{} is sound", path.display())),
+        Err(e) if e.kind() == ErrorKind::Corrupt => Finding::fail(
+            "accounts",
+            ErrorKind::Corrupt,
+            e.to_string(),
+            "stop the recorder, then `nvr restore-backup` puts those of a backup back; without one move the file away and make new accounts",
+        ),
+        Err(e) => Finding::of("accounts", &e),
     }
 }
 

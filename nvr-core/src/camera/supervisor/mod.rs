@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tracing::Instrument as _;
 
 use self::outputs::Whose;
 use super::handle::RecordRequest;
@@ -18,6 +19,7 @@ use super::machine::{Action, Input, Machine, Patience};
 use super::manual::Manual;
 use super::session::{Output, Session};
 use super::status::{CameraState, ManualRecording, StatusCell};
+use crate::about;
 use crate::clock::SharedClock;
 use crate::config::{CameraConfig, RecordMode};
 use crate::error::Result;
@@ -95,6 +97,7 @@ pub(crate) fn spawn(
     context: Context,
 ) -> (mpsc::UnboundedSender<Command>, Arc<StatusCell>) {
     let (tx, rx) = mpsc::unbounded_channel();
+    let span = about::camera(&config.id);
     let now = context.clock.now();
     let status = Arc::new(StatusCell::new(
         config.id.clone(),
@@ -132,7 +135,7 @@ pub(crate) fn spawn(
         shutdown: None,
         clean: true,
     };
-    tokio::spawn(actor.work(rx));
+    tokio::spawn(actor.work(rx).instrument(span));
     (tx, status)
 }
 

@@ -116,6 +116,11 @@ auth = "none"
 tls = false
 max_clients = 5
 
+[backup]
+dir = "/backup"
+every = "12h"
+keep = 3
+
 [log]
 filter = "warn,nvr_core::camera=debug"
 format = "json"

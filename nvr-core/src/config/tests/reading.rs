@@ -192,6 +192,7 @@ fn diff_names_what_changed() {
         .replace("id = \"usb\"", "id = \"usb2\"")
         .replace("latency = \"50ms\"", "latency = \"60ms\"")
         .replace("filter = \"warn", "filter = \"info")
+        .replace("format = \"json\"", "format = \"text\"")
         .replace("sync = \"close\"", "sync = \"9s\"");
     let new = parse(&text).unwrap();
     let diff = ConfigDiff::between(&old, &new);
@@ -200,7 +201,7 @@ fn diff_names_what_changed() {
         (diff.added, diff.removed, diff.changed),
         (id("usb2"), id("usb"), id("front"))
     );
-    assert_eq!(diff.needs_restart, ["recording.sync", "log"]);
+    assert_eq!(diff.needs_restart, ["recording.sync", "log.format"]);
     // A default that all cameras share changes those that do not override it.
     let new = parse(&FULL.replace("segment = \"5m\"", "segment = \"10m\"")).unwrap();
     assert_eq!(ConfigDiff::between(&old, &new).changed, id("usb"));

@@ -33,9 +33,10 @@ impl Intake {
         }
         let Some(me) = self.me.upgrade() else { return };
         let fallback = cause.clone();
+        let span = tracing::Span::current();
         let spawned = std::thread::Builder::new()
             .name("nvr-end".into())
-            .spawn(move || me.complete(explain(cause), END));
+            .spawn(move || span.in_scope(|| me.complete(explain(cause), END)));
         if spawned.is_err() {
             self.complete(fallback, Duration::ZERO);
         }

@@ -293,6 +293,7 @@ mod imp {
                 verify_tls: s.tls_validation,
                 lazy: e.lazy,
                 demand: e.demand.clone(),
+                span: tracing::Span::current(),
                 handler: Box::new(handler),
             };
             let handle = e.reactor.open(open)?;

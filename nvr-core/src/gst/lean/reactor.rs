@@ -300,9 +300,11 @@ impl Worker {
         let (inbox, tls) = (self.inbox.clone(), self.tls.clone());
         let url = session.open.client.url.clone();
         let verify = session.open.verify_tls;
+        let span = session.open.span.clone();
         let spawned = std::thread::Builder::new()
             .name("nvr-connect".into())
             .spawn(move || {
+                let _about = span.entered();
                 let config = match url.scheme() {
                     "rtsps" => tls.get(verify).map(Some),
                     _ => Ok(None),
@@ -345,6 +347,7 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
+        let _about = session.open.span.clone().entered();
         let Open {
             handler,
             demand,
@@ -424,6 +427,7 @@ impl Worker {
     /// Forgets a session; closing its socket takes it out of epoll.
     fn end(&mut self, id: u64, failure: Failure) {
         if let Some(mut session) = self.sessions.remove(&id) {
+            let _about = session.open.span.clone().entered();
             tracing::debug!(url = %session.open.client.url, ?failure, "session over");
             guarded("network", (), |_| {}, || session.open.handler.ended(failure));
         }

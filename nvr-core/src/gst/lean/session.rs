@@ -27,6 +27,8 @@ pub(super) struct Open {
     /// Whether it is read on the tick while nobody wants its frames at once.
     pub lazy: bool,
     pub demand: Arc<Demand>,
+    /// What is logged about it belongs to this.
+    pub span: tracing::Span,
     pub handler: Box<dyn Handler>,
 }
 

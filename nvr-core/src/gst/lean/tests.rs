@@ -102,6 +102,7 @@ impl Session {
             verify_tls,
             lazy,
             demand: demand.clone(),
+            span: tracing::Span::none(),
             handler: Box::new(Probe {
                 tell,
                 units: 0,

@@ -83,9 +83,10 @@ impl ChunkWriter {
             shared: shared.clone(),
             init,
         };
+        let span = tracing::Span::current();
         std::thread::Builder::new()
             .name("nvr-write".into())
-            .spawn(move || worker.run(&receiver))
+            .spawn(move || span.in_scope(|| worker.run(&receiver)))
             .map_err(|e| Error::io("cannot start a thread", e))?;
         Ok(Self {
             audio_scale: audio.map(|a| a.sample_rate),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use self::window::{Found, Window};
 use super::fmp4::Packager;
@@ -101,7 +102,9 @@ impl Hls {
             task: Mutex::default(),
         });
         let viewer = Viewer::new(viewing, CAPACITY);
-        let task = tokio::spawn(make(Arc::downgrade(&feed), viewer, Arc::clone(viewing)));
+        let task = tokio::spawn(
+            make(Arc::downgrade(&feed), viewer, Arc::clone(viewing)).instrument(viewing.span().clone()),
+        );
         *feed.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         *open = Some(Open {
             feed: Arc::clone(&feed),
@@ -249,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_asks_is_never_given_a_feed_that_ends() {
-        let viewing = Viewing::new();
+        let viewing = Viewing::new(tracing::Span::none());
         let first = Hls::open(&viewing, "main");
         // Asked for once since the last look: it stays, and whoever comes shares it.
         assert_eq!(viewing.hls.retire(&first.feed, 0), Some(1));
@@ -268,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_wait_are_told_of_the_end() {
-        let viewing = Viewing::new();
+        let viewing = Viewing::new(tracing::Span::none());
         let hls = Hls::open(&viewing, "main");
         let waiting = {
             let hls = hls.clone();

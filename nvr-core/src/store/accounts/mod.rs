@@ -16,12 +16,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior};
 
+/// What the backup of the accounts has to know of their file.
+pub(in crate::store) use self::open::APPLICATION_ID as ACCOUNTS_ID;
 use self::open::AccountResult;
 pub(crate) use self::rows::{
     AuditQuery, AuditRow, NewSessionRow, NewShare, NewToken, NewUser, SessionRow, ShareRow, TokenRow,
     UserChange, UserRow,
 };
 use crate::error::Result;
+
+/// The newest version of the file.
+pub(in crate::store) const ACCOUNTS_VERSION: usize = open::MIGRATIONS.len();
 
 /// The accounts' file, open for reading and writing.
 pub(crate) struct AccountStore {

@@ -11,8 +11,8 @@ use super::super::{filesystem, open as index};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Marks our files: "nvr" and 2.
-const APPLICATION_ID: i32 = 0x6e76_7202;
-const MIGRATIONS: [&str; 2] = [include_str!("0001.sql"), include_str!("0002.sql")];
+pub(in crate::store) const APPLICATION_ID: i32 = 0x6e76_7202;
+pub(in crate::store) const MIGRATIONS: [&str; 2] = [include_str!("0001.sql"), include_str!("0002.sql")];
 
 /// Errors of SQLite in terms of the crate, said of this file.
 pub(super) trait AccountResult<T> {

@@ -55,6 +55,7 @@ async fn roles_get_what_is_theirs_on_every_route() {
                     "/config",
                     "/discovery",
                     "/logs",
+                    "/log-level",
                     "/pushes",
                 ]
                 .iter()
@@ -69,12 +70,13 @@ async fn roles_get_what_is_theirs_on_every_route() {
                         && !concrete.contains("/shares")
                         && !concrete.contains("/pushes")
                         && !concrete.contains("/whep"))
-                    || ["/config", "/discovery", "/logs"]
+                    || ["/config", "/discovery", "/logs", "/log-level"]
                         .iter()
                         .any(|p| concrete.contains(p))
                     || (concrete == "/api/v1/cameras" && method == Method::POST)
                     || (concrete == "/api/v1/cameras/front" && method == Method::PATCH)
                     || (concrete.contains("/transcoding") && method != Method::GET)
+                    || concrete.ends_with("/backup")
                     || concrete.ends_with("/cleanup")
                     || concrete.ends_with("/probe");
                 assert_eq!(o.status == 403, admins, "{what} as operator: {}", o.text());

@@ -87,6 +87,7 @@ export const users = words(
     action_user: "accounts",
     action_token: "tokens",
     action_share: "shared",
+    action_backup: "took a backup",
   },
   {
     absent: "Er hat keine Konten: Wer ihn erreicht, sieht und steuert alles.",
@@ -174,6 +175,7 @@ export const users = words(
     action_user: "Konten",
     action_token: "Schlüssel",
     action_share: "geteilt",
+    action_backup: "Sicherung geholt",
   },
   {
     absent: "Il n’a pas de comptes : qui l’atteint voit et commande tout.",
@@ -261,5 +263,6 @@ export const users = words(
     action_user: "comptes",
     action_token: "jetons",
     action_share: "partage",
+    action_backup: "sauvegarde emportée",
   },
 );

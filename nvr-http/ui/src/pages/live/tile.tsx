@@ -1,4 +1,4 @@
-import { AudioLines, Camera as CameraIcon, CircleDot, Cast, Ellipsis, GripVertical, History, Maximize, Square, Volume2, VolumeX } from "lucide-react";
+import { AudioLines, Camera as CameraIcon, CircleDot, Cast, Ellipsis, GripVertical, History, Maximize, ScrollText, Square, Volume2, VolumeX } from "lucide-react";
 import { type KeyboardEvent, type PointerEvent, Suspense, lazy, useEffect, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { post, request } from "~/api/client";
@@ -136,6 +136,7 @@ function Tools({ camera, sound, onSound, alone, onGrab, onMove, box, pushes, wan
   const t = useT();
   const [, go] = useLocation();
   const operates = useMay("operator");
+  const administers = useMay("admin");
   const paths: MenuItem[] = [null, ...ORDER].map((path) => ({
     label: path ? t("live.path_only", { path: PATH_NAMES[path] }) : t("live.path_auto"),
     checked: wanted === path,
@@ -159,6 +160,7 @@ function Tools({ camera, sound, onSound, alone, onGrab, onMove, box, pushes, wan
         button={{ kind: "ghost", size: "small", icon: <Ellipsis size={15} />, label: t("live.more", { camera: camera.name }) }}
         items={[
           { label: t("live.look_back"), icon: <History size={15} />, onSelect: () => go(`/timeline?camera=${camera.id}`) },
+          ...(administers ? [{ label: t("live.log"), icon: <ScrollText size={15} />, onSelect: () => go(`/system?log=${camera.id}`) }] : []),
           ...(pushes ? [{ label: t("pushes.menu"), icon: <Cast size={15} />, onSelect: onPush }] : []),
           "-",
           ...paths.map((item, n) => (n === 0 ? { ...item, icon: <AudioLines size={15} /> } : item)),

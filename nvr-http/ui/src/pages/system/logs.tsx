@@ -1,5 +1,7 @@
 import { Pause, Play } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
+import { useLocation, useSearch } from "wouter";
+import { useCameras } from "~/api/cameras";
 import { ApiError, ask, url } from "~/api/client";
 import { Unavailable } from "~/components/absent";
 import { Button } from "~/components/button";
@@ -7,11 +9,15 @@ import { Select, TextField } from "~/components/field";
 import { Badge, Card } from "~/components/misc";
 import { useT } from "~/i18n";
 import { dateFormat } from "~/lib/format";
+import { Detail } from "./detail";
 import { LEVELS, type Level, type Line, matches, readLine, withLines } from "./lines";
 
-/** The log as it is written, from the last lines on. */
+/** The log as it is written, from the last lines on; of all, or of the camera in the address (`/system?log=front`). */
 export function Logs() {
   const t = useT();
+  const [, go] = useLocation();
+  const camera = new URLSearchParams(useSearch()).get("log") ?? "";
+  const cameras = useCameras();
   const [level, setLevel] = useState<Level>("info");
   const [words, setWords] = useState("");
   const [paused, setPaused] = useState(false);
@@ -34,13 +40,14 @@ export function Logs() {
       const line = readLine(value);
       if (line) waiting.current.push(line);
     };
-    ask<{ records?: unknown[]; last?: number }>("/logs", { signal: controller.signal, query: { level, limit: 500 } }).then(
+    const path = camera ? `/cameras/${encodeURIComponent(camera)}/logs` : "/logs";
+    ask<{ records?: unknown[]; last?: number }>(path, { signal: controller.signal, query: { level, limit: 500 } }).then(
       (answer) => {
         if (controller.signal.aborted) return;
         setError(null);
         const first = (answer.records ?? []).map(readLine).filter((l): l is Line => l !== null);
         setLines(first);
-        source = new EventSource(url("/logs", { level, after: answer.last ?? null }));
+        source = new EventSource(url(path, { level, after: answer.last ?? null }));
         source.onopen = () => setLive(true);
         source.onerror = () => setLive(false);
         const heard = (e: MessageEvent<string>) => {
@@ -69,7 +76,11 @@ export function Logs() {
       clearInterval(timer);
       setLive(false);
     };
-  }, [level]);
+  }, [level, camera]);
+
+  useEffect(() => {
+    if (camera) box.current?.closest(".card")?.scrollIntoView({ block: "nearest" });
+  }, [camera]);
 
   useEffect(() => {
     if (box.current && atEnd.current) box.current.scrollTop = box.current.scrollHeight;
@@ -90,9 +101,15 @@ export function Logs() {
             <Select label={t("system.level")} hideLabel value={level} onChange={(e) => setLevel(e.target.value as Level)}>
               {LEVELS.map((l) => <option key={l} value={l}>{t(`system.level_${l}`)}</option>)}
             </Select>
+            <Select label={t("common.camera")} hideLabel value={camera} onChange={(e) => go(e.target.value ? `/system?log=${encodeURIComponent(e.target.value)}` : "/system", { replace: true })}>
+              <option value="">{t("system.all_logs")}</option>
+              {cameras.data?.map((c) => <option key={c.id} value={c.id}>{c.name}</option>)}
+              {camera && cameras.data && !cameras.data.some((c) => c.id === camera) && <option value={camera}>{camera}</option>}
+            </Select>
             <TextField label={t("system.find")} hideLabel type="search" placeholder={t("system.find")} value={words} onChange={(e) => setWords(e.target.value)} />
             <Button icon={paused ? <Play size={15} /> : <Pause size={15} />} pressed={paused} onClick={() => setPaused(!paused)}>{paused ? t("system.go_on") : t("system.pause")}</Button>
           </div>
+          <Detail />
           <div
             ref={box}
             className="log-lines mono"

@@ -1,5 +1,6 @@
-import { CircleCheck, Play, RotateCw, Square, TriangleAlert } from "lucide-react";
+import { CircleCheck, Play, RotateCw, ScrollText, Square, TriangleAlert } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
+import { useLocation } from "wouter";
 import { ask, post, request } from "~/api/client";
 import { type Storage } from "~/api/manage";
 import { useQuery } from "~/api/query";
@@ -15,6 +16,7 @@ import { useT } from "~/i18n";
 import { at } from "~/lib/base";
 import { ago, bitRate, bytes, clock, duration, moment, number, percent } from "~/lib/format";
 import { store, useStore } from "~/lib/store";
+import { Backup } from "./backup";
 import { Events } from "./events";
 import { Logs } from "./logs";
 import { type Machine, type Rates, rates, readMachine } from "./read";
@@ -96,6 +98,7 @@ export default function SystemPage() {
           <Events />
           {admin && <Logs />}
         </div>
+        {admin && <Backup />}
         {system.data && system.data.versions.length > 1 && (
           <Card title={t("system.versions")}>
             <dl className="facts card-text">{system.data.versions.map(([name, text]) => <div key={name}><dt>{name}</dt><dd>{text}</dd></div>)}</dl>
@@ -161,6 +164,8 @@ function History({ measured }: { measured: boolean }) {
 function Pipelines({ cameras, flow, machine, onChanged }: { cameras: Camera[]; flow: Map<string, Rates>; machine: Machine | undefined; onChanged(): void }) {
   const t = useT();
   const operator = useMay("operator");
+  const admin = useMay("admin");
+  const [, go] = useLocation();
   const order = (id: string, what: string) => post(`/cameras/${id}/${what}`).then(onChanged, toastError);
   const of = (c: Camera, key: string) => machine?.pipelines.get(c.id)?.[key];
   return (
@@ -193,6 +198,7 @@ function Pipelines({ cameras, flow, machine, onChanged }: { cameras: Camera[]; f
                       <Button kind="ghost" size="small" icon={<Square size={13} />} label={t("system.stop", { camera: c.name })} onClick={() => void order(c.id, "stop")} />
                     )}
                     <Button kind="ghost" size="small" icon={<RotateCw size={14} />} label={t("system.restart", { camera: c.name })} onClick={() => void order(c.id, "restart")} />
+                    {admin && <Button kind="ghost" size="small" icon={<ScrollText size={14} />} label={t("system.log_of", { camera: c.name })} onClick={() => go(`/system?log=${c.id}`)} />}
                   </span>
                 ),
               }]
