@@ -35,8 +35,10 @@ async fn open_gap(nvr: &Nvr, name: &str) -> GapRow {
     let mut before = None;
     loop {
         let last = gaps(nvr, name).await.pop().filter(|g| g.end.is_none());
-        if last.is_some() && last == before {
-            return last.unwrap();
+        if let Some(last) = last.clone()
+            && before.as_ref() == Some(&last)
+        {
+            return last;
         }
         before = last;
         a_second(nvr).await;

@@ -66,7 +66,9 @@ pub(crate) struct RtspServerDto {
     responses((status = 200, description = "The server and its clients", body = RtspServerDto)))]
 pub(crate) async fn server(State(app): State<AppState>, viewer: Viewer) -> Json<RtspServerDto> {
     let restream = app.nvr.restream();
-    let clients = restream.map(|r| r.clients()).unwrap_or_default();
+    let clients = restream
+        .map(nvr_core::restream::Restream::clients)
+        .unwrap_or_default();
     Json(RtspServerDto {
         enabled: restream.is_some(),
         url: restream.map(nvr_core::restream::Restream::base),

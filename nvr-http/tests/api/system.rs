@@ -248,8 +248,8 @@ async fn the_page_is_served_without_other_sites() {
         let own = quoted.filter(|p| p.ends_with(".js") || p.ends_with(".css"));
         own.map(|p| p.trim_start_matches("./").to_owned()).collect()
     };
-    assert!(!parts(&text).is_empty(), "was the page built (make ui)? {text}");
-    for part in parts(&text) {
+    assert!(!parts(text).is_empty(), "was the page built (make ui)? {text}");
+    for part in parts(text) {
         assert_eq!(server.get(&format!("/{part}")).await.status, 200, "{part}");
     }
 
@@ -259,8 +259,8 @@ async fn the_page_is_served_without_other_sites() {
         assert_eq!(server.get(path).await.text(), docs.text(), "{path}");
     }
     assert_eq!(docs.header("content-security-policy"), Some(&*policy));
-    assert_eq!(parts(&docs.text()).len(), 4, "{}", docs.text());
-    for part in parts(&docs.text()) {
+    assert_eq!(parts(docs.text()).len(), 4, "{}", docs.text());
+    for part in parts(docs.text()) {
         assert_eq!(
             server.get(&format!("/api-docs/{part}")).await.status,
             200,
