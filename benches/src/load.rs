@@ -61,7 +61,13 @@ pub(crate) fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     let begin = cpu()?;
     std::thread::sleep(window);
     let alone = per_s(begin)?;
-    let mut load = roles::start(&["load", "--address", &address, "--seconds", &seconds.to_string()])?;
+    let mut load = roles::start(&[
+        "viewers",
+        "--address",
+        &address,
+        "--seconds",
+        &seconds.to_string(),
+    ])?;
     load.wait_for_line("ready", LIMIT)?;
     let begin = cpu()?;
     // Before the load ends: threads that end take their time along.

@@ -45,7 +45,7 @@ pub(crate) enum Role {
     },
     /// Watches a camera and asks for timelines.
     #[command(hide = true)]
-    Load {
+    Viewers {
         #[arg(long)]
         address: String,
         #[arg(long)]
@@ -87,7 +87,7 @@ pub(crate) fn play(role: Role) -> anyhow::Result<()> {
             urls,
         } => runtime()?.block_on(recorder(root, segment, ingest, urls)),
         Role::Server { root, urls } => runtime()?.block_on(server(root, &urls)),
-        Role::Load { address, seconds } => {
+        Role::Viewers { address, seconds } => {
             let outcome = runtime()?.block_on(crate::load::load(address, seconds))?;
             say(&format!("outcome {outcome}"));
             Ok(())
