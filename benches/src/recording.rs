@@ -39,6 +39,13 @@ pub(crate) struct Losses {
     camera: Sent,
 }
 
+impl Losses {
+    /// Frames that the camera sent late because it did not get to run.
+    pub(crate) const fn late(&self) -> u64 {
+        self.camera.late
+    }
+}
+
 /// What the camera says of itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sent {
