@@ -3,6 +3,7 @@
 
 use nvr_core::clock::SystemClock;
 use nvr_core::config::{LogConfig, LogFormat};
+use nvr_core::redact::redact;
 use nvr_http::{LogBuffer, LogLayer};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
@@ -44,7 +45,7 @@ fn begin(verbose: u8, config: Option<&LogConfig>, kept: Option<LogLayer>, to_std
         .and_then(|text| text.parse::<EnvFilter>().ok())
         .unwrap_or_else(|| EnvFilter::new(from_flags));
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Redacted)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     let lines = match config.map(|c| c.format) {
         Some(LogFormat::Json) => lines.json().flatten_event(true).boxed(),
@@ -56,4 +57,22 @@ fn begin(verbose: u8, config: Option<&LogConfig>, kept: Option<LogLayer>, to_std
         .with(to_stderr.then_some(lines))
         .with(kept)
         .try_init();
+    if let Err(e) = nvr_core::gst::redact_debug_log() {
+        tracing::warn!(error = %e, "no log of GStreamer");
+    }
+}
+
+/// The standard error, for whole lines: what looks like a secret is blotted out.
+struct Redacted;
+
+impl std::io::Write for Redacted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        std::io::stderr().lock().write_all(redact(&text).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }

@@ -258,6 +258,7 @@ mod fault;
 pub mod health;
 pub mod ids;
 pub mod priority;
+pub mod redact;
 pub mod run;
 pub mod secret;
 pub mod segment;

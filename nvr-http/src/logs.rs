@@ -1,13 +1,14 @@
 //! The newest log records in memory, for those who look over HTTP.
 //!
 //! A layer of `tracing` fills the buffer; it never waits, keeps a bounded number of bounded records, and blots out
-//! passwords of addresses, should one ever get into a message.
+//! what looks like a secret, should one ever get into a message.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nvr_core::clock::SharedClock;
+use nvr_core::redact::redact;
 use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 use tracing::field::{Field, Visit};
@@ -234,7 +235,7 @@ impl Visit for Seen {
         let mut text = Short(String::new());
         // An error says that it is full.
         let _ = write!(text, "{value:?}");
-        let text = blot(&text.0);
+        let text = redact(&text.0).into_owned();
         if field.name() == "message" {
             self.message = text;
         } else {
@@ -278,32 +279,6 @@ impl std::fmt::Write for Short {
         self.0.push('…');
         Err(std::fmt::Error)
     }
-}
-
-/// `***` in place of the passwords of addresses (`rtsp://user:password@…`).
-fn blot(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        out.push_str(before);
-        let end = after
-            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '/' | '?' | '#' | '<' | '>'))
-            .unwrap_or(after.len());
-        let (authority, behind) = after.split_at(end);
-        match authority
-            .rsplit_once('@')
-            .map(|(user, host)| (user.split_once(':'), user, host))
-        {
-            Some((Some((user, _)), _, host)) => {
-                let _ = write!(out, "{user}:***@{host}");
-            }
-            _ => out.push_str(authority),
-        }
-        rest = behind;
-    }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
@@ -351,20 +326,5 @@ mod tests {
         assert_eq!(ids(0, 2, 10), [9]);
         assert_eq!(ids(0, 4, 2), [9, 10]);
         assert!(buffer.after(9, 4, 1)[0].message.len() <= MOST_TEXT + 3);
-    }
-
-    #[test]
-    fn passwords_of_addresses_are_blotted_out() {
-        for (text, want) in [
-            (
-                "at rtsp://u:p@h/x?a=b@c and http://h",
-                "at rtsp://u:***@h/x?a=b@c and http://h",
-            ),
-            ("rtsp://u:p@q@h", "rtsp://u:***@h"),
-            ("rtsp://u@h \"http://a:b@c\"", "rtsp://u@h \"http://a:***@c\""),
-            ("://", "://"),
-        ] {
-            assert_eq!(blot(text), want);
-        }
     }
 }
