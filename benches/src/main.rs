@@ -11,6 +11,7 @@ mod codecs;
 mod export;
 mod footage;
 mod live;
+mod load;
 mod meter;
 mod queries;
 mod recording;
@@ -85,6 +86,8 @@ enum What {
     Live,
     /// Timelines and segments at a million segments.
     Queries,
+    /// Viewers and requests while eight cameras are recorded.
+    Load,
     /// Ten minutes out of an hour.
     Export,
     /// Pictures of recorded moments.
@@ -134,6 +137,7 @@ fn main() -> anyhow::Result<()> {
         What::Recording,
         What::Live,
         What::Queries,
+        What::Load,
         What::Export,
         What::Snapshot,
         What::Codecs,
@@ -148,6 +152,7 @@ fn main() -> anyhow::Result<()> {
             What::Recording => recording::measure(&mut bench)?,
             What::Live => live::measure(&mut bench)?,
             What::Queries => queries::measure(&mut bench)?,
+            What::Load => load::measure(&mut bench)?,
             What::Export => export::measure(&mut bench)?,
             What::Snapshot => snapshot::measure(&mut bench)?,
             What::Codecs => codecs::measure(&mut bench)?,

@@ -28,9 +28,9 @@ struct Turn {
 
 /// What is not in the files, of all cameras.
 #[derive(Debug, Clone, Copy, Default)]
-struct Losses {
+pub(crate) struct Losses {
     /// Frames that were sent and are missing: between others, or more than was under way at the stop.
-    lost: u64,
+    pub(crate) lost: u64,
     /// The same at the stop, for each camera: sent before it and not in the files.
     tail: f64,
     /// Time stepped over without a frame missing, in frames: the camera came later than before for so long that its
@@ -39,9 +39,16 @@ struct Losses {
     camera: Sent,
 }
 
+impl Losses {
+    /// Frames that the camera sent late because it did not get to run.
+    pub(crate) const fn late(&self) -> u64 {
+        self.camera.late
+    }
+}
+
 /// What the camera says of itself.
 #[derive(Debug, Clone, Copy, Default)]
-struct Sent {
+pub(crate) struct Sent {
     frames: u64,
     late: u64,
     held_up: u64,
@@ -247,7 +254,7 @@ fn run(dir: &Path, cameras: u32, window: Duration, who: Contender) -> anyhow::Re
 }
 
 /// The last that the camera said.
-fn sent(camera: &Proc) -> anyhow::Result<Sent> {
+pub(crate) fn sent(camera: &Proc) -> anyhow::Result<Sent> {
     let log = camera.log();
     let last = log
         .lines()
@@ -266,7 +273,7 @@ fn sent(camera: &Proc) -> anyhow::Result<Sent> {
 }
 
 /// Compares the files with what the camera had sent when the recorder was told to stop.
-fn losses(dir: &Path, at_stop: Sent, camera: &mut Proc, cameras: u32) -> anyhow::Result<Losses> {
+pub(crate) fn losses(dir: &Path, at_stop: Sent, camera: &mut Proc, cameras: u32) -> anyhow::Result<Losses> {
     let clip = Clip::generated()?;
     let mut found = Losses {
         camera: Sent {

@@ -36,11 +36,20 @@ pub(crate) enum Role {
         #[arg(long)]
         paths: u32,
     },
-    /// Serves an index over HTTP.
+    /// Serves an index over HTTP, and records URLs if there are any.
     #[command(hide = true)]
     Server {
         #[arg(long)]
         root: PathBuf,
+        urls: Vec<String>,
+    },
+    /// Watches a camera and asks for timelines.
+    #[command(hide = true)]
+    Viewers {
+        #[arg(long)]
+        address: String,
+        #[arg(long)]
+        seconds: u64,
     },
 }
 
@@ -77,7 +86,12 @@ pub(crate) fn play(role: Role) -> anyhow::Result<()> {
             ingest,
             urls,
         } => runtime()?.block_on(recorder(root, segment, ingest, urls)),
-        Role::Server { root } => runtime()?.block_on(server(root)),
+        Role::Server { root, urls } => runtime()?.block_on(server(root, &urls)),
+        Role::Viewers { address, seconds } => {
+            let outcome = runtime()?.block_on(crate::load::load(address, seconds))?;
+            say(&format!("outcome {outcome}"));
+            Ok(())
+        }
     }
 }
 
@@ -132,6 +146,10 @@ pub(crate) fn nvr(
     ingest: Client,
     urls: &[String],
 ) -> anyhow::Result<NvrBuilder> {
+    Ok(Nvr::builder(config(root, segment, ingest, urls)?))
+}
+
+fn config(root: PathBuf, segment: u64, ingest: Client, urls: &[String]) -> anyhow::Result<Config> {
     let mut config = Config::new(root);
     for (n, url) in urls.iter().enumerate() {
         let mut source = SourceSpec::parse(url)?;
@@ -145,17 +163,35 @@ pub(crate) fn nvr(
         camera.segment = Duration::from_secs(segment);
         config.cameras.push(camera);
     }
-    Ok(Nvr::builder(config))
+    Ok(config)
 }
 
-async fn server(root: PathBuf) -> anyhow::Result<()> {
-    let mut config = Config::new(root);
+/// A line for the process that started this one.
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+async fn server(root: PathBuf, urls: &[String]) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut config = config(root, 60, Client::Lean, urls)?;
     config.http.auth = nvr_core::config::Auth::None;
     let http = config.http.clone();
     let nvr = Nvr::builder(config).start().await?;
+    for camera in nvr.cameras() {
+        camera
+            .state()
+            .wait_for(|s| s.phase == CameraPhase::Recording)
+            .await?;
+    }
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening {}", listener.local_addr().context("no address")?);
     let stop = CancellationToken::new();
-    nvr_http::serve(listener, nvr, &http, stop, Duration::from_secs(1)).await?;
+    let told = stop.clone();
+    tokio::spawn(async move {
+        terminate.recv().await;
+        told.cancel();
+    });
+    nvr_http::serve(listener, nvr.clone(), &http, stop, Duration::from_secs(1)).await?;
+    nvr.shutdown(Duration::from_secs(10)).await;
     Ok(())
 }

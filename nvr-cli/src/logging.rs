@@ -8,6 +8,7 @@ use nvr_core::clock::SystemClock;
 use nvr_core::config::{LogConfig, LogFormat};
 use nvr_core::event::EventKind;
 use nvr_core::pipeline_log::PipelineLog;
+use nvr_core::redact::redact;
 use nvr_core::{Nvr, Result};
 use nvr_http::{LogBuffer, LogControl, LogRecord};
 use tokio_stream::StreamExt as _;
@@ -35,7 +36,7 @@ pub struct Logs {
 /// warnings.
 pub fn start(verbose: u8, config: Option<&LogConfig>) {
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Redacted)
         .with_ansi(std::io::stderr().is_terminal());
     let lines = match config.map(|c| c.format) {
         Some(LogFormat::Json) => lines.json().flatten_event(true).boxed(),
@@ -47,6 +48,24 @@ pub fn start(verbose: u8, config: Option<&LogConfig>) {
         .with(EnvFilter::new(filter))
         .with(lines)
         .try_init();
+    if let Err(e) = nvr_core::gst::redact_debug_log() {
+        tracing::warn!(error = %e, "no log of GStreamer");
+    }
+}
+
+/// The standard error, for whole lines: what looks like a secret is blotted out.
+struct Redacted;
+
+impl std::io::Write for Redacted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        std::io::stderr().lock().write_all(redact(&text).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 /// The same for a recorder: the newest records are kept for those who look over HTTP, GStreamer's log is among them, and what

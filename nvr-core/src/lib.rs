@@ -260,6 +260,7 @@ mod fault;
 pub mod health;
 pub mod ids;
 pub mod priority;
+pub mod redact;
 pub mod run;
 pub mod schedule;
 pub mod secret;

@@ -1,14 +1,14 @@
 //! The newest log records in memory, of all and of each camera, for those who look over HTTP.
 //!
 //! A layer of `tracing` fills the buffer; it never waits, keeps a bounded number of bounded records, and blots out
-//! passwords of addresses, should one ever get into a message.
+//! what looks like a secret, should one ever get into a message.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nvr_core::clock::SharedClock;
-use nvr_core::secret::blot;
+use nvr_core::redact::redact;
 use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 use tracing::field::{Field, Visit};
@@ -284,7 +284,7 @@ impl Visit for Seen {
         let mut text = Short(String::new());
         // An error says that it is full.
         let _ = write!(text, "{value:?}");
-        let text = blot(&text.0);
+        let text = redact(&text.0).into_owned();
         if field.name() == "message" {
             self.message = text;
         } else {

@@ -12,6 +12,7 @@
 //! - [`recorder`] is the same as a process of its own, to be killed.
 //! - [`plant`] makes segments that were never recorded, for those who copy them.
 //! - [`s3`] is an S3 service with a proxy that misbehaves.
+//! - [`tls`] is a certificate authority, and takes TLS off for servers that have none.
 //! - [`picture`] draws and reads the frame number and the clock in the picture.
 #![warn(missing_docs)]
 
@@ -28,6 +29,7 @@ pub mod rig;
 pub mod s3;
 pub mod tap;
 pub mod testcam;
+pub mod tls;
 pub mod wait;
 
 pub use replay::{ReplayCam, ReplayOptions};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::guard::guarded;
 use crate::error::{Error, ErrorKind, Result};
-use crate::secret::blot;
+use crate::redact::redact;
 
 /// Most categories in one list, and the longest name of one.
 const MOST: usize = 32;
@@ -84,7 +84,9 @@ impl PipelineLog {
     /// `Unsupported` when GStreamer cannot be set up.
     pub fn hand_on() -> Result<Self> {
         super::init()?;
-        if std::env::var_os("GST_DEBUG_FILE").is_none() {
+        if std::env::var_os("GST_DEBUG_FILE").is_some() {
+            super::debug_log::redact_debug_log()?;
+        } else {
             gst::log::remove_default_log_function();
         }
         gst::log::add_log_function(|category, level, _, _, _, object, message| {
@@ -144,7 +146,8 @@ fn tell(
     let element = object.map(ToString::to_string);
     let element = element.as_deref().map(|text| text.trim_matches(['<', '>']));
     let text = message.get().unwrap_or_default();
-    let text = blot(text.as_str());
+    let text = super::debug_log::without_known(text.as_str().to_owned());
+    let text = redact(&text);
     // An ERROR of the recorder's log means that video was lost, which GStreamer cannot know.
     macro_rules! tell {
         ($level:ident) => {

@@ -7,6 +7,7 @@ use gst::prelude::*;
 use tokio::sync::Notify;
 
 use super::bus::{self, BusNews};
+use super::debug_log::{self, KeptOut};
 use super::outlet::{Outlet, source};
 use super::sources::{caps_filter, make, on_pad};
 use super::tap::{AccessUnit, UnitTrack};
@@ -30,6 +31,8 @@ pub(crate) struct PushTarget<'a> {
     pub srt: bool,
     /// For what servers say.
     pub scrub: Scrub,
+    /// For GStreamer's log.
+    pub blot: Scrub,
 }
 
 /// Whether the elements are there.
@@ -55,6 +58,7 @@ pub(crate) struct PushStream {
     first: AccessUnit,
     news: Arc<News>,
     srt: bool,
+    secrets: KeptOut,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +83,7 @@ impl PushStream {
         audio: Option<&AccessUnit>,
     ) -> Result<Self> {
         super::init()?;
+        let secrets = debug_log::keep_out(&target.blot);
         let codec = first.tracks().video.codec;
         if !target.srt && codec == VideoCodec::H265 {
             return Err(Error::new(
@@ -139,7 +144,7 @@ impl PushStream {
         watch(&pipeline, &sink, &news, target)?;
         if pipeline.set_state(gst::State::Playing).is_err() {
             let failure = news.failure();
-            stop(&pipeline);
+            stop(&pipeline, secrets);
             let why = failure.map_or_else(|| "the connection cannot be started".to_owned(), |c| c.message);
             return Err(Error::new(ErrorKind::Unavailable, why));
         }
@@ -150,6 +155,7 @@ impl PushStream {
             first: first.clone(),
             news,
             srt: target.srt,
+            secrets,
         })
     }
 
@@ -173,7 +179,10 @@ impl PushStream {
 
     /// Whether the server takes the stream.
     pub(crate) fn is_up(&self) -> bool {
+        // RTMP: the second buffer also comes when the first one was refused, with nothing on the wire.
         self.news.buffers.load(Ordering::Relaxed) > 1
+            && self.news.failure().is_none()
+            && (self.srt || self.wire_bytes().is_some_and(|n| n > 0))
     }
 
     /// Bytes that went out.
@@ -213,7 +222,7 @@ impl PushStream {
 
 impl Drop for PushStream {
     fn drop(&mut self) {
-        stop(&self.pipeline);
+        stop(&self.pipeline, self.secrets.clone());
     }
 }
 
@@ -235,10 +244,11 @@ impl News {
 }
 
 /// A server that hangs may hold this up, and nobody is to wait for it.
-fn stop(pipeline: &gst::Pipeline) {
+fn stop(pipeline: &gst::Pipeline, secrets: KeptOut) {
     let pipeline = pipeline.clone();
     let work = move || {
         let _ = pipeline.set_state(gst::State::Null);
+        drop(secrets);
     };
     if let Err(e) = std::thread::Builder::new().name("nvr-push".into()).spawn(work) {
         tracing::error!(error = %e, "cannot start a thread to end a push");
@@ -327,6 +337,9 @@ fn cause_of(error: &glib::Error, debug: Option<&str>, scrub: &dyn Fn(&str) -> St
         .map_or("", |(_, said)| said);
     // How `rtmp2sink` says that its socket took nothing for its `timeout` (`G_IO_ERROR_TIMED_OUT`).
     let timed_out = said.contains("g-io-error-quark, code 24");
+    if let Some(words) = tls_trouble(said) {
+        return Cause::new(CauseKind::Unreachable, words);
+    }
     let (kind, words) = match error.kind::<gst::ResourceError>() {
         Some(R::Write | R::Read) if timed_out => {
             (CauseKind::Unreachable, "the server takes nothing any more")
@@ -353,6 +366,23 @@ fn cause_of(error: &glib::Error, debug: Option<&str>, scrub: &dyn Fn(&str) -> St
             format!("{words} ({said})")
         },
     )
+}
+
+/// What went wrong with TLS: `rtmp2sink` tells the number of a `GTlsError` and no words.
+fn tls_trouble(said: &str) -> Option<&'static str> {
+    let (_, rest) = said.split_once("g-tls-error-quark, code ")?;
+    let number = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some(match number {
+        "0" => "TLS is not there: install glib-networking",
+        "2" => {
+            "the server's certificate is not trusted: nobody vouches for it, or it is for another name or too old; an \
+             authority of your own belongs among those of the system (update-ca-certificates)"
+        }
+        "3" => "the server does not speak TLS at this port: use rtmp://, or another port",
+        "5" => "the server wants a certificate of the recorder, which has none",
+        "6" => "the server ended the connection within TLS",
+        _ => "the server and the recorder do not agree on TLS",
+    })
 }
 
 fn internal(e: impl std::fmt::Display) -> Error {

@@ -438,6 +438,16 @@ impl TapReceiver {
         lock(&self.0.queue).dropped
     }
 
+    /// Video frames that a reader who goes now never got: those that wait, and those left out that it was not told of.
+    pub(crate) fn left(&self) -> u64 {
+        let q = lock(&self.0.queue);
+        let waiting = q.units.iter().map(|(missing, unit)| {
+            let frames = u64::from(unit.track == UnitTrack::Video);
+            missing + frames
+        });
+        waiting.sum::<u64>() + (q.dropped - q.told)
+    }
+
     pub(crate) fn closer(&self) -> impl Fn() + Send + Sync + use<> {
         let reader = self.0.clone();
         move || reader.close()

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::info::LiveInfo;
 use super::viewing::{Viewing, Watching};
-use crate::gst::{AccessUnit, Tap, TapReceiver};
+use crate::gst::{AccessUnit, Tap, TapReceiver, UnitTrack};
 use crate::track::Tracks;
 
 /// What a viewer gets.
@@ -88,6 +88,12 @@ impl Viewer {
         self.next = None;
         self.receiver = None;
         self.taps.mark_changed();
+    }
+
+    /// Video frames that this viewer never got if it goes now, because it was too slow.
+    pub(crate) fn left(&self) -> u64 {
+        let read = self.next.as_ref().is_some_and(|u| u.track() == UnitTrack::Video);
+        u64::from(read) + self.receiver.as_ref().map_or(0, TapReceiver::left)
     }
 
     /// Video frames that this viewer lost by being slow.

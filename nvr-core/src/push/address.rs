@@ -172,11 +172,16 @@ impl PushAddress {
     #[must_use]
     pub fn scrub(&self, text: &str) -> String {
         const LONGEST: usize = 200;
-        let text = self.secrets.iter().fold(text.to_owned(), |text, secret| {
-            text.replace(secret.expose(), "***")
-        });
+        let text = self.blot(text, 0);
         let clean = |c: char| if c.is_control() { ' ' } else { c };
         text.trim().chars().take(LONGEST).map(clean).collect()
+    }
+
+    /// A text without what is secret in this address, but for what is shorter than so many bytes.
+    pub(crate) fn blot(&self, text: &str, shortest: usize) -> String {
+        let secrets = self.secrets.iter().map(Secret::expose);
+        let long = secrets.filter(|s| s.len() >= shortest);
+        long.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
 

@@ -90,7 +90,7 @@ pub struct PushStatus {
     pub by: Option<String>,
     /// Bytes that went out since the recorder started.
     pub sent_bytes: u64,
-    /// Video frames left out because the server was too slow.
+    /// Video frames left out because the server was too slow, those among them that waited when it was given up.
     pub frames_lost: u64,
     /// How often the server took the stream.
     pub connections: u64,

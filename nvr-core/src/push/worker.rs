@@ -9,13 +9,16 @@ use crate::camera::backoff::{Backoff, GOOD_AFTER};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind, EventKind};
 use crate::gst::{AccessUnit, LiveSound, PushStream, PushTarget, UnitTrack};
-use crate::live::{Live, Start, start_of};
+use crate::live::{Live, Start, Viewer, start_of};
 use crate::time::duration_ns;
 
 /// Frames and packets that wait for a slow server before groups of pictures are left out: about 6 s.
 const CAPACITY: usize = 400;
 /// Bytes on their way to the server with which no more are handed on.
 const BACKLOG_BYTES: u64 = 2 << 20;
+/// With a server that takes nothing for so long no more are handed on either: what a connection holds when it is given up
+/// is nowhere counted.
+const STALLS: Duration = Duration::from_secs(2);
 /// A server that takes nothing for so long hangs.
 const HANGS: Duration = Duration::from_secs(10);
 /// How long connecting may take before the server is given up.
@@ -36,6 +39,8 @@ pub(super) struct Worker {
     around: Arc<Inner>,
     /// Whether `PushDown` was told last, so that a dead server is told of once.
     down: bool,
+    /// Whether frames wait because the server is too slow.
+    waited: bool,
 }
 
 /// Why a connection is over.
@@ -54,6 +59,7 @@ impl Worker {
             status,
             around,
             down: false,
+            waited: false,
         }
     }
 
@@ -128,11 +134,14 @@ impl Worker {
             .map(|_| LiveSound::aac());
         let (address, audio) = (wish.address.clone(), start.audio.clone());
         let made = crate::nvr::blocking(move || {
-            let scrub = address.clone();
+            /// What is shorter is found in words that are no secret.
+            const SHORTEST: usize = 4;
+            let (scrub, blot) = (address.clone(), address.clone());
             let target = PushTarget {
                 address: address.whole().expose(),
                 srt: address.protocol() == PushProtocol::Srt,
                 scrub: Arc::new(move |text| scrub.scrub(text)),
+                blot: Arc::new(move |text| blot.blot(text, SHORTEST)),
             };
             PushStream::start(&target, &first, audio.as_ref())
         });
@@ -141,21 +150,31 @@ impl Worker {
             Err(e) => return End::Failed(cause_of(&e)),
         };
         let before = lock(&self.status).sent_bytes;
-        let end = self.pump(start, &mut stream, sound.as_mut(), before).await;
-        lock(&self.status).sent_bytes = before + stream.sent_bytes();
+        let Start { mut viewer, held, .. } = start;
+        let end = self
+            .pump(&mut viewer, &held, &mut stream, sound.as_mut(), before)
+            .await;
+        let mut status = lock(&self.status);
+        status.sent_bytes = before + stream.sent_bytes();
+        // What waited for room is not sent any more: the next connection begins with the present.
+        if self.waited {
+            status.frames_lost += viewer.left();
+        }
+        drop(status);
         end
     }
 
     async fn pump(
         &mut self,
-        start: Start,
+        viewer: &mut Viewer,
+        held: &[AccessUnit],
         stream: &mut PushStream,
         mut sound: Option<&mut LiveSound>,
         before: u64,
     ) -> End {
         let clock = self.around.clock.clone();
-        let Start { mut viewer, held, .. } = start;
-        for unit in &held {
+        self.waited = false;
+        for unit in held {
             if let Err(end) = hand_on(stream, sound.as_deref_mut(), unit) {
                 return end;
             }
@@ -163,7 +182,8 @@ impl Worker {
         let mut watch = Watch::new(clock.steady_ns());
         loop {
             // One that waits for room takes no more, and the viewer's queue counts what is lost.
-            let room = stream.backlog_bytes() < BACKLOG_BYTES;
+            let room = stream.backlog_bytes() < BACKLOG_BYTES && !watch.stalls(clock.steady_ns());
+            self.waited = !room;
             let live = tokio::select! {
                 biased;
                 cause = stream.failed() => return End::Failed(cause),
@@ -243,6 +263,10 @@ impl Watch {
         }
         let hangs = now.saturating_sub(self.moved_ns) > duration_ns(HANGS);
         hangs.then(|| Cause::new(CauseKind::Unreachable, "the server takes nothing any more"))
+    }
+
+    fn stalls(&self, now: i64) -> bool {
+        now.saturating_sub(self.moved_ns) > duration_ns(STALLS)
     }
 
     fn is_time(&mut self, now: i64) -> bool {

@@ -265,6 +265,7 @@ async fn a_server_that_hangs_is_given_up_and_costs_the_recorder_nothing() {
     .await;
     let (_, cause) = push.last_failure.clone().unwrap();
     assert!(cause.message.contains("takes nothing"), "{cause:?}");
+    assert!(push.frames_lost > 0, "{push:?}");
     recorded_all(&nvr);
     listener.signal("-CONT");
     drop(listener);

@@ -2,7 +2,6 @@
 //! down what was asked.
 
 mod proxy;
-mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -19,10 +18,10 @@ use tokio::net::TcpListener;
 
 pub use self::proxy::{Mode, Request};
 use self::proxy::{Shared, serve};
-use self::tls::Tls;
 use crate::ports::free_port;
 use crate::proc::Proc;
 use crate::rig::LIMIT;
+use crate::tls::Tls;
 use crate::wait;
 
 /// The bucket of the tests.

@@ -68,3 +68,30 @@ fn a_group_that_is_too_large_is_not_kept_and_the_next_one_is() {
         assert_eq!(reader.dropped(), 0);
     }
 }
+
+/// Who goes while frames wait for it lost those, too; what it was told of before does not count again.
+#[test]
+fn what_a_slow_reader_leaves_behind_is_counted() {
+    crate::gst::init().unwrap();
+    let core = TapCore::new(Duration::ZERO);
+    let (info, memory) = (stream(), gst::Memory::from_slice(vec![0u8; 10]));
+    let mut reader = Tap(core.clone()).subscribe(3);
+    assert_eq!(reader.left(), 0);
+    let push = |range: std::ops::Range<i64>| {
+        for i in range {
+            core.push(&unit(i, i % 5 == 0, &memory, &info));
+        }
+    };
+    push(0..5);
+    // Three wait, two found no room.
+    assert_eq!(reader.left(), 5);
+    assert!(reader.blocking_recv().is_some());
+    assert_eq!(reader.left(), 4);
+    // A keyframe after it tells of the two.
+    push(5..6);
+    assert_eq!(reader.left(), 5);
+    for _ in 0..3 {
+        assert!(reader.blocking_recv().is_some());
+    }
+    assert_eq!((reader.left(), reader.dropped()), (0, 2));
+}

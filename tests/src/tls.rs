@@ -1,4 +1,4 @@
-//! A certificate authority of the tests, and a server's certificate of it.
+//! A certificate authority of the tests, a server's certificate of it, and a server that takes TLS off for another.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -15,14 +16,18 @@ const HOST: &str = "127.0.0.1";
 
 /// The files, and both ends made of them.
 #[derive(Debug)]
-pub(super) struct Tls {
+pub struct Tls {
     dir: tempfile::TempDir,
     server: Arc<rustls::ServerConfig>,
     client: Arc<rustls::ClientConfig>,
 }
 
 impl Tls {
-    pub(super) fn new() -> anyhow::Result<Self> {
+    /// New keys and certificates, for 127.0.0.1.
+    ///
+    /// # Errors
+    /// When they cannot be made or written.
+    pub fn new() -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let mut params = CertificateParams::new(Vec::<String>::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -53,25 +58,79 @@ impl Tls {
         })
     }
 
-    pub(super) fn ca_file(&self) -> PathBuf {
+    /// The authority's certificate, as PEM.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
     }
 
-    pub(super) fn cert_file(&self) -> PathBuf {
+    /// The server's certificate, as PEM.
+    #[must_use]
+    pub fn cert_file(&self) -> PathBuf {
         self.dir.path().join("cert.pem")
     }
 
-    pub(super) fn key_file(&self) -> PathBuf {
+    /// The server's key, as PEM.
+    #[must_use]
+    pub fn key_file(&self) -> PathBuf {
         self.dir.path().join("key.pem")
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
+    /// The server's end.
+    #[must_use]
+    pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.server))
     }
 
-    pub(super) async fn connect(&self, stream: TcpStream) -> anyhow::Result<TlsStream<TcpStream>> {
+    /// The end of a client that trusts the authority.
+    ///
+    /// # Errors
+    /// When the server's certificate is another one.
+    pub async fn connect(&self, stream: TcpStream) -> anyhow::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(HOST)?;
         let connector = TlsConnector::from(Arc::clone(&self.client));
         connector.connect(name, stream).await.context("TLS")
+    }
+}
+
+/// Takes TLS off on a port of its own and hands the rest on to another port, until it is dropped.
+#[derive(Debug)]
+pub struct Terminator {
+    port: u16,
+    task: JoinHandle<()>,
+}
+
+impl Terminator {
+    /// Begins in front of a port of 127.0.0.1, which need not be there yet.
+    ///
+    /// # Errors
+    /// When there is no port for it.
+    pub async fn start(tls: &Tls, behind: u16) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((HOST, 0)).await?;
+        let port = listener.local_addr()?.port();
+        let acceptor = tls.acceptor();
+        let task = tokio::spawn(async move {
+            while let Ok((outer, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let mut outer = acceptor.accept(outer).await?;
+                    let mut inner = TcpStream::connect((HOST, behind)).await?;
+                    tokio::io::copy_bidirectional(&mut outer, &mut inner).await
+                });
+            }
+        });
+        Ok(Self { port, task })
+    }
+
+    /// Where clients come in.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Terminator {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
