@@ -12,7 +12,7 @@ export interface Column<T> {
   wideOnly?: boolean;
 }
 
-/** A table that can be sorted; on narrow displays it scrolls by itself. */
+/** A table that can be sorted; on narrow displays each row is a list of its own, with the names of the columns. */
 export function Table<T>({ caption, columns, rows, rowKey, empty }: { caption: string; columns: Column<T>[]; rows: T[]; rowKey(row: T): string | number; empty?: ReactNode }) {
   const [by, setBy] = useState<{ key: string; down: boolean } | null>(null);
   const sort = columns.find((c) => c.key === by?.key)?.sort;
@@ -25,7 +25,7 @@ export function Table<T>({ caption, columns, rows, rowKey, empty }: { caption: s
   if (!rows.length && empty) return <>{empty}</>;
   return (
     <div className="table-scroll" tabIndex={0} role="region" aria-label={caption}>
-      <table className="table">
+      <table className="table table-stack">
         <caption className="hidden">{caption}</caption>
         <thead>
           <tr>
@@ -50,7 +50,7 @@ export function Table<T>({ caption, columns, rows, rowKey, empty }: { caption: s
           {sorted.map((row) => (
             <tr key={rowKey(row)}>
               {columns.map((c) => (
-                <td key={c.key} className={[c.align && "end", c.wideOnly && "wide-only"].filter(Boolean).join(" ")}>{c.cell(row)}</td>
+                <td key={c.key} data-label={typeof c.label === "string" ? c.label : undefined} className={[c.align && "end", c.wideOnly && "wide-only"].filter(Boolean).join(" ")}>{c.cell(row)}</td>
               ))}
             </tr>
           ))}
