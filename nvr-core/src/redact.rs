@@ -25,7 +25,7 @@ pub fn redact(text: &str) -> Cow<'_, str> {
         (&KEYS_OF_STREAMS, |c| format!("{}***", &c[1])),
         (&USERS, |c| format!("{}:***@", &c[1])),
         (&PARAMETERS, parameter),
-        (&HEADERS, |c| format!("{}***", &c[1])),
+        (&HEADERS, header),
         (&DIGESTS, |c| format!("{}***", &c[1])),
         (&SCHEMES, |c| format!("{} ***", &c[1])),
         (&FIELDS, |c| format!("{}***", &c[1])),
@@ -63,6 +63,16 @@ fn parameter(found: &Captures<'_>) -> String {
         format!("{mark}{name}=***")
     } else {
         found[0].to_owned()
+    }
+}
+
+/// What was blotted out before stays as it is, the quote behind it as well.
+fn header(found: &Captures<'_>) -> String {
+    let name = &found[1];
+    if found[0][name.len()..].starts_with("***") {
+        found[0].to_owned()
+    } else {
+        format!("{name}***")
     }
 }
 

@@ -17,6 +17,8 @@ use crate::problem::{Answer, Failure};
 #[derive(Debug)]
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
+    /// Those without `=`.
+    bare: Vec<String>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {
@@ -35,7 +37,7 @@ impl Query {
                 .map(std::borrow::Cow::into_owned)
                 .map_err(|_| Failure::invalid("the query is not UTF-8"))
         };
-        let mut pairs = Vec::new();
+        let (mut pairs, mut bare) = (Vec::new(), Vec::new());
         for part in text.split('&').filter(|p| !p.is_empty()) {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
             // Of the plus signs, only those of an offset in a time can be meant: "+02:00".
@@ -44,9 +46,12 @@ impl Query {
             } else {
                 value.into()
             };
+            if !part.contains('=') {
+                bare.push(decode(key)?);
+            }
             pairs.push((decode(key)?, decode(&value)?));
         }
-        Ok(Self { pairs })
+        Ok(Self { pairs, bare })
     }
 
     pub(crate) fn text(&mut self, name: &str) -> Answer<Option<String>> {
@@ -102,10 +107,8 @@ impl Query {
 
     /// `?dry_run` alone is true.
     pub(crate) fn flag(&mut self, name: &str) -> Answer<bool> {
-        if let Some(at) = self.pairs.iter().position(|(k, v)| k == name && v.is_empty())
-            && self.pairs.iter().filter(|(k, _)| k == name).count() == 1
-        {
-            self.pairs.remove(at);
+        if self.bare.iter().any(|k| k == name) && self.pairs.iter().filter(|(k, _)| k == name).count() == 1 {
+            self.pairs.retain(|(k, _)| k != name);
             return Ok(true);
         }
         Ok(match self.text(name)?.as_deref() {
@@ -442,5 +445,19 @@ mod tests {
         let mut q = Query::parse("from=2&to=1").unwrap();
         assert!(q.full_range().is_err());
         assert!(Query::parse("a=%ff").is_err());
+    }
+
+    #[test]
+    fn a_flag_may_stand_alone() {
+        let flag = |text: &str| Query::parse(text).unwrap().flag("dry_run").ok();
+        assert_eq!(flag("dry_run"), Some(true));
+        assert_eq!(flag("a=b&dry_run"), Some(true));
+        assert_eq!(flag("dry_run=true"), Some(true));
+        assert_eq!(flag("dry_run=false"), Some(false));
+        assert_eq!(flag(""), Some(false));
+        // Of a script whose variable is not set.
+        assert_eq!(flag("dry_run="), None);
+        assert_eq!(flag("dry_run&dry_run=false"), None);
+        assert!(Query::parse("from").unwrap().time("from").is_err());
     }
 }

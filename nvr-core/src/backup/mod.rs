@@ -2,7 +2,7 @@
 //! their restoration.
 //!
 //! An archive is a gzipped tar of a few members with known names, all ordinary files: first `manifest.json`, which says what
-//! follows with size and BLAKE3, then those of [`MEMBERS`] that there were. Nothing of an archive is used before all of it
+//! follows with size and BLAKE3, then those of the members that there were. Nothing of an archive is used before all of it
 //! was read and compared. What does not belong here: when backups are made (`nvr/backups.rs`), footage.
 //!
 //! | file | |

@@ -242,6 +242,8 @@ async fn plain_containers_are_told_apart_from_nothing() {
     };
     let of = |c: Container| rows.iter().rfind(|r| r.container == c).unwrap();
     let (mkv, ours) = (of(Container::Matroska), of(Container::Fmp4));
+    // Where one run ends and the next begins, both may claim some frames.
+    let inside = TimeRange::new(mkv.start, mkv.start.add_ns(S)).unwrap();
     let whole = TimeRange::new(mkv.start, mkv.start.add_ns(3600 * S)).unwrap();
     for archive in [&*nvr, &house.archive().await] {
         let export = |range, codec| ExportRequest::new(id("cam"), range, Format::Mp4).codec(codec);
@@ -291,10 +293,7 @@ async fn plain_containers_are_told_apart_from_nothing() {
             .await
             .unwrap();
         assert!(playlist.contains("#EXTINF"));
-        let e = archive
-            .vod(vod(mkv.range()), |s| s.to_string())
-            .await
-            .unwrap_err();
+        let e = archive.vod(vod(inside), |s| s.to_string()).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
     }
     stop(nvr).await;

@@ -18,7 +18,7 @@ async fn mistakes_are_problems() {
         (format!("{front}/timeline?from=1&from=2"), "twice"),
         (format!("{front}/timeline?from="), "from is empty"),
         (
-            format!("{front}/export.mp4?from=1&to=2&download"),
+            format!("{front}/export.mp4?from=1&to=2&download="),
             "download is empty",
         ),
         (format!("{front}/timeline?resolution=-1"), "resolution"),

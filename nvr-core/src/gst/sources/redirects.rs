@@ -1,5 +1,6 @@
 //! Redirects that rtspsrc follows: user and password do not go along to another host, nor out of an encryption.
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
@@ -10,6 +11,10 @@ use super::rtsp_bin::RtspBin;
 use super::tracks::Gate;
 use crate::rtsp::{RtspErrorKind, redirect};
 use crate::source::RtspSource;
+
+/// Requests until something comes: some, once more each with a login, for every address on the way. One that is sent
+/// to where it is goes on asking for ever.
+const MOST_REQUESTS: u32 = 64;
 
 /// Where rtspsrc is, how often it was sent on, and whether that was too far.
 struct Way {
@@ -27,6 +32,9 @@ pub(super) fn attach(src: &gst::Element, bin: &RtspBin, spec: &RtspSource, gate:
         lost: false,
     });
     let (gate, spec, bin) = (Arc::clone(gate), spec.clone(), bin.downgrade());
+    let (asked, answered) = (AtomicU32::new(0), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&answered);
+    src.connect_pad_added(move |_, _| told.store(true, Ordering::Relaxed));
     src.connect("before-send", false, move |args| {
         gate.guarded("before-send", (), || {
             let Some(src) = args.first().and_then(|v| v.get::<gst::Element>().ok()) else {
@@ -34,6 +42,13 @@ pub(super) fn attach(src: &gst::Element, bin: &RtspBin, spec: &RtspSource, gate:
             };
             let now = location(&src);
             let mut way = way.lock().unwrap_or_else(PoisonError::into_inner);
+            let asked = asked.fetch_add(1, Ordering::Relaxed);
+            if asked >= MOST_REQUESTS && !way.lost && !answered.load(Ordering::Relaxed) {
+                way.lost = true;
+                drop(way);
+                gate.fail(SourceError::Bad, "the camera sends its callers round in a circle");
+                return;
+            }
             if way.at == now || way.lost {
                 return;
             }

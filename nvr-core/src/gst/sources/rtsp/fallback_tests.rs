@@ -291,3 +291,20 @@ fn rtspsrc_takes_no_password_to_another_host() {
         .failure();
     assert_eq!(cause.kind, CauseKind::BadStream, "{cause:?} {all}");
 }
+
+#[test]
+fn rtspsrc_does_not_go_round_in_a_circle() {
+    let place = Arc::new(Mutex::new(String::new()));
+    let here = place.clone();
+    // To where it is already: no address changes.
+    let round = Scripted::serve("127.0.0.1", None, move |request| {
+        match request.split(' ').next() {
+            Some("DESCRIBE") => format!("302 Moved\r\nLocation: rtsp://{}/x\r\n", here.lock().unwrap()),
+            _ => "200 OK\r\nPublic: DESCRIBE, SETUP, PLAY\r\n".into(),
+        }
+    });
+    place.lock().unwrap().clone_from(&round.address);
+    let url = format!("rtsp://{}/x", round.address);
+    let (cause, all) = start(&source(&url, Ingest::Rtspsrc)).0.failure();
+    assert!(cause.message.contains("circle"), "{cause:?} {all}");
+}
