@@ -5,12 +5,15 @@ import { Server, until } from "./server.mjs";
 export async function before() {
   const more = '\n[jobs]\nmax_load_percent = 0\n[transcode]\nmin_ssim = 0.0\nsmaller_by = 0\npreset = "ultrafast"\nquality = 45\nthreads = 0\n';
   const server = await Server.start(`auth = "none"${more}`, [["front", "Front door", "test:?size=640x360&fps=10&gop=10", []]]);
-  // The second of three files becomes H.265.
   await server.footage("front", 25);
-  const { segments } = await server.get("/cameras/front/segments?order=asc");
-  const [, second] = segments;
-  const start = Date.parse(second.start);
-  const end = start + second.duration_seconds * 1000;
+  const files = async () => (await server.get("/cameras/front/segments?order=asc")).segments;
+  // A file in the middle becomes H.265. The first one ends at a boundary of the clock and may be short: seven seconds
+  // have to lie before.
+  const n = (await files())[0].duration_seconds >= 7 ? 1 : 2;
+  await server.footage("front", 10 * n + 15);
+  const middle = (await files())[n];
+  const start = Date.parse(middle.start);
+  const end = start + middle.duration_seconds * 1000;
   await server.post("/transcoding", { camera: "front", from: new Date(start - 1).toISOString(), to: new Date(end + 1).toISOString() });
   await until("it is H.265", async () => (await server.get(`/cameras/front/segments?order=asc`)).segments.some((s) => s.tracks.video.codec === "h265"));
   return { server, start, end };
