@@ -181,7 +181,14 @@ struct Chunk {
 fn ten_seconds(root: &Path) -> anyhow::Result<(Vec<u8>, Vec<Chunk>, u32)> {
     let cam = ReplayCam::start(&ReplayOptions::default())?;
     let root_text = root.to_string_lossy();
-    let mut recorder = roles::start(&["recorder", "--segment", "86400", "--root", &root_text, &cam.url(0)])?;
+    let mut recorder = roles::start(&[
+        "recorder",
+        "--segment",
+        "86400",
+        "--root",
+        &root_text,
+        &cam.url(0),
+    ])?;
     recorder.wait_for_line("recording", Duration::from_secs(30))?;
     wait::until_true("twelve seconds of footage", Duration::from_secs(40), || {
         cam.frames_sent() > 300
