@@ -6,8 +6,7 @@
 
 use std::fmt;
 
-use jiff::SignedDuration;
-use jiff::civil::{Date, DateTime, Time, Weekday};
+use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 
 use crate::error::{Error, ErrorKind};
@@ -171,9 +170,8 @@ impl Schedule {
     /// All moments in the week after `t` at which something can change: midnights, edges of windows, twice where clocks
     /// are set back, and the changes of the clocks themselves.
     fn moments(&self, t: Timestamp) -> Vec<Timestamp> {
-        let mut out = Vec::new();
         if self.rules.is_empty() {
-            return out;
+            return Vec::new();
         }
         let mut edges: Vec<u16> = self
             .rules
@@ -184,27 +182,7 @@ impl Schedule {
             .collect();
         edges.sort_unstable();
         edges.dedup();
-        let now = t.to_jiff();
-        let today = self.zone.to_datetime(now).date();
-        for day in 0..=DAYS_AHEAD {
-            let Ok(date) = today.checked_add(jiff::Span::new().days(day)) else {
-                break;
-            };
-            for minute in &edges {
-                let hour = i8::try_from(minute / 60).unwrap_or(0);
-                let within = i8::try_from(minute % 60).unwrap_or(0);
-                let edge = DateTime::from_parts(date, Time::constant(hour, within, 0, 0));
-                let ambiguous = self.zone.to_ambiguous_timestamp(edge);
-                for moment in [ambiguous.earlier(), ambiguous.later()].into_iter().flatten() {
-                    out.push(Timestamp::from_jiff(moment));
-                }
-            }
-        }
-        if let Ok(end) = now.saturating_add(SignedDuration::from_hours(24 * (DAYS_AHEAD + 1))) {
-            let changes = self.zone.following(now).map(|c| c.timestamp());
-            out.extend(changes.take_while(|c| *c < end).map(Timestamp::from_jiff));
-        }
-        out
+        crate::window::moments(&self.zone, &edges, t, DAYS_AHEAD)
     }
 }
 
@@ -307,6 +285,7 @@ impl fmt::Display for Schedule {
 mod tests {
     use super::*;
     use crate::time::NS_PER_S;
+    use crate::window::tests::ZONES;
     use proptest::prelude::*;
 
     const OFF: RecordMode = RecordMode::Off;
@@ -436,15 +415,6 @@ mod tests {
         );
         assert_eq!(schedule("2026-09-10 off", "UTC").next_change(t, ON), None);
     }
-
-    const ZONES: [(&str, &str); 6] = [
-        ("Europe/Berlin", "2026-03-27T00:00:00Z"),
-        ("Europe/Berlin", "2026-10-23T00:00:00Z"),
-        ("America/New_York", "2026-10-31T00:00:00Z"),
-        ("Australia/Lord_Howe", "2026-04-03T00:00:00Z"),
-        ("America/Sao_Paulo", "2018-11-02T12:00:00Z"),
-        ("Pacific/Apia", "2011-12-28T12:00:00Z"),
-    ];
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]

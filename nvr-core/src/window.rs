@@ -153,35 +153,39 @@ impl Windows {
         self.contains(t).then(|| self.next_change(t)).flatten()
     }
 
-    /// All moments in the days around `t` at which something can change: both edges of each window, twice where
-    /// clocks are set back, and the changes of the clocks themselves.
+    /// All moments in the days around `t` at which something can change.
     fn moments(&self, t: Timestamp) -> Vec<Timestamp> {
-        let mut out = Vec::new();
-        let now = t.to_jiff();
-        let today = self.zone.to_datetime(now).date();
-        for day in 0..=DAYS_AHEAD {
-            let Ok(date) = today.checked_add(jiff::Span::new().days(day)) else {
-                break;
-            };
-            for minute in self.list.iter().flat_map(|w| [w.from, w.to]) {
-                // 24:00 is midnight of the next day, which is looked at as well.
-                let minute = minute % MINUTES_A_DAY;
-                let hour = i8::try_from(minute / 60).unwrap_or(0);
-                let within = i8::try_from(minute % 60).unwrap_or(0);
-                let edge = DateTime::from_parts(date, Time::constant(hour, within, 0, 0));
-                let ambiguous = self.zone.to_ambiguous_timestamp(edge);
-                for moment in [ambiguous.earlier(), ambiguous.later()].into_iter().flatten() {
-                    out.push(Timestamp::from_jiff(moment));
-                }
+        // 24:00 is midnight of the next day, which is looked at as well.
+        let edges = self.list.iter().flat_map(|w| [w.from, w.to % MINUTES_A_DAY]);
+        moments(&self.zone, &edges.collect::<Vec<_>>(), t, DAYS_AHEAD)
+    }
+}
+
+/// Moments of so many days from that of `t` on at which clocks of a zone show one of these minutes of the day, twice where
+/// they are set back, and the changes of the clocks themselves. Not in order.
+pub(crate) fn moments(zone: &TimeZone, minutes: &[u16], t: Timestamp, days: i64) -> Vec<Timestamp> {
+    let mut out = Vec::new();
+    let now = t.to_jiff();
+    let today = zone.to_datetime(now).date();
+    for day in 0..=days {
+        let Ok(date) = today.checked_add(jiff::Span::new().days(day)) else {
+            break;
+        };
+        for minute in minutes {
+            let hour = i8::try_from(minute / 60).unwrap_or(0);
+            let within = i8::try_from(minute % 60).unwrap_or(0);
+            let edge = DateTime::from_parts(date, Time::constant(hour, within, 0, 0));
+            let ambiguous = zone.to_ambiguous_timestamp(edge);
+            for moment in [ambiguous.earlier(), ambiguous.later()].into_iter().flatten() {
+                out.push(Timestamp::from_jiff(moment));
             }
         }
-        let end = now.saturating_add(SignedDuration::from_hours(24 * (DAYS_AHEAD + 1)));
-        if let Ok(end) = end {
-            let changes = self.zone.following(now).map(|c| c.timestamp());
-            out.extend(changes.take_while(|c| *c < end).map(Timestamp::from_jiff));
-        }
-        out
     }
+    if let Ok(end) = now.saturating_add(SignedDuration::from_hours(24 * (days + 1))) {
+        let changes = zone.following(now).map(|c| c.timestamp());
+        out.extend(changes.take_while(|c| *c < end).map(Timestamp::from_jiff));
+    }
+    out
 }
 
 /// As it is read, with the zone.
@@ -210,7 +214,7 @@ fn parse_time(text: &str) -> Option<u16> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::time::NS_PER_S;
     use proptest::prelude::*;
@@ -327,7 +331,7 @@ mod tests {
     }
 
     /// Days around changes of clocks: by an hour in both directions, by half an hour, and a day left out.
-    const ZONES: [(&str, &str); 6] = [
+    pub(crate) const ZONES: [(&str, &str); 6] = [
         ("Europe/Berlin", "2026-03-28T00:00:00Z"),
         ("Europe/Berlin", "2026-10-24T00:00:00Z"),
         ("America/New_York", "2026-11-01T00:00:00Z"),

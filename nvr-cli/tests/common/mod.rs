@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "no test file wants all of it")]
 
+pub mod cameras;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
