@@ -44,7 +44,10 @@ impl Recorder {
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
-        let started: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let started: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|e| {
+            let log = std::fs::read_to_string(dir.join("log"));
+            panic!("{e}: {line:?}, {:?}, {log:?}", child.wait())
+        });
         assert_eq!(
             (&started["event"], &started["cameras"]),
             (&"started".into(), &2.into())

@@ -85,10 +85,13 @@ async fn rtsp(http: SocketAddr) -> Option<SocketAddr> {
     if !nvr_core::restream::BUILT_IN {
         return None;
     }
-    let usual = SocketAddr::new(http.ip(), RTSP_PORT);
     let any = SocketAddr::new(http.ip(), 0);
+    // The port is let go here and taken again by the server. The usual one would meet another demo that starts at the
+    // same moment, so it belongs to the demo that holds the usual port of the page.
+    let usual = SocketAddr::new(http.ip(), RTSP_PORT);
+    let first = if http.port() == DEFAULT_PORT { usual } else { any };
     // A number of its own, so that the file says it.
-    let bound = match TcpListener::bind(usual).await {
+    let bound = match TcpListener::bind(first).await {
         Ok(listener) => listener,
         Err(_) => TcpListener::bind(any).await.ok()?,
     };
