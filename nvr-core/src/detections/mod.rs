@@ -1,8 +1,10 @@
 //! Detections of a running recorder: whoever sees something tells it here. They go to the index, to those who listen, and
 //! the footage around them is marked as that of an event.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+mod rate;
 
 use arc_swap::ArcSwap;
 
@@ -12,6 +14,7 @@ use crate::detection::{Detection, DetectionId, DetectionKind, NewDetection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventKind};
 use crate::events::EventBus;
+use crate::ids::CameraId;
 use crate::nvr::blocking;
 use crate::store::{DetectionQuery, Ended, Page, Store};
 use crate::time::{Timestamp, duration_ns};
@@ -32,6 +35,7 @@ struct Inner {
     events: Arc<EventBus>,
     clock: SharedClock,
     config: ArcSwap<DetectionsConfig>,
+    rate: Mutex<rate::Rate>,
 }
 
 impl Detections {
@@ -46,6 +50,7 @@ impl Detections {
             events,
             clock,
             config: ArcSwap::from_pointee(config),
+            rate: Mutex::default(),
         }))
     }
 
@@ -80,6 +85,49 @@ impl Detections {
             self.tell(&detection, true);
         }
         Ok(detection)
+    }
+
+    /// As [`enter`](Self::enter), of [`External`](DetectionKind::External) ones, of which there may be 300 a minute of each
+    /// camera.
+    ///
+    /// # Errors
+    /// As there, and `Busy` when there are more.
+    pub async fn enter_external(&self, new: NewDetection) -> Result<Detection> {
+        if !self.allows(&new.camera) {
+            let message = format!(
+                "camera {}: more than {} detections in a minute",
+                new.camera,
+                rate::MOST
+            );
+            return Err(Error::new(ErrorKind::Busy, message)
+                .with_hint("tell of one thing once, and when it is over, instead of again and again"));
+        }
+        self.enter(NewDetection {
+            kind: DetectionKind::External,
+            ..new
+        })
+        .await
+    }
+
+    /// As [`end`](Self::end), of external ones of a camera only.
+    ///
+    /// # Errors
+    /// As there, and `Conflict` for those of another kind, which end by themselves.
+    pub async fn end_external(
+        &self,
+        camera: &CameraId,
+        id: DetectionId,
+        at: Option<Timestamp>,
+    ) -> Result<Detection> {
+        let detection = self.get(id).await?;
+        if detection.camera != *camera {
+            return Err(absent(id));
+        }
+        if detection.kind != DetectionKind::External {
+            let message = format!("detection {id} is not from outside: it ends by itself");
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        self.end(id, at.unwrap_or_else(|| self.0.clock.now())).await
     }
 
     /// It still is seen. With a higher score than before, this is the moment of its picture.
@@ -161,6 +209,12 @@ impl Detections {
         let before = self.0.clock.now() - keep.unwrap_or(LEAST_KEPT);
         self.0.store.prune_detections(before, keep.is_none()).await?;
         Ok(())
+    }
+
+    fn allows(&self, camera: &CameraId) -> bool {
+        let steady = self.0.clock.steady_ns();
+        let mut rate = self.0.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        rate.allows(camera, steady)
     }
 
     fn not_ahead(&self, name: &str, at: Timestamp) -> Result<()> {

@@ -250,7 +250,7 @@ fn query(conn: &Connection, query: &DetectionQuery) -> Result<Page<Detection>> {
         _ => None,
     };
     let of_camera = if camera.is_some() {
-        "camera = :camera"
+        "camera = :camera AND :among IS NOT NULL"
     } else {
         ":camera IS NULL AND (:among IS NULL OR camera IN (SELECT value FROM json_each(:among)))"
     };
