@@ -147,6 +147,7 @@ fn login_provider(nvr: &Nvr, config: &HttpConfig) -> Option<Arc<crate::oidc::Pro
     tags(
         (name = "cameras", description = "What is recorded, and how it is going"),
         (name = "footage", description = "What was recorded"),
+        (name = "detections", description = "What was seen, by the recorder, by cameras, by other programs"),
         (name = "live", description = "What is going on now"),
         (name = "storage", description = "How full the disk is, what is deleted and what is protected"),
         (name = "jobs", description = "Slow work: what waits, runs and is over"),

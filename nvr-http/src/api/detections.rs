@@ -114,7 +114,7 @@ fn moment(name: &str, text: Option<&str>) -> Answer<Option<Timestamp>> {
 }
 
 /// Tells of something that is seen, or was. The footage around it is kept as that of an event.
-#[utoipa::path(post, path = "/api/v1/cameras/{id}/detections", tag = "detections",
+#[utoipa::path(post, path = "/api/v1/cameras/{id}/detections", tag = "detections", operation_id = "begin_detection",
     params(("id" = String, Path, description = "Camera id")),
     request_body = DetectionRequest,
     responses((status = 201, description = "It is entered", body = DetectionDto),
@@ -137,11 +137,12 @@ pub(crate) async fn begin(
     new.source = request.source.or_else(|| viewer.label());
     new.data = request.data.filter(|d| !d.is_null()).map(|data| data.to_string());
     let detection = app.nvr.detections().enter_external(new).await?;
-    Ok((StatusCode::CREATED, Json(DetectionDto::from(&detection))).into_response())
+    let place = [(header::LOCATION, format!("/api/v1/detections/{}", detection.id))];
+    Ok((StatusCode::CREATED, place, Json(DetectionDto::from(&detection))).into_response())
 }
 
 /// Ends what another program told of.
-#[utoipa::path(post, path = "/api/v1/cameras/{id}/detections/{detection}/end", tag = "detections",
+#[utoipa::path(post, path = "/api/v1/cameras/{id}/detections/{detection}/end", tag = "detections", operation_id = "end_detection",
     params(("id" = String, Path, description = "Camera id"),
         ("detection" = i64, Path, description = "Its number")),
     request_body = Option<EndRequest>,
@@ -172,7 +173,7 @@ pub(crate) fn kinds(query: &mut Query, name: &str) -> Answer<Vec<DetectionKind>>
 }
 
 /// What was seen, newest first, a page at a time.
-#[utoipa::path(get, path = "/api/v1/detections", tag = "detections",
+#[utoipa::path(get, path = "/api/v1/detections", tag = "detections", operation_id = "list_detections",
     params(("from" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; what overlaps the range is told"),
         ("to" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds"),
         ("cameras" = Option<String>, Query, description = "Ids, separated by commas; all"),
@@ -222,7 +223,7 @@ async fn seen(app: &AppState, viewer: &Viewer, id: DetectionId) -> Answer<Detect
 }
 
 /// One of them.
-#[utoipa::path(get, path = "/api/v1/detections/{id}", tag = "detections",
+#[utoipa::path(get, path = "/api/v1/detections/{id}", tag = "detections", operation_id = "one_detection",
     params(("id" = i64, Path, description = "Its number")),
     responses((status = 200, description = "What was seen", body = DetectionDto),
         (status = 404, description = "There is none of that number", body = Problem)))]
@@ -235,7 +236,7 @@ pub(crate) async fn one(
 }
 
 /// Forgets one. Its footage stays.
-#[utoipa::path(delete, path = "/api/v1/detections/{id}", tag = "detections",
+#[utoipa::path(delete, path = "/api/v1/detections/{id}", tag = "detections", operation_id = "forget_detection",
     params(("id" = i64, Path, description = "Its number")),
     responses((status = 204, description = "It is forgotten"),
         (status = 404, description = "There is none of that number", body = Problem)))]
@@ -250,7 +251,7 @@ pub(crate) async fn forget(
 }
 
 /// A small picture of the moment when it is seen best, or of the nearest that is recorded.
-#[utoipa::path(get, path = "/api/v1/detections/{id}/thumbnail", tag = "detections",
+#[utoipa::path(get, path = "/api/v1/detections/{id}/thumbnail", tag = "detections", operation_id = "thumbnail_of_detection",
     params(("id" = i64, Path, description = "Its number"),
         ("width" = Option<u32>, Query, minimum = 16, maximum = 1920, description = "Pixels, 16 to 1920; 320")),
     responses((status = 200, description = "The picture; `X-Frame-Time` is its time", content_type = "image/jpeg"),

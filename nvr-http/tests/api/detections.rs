@@ -15,7 +15,9 @@ async fn they_are_told_ended_listed_and_forgotten() {
         json!({"label": "doorbell", "score": 0.75, "zone": "porch", "source": "bell", "data": {"button": 1}});
     let begun = server.order(Method::POST, PATH, &body).await;
     assert_eq!(begun.status, 201, "{}", begun.text());
+    let place = begun.header("location").unwrap().to_owned();
     let begun = begun.json();
+    assert_eq!(server.json(&place).await, begun);
     assert_eq!(
         (
             &begun["camera"],

@@ -225,3 +225,59 @@ proptest! {
         prop_assert_eq!(found, rows);
     }
 }
+
+#[test]
+fn events_and_detections_are_one_list_in_pages_of_any_size() {
+    let f = Fixture::new();
+    let happened = |s: i64, camera: Option<&str>, why: &str| {
+        let cause = Cause::new(CauseKind::DiskFull, why);
+        let event = Event::new(at(s), camera.map(cam), EventKind::StorageFault { cause });
+        f.store.add_event_blocking(event).unwrap();
+    };
+    for s in [10, 20, 20, 30] {
+        happened(s, None, "100% full_");
+        enter(&f.store, new("a", s, Some(s + 5)));
+        enter(&f.store, new("b", s, None).label("Person"));
+    }
+    let read = |change: &dyn Fn(&mut EventQuery), limit: u32| {
+        let mut query = EventQuery::new(range(0, 100));
+        query.detections = Some(Vec::new());
+        query.limit = limit;
+        change(&mut query);
+        let mut rows = Vec::new();
+        loop {
+            let page = f.store.events(&query).unwrap();
+            rows.extend(page.items.into_iter().map(|r| (r.event.at, r.id)));
+            query.cursor = page.next;
+            if query.cursor.is_none() {
+                return rows;
+            }
+            assert!(rows.len() < 100);
+        }
+    };
+    let all = read(&|_| {}, 100);
+    assert_eq!(all.len(), 12);
+    assert!(all.windows(2).all(|w| w[0] > w[1]), "{all:?}");
+    for limit in 1..6 {
+        assert_eq!(read(&|_| {}, limit), all);
+        let mut ascending = read(&|q| q.order = Order::Asc, limit);
+        ascending.reverse();
+        assert_eq!(ascending, all);
+    }
+    let count = |change: &dyn Fn(&mut EventQuery)| read(change, 5).len();
+    assert_eq!(count(&|q| q.detections = None), 4);
+    assert_eq!(count(&|q| q.kinds = vec!["detection_started".into()]), 8);
+    assert_eq!(count(&|q| q.detections = Some(vec![DetectionKind::Motion])), 4);
+    assert_eq!(count(&|q| q.camera = Some(cam("a"))), 4);
+    assert_eq!(count(&|q| q.among = Some(vec![cam("b")])), 4);
+    for (text, found) in [
+        ("PERSON", 4),
+        ("100%", 4),
+        ("full_", 4),
+        ("1_0", 0),
+        ("disk_full", 4),
+        ("b", 4),
+    ] {
+        assert_eq!(count(&|q| q.text = Some(text.into())), found, "{text}");
+    }
+}
