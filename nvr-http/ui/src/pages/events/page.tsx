@@ -154,7 +154,7 @@ function Row({ event, seen, name }: { event: NvrEvent; seen: Detection | null; n
   );
   if (!event.camera) return <div className="happening">{inside}</div>;
   const at = seen ? seen.from : event.kind === "gap_closed" && typeof event.detail["since"] === "string" ? event.detail["since"] : event.at;
-  return <Link className="happening" href={`/timeline?${new URLSearchParams({ camera: event.camera, at })}`} aria-label={t("events.open", { what: seen ? what : `${word}${words ? `: ${words}` : ""}`, camera: name ?? "", time: clock(event.at) })}>{inside}</Link>;
+  return <Link className="happening" href={`/timeline?${new URLSearchParams({ camera: event.camera, at })}`}>{inside}</Link>;
 }
 
 /** The label with its zone, or else the kind in words. */
