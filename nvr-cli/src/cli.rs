@@ -95,6 +95,9 @@ pub enum Command {
     Cleanup(commands::cleanup::CleanupArgs),
     /// Keep footage from being deleted.
     Protect(commands::protect::ProtectArgs),
+    /// What was seen: list it, tell of more, end it.
+    #[command(subcommand)]
+    Detections(commands::detections::DetectionsCommand),
     /// Push cameras to RTMP or SRT addresses: list, start, stop.
     #[command(subcommand)]
     Push(commands::push::PushCommand),

@@ -51,6 +51,7 @@ type Line = (&'static str, &'static str, Needs, About, Option<Action>);
 const LOOK: Needs = Needs::May(Permission::Look);
 const CONTROL: Needs = Needs::May(Permission::Control);
 const EXPORT: Needs = Needs::May(Permission::Export);
+const TELL: Needs = Needs::May(Permission::Tell);
 const ADMIN: Needs = Needs::May(Permission::Admin);
 
 /// `GET` goes for `HEAD` as well.
@@ -138,6 +139,14 @@ pub(crate) const TABLE: &[Line] = &[
     ("PATCH",  "/api/v1/whep/{session}",              LOOK,            About::Any,     None),
     #[cfg(feature = "webrtc")]
     ("DELETE", "/api/v1/whep/{session}",              LOOK,            About::Any,     None),
+
+    ("POST",   "/api/v1/cameras/{id}/detections",     TELL,            About::Camera,  Some(Action::Detection)),
+    ("POST",   "/api/v1/cameras/{id}/detections/{detection}/end", TELL, About::Camera, Some(Action::Detection)),
+    // The handlers look whose camera a detection is of.
+    ("GET",    "/api/v1/detections",                  LOOK,            About::Any,     None),
+    ("GET",    "/api/v1/detections/{id}",             LOOK,            About::Any,     None),
+    ("DELETE", "/api/v1/detections/{id}",             ADMIN,           About::Any,     Some(Action::Delete)),
+    ("GET",    "/api/v1/detections/{id}/thumbnail",   LOOK,            About::Any,     Some(Action::Play)),
 
     ("GET",    "/api/v1/rtsp",                        LOOK,            About::Any,     None),
     ("GET",    "/api/v1/pushes",                      CONTROL,         About::Any,     None),

@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use nvr_core::accounts::UserName;
 use nvr_core::store::{Cursor, Order};
-use nvr_core::{CameraId, ClipCodec, JobId, SegmentId, TimeRange, Timestamp};
+use nvr_core::{CameraId, ClipCodec, DetectionId, JobId, SegmentId, TimeRange, Timestamp};
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::{KnownFormat, RefOr};
 
@@ -347,6 +347,30 @@ impl<S: Send + Sync> FromRequestParts<S> for SegmentPath {
         id_of(parts, state, "segment", ".mp4")
             .await
             .map(|n| Self(SegmentId(n)))
+    }
+}
+
+/// `{id}` of a detection.
+#[derive(Debug)]
+pub(crate) struct DetectionPath(pub(crate) DetectionId);
+
+impl<S: Send + Sync> FromRequestParts<S> for DetectionPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        id_of(parts, state, "detection", "").await.map(Self)
+    }
+}
+
+/// `{id}` of a camera, and `{detection}`.
+#[derive(Debug)]
+pub(crate) struct EndPath(pub(crate) CameraId, pub(crate) DetectionId);
+
+impl<S: Send + Sync> FromRequestParts<S> for EndPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let CameraPath(camera) = CameraPath::from_request_parts(parts, state).await?;
+        let detection = param_of(parts, state, "detection", "detection", "").await?;
+        Ok(Self(camera, detection))
     }
 }
 

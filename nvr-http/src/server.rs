@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    backup, cameras, config, discovery, footage, jobs, live, log_level, machine, media, pushes, restream,
-    session, shares, storage, system, transcoding, uploads, users,
+    backup, cameras, config, detections, discovery, footage, jobs, live, log_level, machine, media, pushes,
+    restream, session, shares, storage, system, transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
 use crate::conn::Patient;
@@ -147,6 +147,7 @@ fn login_provider(nvr: &Nvr, config: &HttpConfig) -> Option<Arc<crate::oidc::Pro
     tags(
         (name = "cameras", description = "What is recorded, and how it is going"),
         (name = "footage", description = "What was recorded"),
+        (name = "detections", description = "What was seen, by the recorder, by cameras, by other programs"),
         (name = "live", description = "What is going on now"),
         (name = "storage", description = "How full the disk is, what is deleted and what is protected"),
         (name = "jobs", description = "Slow work: what waits, runs and is over"),
@@ -209,6 +210,11 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(live::hls::playlist))
         .routes(routes!(live::hls::file))
         .merge(live::whep_routes())
+        .routes(routes!(detections::begin))
+        .routes(routes!(detections::end))
+        .routes(routes!(detections::list))
+        .routes(routes!(detections::one, detections::forget))
+        .routes(routes!(detections::thumbnail))
         .routes(routes!(pushes::all))
         .routes(routes!(pushes::of_camera, pushes::begin))
         .routes(routes!(pushes::end))

@@ -9,6 +9,7 @@ pub mod cleanup;
 pub mod completions;
 pub mod demo;
 pub mod detect;
+pub mod detections;
 pub mod doctor;
 pub mod export;
 pub mod init;
@@ -66,6 +67,7 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Check(args) => block_on(check::run(&global, &args, *output)),
         Command::Cleanup(args) => block_on(cleanup::run(&global, &args, *output)),
         Command::Protect(args) => block_on(protect::run(&global, &args, *output)),
+        Command::Detections(command) => block_on(detections::run(&global, command, *output)),
         Command::Push(command) => block_on(push::run(&global, command, *output)),
         Command::Verify(args) => block_on(verify::run(&global, &args, *output)),
         Command::LogLevel(args) => block_on(log_level::run(&global, &args, *output)),

@@ -59,6 +59,8 @@ pub enum ScopeArg {
     Control,
     /// Save and share footage.
     Export,
+    /// Tell of what is seen.
+    Events,
     /// Everything.
     Admin,
 }
@@ -132,6 +134,7 @@ pub async fn run(global: &Global, command: TokenCommand, output: Output) -> Resu
                     ScopeArg::Read => Permission::Look,
                     ScopeArg::Control => Permission::Control,
                     ScopeArg::Export => Permission::Export,
+                    ScopeArg::Events => Permission::Tell,
                     ScopeArg::Admin => Permission::Admin,
                 })
             });

@@ -70,11 +70,13 @@ pub enum Action {
     Share,
     /// Took a backup away, with the passwords that are in it.
     Backup,
+    /// Told of something that was seen.
+    Detection,
 }
 
 impl Action {
     /// All.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Login,
         Self::LoginFailed,
         Self::Logout,
@@ -92,6 +94,7 @@ impl Action {
         Self::Token,
         Self::Share,
         Self::Backup,
+        Self::Detection,
     ];
 
     /// Its stable name.
@@ -115,6 +118,7 @@ impl Action {
             Self::Token => "token",
             Self::Share => "share",
             Self::Backup => "backup",
+            Self::Detection => "detection",
         }
     }
 
@@ -122,7 +126,7 @@ impl Action {
     const fn is_folded(self) -> bool {
         matches!(
             self,
-            Self::Watch | Self::Play | Self::ShareView | Self::LoginFailed
+            Self::Watch | Self::Play | Self::ShareView | Self::LoginFailed | Self::Detection
         )
     }
 }

@@ -16,21 +16,24 @@ pub enum Permission {
     Control,
     /// To save footage and to share it.
     Export,
+    /// To tell of what is seen: detections from other programs.
+    Tell,
     /// Everything else: to delete, to change settings, users, and to see what they did.
     Admin,
 }
 
 impl Permission {
     /// All.
-    pub const ALL: [Self; 4] = [Self::Look, Self::Control, Self::Export, Self::Admin];
+    pub const ALL: [Self; 5] = [Self::Look, Self::Control, Self::Export, Self::Tell, Self::Admin];
 
-    /// As a scope of tokens: `read`, `control`, `export` or `admin`.
+    /// As a scope of tokens: `read`, `control`, `export`, `events` or `admin`.
     #[must_use]
     pub const fn scope(self) -> &'static str {
         match self {
             Self::Look => "read",
             Self::Control => "control",
             Self::Export => "export",
+            Self::Tell => "events",
             Self::Admin => "admin",
         }
     }
@@ -41,6 +44,7 @@ impl Permission {
             Self::Control => 2,
             Self::Export => 4,
             Self::Admin => 8,
+            Self::Tell => 16,
         }
     }
 }
@@ -81,7 +85,9 @@ impl Role {
     pub const fn may(self, permission: Permission) -> bool {
         match permission {
             Permission::Look => true,
-            Permission::Control | Permission::Export => matches!(self, Self::Operator | Self::Admin),
+            Permission::Control | Permission::Export | Permission::Tell => {
+                matches!(self, Self::Operator | Self::Admin)
+            }
             Permission::Admin => matches!(self, Self::Admin),
         }
     }
@@ -95,7 +101,7 @@ impl Scopes {
     /// Everything.
     #[must_use]
     pub const fn all() -> Self {
-        Self(15)
+        Self(31)
     }
 
     /// With one more; `admin` holds all others.

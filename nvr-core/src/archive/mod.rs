@@ -4,6 +4,7 @@
 //! another process reads it off the file.
 
 mod clips;
+mod detected;
 mod footage;
 mod history;
 mod picture;

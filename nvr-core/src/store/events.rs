@@ -5,7 +5,8 @@ use rusqlite::{Connection, named_params};
 use super::cameras::invalid;
 use super::error::SqlResult;
 use super::rows::{Cursor, EventQuery, EventRow, MAX_PAGE, Order, Page, id_list};
-use super::{Store, writes};
+use super::{Store, detections, writes};
+use crate::detection::DetectionId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventKind};
 use crate::ids::CameraId;
@@ -101,6 +102,19 @@ impl Store {
     }
 }
 
+/// What `LIKE` finds a text anywhere by.
+fn pattern(text: &str) -> String {
+    let mut out = String::from("%");
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('%');
+    out
+}
+
 pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Page<EventRow>> {
     let limit = query.limit.clamp(1, MAX_PAGE) as usize;
     let (mut from, mut to) = (query.range.start().as_ns(), query.range.end().as_ns());
@@ -124,10 +138,23 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Page<Event
          WHERE at_ns >= :from AND at_ns < :to {camera}
            AND (:among IS NULL OR camera IN (SELECT value FROM json_each(:among)))
            AND (:kinds IS NULL OR instr(:kinds, ',' || kind || ',') > 0)
+           AND (:text IS NULL OR camera LIKE :text ESCAPE '\\'
+                OR EXISTS (SELECT 1 FROM json_tree(detail) WHERE atom LIKE :text ESCAPE '\\'))
            AND (:cursor_at IS NULL OR at_ns <> :cursor_at OR id {compare} :cursor_id)
-         ORDER BY at_ns {direction}, id {direction}"
+         UNION ALL
+         SELECT -id, from_ns, camera, '' FROM detections
+         WHERE :detections IS NOT NULL AND from_ns >= :from AND from_ns < :to {camera}
+           AND (:among IS NULL OR camera IN (SELECT value FROM json_each(:among)))
+           AND (:detections = '[]' OR kind IN (SELECT value FROM json_each(:detections)))
+           AND (:text IS NULL OR camera LIKE :text ESCAPE '\\' OR kind LIKE :text ESCAPE '\\'
+                OR label LIKE :text ESCAPE '\\' OR zone LIKE :text ESCAPE '\\' OR source LIKE :text ESCAPE '\\'
+                OR data LIKE :text ESCAPE '\\')
+           AND (:cursor_at IS NULL OR from_ns <> :cursor_at OR -id {compare} :cursor_id)
+         ORDER BY 2 {direction}, 1 {direction}"
     );
     let kinds = (!query.kinds.is_empty()).then(|| format!(",{},", query.kinds.join(",")));
+    let wanted = query.detections.as_ref();
+    let wanted = wanted.map(|kinds| serde_json::to_string(kinds).unwrap_or_default());
     let mut statement = conn.prepare_cached(&sql).sql()?;
     let mut rows = statement
         .query(named_params! {
@@ -136,6 +163,8 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Page<Event
             ":camera": query.camera.as_ref().map(CameraId::as_str),
             ":among": id_list(query.among.as_ref()),
             ":kinds": kinds,
+            ":detections": wanted,
+            ":text": query.text.as_deref().map(pattern),
             ":cursor_at": query.cursor.map(|c| c.at_ns),
             ":cursor_id": query.cursor.map(|c| c.id),
         })
@@ -149,14 +178,19 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Page<Event
             });
             return Ok(Page { items, next });
         }
+        let id: i64 = row.get("id").sql()?;
         let detail = row.get_ref("detail").and_then(|v| Ok(v.as_str()?)).sql()?;
-        let kind: EventKind = match serde_json::from_str(detail) {
-            Ok(kind) => kind,
-            Err(e) => {
-                tracing::debug!(error = %e, "an event in the index is of an unknown kind");
-                continue;
-            }
+        let kind = if id < 0 {
+            // Of one moment with the list, so it is there.
+            detections::one(conn, DetectionId(-id))?.map(|d| EventKind::DetectionStarted {
+                detection: Box::new(d),
+            })
+        } else {
+            let kind = serde_json::from_str::<EventKind>(detail);
+            kind.inspect_err(|e| tracing::debug!(error = %e, "an event in the index is of an unknown kind"))
+                .ok()
         };
+        let Some(kind) = kind else { continue };
         let camera: Option<String> = row.get("camera").sql()?;
         let camera = camera
             .map(|c| CameraId::new(&c))
@@ -165,7 +199,7 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Page<Event
             .sql()?;
         let at = Timestamp::from_ns(row.get("at_ns").sql()?);
         items.push(EventRow {
-            id: row.get("id").sql()?,
+            id,
             event: Event::new(at, camera, kind),
         });
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::detection::DetectionKind;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Cause, DeletionReason, Event};
 use crate::ids::{CameraId, RunId, SegmentId};
@@ -260,7 +261,7 @@ pub struct GapRow {
 /// An event with its row number (ascending in the order of insertion).
 #[derive(Clone, PartialEq, Debug)]
 pub struct EventRow {
-    /// Row.
+    /// Row; of a detection its number below zero.
     pub id: i64,
     /// What happened.
     pub event: Event,
@@ -428,6 +429,12 @@ pub struct EventQuery {
     pub among: Option<Vec<CameraId>>,
     /// Names of kinds ([`EventKind::name`](crate::event::EventKind::name)); empty: all.
     pub kinds: Vec<String>,
+    /// With detections of these kinds among them, as [`DetectionStarted`](crate::event::EventKind::DetectionStarted) at
+    /// their begin; empty: of all kinds; `None`: without detections. They pass [`kinds`](Self::kinds) by.
+    pub detections: Option<Vec<DetectionKind>>,
+    /// Only those that hold this somewhere, whatever the case (of ASCII letters): in the words of a cause, in a path, a
+    /// label or a camera's id.
+    pub text: Option<String>,
     /// By time.
     pub order: Order,
     /// Rows on a page, 1 to [`MAX_PAGE`].
@@ -445,6 +452,8 @@ impl EventQuery {
             camera: None,
             among: None,
             kinds: Vec::new(),
+            detections: None,
+            text: None,
             order: Order::Desc,
             limit: 100,
             cursor: None,

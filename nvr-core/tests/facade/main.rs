@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 mod asking;
+mod detections;
 mod house;
 mod lifecycle;
 mod live;

@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 pub(crate) mod cameras;
 pub(crate) mod config;
+pub(crate) mod detections;
 pub(crate) mod discovery;
 pub(crate) mod footage;
 pub(crate) mod jobs;

@@ -9,9 +9,9 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use nvr_core::CameraId;
-use nvr_core::Timestamp;
 use nvr_core::accounts::Permission;
 use nvr_core::store::{EventQuery, Order};
+use nvr_core::{DetectionKind, EventKind, Timestamp};
 
 use super::jobs::among;
 use crate::auth::{MaybeViewer, Viewer};
@@ -65,7 +65,9 @@ pub(crate) async fn metrics(State(app): State<AppState>) -> Response {
     params(("from" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; the beginning"),
         ("to" = inline(Option<Time>), Query, description = "RFC 3339 or Unix seconds; the end"),
         ("camera" = Option<String>, Query, description = "Camera id"),
-        ("kind" = Option<String>, Query, description = "Kinds, separated by commas"),
+        ("kind" = Option<String>, Query, description = "Kinds, separated by commas; `detection_started` are the detections"),
+        ("detection" = Option<String>, Query, description = "Of the detections only those of these kinds, separated by commas"),
+        ("text" = Option<String>, Query, description = "Only those that hold this somewhere; not for a stream"),
         ("order" = inline(Option<Direction>), Query, description = "desc (default) or asc"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "1 to 1000, default 100"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before")),
@@ -83,18 +85,22 @@ pub(crate) async fn events(
         .text("kind")?
         .map(|k| k.split(',').map(str::to_owned).collect())
         .unwrap_or_default();
+    let detections = super::detections::kinds(&mut query, "detection")?;
     let streams = headers
         .get(header::ACCEPT)
         .and_then(|a| a.to_str().ok())
         .is_some_and(|a| a.contains("text/event-stream"));
     if streams {
         query.end()?;
-        return Ok(stream(&app, viewer, camera, kinds));
+        return Ok(stream(&app, viewer, camera, kinds, detections));
     }
     let mut wanted = EventQuery::new(query.range(Timestamp::MIN, Timestamp::MAX)?);
     wanted.camera = camera;
     wanted.among = among(&viewer);
+    wanted.detections =
+        (kinds.is_empty() || kinds.iter().any(|k| k == "detection_started")).then_some(detections);
     wanted.kinds = kinds;
+    wanted.text = query.text("text")?;
     wanted.limit = query.limit(1000, 100)?;
     wanted.order = query.order(Order::Desc)?;
     wanted.cursor = query.cursor()?;
@@ -107,7 +113,13 @@ pub(crate) async fn events(
     Ok(Json(body).into_response())
 }
 
-fn stream(app: &AppState, viewer: Viewer, camera: Option<CameraId>, kinds: Vec<String>) -> Response {
+fn stream(
+    app: &AppState,
+    viewer: Viewer,
+    camera: Option<CameraId>,
+    kinds: Vec<String>,
+    detections: Vec<DetectionKind>,
+) -> Response {
     let until = viewer
         .clone()
         .until_revoked(app.clone(), Permission::Look, camera.clone());
@@ -119,7 +131,13 @@ fn stream(app: &AppState, viewer: Viewer, camera: Option<CameraId>, kinds: Vec<S
             let seen = viewer.sees_maybe(e.camera.as_ref()) || e.kind.name() == "lagged";
             let wanted = seen
                 && (camera.is_none() || e.camera == camera)
-                && (kinds.is_empty() || kinds.iter().any(|k| k == e.kind.name()));
+                && (kinds.is_empty() || kinds.iter().any(|k| k == e.kind.name()))
+                && match &e.kind {
+                    EventKind::DetectionStarted { detection } | EventKind::DetectionEnded { detection } => {
+                        detections.is_empty() || detections.contains(&detection.kind)
+                    }
+                    _ => true,
+                };
             std::future::ready(wanted)
         })
         .map(|e| {

@@ -197,7 +197,7 @@ pub(crate) struct TokenDto {
     /// Whose it is; null when it was made at the machine.
     user: Option<String>,
     label: String,
-    /// `read`, `control`, `export`, `admin`.
+    /// `read`, `control`, `export`, `events`, `admin`.
     scopes: Vec<&'static str>,
     /// Ids of the cameras that it is for; null: all of its user.
     cameras: Option<Vec<String>>,
@@ -232,7 +232,7 @@ impl From<&TokenInfo> for TokenDto {
 pub(crate) struct TokenRequest {
     /// What it is called in the list.
     label: String,
-    /// Some of `read`, `control`, `export`, `admin` (which holds the others).
+    /// Some of `read`, `control`, `export`, `events`, `admin` (which holds the others).
     scopes: Vec<String>,
     /// Ids of cameras; null or absent: all of its user.
     cameras: Option<Vec<String>>,
@@ -270,7 +270,9 @@ pub(crate) async fn add_token(
     let mut scopes = Scopes::default();
     for word in &request.scopes {
         let permission = Scopes::word(word).ok_or_else(|| {
-            Failure::invalid(format!("scope {word:?}: want read, control, export or admin"))
+            Failure::invalid(format!(
+                "scope {word:?}: want read, control, export, events or admin"
+            ))
         })?;
         scopes = scopes.with(permission);
     }

@@ -9,6 +9,7 @@ mod accounts;
 mod cameras;
 mod compat;
 mod config;
+mod detections;
 mod footage;
 mod jobs;
 mod live;

@@ -116,6 +116,12 @@ auth = "none"
 tls = false
 max_clients = 5
 
+[detections]
+keep = "footage"
+pre = "3s"
+post = "4s"
+longest = "30m"
+
 [backup]
 dir = "/backup"
 every = "12h"

@@ -20,6 +20,11 @@ fn every_key_arrives() {
     assert_eq!(c.recorder.time_zone, "Europe/Berlin");
     assert!(c.recorder.adopt_root);
     assert_eq!(c.recorder.events_keep, seconds(30 * 86_400));
+    assert_eq!(c.detections.keep, None);
+    assert_eq!(
+        (c.detections.pre, c.detections.post, c.detections.longest),
+        (seconds(3), seconds(4), seconds(1800))
+    );
     assert_eq!(c.recording.segment, seconds(300));
     assert_eq!(c.recording.sync, SyncMode::Close);
     assert_eq!(c.http.listen, "[::1]:9000".parse::<SocketAddr>().unwrap());

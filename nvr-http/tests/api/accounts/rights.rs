@@ -27,6 +27,7 @@ async fn roles_get_what_is_theirs_on_every_route() {
                 .replace("{name}", "nobody")
                 .replace("{id}", "999999")
                 .replace("{push}", "999999")
+                .replace("{detection}", "999999")
                 .replace("{segment}", "999999.mp4");
             // Ends the login itself.
             if concrete == "/api/v1/session" && method == Method::DELETE {
@@ -316,5 +317,45 @@ async fn tokens_do_what_they_are_for_and_end() {
         409,
         "conflict",
     );
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_events_tells_of_them_and_sees_nothing() {
+    let server = guarded().await;
+    let admin = admin(&server).await;
+    let wish = json!({"label": "doorbell", "scopes": ["events"], "cameras": ["front"]});
+    let made = admin
+        .ask(&server, Method::POST, "/api/v1/tokens", Some(wish))
+        .await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let token = made.json()["token"].as_str().unwrap().to_owned();
+    let tell = |camera: &str| {
+        let (path, value) = (
+            format!("/api/v1/cameras/{camera}/detections"),
+            format!("Bearer {token}"),
+        );
+        let server = &server;
+        async move {
+            let headers = [
+                ("authorization", value.as_str()),
+                ("content-type", "application/json"),
+            ];
+            let body = json!({"label": "ring"}).to_string().into_bytes();
+            server.ask(Method::POST, &path, &headers, Some(body)).await
+        }
+    };
+    let told = tell("front").await;
+    assert_eq!(told.status, 201, "{}", told.text());
+    assert_eq!(tell("yard").await.status, 404);
+    let list = bearer(&server, &token, Method::GET, "/api/v1/detections").await;
+    assert_eq!(list.status, 403, "{}", list.text());
+    // Who sees only another camera does not see it.
+    let other = add(&server, &admin, "vera", "viewer", json!(["yard"])).await;
+    let path = format!("/api/v1/detections/{}", told.json()["id"]);
+    assert_eq!(other.get(&server, &path).await.status, 404);
+    let events = other.get(&server, "/api/v1/events?kind=detection_started").await;
+    assert_eq!(events.json()["events"], json!([]));
+    assert_eq!(admin.get(&server, &path).await.status, 200);
     server.end().await;
 }

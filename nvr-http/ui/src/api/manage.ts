@@ -120,7 +120,7 @@ export interface User {
   locked_until: string | null;
 }
 
-export type Scope = "read" | "control" | "export" | "admin";
+export type Scope = "read" | "control" | "export" | "events" | "admin";
 
 export interface Token {
   id: number;

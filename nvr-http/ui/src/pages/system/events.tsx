@@ -7,24 +7,19 @@ import { Button } from "~/components/button";
 import { Select } from "~/components/field";
 import { Badge, Card, Empty, ErrorNote, Spinner } from "~/components/misc";
 import { useT } from "~/i18n";
-import { bytes, duration, moment } from "~/lib/format";
-import { secondsBetween } from "~/lib/days";
+import { moment } from "~/lib/format";
 import { usePages } from "~/lib/pages";
-
-const KINDS = ["camera_state", "run_started", "segment_opened", "segment_closed", "segment_recovered", "segment_damaged", "gap_opened", "gap_closed", "storage_fault", "storage_recovered", "footage_deleted", "space_low", "space_recovered", "frames_dropped", "audio_trouble", "config_reloaded", "job_changed", "upload_trouble", "upload_recovered", "backup_made", "backup_failed"] as const;
-type Kind = (typeof KINDS)[number];
+import { KINDS, type Kind, TONES, about } from "../events/kinds";
 
 /** What one looks at together. Files that begin and end are so many that they are left out unless asked for. */
 const GROUPS = {
   all: KINDS.filter((k) => k !== "segment_opened" && k !== "segment_closed"),
-  trouble: ["gap_opened", "gap_closed", "storage_fault", "storage_recovered", "space_low", "space_recovered", "frames_dropped", "audio_trouble", "segment_damaged", "segment_recovered", "upload_trouble", "upload_recovered", "job_changed", "backup_failed"],
+  trouble: ["gap_opened", "gap_closed", "storage_fault", "storage_recovered", "space_low", "space_recovered", "tier_lost", "tier_back", "push_down", "frames_dropped", "audio_trouble", "segment_damaged", "segment_recovered", "upload_trouble", "upload_recovered", "job_changed", "backup_failed"],
   cameras: ["camera_state", "run_started"],
   files: ["segment_opened", "segment_closed", "segment_recovered", "segment_damaged", "footage_deleted"],
-  settings: ["config_reloaded", "backup_made", "backup_failed"],
+  settings: ["config_changed", "config_reloaded", "backup_made", "backup_failed"],
 } satisfies Record<string, Kind[]>;
 type Group = keyof typeof GROUPS;
-
-const TONES: Partial<Record<Kind, string>> = { segment_damaged: "bad", gap_opened: "warn", gap_closed: "good", storage_fault: "bad", storage_recovered: "good", space_low: "bad", space_recovered: "good", frames_dropped: "warn", audio_trouble: "warn", upload_trouble: "bad", upload_recovered: "good", backup_failed: "bad", segment_recovered: "warn", job_changed: "warn" };
 
 export function Events() {
   const t = useT();
@@ -79,46 +74,4 @@ export function Events() {
       )}
     </Card>
   );
-}
-
-/** What an event says beside its kind. */
-function about(t: ReturnType<typeof useT>, { kind, at, detail }: NvrEvent): string {
-  const text = (key: string) => (typeof detail[key] === "string" ? (detail[key] as string) : "");
-  const n = (key: string) => Number(detail[key] ?? 0);
-  const cause = (detail["cause"] as { message?: string } | undefined)?.message ?? "";
-  switch (kind) {
-    case "camera_state": {
-      const states = ["stopped", "connecting", "standby", "recording", "stalled", "backing_off", "failed"] as const;
-      const to = states.find((s) => s === detail["to"]);
-      return `${to ? t(`common.state_${to}`) : text("to")}: ${cause}`;
-    }
-    case "segment_opened":
-      return text("path");
-    case "segment_closed":
-      return `${text("path")}, ${duration(n("duration_ns") / 1e9)}, ${bytes(n("size_bytes"))}`;
-    case "segment_recovered":
-      return `${text("path")}${n("cut_bytes") ? `, −${bytes(n("cut_bytes"))}` : ""}`;
-    case "segment_damaged":
-      return `${text("path")}: ${text("detail")}`;
-    case "gap_closed":
-      return `${text("since") ? `${duration(Math.max(0, secondsBetween(text("since"), at)))}, ` : ""}${cause}`;
-    case "footage_deleted":
-      return t("system.deleted", { n: n("segments"), size: bytes(n("size_bytes")) });
-    case "space_low":
-    case "space_recovered":
-      return t("system.free", { size: bytes(n("available_bytes")) });
-    case "frames_dropped":
-      return `${t("system.frames", { n: n("count") })}: ${cause}`;
-    case "config_reloaded":
-      return Array.isArray(detail["changed"]) ? (detail["changed"] as string[]).join(", ") : "";
-    case "job_changed":
-      return `${text("job_kind")} ${n("job")}: ${text("message")}`;
-    case "backup_made":
-      return `${text("path")}, ${bytes(n("size_bytes"))}`;
-    case "upload_trouble":
-    case "upload_recovered":
-      return [text("target"), cause].filter(Boolean).join(": ");
-    default:
-      return cause;
-  }
 }

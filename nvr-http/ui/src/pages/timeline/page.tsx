@@ -20,6 +20,7 @@ import { ExportDialog } from "./export";
 import { Pane } from "./pane";
 import { DAY, HOUR, type View, bounded, centred, panned, span, zoomed } from "./scale";
 import { Scrubber } from "./scrubber";
+import { Seen } from "./seen";
 import { ShareDialog } from "./share";
 import { fromLocal, toLocal } from "./times";
 
@@ -212,6 +213,7 @@ function Timeline({ all }: { all: Camera[] }) {
         onMark={setMark}
         onWidth={setWidth}
       />
+      <Seen cameras={ids} names={names} view={view} width={width} onGo={goTo} />
       <div className="timeline-foot">
         <div className="row">
           <Segmented

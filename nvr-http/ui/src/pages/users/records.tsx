@@ -42,7 +42,7 @@ export function Shares() {
   );
 }
 
-const ACTIONS = ["login", "login_failed", "logout", "watch", "play", "export", "share_view", "delete", "protect", "control", "job", "settings", "probe", "user", "token", "share", "backup"] as const;
+const ACTIONS = ["login", "login_failed", "logout", "watch", "play", "export", "share_view", "delete", "protect", "control", "job", "settings", "probe", "user", "token", "share", "backup", "detection"] as const;
 
 /** Who saw, exported, deleted and changed what. */
 export function Audit() {

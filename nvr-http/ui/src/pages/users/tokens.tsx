@@ -14,7 +14,7 @@ import { useT } from "~/i18n";
 import { ago, moment } from "~/lib/format";
 import { CameraChoice, useCameraNames } from "./access";
 
-const SCOPES: Scope[] = ["read", "control", "export", "admin"];
+const SCOPES: Scope[] = ["read", "control", "export", "events", "admin"];
 const DAYS = [7, 30, 90, 365, 0];
 
 export function Tokens() {

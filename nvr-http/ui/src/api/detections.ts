@@ -1,0 +1,27 @@
+import { url } from "./client";
+import type { NvrEvent } from "./types";
+
+export const DETECTION_KINDS = ["motion", "object", "line", "camera", "external"] as const;
+export type DetectionKind = (typeof DETECTION_KINDS)[number];
+
+export interface Detection {
+  id: number;
+  camera: string;
+  kind: DetectionKind;
+  label: string | null;
+  zone: string | null;
+  score: number;
+  from: string;
+  /** Null while it goes on. */
+  to: string | null;
+  best_at: string;
+  source: string | null;
+}
+
+/** The detection that an event tells of. */
+export function detectionOf(event: NvrEvent): Detection | null {
+  return event.kind === "detection_started" || event.kind === "detection_ended" ? (event.detail["detection"] as Detection) : null;
+}
+
+/** Address of its picture. */
+export const pictureOf = (d: Detection, width: number): string => url(`/detections/${d.id}/thumbnail`, { width });
