@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::status::{CameraState, CameraStatus, ManualRecording, StatusCell};
 use super::sub::SubStream;
 use super::supervisor::Command;
+use super::wish::{Wish, WishId};
 use crate::config::CameraConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
@@ -216,5 +217,26 @@ impl Camera {
         let (reply, answer) = oneshot::channel();
         self.send(Command::StopRecording { reply })?;
         answer.await.map_err(|_| self.gone())?
+    }
+
+    /// Has it recorded while the wish holds, whatever its mode: in continuous mode its footage is there anyway, else a
+    /// session reads along with its stream, one for all who want it. It connects for that, is recorded again after each
+    /// interruption, and goes on until the last wish is over. Wanted again by the same one, the newest version counts.
+    ///
+    /// A camera that is disabled or stopped by hand is not connected for a wish; wishes do not outlive the recorder.
+    /// A [`WishId::Hand`] is better asked for by [`record`](Self::record), which holds to the limits of such recordings.
+    ///
+    /// # Errors
+    /// `NotFound` when the camera was removed.
+    pub fn want(&self, wish: Wish) -> Result<()> {
+        self.send(Command::Want(wish))
+    }
+
+    /// Takes a wish back; one that is not there is none.
+    ///
+    /// # Errors
+    /// `NotFound` when the camera was removed.
+    pub fn unwant(&self, id: WishId) -> Result<()> {
+        self.send(Command::Unwant(id))
     }
 }

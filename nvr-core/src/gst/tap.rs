@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -152,7 +153,7 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[derive(Debug)]
 pub(crate) struct TapCore {
-    keep_ns: i64,
+    keep_ns: AtomicI64,
     state: Mutex<State>,
     demand: Arc<Demand>,
 }
@@ -171,7 +172,7 @@ struct State {
 impl TapCore {
     pub(crate) fn new(keep: Duration) -> Arc<Self> {
         Arc::new(Self {
-            keep_ns: duration_ns(keep),
+            keep_ns: AtomicI64::new(duration_ns(keep)),
             state: Mutex::default(),
             demand: Arc::default(),
         })
@@ -194,12 +195,13 @@ impl TapCore {
         if video_key || !s.units.is_empty() {
             s.bytes += unit.buffer.size();
             s.units.push_back(unit.clone());
-            let most = if self.keep_ns > 0 {
+            let keep_ns = self.keep_ns.load(Ordering::Relaxed);
+            let most = if keep_ns > 0 {
                 KEEP_MAX_BYTES
             } else {
                 GROUP_MAX_BYTES
             };
-            s.evict(self.keep_ns, most, unit.pts_ns);
+            s.evict(keep_ns, most, unit.pts_ns);
         }
         s.readers.retain(|r| {
             r.upgrade().is_some_and(|r| {
@@ -263,6 +265,11 @@ impl State {
 pub struct Tap(pub(crate) Arc<TapCore>);
 
 impl Tap {
+    /// How much of the past is remembered from now on.
+    pub(crate) fn set_keep(&self, keep: Duration) {
+        self.0.keep_ns.store(duration_ns(keep), Ordering::Relaxed);
+    }
+
     /// The newest keyframe.
     #[must_use]
     pub fn keyframe(&self) -> Option<AccessUnit> {

@@ -12,3 +12,4 @@ mod reload;
 mod restream;
 mod scheduled;
 mod transcoding;
+mod wishes;
