@@ -267,6 +267,7 @@ pub mod schedule;
 pub mod secret;
 pub mod segment;
 pub mod source;
+pub mod strip;
 pub mod time;
 pub mod track;
 pub mod window;

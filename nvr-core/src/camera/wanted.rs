@@ -10,6 +10,8 @@ use crate::event::{CameraPhase, Cause, CauseKind};
 use crate::gst::{RunInput, RunSpec};
 use crate::time::{Timestamp, duration_ns};
 
+/// How much later than it began motion may be known: faint motion counts when it is seen twice.
+const MOTION_SEEN: Duration = Duration::from_secs(10);
 /// How long after its end the session is begun again, while its camera sends.
 const RETRY: Duration = Duration::from_secs(1);
 /// The same when the disk is at fault; it also begins when that is over.
@@ -51,10 +53,11 @@ impl Actor {
 
     /// How much of the past the camera's run remembers.
     pub(super) fn keep(&self) -> Duration {
-        let always = if self.mode == RecordMode::Manual {
-            self.config.pre_roll
-        } else {
-            Duration::ZERO
+        let always = match self.mode {
+            RecordMode::Manual => self.config.pre_roll,
+            // Its beginning is known only when it has gone on for a while.
+            RecordMode::Motion => self.config.motion.pre_roll + self.config.motion.min_duration + MOTION_SEEN,
+            RecordMode::Continuous | RecordMode::Off => Duration::ZERO,
         };
         let recorded_anyway = self.mode == RecordMode::Continuous;
         if self.tapped.ready && !recorded_anyway {

@@ -303,6 +303,11 @@ impl Tap {
         self.reader(capacity, back, None)
     }
 
+    /// Keyframes as they come, in no hurry. At most `capacity` wait; of more the oldest are dropped.
+    pub(crate) fn keyframes(&self, capacity: usize) -> TapReceiver {
+        self.add(capacity, None, None, true)
+    }
+
     /// Whether audio passed.
     pub(crate) fn has_audio(&self) -> bool {
         lock(&self.0.state).audio.is_some()
@@ -314,6 +319,16 @@ impl Tap {
     }
 
     fn reader(&self, capacity: usize, back: Option<Duration>, wanting: Option<Wanting>) -> TapReceiver {
+        self.add(capacity, back, wanting, false)
+    }
+
+    fn add(
+        &self,
+        capacity: usize,
+        back: Option<Duration>,
+        wanting: Option<Wanting>,
+        keyframes_only: bool,
+    ) -> TapReceiver {
         let mut s = lock(&self.0.state);
         // Without a ring the keyframe alone cannot be continued: the frames between are gone.
         let past = match back {
@@ -331,6 +346,7 @@ impl Tap {
             }),
             notify: Notify::new(),
             wake: Condvar::new(),
+            keyframes_only,
             _wanting: wanting,
         });
         if !s.closed {
@@ -346,6 +362,8 @@ struct Reader {
     queue: Mutex<Queue>,
     notify: Notify,
     wake: Condvar,
+    /// Nothing else is taken, and the newest are kept.
+    keyframes_only: bool,
     /// Frames come as soon as they can while there is one.
     _wanting: Option<Wanting>,
 }
@@ -366,6 +384,19 @@ impl Reader {
     fn push(&self, unit: &AccessUnit) {
         let mut q = lock(&self.queue);
         let video = unit.track == UnitTrack::Video;
+        if self.keyframes_only {
+            if video && unit.keyframe {
+                if q.units.len() >= self.capacity {
+                    q.units.pop_front();
+                    q.dropped += 1;
+                }
+                q.units.push_back((0, unit.clone()));
+                drop(q);
+                self.notify.notify_one();
+                self.wake.notify_one();
+            }
+            return;
+        }
         let full = q.units.len() >= self.capacity;
         if q.waiting && video && unit.keyframe && !full {
             q.waiting = false;

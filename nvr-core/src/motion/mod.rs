@@ -6,10 +6,17 @@
 mod background;
 mod blobs;
 mod detector;
+mod eye;
 mod light;
+mod pool;
 mod spans;
+mod status;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 pub use detector::{Detector, Look, Scene, Settings, WIDTH};
+pub(crate) use pool::Pool;
 pub use spans::{LIKELY, SURE, SpanChange, SpanRules, Spans};
+pub use status::{MotionStatus, ZoneScore};
+pub(crate) use worker::{Motion, Shared, Teller, Told};

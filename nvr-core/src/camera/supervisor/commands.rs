@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Actor, Command, patience};
 use crate::camera::machine::Input;
+use crate::camera::session::Session;
 use crate::config::{CameraConfig, RecordMode};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Cause, CauseKind};
@@ -148,6 +149,9 @@ impl Actor {
         if same_stream && self.mode != before {
             self.mode_changed(before);
         }
+        if let Some(tap) = self.run.as_ref().and_then(Session::tap) {
+            tap.set_keep(self.keep());
+        }
         if same_stream {
             return;
         }
@@ -196,6 +200,7 @@ impl Actor {
         let cause = match self.mode {
             RecordMode::Continuous => CauseKind::Scheduled,
             RecordMode::Manual | RecordMode::Off => CauseKind::NotScheduled,
+            RecordMode::Motion => CauseKind::NoMotion,
         };
         self.begin_anew(Cause::new(cause, format!("the schedule says {mode}")));
         if self.run.is_none() && self.stopped_by_hand.is_none() {

@@ -74,7 +74,12 @@ impl Actor {
         if self.config.enabled && self.mode == RecordMode::Continuous {
             return self.paused.clone();
         }
-        Some(Cause::new(CauseKind::NotScheduled, self.unwanted()))
+        let kind = if self.config.enabled && self.mode == RecordMode::Motion {
+            CauseKind::NoMotion
+        } else {
+            CauseKind::NotScheduled
+        };
+        Some(Cause::new(kind, self.unwanted()))
     }
 
     /// Why nothing is to be recorded, in words.
@@ -85,6 +90,7 @@ impl Actor {
             RecordMode::Off if scheduled => "not recorded at this time (schedule)",
             RecordMode::Manual if scheduled => "recorded by hand only at this time (schedule)",
             RecordMode::Off => "the camera is not recorded",
+            RecordMode::Motion => "nothing moved",
             RecordMode::Manual | RecordMode::Continuous => "recorded by hand only",
         }
     }
