@@ -15,6 +15,7 @@ use crate::event::{Cause, CauseKind};
 use crate::gst::{AccessUnit, Tap, TapReceiver};
 use crate::ids::CameraId;
 use crate::live::{Hls, PictureRequest, PictureViewer, StreamKind, Viewer, Viewers, Viewing};
+use crate::motion::{Motion, MotionStatus};
 use crate::track::Tracks;
 
 /// How a recording by hand is to be.
@@ -34,6 +35,7 @@ pub struct Camera {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) status: Arc<StatusCell>,
     pub(crate) sub: Arc<SubStream>,
+    pub(crate) motion: Arc<Motion>,
 }
 
 impl Camera {
@@ -120,6 +122,12 @@ impl Camera {
     #[must_use]
     pub fn viewers(&self, stream: StreamKind) -> Viewers {
         self.viewing(stream).figures()
+    }
+
+    /// How much moves in its pictures, if that is looked for.
+    #[must_use]
+    pub fn motion(&self) -> MotionStatus {
+        self.motion.status()
     }
 
     fn viewing(&self, stream: StreamKind) -> &Arc<Viewing> {

@@ -190,8 +190,7 @@ impl Worker {
                 biased;
                 () = stop.cancelled() => Step::Stop,
                 () = &mut tick => Step::Tick,
-                () = new_tap(watched.as_mut()) => Step::Tap,
-                frames = frames(watched.as_mut()) => Step::Frames(frames),
+                step = news(watched.as_mut()) => step,
             };
             match step {
                 Step::Stop => break,
@@ -436,21 +435,27 @@ impl Worker {
     }
 }
 
-async fn new_tap(watched: Option<&mut Watched>) {
-    match watched {
-        Some(w) => {
-            if w.taps.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-        None => std::future::pending().await,
-    }
-}
-
-/// What came; `None` when the run is over. Cancel-safe.
-async fn frames(watched: Option<&mut Watched>) -> Option<Vec<AccessUnit>> {
-    let Some(receiver) = watched.and_then(|w| w.receiver.as_mut()) else {
+/// Another connection, or what came on the present one. Cancel-safe.
+async fn news(watched: Option<&mut Watched>) -> Step {
+    let Some(w) = watched else {
         return std::future::pending().await;
     };
-    receiver.recv().await.map(|unit| vec![unit])
+    let taps = &mut w.taps;
+    let changed = async {
+        if taps.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let receiver = w.receiver.as_mut();
+    let frames = async {
+        match receiver {
+            Some(receiver) => receiver.recv().await.map(|unit| vec![unit]),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        frames = frames => Step::Frames(frames),
+        () = changed => Step::Tap,
+    }
 }
