@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    backup, cameras, config, discovery, footage, jobs, live, log_level, machine, media, pushes, restream,
-    session, shares, storage, system, transcoding, uploads, users,
+    backup, cameras, config, discovery, footage, jobs, live, log_level, machine, media, motion, pushes,
+    restream, session, shares, storage, system, transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
 use crate::conn::Patient;
@@ -194,6 +194,8 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(footage::timeline))
         .routes(routes!(footage::timelines))
         .routes(routes!(footage::days))
+        .routes(routes!(motion::strip))
+        .routes(routes!(motion::now))
         .routes(routes!(footage::segments))
         .routes(routes!(media::segment, storage::delete))
         .routes(routes!(storage::protect))

@@ -107,6 +107,8 @@ pub(crate) struct GreyDecoder {
     keyframes_only: bool,
     decoder: gst::Element,
     into: gst::Pad,
+    /// A link does not keep the pad behind it alive.
+    out: gst::Pad,
     taken: Taken,
 }
 
@@ -133,9 +135,10 @@ impl GreyDecoder {
             keyframes_only,
             decoder,
             into,
+            out,
             taken,
         };
-        out.set_active(true).map_err(internal)?;
+        me.out.set_active(true).map_err(internal)?;
         me.decoder.set_state(gst::State::Playing).map_err(internal)?;
         me.into.set_active(true).map_err(internal)?;
         let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();

@@ -6,6 +6,7 @@ mod house;
 mod lifecycle;
 mod live;
 mod modes;
+mod motion;
 mod pushing;
 mod reload;
 #[cfg(feature = "rtsp-server")]

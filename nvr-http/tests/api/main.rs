@@ -16,6 +16,7 @@ mod load;
 mod machine;
 mod media;
 mod mistakes;
+mod motion;
 mod network;
 #[cfg(feature = "oidc")]
 mod oidc;
