@@ -13,6 +13,7 @@ mod footage;
 mod live;
 mod load;
 mod meter;
+mod motion;
 mod queries;
 mod recording;
 mod recovery;
@@ -92,6 +93,8 @@ enum What {
     Export,
     /// Pictures of recorded moments.
     Snapshot,
+    /// Looking for motion.
+    Motion,
     /// Encoding footage again as H.265.
     Codecs,
     /// Start with 100,000 segments on disk; a new index from the files.
@@ -140,6 +143,7 @@ fn main() -> anyhow::Result<()> {
         What::Load,
         What::Export,
         What::Snapshot,
+        What::Motion,
         What::Codecs,
         What::Recovery,
     ];
@@ -155,6 +159,7 @@ fn main() -> anyhow::Result<()> {
             What::Load => load::measure(&mut bench)?,
             What::Export => export::measure(&mut bench)?,
             What::Snapshot => snapshot::measure(&mut bench)?,
+            What::Motion => motion::measure(&mut bench)?,
             What::Codecs => codecs::measure(&mut bench)?,
             What::Recovery => recovery::measure(&mut bench)?,
         }

@@ -83,6 +83,8 @@ pub enum Command {
     Camera(commands::camera::CameraCommand),
     /// Show what is recorded and what is missing.
     Timeline(commands::timeline::TimelineArgs),
+    /// Look for motion in recorded footage, with these settings or those.
+    Motion(commands::motion::MotionArgs),
     /// List the recorded files.
     Segments(commands::segments::SegmentsArgs),
     /// Write a stretch of footage to one file.

@@ -21,6 +21,8 @@ pub enum CauseKind {
     ConfigChanged,
     /// The recording mode does not record now.
     NotScheduled,
+    /// It is recorded because of motion, and nothing moved.
+    NoMotion,
     /// The camera's schedule asks for it.
     Scheduled,
     /// Nobody answers at the address.
@@ -70,6 +72,7 @@ impl CauseKind {
             Self::Crash => "crash",
             Self::ConfigChanged => "config_changed",
             Self::NotScheduled => "not_scheduled",
+            Self::NoMotion => "no_motion",
             Self::Scheduled => "scheduled",
             Self::Unreachable => "unreachable",
             Self::Unauthorized => "unauthorized",

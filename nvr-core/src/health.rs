@@ -58,7 +58,9 @@ pub(crate) fn assess(
         let wanted = config.enabled && status.mode != RecordMode::Off;
         let good = match status.mode {
             RecordMode::Continuous => state.phase == CameraPhase::Recording,
-            RecordMode::Manual => matches!(state.phase, CameraPhase::Standby | CameraPhase::Recording),
+            RecordMode::Manual | RecordMode::Motion => {
+                matches!(state.phase, CameraPhase::Standby | CameraPhase::Recording)
+            }
             RecordMode::Off => true,
         };
         if wanted && !good {

@@ -36,6 +36,8 @@ pub enum RecordMode {
     /// Always.
     #[default]
     Continuous,
+    /// While something moves, with some seconds before and after; connected all the time, to see it.
+    Motion,
     /// While somebody asks for it; connected all the time, for the pre-roll.
     Manual,
     /// Never; connected only while somebody watches.
@@ -43,18 +45,19 @@ pub enum RecordMode {
 }
 
 impl RecordMode {
-    /// As it is written: `continuous`, `manual` or `off`.
+    /// As it is written: `continuous`, `motion`, `manual` or `off`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Continuous => "continuous",
+            Self::Motion => "motion",
             Self::Manual => "manual",
             Self::Off => "off",
         }
     }
 
     fn read(word: &str) -> Option<Self> {
-        [Self::Continuous, Self::Manual, Self::Off]
+        [Self::Continuous, Self::Motion, Self::Manual, Self::Off]
             .into_iter()
             .find(|m| m.as_str() == word)
     }
@@ -120,7 +123,8 @@ impl Default for Schedule {
 impl Schedule {
     /// Reads rules such as `"mon-fri 08:00-18:00 continuous; sat,sun off; 2026-12-24..2026-12-26 off"`, separated by
     /// semicolons or ends of lines. Each is days (`mon`, `mon-fri`, `sat,sun`, `daily`, a date or two with `..`),
-    /// times of the day (also over midnight), or both, and then a mode: `continuous`, `manual` or `off`.
+    /// times of the day (also over midnight), or both, and then a mode: `continuous`, `motion`,
+    /// `manual` or `off`.
     ///
     /// # Errors
     /// `InvalidArgument` when the text or the name of the time zone cannot be read.
@@ -199,7 +203,8 @@ fn rule(text: &str) -> Result<Rule, Error> {
     let Some((when, mode)) = text.rsplit_once(char::is_whitespace) else {
         return Err(wrong("days or times, then a mode, are wanted"));
     };
-    let mode = RecordMode::read(mode).ok_or_else(|| wrong("it ends with continuous, manual or off"))?;
+    let mode =
+        RecordMode::read(mode).ok_or_else(|| wrong("it ends with continuous, motion, manual or off"))?;
     let mut days = None;
     let mut times = Vec::new();
     for word in when.split_whitespace() {

@@ -170,8 +170,13 @@ pub struct TestSource {
     pub audio: bool,
     /// Codec.
     pub codec: VideoCodec,
-    /// Name of a `videotestsrc` pattern.
+    /// Name of a `videotestsrc` pattern; `still` is a picture in which nothing moves, not even a clock, and `mover` the
+    /// same with a thing that crosses it.
     pub pattern: String,
+    /// Of `mover`: seconds of each round in which nothing moves, before those in which the thing crosses the picture.
+    pub still_s: u32,
+    /// Of `mover`: in how many seconds it crosses.
+    pub moving_s: u32,
 }
 
 impl Default for TestSource {
@@ -183,6 +188,8 @@ impl Default for TestSource {
             audio: true,
             codec: VideoCodec::H264,
             pattern: "smpte".into(),
+            still_s: 20,
+            moving_s: 5,
         }
     }
 }
@@ -310,6 +317,8 @@ fn test(rest: &str) -> Result<TestSource, String> {
                 spec.size = (side(w)?, side(h)?);
             }
             "fps" => spec.frame_rate = number(240)?,
+            "still" => spec.still_s = number(86_400)?,
+            "moving" => spec.moving_s = number(86_400)?,
             "gop" => spec.gop = number(100_000)?,
             "audio" => spec.audio = matches!(&*value, "1" | "true" | "yes"),
             "codec" => {
@@ -327,7 +336,7 @@ fn test(rest: &str) -> Result<TestSource, String> {
             }
             _ => {
                 return Err(format!(
-                    "test: {key} is not known (size, fps, gop, audio, codec, pattern)"
+                    "test: {key} is not known (size, fps, gop, audio, codec, pattern, still, moving)"
                 ));
             }
         }

@@ -116,6 +116,8 @@ pub(crate) const TABLE: &[Line] = &[
     ("GET",    "/api/v1/cameras/{id}/timeline",       LOOK,            About::Camera,  None),
     ("GET",    "/api/v1/timeline",                    LOOK,            About::Any,     None),
     ("GET",    "/api/v1/cameras/{id}/days",           LOOK,            About::Camera,  None),
+    ("GET",    "/api/v1/cameras/{id}/motion",         LOOK,            About::Camera,  None),
+    ("GET",    "/api/v1/cameras/{id}/motion/now",     LOOK,            About::Camera,  None),
     ("GET",    "/api/v1/cameras/{id}/segments",       LOOK,            About::Camera,  None),
     ("GET",    "/api/v1/segments/{id}",               LOOK,            About::Segment, Some(Action::Play)),
     ("DELETE", "/api/v1/segments/{id}",               ADMIN,           About::Segment, Some(Action::Delete)),

@@ -1,5 +1,7 @@
 //! `/metrics`: read off the recorder at each scrape.
 
+mod motion;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -25,6 +27,7 @@ use crate::server::AppState;
 #[derive(Debug)]
 struct Scrape {
     cameras: Vec<CameraStatus>,
+    motion: Vec<(CameraId, nvr_core::motion::MotionStatus)>,
     health: Health,
     stats: Option<ArchiveStats>,
     deleted: Vec<DeletedSoFar>,
@@ -46,6 +49,7 @@ pub(crate) async fn render(app: &AppState) -> String {
     let transcoding = nvr.transcoding().await.ok();
     let scrape = Scrape {
         cameras: nvr.cameras().iter().map(nvr_core::Camera::status).collect(),
+        motion: nvr.cameras().iter().map(|c| (c.id(), c.motion())).collect(),
         health: nvr.health(),
         stats: nvr.stats().await.ok(),
         deleted: nvr.deleted(),
@@ -353,6 +357,7 @@ fn yes(b: bool) -> f64 {
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let e = &mut encoder;
+        motion::encode(e, &self.motion)?;
         // The text format adds `_total` to the names of counters.
         self.gauges(e, "camera_stream_connected", "Whether frames arrive", |c| {
             Some(yes(matches!(

@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    backup, cameras, config, detections, discovery, footage, jobs, live, log_level, machine, media, pushes,
+    backup, cameras, config, detections, discovery, footage, jobs, live, log_level, machine, media, motion, pushes,
     restream, session, shares, storage, system, transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
@@ -195,6 +195,8 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(footage::timeline))
         .routes(routes!(footage::timelines))
         .routes(routes!(footage::days))
+        .routes(routes!(motion::strip))
+        .routes(routes!(motion::now))
         .routes(routes!(footage::segments))
         .routes(routes!(media::segment, storage::delete))
         .routes(routes!(storage::protect))

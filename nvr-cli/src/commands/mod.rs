@@ -15,6 +15,7 @@ pub mod export;
 pub mod init;
 pub mod jobs;
 pub mod log_level;
+pub mod motion;
 pub mod package_files;
 pub mod probe;
 pub mod protect;
@@ -61,6 +62,7 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Camera(command) => block_on(camera::run(&global, command, *output)),
         Command::Cameras => block_on(cameras::run(&global, *output)),
         Command::Timeline(args) => block_on(timeline::run(&global, &args, *output)),
+        Command::Motion(args) => block_on(motion::run(&global, &args, *output)),
         Command::Segments(args) => block_on(segments::run(&global, &args, *output)),
         Command::Export(args) => block_on(export::run(&global, &args, *output)),
         Command::Snapshot(args) => block_on(snapshot::run(&global, &args, *output)),

@@ -78,7 +78,7 @@ impl Archive {
     }
 }
 
-fn read_exact(file: &dyn ReadAt, from: u64, buf: &mut [u8]) -> io::Result<()> {
+pub(super) fn read_exact(file: &dyn ReadAt, from: u64, buf: &mut [u8]) -> io::Result<()> {
     let mut done = 0;
     while done < buf.len() {
         match file.read_at(from + done as u64, &mut buf[done..])? {
@@ -150,7 +150,7 @@ fn read_group(footage: &Footage, at_ns: i64, exact: bool) -> Result<(PictureGrou
     Ok((group, wanted))
 }
 
-fn config_of(track: &InitTrack) -> Option<(VideoCodec, Bytes)> {
+pub(super) fn config_of(track: &InitTrack) -> Option<(VideoCodec, Bytes)> {
     match &track.config {
         CodecConfig::Avc(data) => Some((VideoCodec::H264, Bytes::copy_from_slice(data))),
         CodecConfig::Hevc(data) => Some((VideoCodec::H265, Bytes::copy_from_slice(data))),
@@ -159,7 +159,7 @@ fn config_of(track: &InitTrack) -> Option<(VideoCodec, Bytes)> {
 }
 
 /// The video samples of one `moof`+`mdat`, each with its presentation relative to the segment's start.
-fn samples(
+pub(super) fn samples(
     bytes: &Bytes,
     init: &InitSegment,
     track: &InitTrack,

@@ -8,12 +8,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::status::{CameraState, CameraStatus, ManualRecording, StatusCell};
 use super::sub::SubStream;
 use super::supervisor::Command;
+use super::wish::{Wish, WishId};
 use crate::config::CameraConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
 use crate::gst::{AccessUnit, Tap, TapReceiver};
 use crate::ids::CameraId;
 use crate::live::{Hls, PictureRequest, PictureViewer, StreamKind, Viewer, Viewers, Viewing};
+use crate::motion::{Motion, MotionStatus};
 use crate::track::Tracks;
 
 /// How a recording by hand is to be.
@@ -33,6 +35,7 @@ pub struct Camera {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) status: Arc<StatusCell>,
     pub(crate) sub: Arc<SubStream>,
+    pub(crate) motion: Arc<Motion>,
 }
 
 impl Camera {
@@ -119,6 +122,12 @@ impl Camera {
     #[must_use]
     pub fn viewers(&self, stream: StreamKind) -> Viewers {
         self.viewing(stream).figures()
+    }
+
+    /// How much moves in its pictures, if that is looked for.
+    #[must_use]
+    pub fn motion(&self) -> MotionStatus {
+        self.motion.status()
     }
 
     fn viewing(&self, stream: StreamKind) -> &Arc<Viewing> {
@@ -216,5 +225,26 @@ impl Camera {
         let (reply, answer) = oneshot::channel();
         self.send(Command::StopRecording { reply })?;
         answer.await.map_err(|_| self.gone())?
+    }
+
+    /// Has it recorded while the wish holds, whatever its mode: in continuous mode its footage is there anyway, else a
+    /// session reads along with its stream, one for all who want it. It connects for that, is recorded again after each
+    /// interruption, and goes on until the last wish is over. Wanted again by the same one, the newest version counts.
+    ///
+    /// A camera that is disabled or stopped by hand is not connected for a wish; wishes do not outlive the recorder.
+    /// A [`WishId::Hand`] is better asked for by [`record`](Self::record), which holds to the limits of such recordings.
+    ///
+    /// # Errors
+    /// `NotFound` when the camera was removed.
+    pub fn want(&self, wish: Wish) -> Result<()> {
+        self.send(Command::Want(wish))
+    }
+
+    /// Takes a wish back; one that is not there is none.
+    ///
+    /// # Errors
+    /// `NotFound` when the camera was removed.
+    pub fn unwant(&self, id: WishId) -> Result<()> {
+        self.send(Command::Unwant(id))
     }
 }

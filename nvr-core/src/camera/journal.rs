@@ -410,5 +410,8 @@ fn can_wait(e: &crate::Error) -> bool {
 
 /// Gaps that nobody wants to hear of: nothing was to be recorded, or the camera was just being connected.
 const fn is_expected(kind: CauseKind) -> bool {
-    matches!(kind, CauseKind::NotScheduled | CauseKind::Startup)
+    matches!(
+        kind,
+        CauseKind::NotScheduled | CauseKind::NoMotion | CauseKind::Startup
+    )
 }

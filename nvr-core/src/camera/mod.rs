@@ -14,8 +14,11 @@ mod sub;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod wanted;
+mod wish;
 
 pub use handle::{Camera, RecordRequest};
 pub use status::{CameraState, CameraStatus, Counters, IngestStatus, ManualRecording};
 pub(crate) use sub::SubStream;
 pub(crate) use supervisor::{Command, Context, spawn};
+pub use wish::{READY_BEFORE, Wish, WishId};

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use super::journal::Backlog;
+use super::wish::WishId;
 use crate::event::{CameraPhase, Cause};
 use crate::gst::{RunStats, Tap};
 use crate::ids::{CameraId, RunId};
@@ -85,6 +86,9 @@ pub struct CameraStatus {
     pub ingest: Option<IngestStatus>,
     /// The recording by hand, if one is going on.
     pub manual: Option<ManualRecording>,
+    /// Who wants it recorded now or in a moment, whatever its mode: by hand, bookings, detections.
+    #[serde(serialize_with = "words")]
+    pub wanted: Vec<WishId>,
     /// Figures.
     pub counters: Counters,
     /// Entries that wait for the index.
@@ -95,6 +99,10 @@ pub struct CameraStatus {
     pub waiting_bytes: u64,
     /// Who watches its main stream.
     pub viewers: Viewers,
+}
+
+fn words<S: serde::Serializer>(wanted: &[WishId], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(wanted.iter().map(ToString::to_string))
 }
 
 /// The actor writes, handles read.
@@ -114,6 +122,7 @@ struct Rest {
     tracks: Option<Tracks>,
     ingest: Option<IngestStatus>,
     manual: Option<ManualRecording>,
+    wanted: Vec<WishId>,
     done: Counters,
     now: Option<RunStats>,
     last_frame: Option<Timestamp>,
@@ -192,6 +201,10 @@ impl StatusCell {
         self.rest().manual = manual;
     }
 
+    pub(crate) fn set_wanted(&self, wanted: Vec<WishId>) {
+        self.rest().wanted = wanted;
+    }
+
     pub(crate) fn segment_done(&self, bytes: u64) {
         let mut rest = self.rest();
         rest.done.segments += 1;
@@ -246,6 +259,7 @@ impl StatusCell {
             tracks: rest.tracks,
             ingest: rest.ingest,
             manual: rest.manual,
+            wanted: rest.wanted,
             counters,
             index_waiting: rest.backlog.waiting,
             last_frame: rest.last_frame,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::RecordingConfig;
+use super::motion::{MotionConfig, MotionStream};
 use super::reader::{At, Reader, Section, section};
 use super::recording::{CHUNK, PRE_ROLL, SEGMENT, START_DEADLINE, WATCHDOG, warn_of_odd_segment};
 use super::retention::{self, Age, CameraRetention};
@@ -52,6 +53,8 @@ pub struct CameraConfig {
     /// Which cameras pause last when the disk is full and nothing may be deleted (1 to 10, the higher the later;
     /// default 5).
     pub priority: u8,
+    /// Whether and where motion is looked for.
+    pub motion: MotionConfig,
 }
 
 /// Priority of a camera that says nothing.
@@ -90,6 +93,7 @@ impl CameraConfig {
             start_deadline: recording.start_deadline,
             retention: CameraRetention::default(),
             priority: PRIORITY,
+            motion: MotionConfig::default(),
         }
     }
 
@@ -99,8 +103,14 @@ impl CameraConfig {
         self.schedule.mode_at(t, self.record)
     }
 
-    /// Whether it is recorded the same way: name, sub stream, schedule, retention and priority may differ without a
-    /// new start.
+    /// Whether motion is looked for at a moment: when it is asked for, or needed to know when to record.
+    #[must_use]
+    pub fn motion_at(&self, t: Timestamp) -> bool {
+        self.enabled && (self.motion.enabled || self.mode_at(t) == RecordMode::Motion)
+    }
+
+    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority and motion may differ
+    /// without a new start.
     pub(crate) fn records_like(&self, other: &Self) -> bool {
         let mut same = self.clone();
         same.name.clone_from(&other.name);
@@ -108,6 +118,7 @@ impl CameraConfig {
         same.schedule.clone_from(&other.schedule);
         same.retention.clone_from(&other.retention);
         same.priority = other.priority;
+        same.motion.clone_from(&other.motion);
         same == *other
     }
 }
@@ -149,7 +160,7 @@ section! {
         /// Times at which it is recorded in another way than `record` says, as rules with semicolons or ends of lines
         /// between: `"mon-fri 08:00-18:00 continuous; sat,sun off; 2026-12-24..2026-12-26 off"`. Each has days (`mon`,
         /// `mon-fri`, `sat,sun`, `daily`, a date or two), times of the day (also over midnight), or both, and then
-        /// `continuous`, `manual` or `off`. The last rule that holds counts.
+        /// `continuous`, `motion`, `manual` or `off`. The last rule that holds counts.
         schedule: Text,
         /// Time zone of the schedule; that of the recorder by default.
         time_zone: Text,
@@ -179,6 +190,31 @@ section! {
         priority: u64 = 5,
         /// Which client reads an RTSP stream: `auto`, `lean` or `rtspsrc`.
         ingest: Word<Ingest>,
+        /// Whether motion is looked for in its pictures. It is as well wherever `record` or the schedule says `motion`.
+        motion: bool = false,
+        /// How little is enough to be motion, 1 to 100.
+        motion_sensitivity: u64 = 50,
+        /// Motion that is shorter does not count, 0 to 60 s; with 0 one picture is enough.
+        motion_min_duration: Span = "0s",
+        /// Motion that comes back within this belongs to the same detection, 1 s to 10 min.
+        motion_cool_down: Span = "10s",
+        /// Only motion in one of these parts of the picture counts, each a name, a colon and corners in shares of width and
+        /// height: `"door: 0.1,0.2 0.4,0.2 0.4,0.9; drive @70: 0,0.5 1,0.5 1,1 0,1"`. `@` gives one a sensitivity of its
+        /// own. Anywhere by default.
+        motion_zones: Text,
+        /// Motion in these parts of the picture never counts, written like zones without names:
+        /// `"0,0 0.3,0 0.3,0.05 0,0.05"`.
+        motion_masks: Text,
+        /// In which stream motion is looked for.
+        motion_stream: Word<MotionStream> = "auto",
+        /// Whether all frames are decoded for it, instead of keyframes only. That costs about ten times as much, and is for
+        /// cameras whose keyframes are many seconds apart.
+        motion_every_frame: bool = false,
+        /// How much from before motion is recorded with it, 0 to 60 s, where it is recorded because of motion. So is the
+        /// next.
+        motion_pre_roll: Span = "5s",
+        /// How much from after it, 0 to 10 min.
+        motion_post_roll: Span = "10s",
     }
 }
 
@@ -266,6 +302,7 @@ impl CameraConfig {
             out.priority = n as u8;
         }
         apply_options(reader, &raw, source.is_some(), &mut out.source);
+        out.motion = MotionConfig::read(reader, &raw, sub.is_some() || raw.sub.is_some());
         out.sub = sub;
         if let Some(sub) = &mut out.sub {
             share_options(&raw, &out.source, sub);

@@ -12,6 +12,7 @@ mod edit;
 mod http;
 mod jobs;
 mod log;
+mod motion;
 mod oidc;
 mod recorder;
 mod recording;
@@ -41,6 +42,7 @@ pub use self::edit::{ConfigFile, EditOrigin, EditedConfig, FieldError, FieldErro
 pub use self::http::{Auth, Compat, HttpConfig, TlsFiles};
 pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
+pub use self::motion::{MotionConfig, MotionStream};
 pub use self::oidc::{GroupRole, OidcConfig, OidcGroup};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -152,7 +153,7 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[derive(Debug)]
 pub(crate) struct TapCore {
-    keep_ns: i64,
+    keep_ns: AtomicI64,
     state: Mutex<State>,
     demand: Arc<Demand>,
 }
@@ -171,7 +172,7 @@ struct State {
 impl TapCore {
     pub(crate) fn new(keep: Duration) -> Arc<Self> {
         Arc::new(Self {
-            keep_ns: duration_ns(keep),
+            keep_ns: AtomicI64::new(duration_ns(keep)),
             state: Mutex::default(),
             demand: Arc::default(),
         })
@@ -194,12 +195,13 @@ impl TapCore {
         if video_key || !s.units.is_empty() {
             s.bytes += unit.buffer.size();
             s.units.push_back(unit.clone());
-            let most = if self.keep_ns > 0 {
+            let keep_ns = self.keep_ns.load(Ordering::Relaxed);
+            let most = if keep_ns > 0 {
                 KEEP_MAX_BYTES
             } else {
                 GROUP_MAX_BYTES
             };
-            s.evict(self.keep_ns, most, unit.pts_ns);
+            s.evict(keep_ns, most, unit.pts_ns);
         }
         s.readers.retain(|r| {
             r.upgrade().is_some_and(|r| {
@@ -263,6 +265,11 @@ impl State {
 pub struct Tap(pub(crate) Arc<TapCore>);
 
 impl Tap {
+    /// How much of the past is remembered from now on.
+    pub(crate) fn set_keep(&self, keep: Duration) {
+        self.0.keep_ns.store(duration_ns(keep), Ordering::Relaxed);
+    }
+
     /// The newest keyframe.
     #[must_use]
     pub fn keyframe(&self) -> Option<AccessUnit> {
@@ -296,6 +303,11 @@ impl Tap {
         self.reader(capacity, back, None)
     }
 
+    /// Keyframes as they come, in no hurry. At most `capacity` wait; of more the oldest are dropped.
+    pub(crate) fn keyframes(&self, capacity: usize) -> TapReceiver {
+        self.add(capacity, None, None, true)
+    }
+
     /// Whether audio passed.
     pub(crate) fn has_audio(&self) -> bool {
         lock(&self.0.state).audio.is_some()
@@ -307,6 +319,16 @@ impl Tap {
     }
 
     fn reader(&self, capacity: usize, back: Option<Duration>, wanting: Option<Wanting>) -> TapReceiver {
+        self.add(capacity, back, wanting, false)
+    }
+
+    fn add(
+        &self,
+        capacity: usize,
+        back: Option<Duration>,
+        wanting: Option<Wanting>,
+        keyframes_only: bool,
+    ) -> TapReceiver {
         let mut s = lock(&self.0.state);
         // Without a ring the keyframe alone cannot be continued: the frames between are gone.
         let past = match back {
@@ -324,6 +346,7 @@ impl Tap {
             }),
             notify: Notify::new(),
             wake: Condvar::new(),
+            keyframes_only,
             _wanting: wanting,
         });
         if !s.closed {
@@ -339,6 +362,8 @@ struct Reader {
     queue: Mutex<Queue>,
     notify: Notify,
     wake: Condvar,
+    /// Nothing else is taken, and the newest are kept.
+    keyframes_only: bool,
     /// Frames come as soon as they can while there is one.
     _wanting: Option<Wanting>,
 }
@@ -359,6 +384,19 @@ impl Reader {
     fn push(&self, unit: &AccessUnit) {
         let mut q = lock(&self.queue);
         let video = unit.track == UnitTrack::Video;
+        if self.keyframes_only {
+            if video && unit.keyframe {
+                if q.units.len() >= self.capacity {
+                    q.units.pop_front();
+                    q.dropped += 1;
+                }
+                q.units.push_back((0, unit.clone()));
+                drop(q);
+                self.notify.notify_one();
+                self.wake.notify_one();
+            }
+            return;
+        }
         let full = q.units.len() >= self.capacity;
         if q.waiting && video && unit.keyframe && !full {
             q.waiting = false;

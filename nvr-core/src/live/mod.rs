@@ -20,7 +20,7 @@ pub use pictures::{LivePicture, PictureRequest, PictureViewer};
 pub(crate) use start::{Start, start_of};
 pub use viewer::{Live, Viewer};
 pub use viewing::Viewers;
-pub(crate) use viewing::Viewing;
+pub(crate) use viewing::{Kept, Viewing};
 
 /// Which of a camera's streams.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]

@@ -27,6 +27,8 @@ pub struct Viewers {
 #[derive(Debug)]
 pub(crate) struct Viewing {
     watching: AtomicUsize,
+    /// Parts of the recorder that need the stream; they count as no viewers.
+    kept: AtomicUsize,
     total: AtomicU64,
     lost: AtomicU64,
     asked: Notify,
@@ -50,6 +52,7 @@ impl Viewing {
         Arc::new(Self {
             span,
             watching: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
             total: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             asked: Notify::new(),
@@ -78,6 +81,13 @@ impl Viewing {
         Watching(Arc::clone(self))
     }
 
+    /// Keeps the stream connected for a part of the recorder, until the result is dropped.
+    pub(crate) fn keep(self: &Arc<Self>) -> Kept {
+        self.kept.fetch_add(1, Ordering::SeqCst);
+        self.asked.notify_one();
+        Kept(Arc::clone(self))
+    }
+
     /// Nothing will come any more: the camera was removed, or the recorder stops.
     pub(crate) fn close(&self) {
         self.set_tap(None);
@@ -85,13 +95,13 @@ impl Viewing {
     }
 
     /// When that is so. Cancel-safe.
-    pub(super) async fn gone(&self) {
+    pub(crate) async fn gone(&self) {
         self.gone.cancelled().await;
     }
 
-    /// Whether anybody watches.
+    /// Whether anybody watches, or a part of the recorder needs it.
     pub(crate) fn is_watched(&self) -> bool {
-        self.watching.load(Ordering::SeqCst) > 0
+        self.watching.load(Ordering::SeqCst) > 0 || self.kept.load(Ordering::SeqCst) > 0
     }
 
     /// Somebody came. One who came before this was asked is not forgotten. Cancel-safe.
@@ -119,7 +129,7 @@ impl Viewing {
         self.tap.send_replace(tap);
     }
 
-    pub(super) fn taps(&self) -> watch::Receiver<Option<Tap>> {
+    pub(crate) fn taps(&self) -> watch::Receiver<Option<Tap>> {
         self.tap.subscribe()
     }
 
@@ -132,12 +142,22 @@ impl Viewing {
     }
 
     /// Why there are no frames, for those who wait for them.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         self.about().trouble.clone()
     }
 
     pub(crate) fn set_trouble(&self, trouble: Option<String>) {
         self.about().trouble = trouble;
+    }
+}
+
+/// That a part of the recorder needs a stream.
+#[derive(Debug)]
+pub(crate) struct Kept(Arc<Viewing>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.kept.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

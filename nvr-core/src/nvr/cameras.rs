@@ -70,8 +70,11 @@ impl Nvr {
             .await?;
         let (commands, status) = camera::spawn(config.clone(), self.0.context.clone());
         let config = Arc::new(arc_swap::ArcSwap::from_pointee(config));
+        let sub = camera::SubStream::spawn(Arc::clone(&config), self.0.context.clone());
+        let streams = [Arc::clone(&status.viewing), Arc::clone(&sub.viewing)];
         let camera = Camera {
-            sub: camera::SubStream::spawn(Arc::clone(&config), self.0.context.clone()),
+            motion: crate::motion::Motion::spawn(Arc::clone(&config), streams, self.0.motion.clone()),
+            sub,
             config,
             commands,
             status,
@@ -83,6 +86,8 @@ impl Nvr {
 
     pub(super) async fn end(&self, id: &CameraId, kind: CauseKind, words: &str) -> Result<()> {
         let camera = {
+            // What it has to end it tells of a camera that is still there.
+            self.camera(id)?.motion.end().await;
             let mut cameras = self.0.cameras.write().unwrap_or_else(PoisonError::into_inner);
             cameras.remove(id).ok_or_else(|| no_camera(id))?
         };

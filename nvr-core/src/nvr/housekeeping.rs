@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, blocking};
+use super::{Inner, Nvr, blocking};
 use crate::check;
 use crate::error::{ErrorKind, Result};
 use crate::event::Event;
@@ -61,6 +61,9 @@ pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
         let before = inner.context.clock.now() - keep;
         if let Err(e) = inner.context.store.prune_events(before).await {
             tracing::warn!(error = %e, "old events were not cleared");
+        }
+        if let Err(e) = Nvr::prune_motion(&inner).await {
+            tracing::warn!(error = %e, "old scores of motion were not cleared");
         }
         if let Err(e) = inner.detections.prune().await {
             tracing::warn!(error = %e, "old detections were not cleared");

@@ -6,6 +6,7 @@ mod housekeeping;
 mod jobs;
 mod keeping;
 mod liveness;
+mod motion;
 mod opening;
 mod pushing;
 mod reload;
@@ -103,6 +104,7 @@ struct Inner {
     pushes: Pushes,
     restream: Option<Restream>,
     detections: Detections,
+    motion: crate::motion::Shared,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
@@ -216,6 +218,7 @@ impl Nvr {
             pushes,
             restream,
             detections,
+            motion: motion::shared(&context, Arc::clone(&me)),
             accounts,
             jobs,
             uploads,

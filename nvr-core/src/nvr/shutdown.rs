@@ -11,6 +11,8 @@ use crate::camera::Command;
 use crate::event::{Cause, CauseKind};
 use crate::ids::CameraId;
 
+/// How long the end of looking for motion in one camera may take.
+const MOTION_END: Duration = Duration::from_secs(1);
 /// How long closing the index may take beyond the deadline of a stop.
 const INDEX_CLOSE: Duration = Duration::from_secs(3);
 
@@ -44,6 +46,8 @@ impl Nvr {
         }
         let mut waiting = Vec::new();
         for camera in self.cameras() {
+            // Whatever hangs there must not hold up the rest.
+            let _ = tokio::time::timeout(MOTION_END, camera.motion.end()).await;
             camera.sub.stop();
             let (reply, ended) = oneshot::channel();
             let cause = Cause::new(CauseKind::Shutdown, "the recorder stopped");

@@ -21,6 +21,7 @@ mod job_queries;
 mod job_rows;
 mod jobs;
 mod meta;
+mod motion;
 mod moves;
 mod open;
 mod query;

@@ -145,7 +145,8 @@ pub fn build(material: Material<'_>) -> Timeline {
         .min()
         // A camera that never recorded though it should have: it is missing since then.
         .or_else(|| {
-            let unwanted = |g: &&GapRow| g.cause.kind != CauseKind::NotScheduled;
+            let unwanted =
+                |g: &&GapRow| !matches!(g.cause.kind, CauseKind::NotScheduled | CauseKind::NoMotion);
             gaps.iter().filter(unwanted).map(|g| g.start).min()
         });
     ranges::clip(&mut recorded, range);

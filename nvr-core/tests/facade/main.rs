@@ -7,9 +7,11 @@ mod house;
 mod lifecycle;
 mod live;
 mod modes;
+mod motion;
 mod pushing;
 mod reload;
 #[cfg(feature = "rtsp-server")]
 mod restream;
 mod scheduled;
 mod transcoding;
+mod wishes;

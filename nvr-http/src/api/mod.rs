@@ -11,6 +11,7 @@ pub(crate) mod live;
 pub(crate) mod log_level;
 pub(crate) mod machine;
 pub(crate) mod media;
+pub(crate) mod motion;
 #[cfg(feature = "oidc")]
 pub(crate) mod oidc;
 pub(crate) mod pushes;

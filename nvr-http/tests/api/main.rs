@@ -17,6 +17,7 @@ mod load;
 mod machine;
 mod media;
 mod mistakes;
+mod motion;
 mod network;
 #[cfg(feature = "oidc")]
 mod oidc;

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Actor, Command, patience};
 use crate::camera::machine::Input;
+use crate::camera::session::Session;
 use crate::config::{CameraConfig, RecordMode};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Cause, CauseKind};
@@ -31,7 +32,7 @@ impl Actor {
                 if let Some(run) = &self.run {
                     run.split();
                 }
-                if let Some(session) = self.manual.as_ref().and_then(|m| m.session.as_ref()) {
+                if let Some(session) = &self.tapped.session {
                     session.split();
                 }
             }
@@ -41,7 +42,7 @@ impl Actor {
                 let _ = reply.send(result);
             }
             Command::StopRecording { reply } => {
-                let result = if self.manual.is_some() {
+                let result = if self.manual.as_ref().is_some_and(|m| !m.ending) {
                     self.end_manual();
                     Ok(())
                 } else {
@@ -52,11 +53,17 @@ impl Actor {
                 };
                 let _ = reply.send(result);
             }
+            Command::Want(wish) => {
+                if self.shutdown.is_none() {
+                    self.put_wish(wish);
+                }
+            }
+            Command::Unwant(id) => self.take_wish(&id),
             Command::StorageFault(cause) => {
                 // Frames that go into a file that nobody can reach are lost as well: stop until it is back.
                 let deadline = Duration::from_secs(1);
-                let by_hand = self.manual.as_mut().and_then(|m| m.session.as_mut());
-                for session in [by_hand, self.run.as_mut()].into_iter().flatten() {
+                let wanted = self.tapped.session.as_mut();
+                for session in [wanted, self.run.as_mut()].into_iter().flatten() {
                     if session.recording {
                         session.stop(cause.clone(), deadline);
                     }
@@ -65,16 +72,14 @@ impl Actor {
             Command::StorageBack => {
                 self.journal.retry();
                 self.tell(Input::StorageBack);
-                if let Some(manual) = &mut self.manual {
-                    manual.retry_at_ns = 0;
-                }
-                self.resume_manual();
+                self.tapped.retry_at_ns = 0;
+                self.resume_tapped();
             }
             Command::Pause(cause) => self.pause(cause),
             Command::Unpause => {
                 if self.paused.take().is_some() {
                     self.want(Cause::new(CauseKind::Startup, "the disk has room again"));
-                    self.resume_manual();
+                    self.resume_tapped();
                 }
             }
             Command::Mended { path, segment } => match segment {
@@ -105,7 +110,7 @@ impl Actor {
         }
         self.paused = Some(cause.clone());
         let deadline = self.stop_deadline;
-        if let Some(session) = self.manual.as_mut().and_then(|m| m.session.as_mut()) {
+        if let Some(session) = &mut self.tapped.session {
             session.stop(cause.clone(), deadline);
         }
         if self.mode == RecordMode::Continuous {
@@ -119,7 +124,7 @@ impl Actor {
     pub(super) fn begin_shutdown(&mut self, cause: Cause, reply: oneshot::Sender<bool>) {
         self.shutdown = Some(reply);
         let stopped_before = self.stopped_by_hand.replace(cause.clone()).is_some();
-        self.end_manual();
+        self.drop_wishes();
         if !stopped_before {
             self.outage_ends(&cause);
         }
@@ -144,6 +149,9 @@ impl Actor {
         if same_stream && self.mode != before {
             self.mode_changed(before);
         }
+        if let Some(tap) = self.run.as_ref().and_then(Session::tap) {
+            tap.set_keep(self.keep());
+        }
         if same_stream {
             return;
         }
@@ -167,7 +175,12 @@ impl Actor {
     }
 
     /// Does what the schedule says from now on, if that is something else than before.
+    ///
+    /// While a booking is recorded it waits: connecting anew would cost some of its frames.
     pub(super) fn follow_schedule(&mut self) {
+        if self.wishes.booked(self.now_ns()) {
+            return;
+        }
         let before = self.mode;
         self.set_mode();
         if self.mode != before && self.shutdown.is_none() {
@@ -187,6 +200,7 @@ impl Actor {
         let cause = match self.mode {
             RecordMode::Continuous => CauseKind::Scheduled,
             RecordMode::Manual | RecordMode::Off => CauseKind::NotScheduled,
+            RecordMode::Motion => CauseKind::NoMotion,
         };
         self.begin_anew(Cause::new(cause, format!("the schedule says {mode}")));
         if self.run.is_none() && self.stopped_by_hand.is_none() {

@@ -19,6 +19,8 @@ use super::machine::{Action, Input, Machine, Patience};
 use super::manual::Manual;
 use super::session::{Output, Session};
 use super::status::{CameraState, ManualRecording, StatusCell};
+use super::wanted::Tapped;
+use super::wish::{Wish, WishId, Wishes};
 use crate::about;
 use crate::clock::SharedClock;
 use crate::config::{CameraConfig, RecordMode};
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     StopRecording {
         reply: oneshot::Sender<Result<()>>,
     },
+    /// Somebody wants it recorded, or changed his mind about how long.
+    Want(Wish),
+    Unwant(WishId),
     StorageFault(Cause),
     StorageBack,
     /// Stay connected and record nothing: the disk has no room.
@@ -126,6 +131,8 @@ pub(crate) fn spawn(
         machine,
         run: None,
         manual: None,
+        wishes: Wishes::default(),
+        tapped: Tapped::default(),
         stopped_by_hand: None,
         watched: false,
         unwatched_since_ns: None,
@@ -156,6 +163,8 @@ pub(super) struct Actor {
     pub(super) machine: Machine,
     pub(super) run: Option<Session>,
     pub(super) manual: Option<Manual>,
+    pub(super) wishes: Wishes,
+    pub(super) tapped: Tapped,
     stopped_by_hand: Option<Cause>,
     /// Connected for somebody who watches, or did a moment ago.
     watched: bool,
@@ -185,8 +194,7 @@ impl Actor {
             let step = tokio::select! {
                 command = commands.recv(), if !dropped => Step::Command(command),
                 output = next(self.run.as_mut(), deadline) => Step::Output(Whose::Camera, output),
-                output = next(self.manual.as_mut().and_then(|m| m.session.as_mut()), deadline) =>
-                    Step::Output(Whose::Manual, output),
+                output = next(self.tapped.session.as_mut(), deadline) => Step::Output(Whose::Wishes, output),
                 () = viewing.asked() => Step::Watched,
                 () = &mut tick => Step::Tick,
             };
@@ -207,7 +215,7 @@ impl Actor {
                     tick = clock.tick(TICK);
                 }
             }
-            if self.shutdown.is_some() && self.run.is_none() && self.manual.is_none() {
+            if self.shutdown.is_some() && self.run.is_none() && self.tapped.session.is_none() {
                 break;
             }
         }
@@ -218,15 +226,21 @@ impl Actor {
         }
     }
 
+    pub(in crate::camera) fn shutdown_asked(&self) -> Option<&oneshot::Sender<bool>> {
+        self.shutdown.as_ref()
+    }
+
     pub(super) fn now_ns(&self) -> i64 {
         self.context.clock.steady_ns()
     }
 
     /// What the configuration and the operator want, told to the machine.
-    fn want(&mut self, cause: Cause) {
+    pub(in crate::camera) fn want(&mut self, cause: Cause) {
         let input = if let Some(by_hand) = &self.stopped_by_hand {
             Input::Unwant(by_hand.clone())
-        } else if !self.config.enabled || (self.mode == RecordMode::Off && !self.watched) {
+        } else if !self.config.enabled
+            || (self.mode == RecordMode::Off && !self.watched && !self.tapped.ready)
+        {
             Input::Unwant(Cause::new(CauseKind::NotScheduled, self.unwanted()))
         } else {
             Input::Want {
@@ -288,11 +302,7 @@ impl Actor {
             record: records.then(|| self.record_spec()),
             audio: self.config.audio,
             clock: self.context.clock.clone(),
-            keep: if self.mode == RecordMode::Manual {
-                self.config.pre_roll
-            } else {
-                Duration::ZERO
-            },
+            keep: self.keep(),
             cause,
             reactor: self.context.reactor.clone(),
         }
@@ -321,7 +331,7 @@ impl Actor {
         self.follow_schedule();
         self.journal.retry();
         self.status.set_backlog(self.journal.backlog());
-        self.tick_manual();
+        self.tick_wishes();
         self.look_after_viewers();
     }
 }

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
     Camera,
-    Manual,
+    Wishes,
 }
 
 impl Actor {
@@ -65,10 +65,8 @@ impl Actor {
                         self.status.set_tap(tap);
                     }
                     self.tell(Input::FirstFrame);
-                    if let Some(manual) = &mut self.manual {
-                        manual.retry_at_ns = 0;
-                    }
-                    self.resume_manual();
+                    self.tapped.retry_at_ns = 0;
+                    self.resume_tapped();
                 }
             }
             RunEvent::SegmentOpened { start, path } => {
@@ -102,7 +100,7 @@ impl Actor {
     fn session(&mut self, whose: Whose) -> Option<&mut Session> {
         match whose {
             Whose::Camera => self.run.as_mut(),
-            Whose::Manual => self.manual.as_mut().and_then(|m| m.session.as_mut()),
+            Whose::Wishes => self.tapped.session.as_mut(),
         }
     }
 
@@ -112,7 +110,7 @@ impl Actor {
         }
         let session = match whose {
             Whose::Camera => self.run.take(),
-            Whose::Manual => self.manual.as_mut().and_then(|m| m.session.take()),
+            Whose::Wishes => self.tapped.session.take(),
         };
         let Some(session) = session else { return };
         let now = self.context.clock.now();
@@ -134,19 +132,19 @@ impl Actor {
         };
         match whose {
             Whose::Camera => self.camera_ended(&session, at, cause),
-            Whose::Manual => self.manual_ended(at, cause),
+            Whose::Wishes => self.tapped_ended(at, cause),
         }
     }
 
     fn camera_ended(&mut self, session: &Session, at: Timestamp, cause: Cause) {
         self.status.run_over();
-        // The end of a recording by hand that only read along comes by itself, but not its reason.
-        let by_hand = self.manual.as_ref().is_some_and(|m| !m.ending);
+        // The end of a session that only read along comes by itself, but not its reason.
+        let wanted = self.wishes.holds(self.now_ns());
         if session.records && !self.is_recording() {
             let stopping = self.stopped_by_hand.is_some();
             let gap = self.idle_cause().filter(|_| !stopping);
             self.journal.open_gap(at, gap.unwrap_or_else(|| cause.clone()));
-        } else if by_hand {
+        } else if wanted {
             // One that brought no frame is another try of an outage that goes on.
             let last = session.anchored.and_then(|_| self.last_footage());
             let at = last.unwrap_or(at).min(at);

@@ -7,17 +7,14 @@ use crate::event::{CameraPhase, Cause, CauseKind};
 use crate::time::Timestamp;
 
 impl Actor {
-    /// Shows where the camera stands. To the machine a recording by hand is standby: it only reads along.
+    /// Shows where the camera stands. To the machine a session of wishes is standby: it only reads along.
     pub(in crate::camera) fn publish_state(&mut self) {
         let (now, steady) = (self.context.clock.now(), self.now_ns());
         let utc = |ns: i64| now.add_ns(ns - steady);
         let before = self.status.state();
-        let by_hand = self.machine.phase() == CameraPhase::Standby && self.status.recording();
-        let (phase, cause) = if by_hand {
-            (
-                CameraPhase::Recording,
-                Cause::new(CauseKind::Requested, "recorded by hand"),
-            )
+        let wanted = self.machine.phase() == CameraPhase::Standby && self.status.recording();
+        let (phase, cause) = if wanted {
+            (CameraPhase::Recording, self.wanted_cause())
         } else {
             let phase = self.machine.phase();
             // Standing by is all that a camera does whose recording pauses.
@@ -61,8 +58,7 @@ impl Actor {
 
     /// Whether a segment grows now.
     pub(in crate::camera) fn is_recording(&self) -> bool {
-        let by_hand = self.manual.as_ref().and_then(|m| m.session.as_ref());
-        [by_hand, self.run.as_ref()]
+        [self.tapped.session.as_ref(), self.run.as_ref()]
             .into_iter()
             .flatten()
             .any(|session| session.recording)
@@ -78,7 +74,12 @@ impl Actor {
         if self.config.enabled && self.mode == RecordMode::Continuous {
             return self.paused.clone();
         }
-        Some(Cause::new(CauseKind::NotScheduled, self.unwanted()))
+        let kind = if self.config.enabled && self.mode == RecordMode::Motion {
+            CauseKind::NoMotion
+        } else {
+            CauseKind::NotScheduled
+        };
+        Some(Cause::new(kind, self.unwanted()))
     }
 
     /// Why nothing is to be recorded, in words.
@@ -89,6 +90,7 @@ impl Actor {
             RecordMode::Off if scheduled => "not recorded at this time (schedule)",
             RecordMode::Manual if scheduled => "recorded by hand only at this time (schedule)",
             RecordMode::Off => "the camera is not recorded",
+            RecordMode::Motion => "nothing moved",
             RecordMode::Manual | RecordMode::Continuous => "recorded by hand only",
         }
     }

@@ -3,7 +3,7 @@
 use gst::prelude::*;
 use gst_video::prelude::*;
 
-use super::test_picture::{Luma, pack};
+use super::test_picture::{Luma, Scene, pack};
 use super::tracks::{Gate, Kind, audio_chain, video_chain};
 use super::{caps_filter, has, link_into, make, on_pad};
 use crate::clock::{Clock, SystemClock};
@@ -25,10 +25,12 @@ pub(super) fn build(spec: &TestSource, on_tracks: OnTracks) -> Result<gst::Bin> 
 fn video(bin: &gst::Bin, gate: &std::sync::Arc<Gate>, spec: &TestSource) -> Result<()> {
     let src = make("videotestsrc")?;
     src.set_property("is-live", true);
+    let scene = Scene::of(spec);
+    let pattern = if scene.is_some() { "black" } else { &spec.pattern };
     let property = src.find_property("pattern");
     let known = property
         .and_then(|p| gst::glib::EnumClass::with_type(p.value_type()))
-        .is_some_and(|class| class.value_by_nick(&spec.pattern).is_some());
+        .is_some_and(|class| class.value_by_nick(pattern).is_some());
     if !known {
         return Err(Error::new(
             ErrorKind::InvalidArgument,
@@ -36,7 +38,7 @@ fn video(bin: &gst::Bin, gate: &std::sync::Arc<Gate>, spec: &TestSource) -> Resu
         )
         .with_hint("see the property pattern of: gst-inspect-1.0 videotestsrc"));
     }
-    src.set_property_from_str("pattern", &spec.pattern);
+    src.set_property_from_str("pattern", pattern);
 
     // Without the format an encoder may choose 4:4:4, which few players show.
     let raw = caps_filter(
@@ -50,13 +52,13 @@ fn video(bin: &gst::Bin, gate: &std::sync::Arc<Gate>, spec: &TestSource) -> Resu
             )
             .build(),
     )?;
-    draw_into(&raw);
+    draw_into(&raw, scene);
     let end = link_into(bin, &[src, raw, encoder(spec)?])?;
     gate.add(Kind::Video, &end, &video_chain(spec.codec)?)
 }
 
 /// Draws on each picture that leaves `filter`. The clock shown is the wall clock at that moment.
-fn draw_into(filter: &gst::Element) {
+fn draw_into(filter: &gst::Element, scene: Option<Scene>) {
     let Some(pad) = filter.static_pad("src") else {
         return;
     };
@@ -92,6 +94,10 @@ fn draw_into(filter: &gst::Element) {
                 width,
                 height,
             };
+            if let Some(scene) = &scene {
+                scene.draw(&mut luma, number);
+                return gst::PadProbeReturn::Ok;
+            }
             let now = clock.now();
             let scale = (width / 320).max(1);
             let text = format!("{} #{number}", clock_text(now));

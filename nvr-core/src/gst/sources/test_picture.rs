@@ -69,6 +69,55 @@ impl Luma<'_> {
     }
 }
 
+/// A yard in which nothing moves but, now and then, one thing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scene {
+    /// Frames of a round, and how many of them nothing moves in; none: nothing ever does.
+    rounds: Option<(u64, u64)>,
+}
+
+impl Scene {
+    /// That of a source, if its pattern is one of a scene.
+    pub(crate) fn of(spec: &crate::source::TestSource) -> Option<Self> {
+        let frames = |s: u32| u64::from(s) * u64::from(spec.frame_rate.max(1));
+        match spec.pattern.as_str() {
+            "still" => Some(Self { rounds: None }),
+            "mover" => {
+                let still = frames(spec.still_s);
+                Some(Self {
+                    rounds: Some((still + frames(spec.moving_s), still)),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Draws the picture of a frame.
+    pub(crate) fn draw(&self, luma: &mut Luma<'_>, frame: u64) {
+        let (w, h) = (luma.width, luma.height);
+        luma.fill(0, 0, w, h / 2, 150);
+        luma.fill(0, h / 2, w, h, 100);
+        for n in 0..8 {
+            luma.fill(n * w / 8, h / 2, (w / 160).max(1), h, 70);
+            luma.fill(
+                n * w / 8 + w / 40,
+                h / 8,
+                w / 16,
+                h / 6,
+                if n % 2 == 0 { 60 } else { 210 },
+            );
+        }
+        let Some((round, still)) = self.rounds else { return };
+        let at = frame % round.max(1);
+        if at >= still && round > still {
+            let (step, of) = ((at - still) as usize, (round - still) as usize);
+            let x = step * (w - w / 10) / of;
+            luma.fill(x, h * 5 / 9, w / 12, h / 3, 220);
+            luma.fill(x, h * 5 / 9 + h / 6, w / 12, h / 6, 30);
+        }
+    }
+}
+
 /// Bits of [`Luma::bars`]: 16 of the frame number, 48 of the Unix time in milliseconds.
 const BITS: usize = 64;
 

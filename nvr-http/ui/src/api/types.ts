@@ -22,7 +22,7 @@ export interface Tracks {
   audio: { codec: string; sample_rate: number; channels: number } | null;
 }
 
-export type RecordMode = "continuous" | "manual" | "off";
+export type RecordMode = "continuous" | "motion" | "manual" | "off";
 
 export interface Camera {
   id: string;

@@ -105,7 +105,7 @@ export function AddCamera({ taken, canSub, onClose, onDone }: { taken: string[];
         <TextField label={t("settings.name")} value={form.name} error={errors["name"]} onChange={(e) => set({ name: e.target.value })} />
         <TextField label={t("settings.id")} hint={t("settings.id_hint")} value={form.id} placeholder={id} error={errors["id"]} onChange={(e) => set({ id: e.target.value })} />
         <Select label={t("settings.record")} value={form.record} onChange={(e) => set({ record: e.target.value })}>
-          {(["continuous", "manual", "off"] as const).map((mode) => <option key={mode} value={mode}>{t(`settings.record_${mode}`)}</option>)}
+          {(["continuous", "motion", "manual", "off"] as const).map((mode) => <option key={mode} value={mode}>{t(`settings.record_${mode}`)}</option>)}
         </Select>
       </div>
       {errors["all"] && <p className="note note-bad" role="alert">{errors["all"]}</p>}

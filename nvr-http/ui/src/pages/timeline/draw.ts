@@ -1,5 +1,6 @@
 import { clock, dateFormat } from "~/lib/format";
 import type { Band, Lane } from "./data";
+import { LIKELY, SURE, type Strip } from "./motion";
 import { DAY, MINUTE, type View, marks, span, stepFor, toX } from "./scale";
 
 export const RULER = 26;
@@ -31,12 +32,13 @@ export function paletteOf(element: Element): Palette {
 }
 
 /** Gaps that somebody wanted, or that are nobody's fault. */
-const WANTED = new Set(["requested", "startup", "shutdown", "config_changed", "not_scheduled", "scheduled", "deleted", "unknown"]);
+const WANTED = new Set(["requested", "startup", "shutdown", "config_changed", "not_scheduled", "no_motion", "scheduled", "deleted", "unknown"]);
 const BAD_EVENTS = new Set(["frames_dropped", "segment_damaged", "storage_fault"]);
 
 export interface Scene {
   view: View;
   lanes: Lane[];
+  strips: ReadonlyMap<string, Strip>;
   names: Map<string, string>;
   now: number;
   time: number;
@@ -130,6 +132,8 @@ function laneAt(c: CanvasRenderingContext2D, scene: Scene, lane: Lane, top: numb
     c.fill();
     c.globalAlpha = 1;
   }
+  const strip = scene.strips.get(lane.camera);
+  if (strip) motionAt(c, scene, strip, top + 1, x);
   let last = -10;
   for (const event of lane.events) {
     const at = x(event.at);
@@ -157,6 +161,25 @@ function laneAt(c: CanvasRenderingContext2D, scene: Scene, lane: Lane, top: numb
   c.globalAlpha = 1;
   c.fillStyle = colours.text;
   c.fillText(name, 12, y + h / 2 + 0.5);
+}
+
+/** How much moved, as a thin band above what is recorded: the more, the higher. */
+function motionAt(c: CanvasRenderingContext2D, { colours, width, view }: Scene, strip: Strip, y: number, x: (t: number) => number): void {
+  const length = (strip.to - strip.from) / strip.scores.length;
+  const first = Math.max(0, Math.floor((view.from - strip.from) / length));
+  const last = Math.min(strip.scores.length, Math.ceil((view.to - strip.from) / length));
+  for (let n = first; n < last; n++) {
+    const score = strip.scores[n];
+    if (score === null || score === undefined) continue;
+    const left = x(strip.from + n * length);
+    if (left > width) break;
+    const wide = Math.max(1, x(strip.from + (n + 1) * length) - left);
+    c.globalAlpha = score < LIKELY ? 0.35 : score < SURE ? 0.7 : 1;
+    c.fillStyle = score < LIKELY ? colours.muted : colours.warn;
+    const high = score < LIKELY ? 1 : 1.5 + score * 3.5;
+    c.fillRect(left, y + 5 - high, wide, high);
+  }
+  c.globalAlpha = 1;
 }
 
 /** Behind now there is nothing. */

@@ -19,6 +19,7 @@ import { type Band, hasFootage, useLanes } from "./data";
 import { ExportDialog } from "./export";
 import { Pane } from "./pane";
 import { DAY, HOUR, type View, bounded, centred, panned, span, zoomed } from "./scale";
+import { useStrips } from "./motion";
 import { Scrubber } from "./scrubber";
 import { Seen } from "./seen";
 import { ShareDialog } from "./share";
@@ -67,6 +68,7 @@ function Timeline({ all }: { all: Camera[] }) {
   const [sound, setSound] = useState(false);
   const [dialog, setDialog] = useState<"export" | "share" | null>(null);
   const lanes = useLanes(ids, view, width);
+  const strips = useStrips(ids, view, width);
   const latest = useRef({ view, scrub, mark });
   latest.current = { view, scrub, mark };
   const operates = useMay("operator");
@@ -199,6 +201,7 @@ function Timeline({ all }: { all: Camera[] }) {
       </div>
       <Controls player={player} scrub={scrub} sound={sound} onSound={() => setSound(!sound)} canSound={!!audible} onNow={() => void toNewest()} />
       <Scrubber
+        strips={strips}
         lanes={lanes}
         names={names}
         view={view}

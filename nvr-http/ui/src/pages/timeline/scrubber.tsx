@@ -5,11 +5,13 @@ import { useStore } from "~/lib/store";
 import { look } from "~/lib/theme";
 import { type Band, type Lane, bandAt, hasFootage } from "./data";
 import { LANE, RULER, draw, heightFor, paletteOf } from "./draw";
+import { LIKELY, type Strip, scoreAt } from "./motion";
 import { type View, panned, span, toTime, toX, zoomed } from "./scale";
 import { Thumbs } from "./thumbs";
 
 export interface ScrubberProps {
   lanes: Lane[];
+  strips: ReadonlyMap<string, Strip>;
   names: Map<string, string>;
   view: View;
   onView(view: View): void;
@@ -32,7 +34,7 @@ const STILL = 4;
 type Drag = { kind: "scrub" } | { kind: "pan"; view: View; x: number } | { kind: "mark"; end: "start" | "end" };
 
 export function Scrubber(props: ScrubberProps) {
-  const { lanes, names, view, mark, onWidth } = props;
+  const { lanes, strips, names, view, mark, onWidth } = props;
   const t = useT();
   useStore(language);
   const colours = useStore(look);
@@ -57,8 +59,8 @@ export function Scrubber(props: ScrubberProps) {
       element.height = Math.round(h * ratio);
     }
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const { lanes, names, view, mark, time } = latest.current;
-    draw(context, { view, lanes, names, mark, now: Date.now(), time: time(), hover: hovered.current, width: w, height: h, colours: paletteOf(element) });
+    const { lanes, strips, names, view, mark, time } = latest.current;
+    draw(context, { view, lanes, strips, names, mark, now: Date.now(), time: time(), hover: hovered.current, width: w, height: h, colours: paletteOf(element) });
     const slider = box.current;
     slider?.setAttribute("aria-valuenow", String(Math.round(time() / 1000)));
     slider?.setAttribute("aria-valuetext", moment(time()));
@@ -73,7 +75,7 @@ export function Scrubber(props: ScrubberProps) {
       paint();
     });
   }, [paint]);
-  useEffect(ask, [ask, lanes, names, view, mark, width, height, hover, colours]);
+  useEffect(ask, [ask, lanes, strips, names, view, mark, width, height, hover, colours]);
   const { onTime } = props;
   useEffect(() => onTime(ask), [onTime, ask]);
   useEffect(() => {
@@ -113,7 +115,7 @@ export function Scrubber(props: ScrubberProps) {
       aria-valuenow={Math.round(props.time() / 1000)}
     >
       <canvas ref={canvas} className="scrubber-canvas" aria-hidden />
-      {hover && lane && <Bubble key={lane.camera} lane={lane} time={hover.time} x={toX(view, hover.time, width)} width={width} grain={(span(view) / Math.max(1, width)) * 6} />}
+      {hover && lane && <Bubble key={lane.camera} lane={lane} motion={scoreAt(strips.get(lane.camera), hover.time)} time={hover.time} x={toX(view, hover.time, width)} width={width} grain={(span(view) / Math.max(1, width)) * 6} />}
     </div>
   );
 }
@@ -234,7 +236,7 @@ function useGestures(canvas: { current: HTMLCanvasElement | null }, latest: { cu
 }
 
 /** What was at the moment under the pointer: time, picture, and why there is none. */
-function Bubble({ lane, time, x, width, grain }: { lane: Lane; time: number; x: number; width: number; grain: number }) {
+function Bubble({ lane, motion, time, x, width, grain }: { lane: Lane; motion: number | null; time: number; x: number; width: number; grain: number }) {
   const thumbs = useRef<Thumbs | null>(null);
   const [picture, setPicture] = useState<string | null>(null);
   useEffect(() => {
@@ -255,6 +257,7 @@ function Bubble({ lane, time, x, width, grain }: { lane: Lane; time: number; x: 
       {picture && <img src={picture} alt="" />}
       <p className="bubble-time">{clock(time)} <span className="muted">{dateFormat({ day: "numeric", month: "short" }).format(time)}</span></p>
       {gap && <p className="bubble-why">{gap.cause.message || say("timeline.gap")} · {duration((gap.end - gap.start) / 1000)}</p>}
+      {motion !== null && motion >= LIKELY && <p className="bubble-why">{say("timeline.motion", { percent: String(Math.round(motion * 100)) })}</p>}
       {near && <p className="bubble-why">{eventWords(near)}</p>}
     </div>
   );
