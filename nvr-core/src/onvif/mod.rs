@@ -1,3 +1,12 @@
 //! ONVIF: what cameras of many makers have in common besides RTSP.
 
+mod device;
 pub mod discovery;
+mod ptz;
+mod soap;
+mod streams;
+mod xml;
+
+pub use device::{Access, Device, DeviceInfo};
+pub use ptz::{HOLD, Preset, Ptz, PtzAbilities, Vector};
+pub use streams::{Offer, Profile, offer};
