@@ -6,6 +6,7 @@
 
 mod backup;
 mod camera;
+mod detections;
 mod diff;
 mod edit;
 mod http;
@@ -34,6 +35,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use self::backup::BackupConfig;
 pub use self::camera::CameraConfig;
+pub use self::detections::DetectionsConfig;
 pub use self::diff::ConfigDiff;
 pub use self::edit::{ConfigFile, EditOrigin, EditedConfig, FieldError, FieldErrors, KEPT};
 pub use self::http::{Auth, Compat, HttpConfig, TlsFiles};
@@ -62,7 +64,7 @@ pub use crate::schedule::RecordMode;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 13] = [
+const SECTIONS: [(&str, &str); 14] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -74,6 +76,7 @@ const SECTIONS: [(&str, &str); 13] = [
     ("rtsp_server", "[rtsp_server]"),
     ("log", "[log]"),
     ("backup", "[backup]"),
+    ("detections", "[detections]"),
     ("cameras", "[[cameras]]"),
     ("upload", "[[upload]]"),
 ];
@@ -104,6 +107,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Backups that are made by themselves.
     pub backup: Option<BackupConfig>,
+    /// What becomes of what is seen.
+    pub detections: DetectionsConfig,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
     pub cameras: Vec<CameraConfig>,
     /// Places that copies go to, in the order of the file, names unique.
@@ -130,6 +135,7 @@ impl Config {
             transcode: TranscodeConfig::default(),
             log: LogConfig::default(),
             backup: None,
+            detections: DetectionsConfig::default(),
             cameras: Vec::new(),
             uploads: Vec::new(),
             path: None,
@@ -266,6 +272,8 @@ impl Config {
         let log = LogConfig::read(&mut reader, &section);
         let section = reader.section(root, "backup");
         let backup = BackupConfig::read(&mut reader, &section, base, &recorder.root);
+        let section = reader.section(root, "detections");
+        let detections = DetectionsConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
         Ok(Self {
@@ -280,6 +288,7 @@ impl Config {
             transcode,
             log,
             backup,
+            detections,
             cameras,
             uploads,
             path: path.map(Path::to_owned),
