@@ -95,6 +95,11 @@ pub enum Command {
     Cleanup(commands::cleanup::CleanupArgs),
     /// Keep footage from being deleted.
     Protect(commands::protect::ProtectArgs),
+    /// Turn a camera: move, stop, presets (ONVIF).
+    Ptz(commands::ptz::PtzArgs),
+    /// Ask a camera by ONVIF: its streams, its clock.
+    #[command(subcommand)]
+    Onvif(commands::onvif::OnvifCommand),
     /// Push cameras to RTMP or SRT addresses: list, start, stop.
     #[command(subcommand)]
     Push(commands::push::PushCommand),

@@ -8,6 +8,7 @@ mod handle;
 mod journal;
 pub mod machine;
 mod manual;
+mod onvif;
 mod session;
 mod status;
 mod sub;
@@ -16,6 +17,7 @@ mod supervisor;
 mod tests;
 
 pub use handle::{Camera, RecordRequest};
+pub(crate) use onvif::{OnvifSlot, access_of};
 pub use status::{CameraState, CameraStatus, Counters, IngestStatus, ManualRecording};
 pub(crate) use sub::SubStream;
 pub(crate) use supervisor::{Command, Context, spawn};

@@ -95,6 +95,8 @@ pub struct CameraStatus {
     pub waiting_bytes: u64,
     /// Who watches its main stream.
     pub viewers: Viewers,
+    /// How far its own clock was ahead of the recorder's when it was asked last, in nanoseconds; by ONVIF only.
+    pub clock_ahead_ns: Option<i64>,
 }
 
 /// The actor writes, handles read.
@@ -238,6 +240,7 @@ impl StatusCell {
             counters.bytes_in += now.bytes_in;
         }
         CameraStatus {
+            clock_ahead_ns: None,
             id: self.id.clone(),
             state,
             mode: rest.mode,

@@ -14,6 +14,10 @@ use crate::segment::Container;
 use crate::source::{DeviceFormat, Ingest, SourceSpec, Transport};
 use crate::time::Timestamp;
 
+mod onvif;
+
+pub use onvif::OnvifConfig;
+
 /// One camera, resolved: what it does not say itself is taken from [`RecordingConfig`].
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
@@ -52,6 +56,8 @@ pub struct CameraConfig {
     /// Which cameras pause last when the disk is full and nothing may be deleted (1 to 10, the higher the later;
     /// default 5).
     pub priority: u8,
+    /// How it is asked by ONVIF, if it is.
+    pub onvif: Option<OnvifConfig>,
 }
 
 /// Priority of a camera that says nothing.
@@ -90,6 +96,7 @@ impl CameraConfig {
             start_deadline: recording.start_deadline,
             retention: CameraRetention::default(),
             priority: PRIORITY,
+            onvif: None,
         }
     }
 
@@ -99,8 +106,8 @@ impl CameraConfig {
         self.schedule.mode_at(t, self.record)
     }
 
-    /// Whether it is recorded the same way: name, sub stream, schedule, retention and priority may differ without a
-    /// new start.
+    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority and ONVIF may differ without
+    /// a new start.
     pub(crate) fn records_like(&self, other: &Self) -> bool {
         let mut same = self.clone();
         same.name.clone_from(&other.name);
@@ -108,6 +115,7 @@ impl CameraConfig {
         same.schedule.clone_from(&other.schedule);
         same.retention.clone_from(&other.retention);
         same.priority = other.priority;
+        same.onvif.clone_from(&other.onvif);
         same == *other
     }
 }
@@ -179,6 +187,17 @@ section! {
         priority: u64 = 5,
         /// Which client reads an RTSP stream: `auto`, `lean` or `rtspsrc`.
         ingest: Word<Ingest>,
+        /// Where the camera's ONVIF service is asked, for pan, tilt and zoom, its clock and its events: `auto` (the host of
+        /// `source`, port 80), `192.168.1.20:8080` or a whole address. Without it the camera is not asked.
+        onvif: Text,
+        /// User of ONVIF, where it is another than that of the stream.
+        onvif_user: Text,
+        /// Password of ONVIF.
+        onvif_password: Text,
+        /// Profile by which the camera is turned; the first that can be turned by default.
+        onvif_profile: Text,
+        /// Whether what the camera sees by itself (motion, crossed lines, tampering, inputs) is kept as detections.
+        onvif_events: bool = false,
     }
 }
 
@@ -266,6 +285,7 @@ impl CameraConfig {
             out.priority = n as u8;
         }
         apply_options(reader, &raw, source.is_some(), &mut out.source);
+        out.onvif = onvif::read(reader, section, &raw, &out.source);
         out.sub = sub;
         if let Some(sub) = &mut out.sub {
             share_options(&raw, &out.source, sub);

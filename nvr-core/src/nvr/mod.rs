@@ -6,6 +6,7 @@ mod housekeeping;
 mod jobs;
 mod keeping;
 mod liveness;
+mod onvif;
 mod opening;
 mod pushing;
 mod reload;

@@ -30,8 +30,6 @@ const MAX_ANSWER: usize = 2 << 20;
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
 const AGENT: &str = concat!("nvr/", env!("CARGO_PKG_VERSION"));
-/// Path of the device service where only a host is known (ONVIF Core Specification, 5.1.1).
-const DEVICE_PATH: &str = "/onvif/device_service";
 
 /// Where a camera is asked, and as whom.
 #[derive(Clone, PartialEq, Debug)]
@@ -49,39 +47,13 @@ impl Access {
     /// # Errors
     /// `InvalidArgument` for what is no address of a web service.
     pub fn parse(address: &str, credentials: Option<Credentials>) -> Result<Self> {
-        let wrong = || {
+        let (url, inside) = crate::source::onvif_address(address).ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidArgument,
                 "this is no address of an ONVIF service",
             )
-            .with_hint("write a host (192.168.1.20), host:port, or http://host:port/onvif/device_service")
-        };
-        let address = address.trim();
-        let text = if address.contains("://") {
-            address.to_owned()
-        } else {
-            format!("http://{address}")
-        };
-        let mut url = Url::parse(&text).map_err(|_| wrong())?;
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || text.len() > 500 {
-            return Err(wrong());
-        }
-        let decode = |t: &str| {
-            percent_encoding::percent_decode_str(t)
-                .decode_utf8_lossy()
-                .into_owned()
-        };
-        let inside = (!url.username().is_empty()).then(|| Credentials {
-            user: decode(url.username()),
-            password: crate::secret::Secret::new(decode(url.password().unwrap_or_default())),
-        });
-        let (Ok(()), Ok(())) = (url.set_username(""), url.set_password(None)) else {
-            return Err(wrong());
-        };
-        if url.path() == "/" {
-            url.set_path(DEVICE_PATH);
-        }
-        url.set_fragment(None);
+            .with_hint(crate::source::ONVIF_ADDRESS_HINT)
+        })?;
         Ok(Self {
             address: url,
             credentials: credentials.or(inside),
@@ -124,20 +96,36 @@ pub struct Device {
 }
 
 impl Device {
-    /// Reaches a camera: its clock, then its services.
-    ///
-    /// # Errors
-    /// `Unavailable` and `Timeout` when it does not answer, `Unauthorized` when it refuses the credentials, `Unsupported`
-    /// when what answers is no ONVIF service.
-    pub async fn connect(clock: &SharedClock, access: Access) -> Result<Arc<Self>> {
-        let mut device = Self {
+    fn new(clock: &SharedClock, access: Access) -> Result<Self> {
+        Ok(Self {
             auth: Mutex::new(Authenticator::new(access.credentials.clone(), rand::random())),
             http: client()?,
             access,
             clock: clock.clone(),
             offset_ns: None,
             services: Services::default(),
+        })
+    }
+
+    /// How far the clock of a camera is ahead of ours, which is asked without credentials; `None` where it does not tell.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn clock_offset_of(clock: &SharedClock, address: &Url) -> Result<Option<i64>> {
+        let access = Access {
+            address: address.clone(),
+            credentials: None,
         };
+        Self::new(clock, access)?.ask_time().await
+    }
+
+    /// Reaches a camera: its clock, then its services.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Timeout` when it does not answer, `Unauthorized` when it refuses the credentials, `Unsupported`
+    /// when what answers is no ONVIF service.
+    pub async fn connect(clock: &SharedClock, access: Access) -> Result<Arc<Self>> {
+        let mut device = Self::new(clock, access)?;
         match device.ask_time().await {
             Ok(offset) => device.offset_ns = offset,
             // Some want to know even here who asks; what is decided by that comes with the next question.

@@ -2,11 +2,13 @@
 
 mod device;
 pub mod discovery;
+mod events;
 mod ptz;
 mod soap;
 mod streams;
 mod xml;
 
 pub use device::{Access, Device, DeviceInfo};
+pub use events::{Notice, Subscription};
 pub use ptz::{HOLD, Preset, Ptz, PtzAbilities, Vector};
 pub use streams::{Offer, Profile, offer};

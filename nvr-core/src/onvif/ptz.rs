@@ -5,7 +5,7 @@
 //! moment is over, since there are cameras that do not.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -17,6 +17,7 @@ use super::streams::Profile;
 use super::xml::{Node, plain};
 use crate::clock::SharedClock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::time::duration_ns;
 
 /// Shortest and longest time for which a move may be asked.
 pub const HOLD: std::ops::RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(10);
@@ -93,6 +94,8 @@ struct Inner {
     turn: Mutex<()>,
     /// Counts orders: a guard stops only what nobody ordered anew.
     orders: AtomicU64,
+    /// Until when a movement of ours lasts, by the steady clock.
+    moves_until_ns: AtomicI64,
 }
 
 impl Ptz {
@@ -127,6 +130,7 @@ impl Ptz {
             clock: clock.clone(),
             turn: Mutex::new(()),
             orders: AtomicU64::new(0),
+            moves_until_ns: AtomicI64::new(i64::MIN),
         })))
     }
 
@@ -136,11 +140,12 @@ impl Ptz {
         self.0.abilities
     }
 
-    /// Moves at a speed for so long, unless it is asked again or told to stop before.
+    /// Moves at a speed for so long, unless it is asked again or told to stop before. Whether a movement began with it:
+    /// one that went on already goes on.
     ///
     /// # Errors
     /// `InvalidArgument` for a speed or time out of range, and what the camera answers.
-    pub async fn move_for(&self, speed: Vector, hold: Duration) -> Result<()> {
+    pub async fn move_for(&self, speed: Vector, hold: Duration) -> Result<bool> {
         let speed = speed.check()?;
         if !HOLD.contains(&hold) {
             return Err(
@@ -149,7 +154,7 @@ impl Ptz {
             );
         }
         if speed == Vector::default() {
-            return self.stop().await;
+            return self.stop().await.map(|()| false);
         }
         self.can(
             (!speed.turns() || self.0.abilities.turns) && (speed.zoom == 0.0 || self.0.abilities.zooms),
@@ -158,10 +163,12 @@ impl Ptz {
         let order = self.0.orders.fetch_add(1, Ordering::SeqCst) + 1;
         let _one_at_a_time = self.0.turn.lock().await;
         if self.0.orders.load(Ordering::SeqCst) != order {
-            return Ok(());
+            return Ok(false);
         }
         // Armed before the camera is asked: who asks may be gone before it has answered.
         self.guard(order, hold);
+        let until = self.0.clock.steady_ns().saturating_add(duration_ns(hold));
+        let begun = self.0.moves_until_ns.swap(until, Ordering::SeqCst) < self.0.clock.steady_ns();
         let body = format!(
             "<tptz:ContinuousMove>{}<tptz:Velocity>{}</tptz:Velocity><tptz:Timeout>PT{:.1}S</tptz:Timeout></tptz:ContinuousMove>",
             self.profile(),
@@ -169,7 +176,8 @@ impl Ptz {
             // A little longer than our own stop, which ends it to the moment.
             hold.as_secs_f64() + 0.5
         );
-        self.ask(&body).await.map(drop)
+        self.ask(&body).await?;
+        Ok(begun)
     }
 
     /// Stops the camera when the moment is over and nothing was ordered since.
@@ -191,6 +199,7 @@ impl Ptz {
     /// What the camera answers.
     pub async fn stop(&self) -> Result<()> {
         self.0.orders.fetch_add(1, Ordering::SeqCst);
+        self.0.moves_until_ns.store(i64::MIN, Ordering::SeqCst);
         let _one_at_a_time = self.0.turn.lock().await;
         let body = format!(
             "<tptz:Stop>{}<tptz:PanTilt>true</tptz:PanTilt><tptz:Zoom>true</tptz:Zoom></tptz:Stop>",

@@ -12,6 +12,7 @@ pub(crate) mod machine;
 pub(crate) mod media;
 #[cfg(feature = "oidc")]
 pub(crate) mod oidc;
+pub(crate) mod ptz;
 pub(crate) mod pushes;
 pub(crate) mod restream;
 pub(crate) mod session;
