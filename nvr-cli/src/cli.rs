@@ -100,6 +100,11 @@ pub enum Command {
     /// What was seen: list it, tell of more, end it.
     #[command(subcommand)]
     Detections(commands::detections::DetectionsCommand),
+    /// Turn a camera: move, stop, presets (ONVIF).
+    Ptz(commands::ptz::PtzArgs),
+    /// Ask a camera by ONVIF: its streams, its clock.
+    #[command(subcommand)]
+    Onvif(commands::onvif::OnvifCommand),
     /// Push cameras to RTMP or SRT addresses: list, start, stop.
     #[command(subcommand)]
     Push(commands::push::PushCommand),

@@ -17,6 +17,41 @@ pub struct Credentials {
     pub password: Secret,
 }
 
+/// How an address of an ONVIF service may be written.
+pub(crate) const ONVIF_ADDRESS_HINT: &str =
+    "write a host (192.168.1.20), host:port, or http://host:port/onvif/device_service";
+
+/// The address of a camera's ONVIF device service, with what is left out put in (ONVIF Core Specification, 5.1.1), and the
+/// credentials that stood in it.
+pub(crate) fn onvif_address(text: &str) -> Option<(url::Url, Option<Credentials>)> {
+    let text = text.trim();
+    let whole = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
+    };
+    let mut url = url::Url::parse(&whole).ok().filter(|_| whole.len() <= 500)?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return None;
+    }
+    let decode = |t: &str| {
+        percent_encoding::percent_decode_str(t)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    let inside = (!url.username().is_empty()).then(|| Credentials {
+        user: decode(url.username()),
+        password: Secret::new(decode(url.password().unwrap_or_default())),
+    });
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    if url.path() == "/" {
+        url.set_path("/onvif/device_service");
+    }
+    url.set_fragment(None);
+    Some((url, inside))
+}
+
 /// How RTP travels.
 #[derive(
     Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema,

@@ -156,6 +156,17 @@ pub(crate) const TABLE: &[Line] = &[
     ("POST",   "/api/v1/cameras/{id}/pushes",         CONTROL,         About::Camera,  Some(Action::Control)),
     ("DELETE", "/api/v1/cameras/{id}/pushes/{push}",  CONTROL,         About::Camera,  Some(Action::Control)),
 
+    ("POST",   "/api/v1/discovery/stream",            ADMIN,           About::All,     Some(Action::Probe)),
+    ("GET",    "/api/v1/cameras/{id}/ptz",            CONTROL,         About::Camera,  None),
+    ("POST",   "/api/v1/cameras/{id}/ptz/move",       CONTROL,         About::Camera,  Some(Action::Control)),
+    ("POST",   "/api/v1/cameras/{id}/ptz/stop",       CONTROL,         About::Camera,  None),
+    ("POST",   "/api/v1/cameras/{id}/ptz/presets",    CONTROL,         About::Camera,  Some(Action::Control)),
+    ("POST",   "/api/v1/cameras/{id}/ptz/presets/{preset}/goto", CONTROL, About::Camera, Some(Action::Control)),
+    ("DELETE", "/api/v1/cameras/{id}/ptz/presets/{preset}", CONTROL,   About::Camera,  Some(Action::Control)),
+    ("POST",   "/api/v1/cameras/{id}/ptz/home",       CONTROL,         About::Camera,  Some(Action::Control)),
+    ("GET",    "/api/v1/cameras/{id}/clock",          CONTROL,         About::Camera,  None),
+    ("POST",   "/api/v1/cameras/{id}/clock",          ADMIN,           About::Camera,  Some(Action::Settings)),
+
     ("GET",    "/api/v1/jobs",                        LOOK,            About::Any,     None),
     ("POST",   "/api/v1/jobs",                        CONTROL,         About::Any,     Some(Action::Job)),
     ("GET",    "/api/v1/jobs/kinds",                  LOOK,            About::Any,     None),

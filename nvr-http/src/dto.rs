@@ -129,6 +129,10 @@ pub(crate) struct CameraDto {
     tracks: Option<TracksDto>,
     /// Which client reads the stream; RTSP only, from the first connection on.
     ingest: Option<IngestDto>,
+    /// Whether it is asked by ONVIF.
+    onvif: bool,
+    /// Seconds by which its own clock was ahead when it was asked last; by ONVIF only.
+    clock_ahead_seconds: Option<f64>,
     /// Time of the newest frame.
     last_frame: Option<String>,
     counters: CountersDto,
@@ -224,6 +228,8 @@ impl CameraDto {
             run: status.run.map(|r| r.to_string()),
             tracks: status.tracks.as_ref().map(Into::into),
             ingest: status.ingest.as_ref().map(Into::into),
+            onvif: config.onvif.is_some(),
+            clock_ahead_seconds: status.clock_ahead_ns.map(|ns| (ns as f64 / 1e7).round() / 100.0),
             last_frame: status.last_frame.map(|t| t.to_string()),
             counters: CountersDto {
                 frames: c.frames,

@@ -337,6 +337,19 @@ impl<S: Send + Sync> FromRequestParts<S> for PushPath {
     }
 }
 
+/// The same, and `{preset}`.
+#[derive(Debug)]
+pub(crate) struct PresetPath(pub(crate) CameraId, pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PresetPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let CameraPath(camera) = CameraPath::from_request_parts(parts, state).await?;
+        let preset = part_of(parts, state, "preset").await?;
+        Ok(Self(camera, preset))
+    }
+}
+
 /// `{id}` of a segment, also written as a file name (`7.mp4`): there are players that go by it.
 #[derive(Debug)]
 pub(crate) struct SegmentPath(pub(crate) SegmentId);

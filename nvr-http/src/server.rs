@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    backup, cameras, config, detections, discovery, footage, jobs, live, log_level, machine, media, motion, pushes,
+    backup, cameras, config, detections, discovery, footage, jobs, live, log_level, machine, media, motion, ptz, pushes,
     restream, session, shares, storage, system, transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
@@ -241,6 +241,15 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(config::config, config::change))
         .routes(routes!(config::schema))
         .routes(routes!(discovery::discovery))
+        .routes(routes!(discovery::stream))
+        .routes(routes!(ptz::get))
+        .routes(routes!(ptz::turn))
+        .routes(routes!(ptz::stop))
+        .routes(routes!(ptz::save))
+        .routes(routes!(ptz::go_to))
+        .routes(routes!(ptz::forget))
+        .routes(routes!(ptz::home))
+        .routes(routes!(ptz::clock, ptz::set_clock))
         .routes(routes!(machine::system))
         .routes(routes!(backup::backup))
         .routes(routes!(machine::logs))

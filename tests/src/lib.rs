@@ -12,6 +12,7 @@
 //! - [`recorder`] is the same as a process of its own, to be killed.
 //! - [`plant`] makes segments that were never recorded, for those who copy them.
 //! - [`s3`] is an S3 service with a proxy that misbehaves.
+//! - [`onvifcam`] is a camera that speaks ONVIF, turns and sees.
 //! - [`tls`] is a certificate authority, and takes TLS off for servers that have none.
 //! - [`picture`] draws and reads the frame number and the clock in the picture.
 #![warn(missing_docs)]
@@ -19,6 +20,7 @@
 pub mod disk;
 pub mod judge;
 pub mod leap;
+pub mod onvifcam;
 pub mod picture;
 pub mod plant;
 pub mod ports;

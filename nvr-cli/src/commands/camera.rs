@@ -28,8 +28,13 @@ pub enum CameraCommand {
 pub struct AddArgs {
     /// Its id: 1 to 63 of a-z, 0-9, `_` and `-`.
     id: String,
-    /// Where its stream comes from (rtsp://…, http://…, v4l2:/dev/video0, test:, …).
-    source: String,
+    /// Where its stream comes from (rtsp://…, http://…, v4l2:/dev/video0, test:, …); with --onvif the camera says so.
+    #[arg(required_unless_present = "onvif")]
+    source: Option<String>,
+    /// Ask the camera at this address (host, host:port or a whole one; `nvr detect` finds them) by ONVIF for its streams,
+    /// with --user and NVR_PASSWORD.
+    #[arg(long, value_name = "ADDRESS")]
+    onvif: Option<String>,
     #[command(flatten)]
     keys: Keys,
     /// Do not open it first.
@@ -93,7 +98,13 @@ pub async fn run(global: &Global, command: CameraCommand, output: Output) -> Res
         CameraCommand::List => return super::cameras::run(global, output).await,
         CameraCommand::Add(args) => {
             let mut keys = keys(&args.keys)?;
-            keys.insert("source".into(), args.source.into());
+            if let Some(address) = &args.onvif {
+                let offered = super::onvif::offered(address, args.keys.user.clone(), output).await?;
+                for (key, value) in offered {
+                    keys.entry(key).or_insert(value);
+                }
+            }
+            keys.extend(args.source.map(|s| ("source".to_owned(), s.into())));
             (args.id, Change::Add(keys), !args.no_probe)
         }
         CameraCommand::Edit(args) => {

@@ -20,6 +20,8 @@ pub const NONE: &str = "no cameras configured: add one as a [[cameras]] section"
 /// One camera as it is printed.
 #[derive(Serialize)]
 pub struct CameraView {
+    /// Seconds by which its own clock is ahead, where that is known.
+    clock_ahead_seconds: Option<f64>,
     id: String,
     name: String,
     /// Address without credentials; `None` when it is no longer configured.
@@ -100,6 +102,7 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
             ingest_reason: now
                 .and_then(|c| c["ingest"]["reason"].as_str())
                 .map(str::to_owned),
+            clock_ahead_seconds: now.and_then(|c| c["clock_ahead_seconds"].as_f64()),
             recorded_ns: totals.as_ref().map_or(0, |t| t.duration_ns),
             size_bytes: totals.as_ref().map_or(0, |t| t.size_bytes),
             segments: totals.as_ref().map_or(0, |t| t.segments),
@@ -124,6 +127,7 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
                 cause: None,
                 ingest: None,
                 ingest_reason: None,
+                clock_ahead_seconds: None,
                 recorded_ns: t.duration_ns,
                 size_bytes: t.size_bytes,
                 segments: t.segments,
@@ -161,6 +165,17 @@ pub fn table(views: &[CameraView]) -> String {
 }
 
 impl CameraView {
+    /// A line on a clock that is wrong.
+    pub fn clock(&self) -> Option<String> {
+        let ahead = self.clock_ahead_seconds.filter(|s| s.abs() > 5.0)?;
+        let way = if ahead > 0.0 { "ahead" } else { "behind" };
+        Some(format!(
+            "{0}: its clock is {1:.0} s {way}: `nvr onvif set-time {0}`",
+            self.id,
+            ahead.abs()
+        ))
+    }
+
     /// A line on a dearer way to read it than there could be.
     pub fn detour(&self) -> Option<String> {
         let client = self.ingest.as_deref()?;

@@ -16,9 +16,11 @@ pub mod init;
 pub mod jobs;
 pub mod log_level;
 pub mod motion;
+pub mod onvif;
 pub mod package_files;
 pub mod probe;
 pub mod protect;
+pub mod ptz;
 pub mod push;
 pub mod restore;
 pub mod run;
@@ -70,6 +72,8 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Cleanup(args) => block_on(cleanup::run(&global, &args, *output)),
         Command::Protect(args) => block_on(protect::run(&global, &args, *output)),
         Command::Detections(command) => block_on(detections::run(&global, command, *output)),
+        Command::Ptz(args) => block_on(ptz::run(&global, args, *output)),
+        Command::Onvif(command) => block_on(onvif::run(&global, command, *output)),
         Command::Push(command) => block_on(push::run(&global, command, *output)),
         Command::Verify(args) => block_on(verify::run(&global, &args, *output)),
         Command::LogLevel(args) => block_on(log_level::run(&global, &args, *output)),

@@ -121,6 +121,9 @@ fn text(report: &Report, address: Option<&client::Recorder>, zone: &TimeZone) ->
     for camera in report.cameras.iter().filter_map(|c| c.schedule(zone)) {
         out += &format!("  {camera}\n");
     }
+    for camera in report.cameras.iter().filter_map(CameraView::clock) {
+        out += &format!("  {camera}\n");
+    }
     for camera in report.cameras.iter().filter_map(CameraView::detour) {
         out += &format!("  {camera}\n");
     }

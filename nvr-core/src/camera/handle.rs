@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::onvif::OnvifSlot;
 use super::status::{CameraState, CameraStatus, ManualRecording, StatusCell};
 use super::sub::SubStream;
 use super::supervisor::Command;
@@ -36,6 +37,7 @@ pub struct Camera {
     pub(crate) status: Arc<StatusCell>,
     pub(crate) sub: Arc<SubStream>,
     pub(crate) motion: Arc<Motion>,
+    pub(crate) onvif: Arc<OnvifSlot>,
 }
 
 impl Camera {
@@ -60,7 +62,9 @@ impl Camera {
     /// Everything that is known of it now.
     #[must_use]
     pub fn status(&self) -> CameraStatus {
-        self.status.status()
+        let mut status = self.status.status();
+        status.clock_ahead_ns = self.onvif.clock_ahead_ns();
+        status
     }
 
     /// Encoded frames: at once those of the present group of pictures, from its keyframe, then each as it comes.

@@ -8,6 +8,7 @@ mod handle;
 mod journal;
 pub mod machine;
 mod manual;
+mod onvif;
 mod session;
 mod status;
 mod sub;
@@ -18,6 +19,7 @@ mod wanted;
 mod wish;
 
 pub use handle::{Camera, RecordRequest};
+pub(crate) use onvif::{OnvifSlot, access_of};
 pub use status::{CameraState, CameraStatus, Counters, IngestStatus, ManualRecording};
 pub(crate) use sub::SubStream;
 pub(crate) use supervisor::{Command, Context, spawn};

@@ -99,6 +99,8 @@ pub struct CameraStatus {
     pub waiting_bytes: u64,
     /// Who watches its main stream.
     pub viewers: Viewers,
+    /// How far its own clock was ahead of the recorder's when it was asked last, in nanoseconds; by ONVIF only.
+    pub clock_ahead_ns: Option<i64>,
 }
 
 fn words<S: serde::Serializer>(wanted: &[WishId], to: S) -> Result<S::Ok, S::Error> {
@@ -251,6 +253,7 @@ impl StatusCell {
             counters.bytes_in += now.bytes_in;
         }
         CameraStatus {
+            clock_ahead_ns: None,
             id: self.id.clone(),
             state,
             mode: rest.mode,

@@ -15,6 +15,10 @@ use crate::segment::Container;
 use crate::source::{DeviceFormat, Ingest, SourceSpec, Transport};
 use crate::time::Timestamp;
 
+mod onvif;
+
+pub use onvif::OnvifConfig;
+
 /// One camera, resolved: what it does not say itself is taken from [`RecordingConfig`].
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
@@ -55,6 +59,8 @@ pub struct CameraConfig {
     pub priority: u8,
     /// Whether and where motion is looked for.
     pub motion: MotionConfig,
+    /// How it is asked by ONVIF, if it is.
+    pub onvif: Option<OnvifConfig>,
 }
 
 /// Priority of a camera that says nothing.
@@ -94,6 +100,7 @@ impl CameraConfig {
             retention: CameraRetention::default(),
             priority: PRIORITY,
             motion: MotionConfig::default(),
+            onvif: None,
         }
     }
 
@@ -109,7 +116,7 @@ impl CameraConfig {
         self.enabled && (self.motion.enabled || self.mode_at(t) == RecordMode::Motion)
     }
 
-    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority and motion may differ
+    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority, motion and ONVIF may differ
     /// without a new start.
     pub(crate) fn records_like(&self, other: &Self) -> bool {
         let mut same = self.clone();
@@ -119,6 +126,7 @@ impl CameraConfig {
         same.retention.clone_from(&other.retention);
         same.priority = other.priority;
         same.motion.clone_from(&other.motion);
+        same.onvif.clone_from(&other.onvif);
         same == *other
     }
 }
@@ -215,6 +223,17 @@ section! {
         motion_pre_roll: Span = "5s",
         /// How much from after it, 0 to 10 min.
         motion_post_roll: Span = "10s",
+        /// Where the camera's ONVIF service is asked, for pan, tilt and zoom, its clock and its events: `auto` (the host of
+        /// `source`, port 80), `192.168.1.20:8080` or a whole address. Without it the camera is not asked.
+        onvif: Text,
+        /// User of ONVIF, where it is another than that of the stream.
+        onvif_user: Text,
+        /// Password of ONVIF.
+        onvif_password: Text,
+        /// Profile by which the camera is turned; the first that can be turned by default.
+        onvif_profile: Text,
+        /// Whether what the camera sees by itself (motion, crossed lines, tampering, inputs) is kept as detections.
+        onvif_events: bool = false,
     }
 }
 
@@ -303,6 +322,7 @@ impl CameraConfig {
         }
         apply_options(reader, &raw, source.is_some(), &mut out.source);
         out.motion = MotionConfig::read(reader, &raw, sub.is_some() || raw.sub.is_some());
+        out.onvif = onvif::read(reader, section, &raw, &out.source);
         out.sub = sub;
         if let Some(sub) = &mut out.sub {
             share_options(&raw, &out.source, sub);

@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 pub use self::backup::BackupConfig;
-pub use self::camera::CameraConfig;
+pub use self::camera::{CameraConfig, OnvifConfig};
 pub use self::detections::DetectionsConfig;
 pub use self::diff::ConfigDiff;
 pub use self::edit::{ConfigFile, EditOrigin, EditedConfig, FieldError, FieldErrors, KEPT};

@@ -78,7 +78,19 @@ impl Nvr {
             config,
             commands,
             status,
+            onvif: Arc::new(camera::OnvifSlot::new(self.clock(), self.0.stop.child_token())),
         };
+        tokio::spawn(super::onvif::listen(
+            camera.clone(),
+            self.0.detections.clone(),
+            self.clock(),
+            camera.onvif.stop.clone(),
+        ));
+        tokio::spawn(super::onvif::watch_clock(
+            camera.clone(),
+            self.clock(),
+            camera.onvif.stop.clone(),
+        ));
         let mut cameras = self.0.cameras.write().unwrap_or_else(PoisonError::into_inner);
         cameras.insert(id, camera.clone());
         Ok(camera)
@@ -92,6 +104,7 @@ impl Nvr {
             cameras.remove(id).ok_or_else(|| no_camera(id))?
         };
         camera.sub.stop();
+        camera.onvif.stop.cancel();
         let (reply, ended) = oneshot::channel();
         let deadline = self.config().recorder.shutdown_deadline;
         // One that is gone already has nothing to end.

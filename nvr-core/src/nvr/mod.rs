@@ -7,6 +7,7 @@ mod jobs;
 mod keeping;
 mod liveness;
 mod motion;
+mod onvif;
 mod opening;
 mod pushing;
 mod reload;

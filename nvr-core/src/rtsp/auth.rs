@@ -68,7 +68,7 @@ struct Challenge {
 
 /// The client's side: what the server asked for last, and the count of answers.
 #[derive(Debug)]
-pub(super) struct Authenticator {
+pub(crate) struct Authenticator {
     credentials: Option<Credentials>,
     seed: u64,
     chosen: Option<Scheme>,
@@ -80,7 +80,7 @@ pub(super) struct Authenticator {
 }
 
 impl Authenticator {
-    pub(super) fn new(credentials: Option<Credentials>, seed: u64) -> Self {
+    pub(crate) fn new(credentials: Option<Credentials>, seed: u64) -> Self {
         Self {
             credentials,
             seed,
@@ -92,7 +92,7 @@ impl Authenticator {
     }
 
     /// A request was accepted: from now on a new nonce is only a new nonce.
-    pub(super) fn accepted(&mut self) {
+    pub(crate) fn accepted(&mut self) {
         self.stale = 0;
         self.refused = None;
     }
@@ -101,7 +101,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// `Unauthorized` when the server does not take the credentials, there are none, or no challenge can be met.
-    pub(super) fn challenge<'a>(
+    pub(crate) fn challenge<'a>(
         &mut self,
         headers: impl Iterator<Item = &'a str>,
         answered: bool,
@@ -165,7 +165,7 @@ impl Authenticator {
     }
 
     /// The `Authorization` header's value for a request; `None` before the first challenge.
-    pub(super) fn answer(&mut self, method: &str, uri: &str) -> Option<String> {
+    pub(crate) fn answer(&mut self, method: &str, uri: &str) -> Option<String> {
         let credentials = self.credentials.as_ref()?;
         let (user, password) = (&credentials.user, credentials.password.expose());
         match self.chosen.as_ref()? {

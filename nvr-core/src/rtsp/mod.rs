@@ -41,6 +41,7 @@ mod timeline;
 mod track;
 mod video;
 
+pub(crate) use auth::Authenticator;
 pub(crate) use client::{Client, ClientOptions};
 pub(crate) use error::{RtspError, RtspErrorKind};
 pub(crate) use event::{AudioKind, AudioParams, Event, Reorder, TrackKind, Tracks, Unit, VideoParams};

@@ -7,11 +7,15 @@ use axum::Json;
 use axum::extract::State;
 use nvr_core::detect::DeviceReport;
 use nvr_core::onvif::discovery::{DiscoverOptions, Discovered, discover};
-use serde::Serialize;
+use nvr_core::onvif::{Access, Offer};
+use nvr_core::secret::Secret;
+use nvr_core::source::Credentials;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
-use crate::problem::Answer;
+use super::Body;
+use crate::problem::{Answer, Problem};
 use crate::server::AppState;
 
 /// What was found is good for so long.
@@ -70,7 +74,7 @@ impl From<&Discovered> for FoundCameraDto {
             model: found.hardware.clone(),
             location: found.location.clone(),
             source: format!("rtsp://{host}:554/"),
-            hint: "add the path of its stream, which is in its manual, and user and password",
+            hint: "ask it by ONVIF with user and password, or add the path of its stream, which is in its manual",
             services: found.addresses.clone(),
         }
     }
@@ -118,4 +122,119 @@ pub(crate) async fn discovery(State(app): State<AppState>) -> Answer<Json<Discov
     };
     *last = Some((clock.steady_ns(), Arc::new(found.clone())));
     Ok(Json(found))
+}
+
+/// A camera to be asked by ONVIF.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OfferRequest {
+    /// Host, host and port, or whole address of its device service.
+    #[schema(example = "192.168.1.20")]
+    address: String,
+    user: Option<String>,
+    /// Never answered.
+    password: Option<String>,
+}
+
+// Not derived: the password is none of a log's business.
+impl std::fmt::Debug for OfferRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OfferRequest").finish_non_exhaustive()
+    }
+}
+
+/// A way in which the camera sends its picture.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProfileDto {
+    token: String,
+    name: String,
+    /// `H264`, `H265`, `JPEG` or what else the camera says.
+    codec: String,
+    width: u32,
+    height: u32,
+    /// Frames a second, at most.
+    frame_rate: Option<f64>,
+    bit_rate_kbps: Option<u32>,
+    /// Whether the camera can be turned in it.
+    ptz: bool,
+    /// To be used as `source` or `sub`, without user and password.
+    stream: Option<String>,
+    snapshot: Option<String>,
+}
+
+/// What a camera offers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OfferDto {
+    /// To be used as the camera's `onvif`.
+    address: String,
+    manufacturer: String,
+    model: String,
+    firmware: String,
+    /// The largest picture first.
+    profiles: Vec<ProfileDto>,
+    /// Address that is best recorded.
+    source: Option<String>,
+    /// Address that is best shown where many are watched.
+    sub: Option<String>,
+    /// Whether it can be turned.
+    ptz: bool,
+    /// Whether it tells what it sees.
+    events: bool,
+    /// Seconds by which its clock is ahead of the recorder's.
+    clock_ahead_seconds: Option<f64>,
+}
+
+impl From<Offer> for OfferDto {
+    fn from(offer: Offer) -> Self {
+        let stream = |n: Option<usize>| offer.profiles.get(n?)?.stream.clone();
+        Self {
+            source: stream(offer.main),
+            sub: stream(offer.sub),
+            ptz: offer.profiles.iter().any(|p| p.ptz),
+            events: offer.events,
+            clock_ahead_seconds: offer.clock_offset_ns.map(|ns| (ns as f64 / 1e7).round() / 100.0),
+            address: offer.address,
+            manufacturer: offer.device.manufacturer,
+            model: offer.device.model,
+            firmware: offer.device.firmware,
+            profiles: offer
+                .profiles
+                .into_iter()
+                .map(|p| ProfileDto {
+                    token: p.token,
+                    name: p.name,
+                    codec: p.codec,
+                    width: p.width,
+                    height: p.height,
+                    frame_rate: p.frame_rate,
+                    bit_rate_kbps: p.bit_rate_kbps,
+                    ptz: p.ptz,
+                    stream: p.stream,
+                    snapshot: p.snapshot,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Asks a camera by ONVIF which streams it has.
+#[utoipa::path(post, path = "/api/v1/discovery/stream", tag = "config", operation_id = "discover_streams",
+    request_body = OfferRequest,
+    responses((status = 200, description = "What it offers", body = OfferDto),
+        (status = 400, description = "This is no address", body = Problem),
+        (status = 501, description = "No ONVIF service answers there", body = Problem),
+        (status = 502, description = "The camera refuses user or password", body = Problem),
+        (status = 503, description = "Nobody answers there", body = Problem),
+        (status = 504, description = "It took too long", body = Problem)))]
+pub(crate) async fn stream(
+    State(app): State<AppState>,
+    Body(request): Body<OfferRequest>,
+) -> Answer<Json<OfferDto>> {
+    let credentials = request.user.filter(|u| !u.is_empty()).map(|user| Credentials {
+        user,
+        password: Secret::new(request.password.unwrap_or_default()),
+    });
+    let access = Access::parse(&request.address, credentials)?;
+    let offer = nvr_core::onvif::offer(&app.nvr.clock(), access).await?;
+    Ok(Json(OfferDto::from(offer)))
 }

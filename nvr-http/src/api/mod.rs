@@ -14,6 +14,7 @@ pub(crate) mod media;
 pub(crate) mod motion;
 #[cfg(feature = "oidc")]
 pub(crate) mod oidc;
+pub(crate) mod ptz;
 pub(crate) mod pushes;
 pub(crate) mod restream;
 pub(crate) mod session;

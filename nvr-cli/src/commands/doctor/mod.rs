@@ -123,6 +123,9 @@ pub async fn run(global: &Global, args: &DoctorArgs, output: Output) -> Result<(
         findings.push(places::settings(config));
         places::look(config, running, !args.no_write, &mut findings).await;
         findings.extend(machine::devices(config));
+        for camera in &config.cameras {
+            findings.extend(clock_of(camera).await);
+        }
     }
     spinner.finish_and_clear();
     let report = Report {
@@ -134,6 +137,30 @@ pub async fn run(global: &Global, args: &DoctorArgs, output: Output) -> Result<(
         Some(worst) => Err(Failure::Told(worst.kind)),
         None => Ok(()),
     }
+}
+
+/// A camera's clock, where it is asked by ONVIF.
+async fn clock_of(camera: &nvr_core::config::CameraConfig) -> Option<Finding> {
+    let onvif = camera.onvif.as_ref().filter(|_| camera.enabled)?;
+    let subject = "camera clock";
+    Some(match super::onvif::clock_of(onvif).await {
+        Ok((told, true)) => Finding::ok(subject, format!("{}: {told}", camera.id)),
+        Ok((told, false)) => Finding::warn(
+            subject,
+            format!("{}: {told}", camera.id),
+            format!(
+                "`nvr onvif set-time {}`, or give the camera a time server",
+                camera.id
+            ),
+        ),
+        Err(e) => Finding::warn(
+            subject,
+            format!("{}: {e}", camera.id),
+            e.hint()
+                .unwrap_or("see whether the camera is on and its ONVIF is switched on")
+                .to_owned(),
+        ),
+    })
 }
 
 fn configured(config: &Config, global: &Global) -> Finding {

@@ -28,6 +28,7 @@ async fn roles_get_what_is_theirs_on_every_route() {
                 .replace("{id}", "999999")
                 .replace("{push}", "999999")
                 .replace("{detection}", "999999")
+                .replace("{preset}", "none")
                 .replace("{segment}", "999999.mp4");
             // Ends the login itself.
             if concrete == "/api/v1/session" && method == Method::DELETE {
@@ -58,6 +59,8 @@ async fn roles_get_what_is_theirs_on_every_route() {
                     "/logs",
                     "/log-level",
                     "/pushes",
+                    "/ptz",
+                    "/clock",
                 ]
                 .iter()
                 .any(|p| concrete.contains(p))
@@ -70,6 +73,7 @@ async fn roles_get_what_is_theirs_on_every_route() {
                     || (method == Method::DELETE
                         && !concrete.contains("/shares")
                         && !concrete.contains("/pushes")
+                        && !concrete.contains("/ptz")
                         && !concrete.contains("/whep"))
                     || ["/config", "/discovery", "/logs", "/log-level"]
                         .iter()
@@ -77,6 +81,7 @@ async fn roles_get_what_is_theirs_on_every_route() {
                     || (concrete == "/api/v1/cameras" && method == Method::POST)
                     || (concrete == "/api/v1/cameras/front" && method == Method::PATCH)
                     || (concrete.contains("/transcoding") && method != Method::GET)
+                    || (concrete.ends_with("/clock") && method == Method::POST)
                     || concrete.ends_with("/backup")
                     || concrete.ends_with("/cleanup")
                     || concrete.ends_with("/probe");

@@ -42,6 +42,8 @@ export interface Camera {
   run: string | null;
   tracks: Tracks | null;
   ingest: { client: string; reason: string | null } | null;
+  /** Whether it is asked by ONVIF. */
+  onvif?: boolean;
   last_frame: string | null;
   counters: { frames: number; bytes_in: number; frames_dropped: number; segments: number; segment_bytes: number; restarts: number; index_lost: number };
 }

@@ -3,6 +3,7 @@ import { events } from "./messages/events";
 import { jobs } from "./messages/jobs";
 import { live } from "./messages/live";
 import { privacy } from "./messages/privacy";
+import { ptz } from "./messages/ptz";
 import { pushes } from "./messages/pushes";
 import { recordings } from "./messages/recordings";
 import { settings } from "./messages/settings";
@@ -16,7 +17,7 @@ export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français" } as co
 export type Language = keyof typeof LANGUAGES;
 
 /** All words of the page. A page's words are one file in `messages/`, entered here. */
-export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share, pushes, events };
+export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share, pushes, events, ptz };
 
 type Catalogue = typeof catalogue;
 type Words = { [N in keyof Catalogue]: Catalogue[N]["en"] };

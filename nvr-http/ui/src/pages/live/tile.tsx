@@ -19,6 +19,7 @@ import { Figures } from "./figures";
 import { Screen } from "./screen";
 
 const PushDialog = lazy(() => import("./pushes"));
+const Ptz = lazy(() => import("./ptz"));
 
 export interface TileProps {
   camera: Camera;
@@ -44,6 +45,7 @@ export function Tile(props: TileProps) {
   const [wanted, setWanted] = useState<Path | null>(null);
   const [pushing, setPushing] = useState(false);
   const full = useFullScreen(box);
+  const operates = useMay("operator");
   const { feeds, view, onView, onCome } = useFeeds({ stream: large || full ? "main" : "sub", audio: sound });
 
   return (
@@ -53,6 +55,11 @@ export function Tile(props: TileProps) {
       ))}
       {view && <Cover camera={camera} view={view} box={box} />}
       {view && stats && <Figures view={view} />}
+      {(full || alone) && operates && camera.onvif && (
+        <Suspense>
+          <Ptz camera={camera} />
+        </Suspense>
+      )}
       <figcaption className="tile-bar">
         <button type="button" className="tile-name" aria-pressed={alone} title={alone ? t("live.all") : t("live.only", { camera: camera.name })} onClick={onAlone}>{camera.name}</button>
         {camera.recording && <span className="tile-rec" title={t("common.state_recording")}><i className="dot" /><span className="hidden">{t("common.state_recording")}</span></span>}

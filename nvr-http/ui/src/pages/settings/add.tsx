@@ -11,6 +11,7 @@ import { useT } from "~/i18n";
 import { type Found, problemsOf, readFound } from "./discovery";
 import { Probe } from "./probe";
 import { idFrom } from "./schema";
+import { StreamsOf } from "./streams";
 
 /** Adds a camera: one that was found, or by its address; it is tried before it is saved. */
 export function AddCamera({ taken, canSub, onClose, onDone }: { taken: string[]; canSub: boolean; onClose(): void; onDone(id: string): void }) {
@@ -18,7 +19,8 @@ export function AddCamera({ taken, canSub, onClose, onDone }: { taken: string[];
   const [list, setList] = useState<Found[] | null>(null);
   const [looking, setLooking] = useState(false);
   const [lookError, setLookError] = useState<string | null>(null);
-  const [form, setForm] = useState({ source: "", sub: "", user: "", password: "", name: "", id: "", record: "continuous" });
+  const [form, setForm] = useState({ source: "", sub: "", user: "", password: "", name: "", id: "", record: "continuous", onvif: "" });
+  const [service, setService] = useState("");
   const [errors, setErrors] = useState<Record<string, string>>({});
   const [busy, setBusy] = useState(false);
   const set = (part: Partial<typeof form>) => setForm((old) => ({ ...old, ...part }));
@@ -45,7 +47,7 @@ export function AddCamera({ taken, canSub, onClose, onDone }: { taken: string[];
     if (Object.keys(found).length) return;
     setBusy(true);
     try {
-      const given = { source: form.source.trim(), sub: form.sub.trim(), user: form.user, password: form.password, name: form.name.trim(), record: form.record === "continuous" ? "" : form.record };
+      const given = { source: form.source.trim(), sub: form.sub.trim(), user: form.user, password: form.password, name: form.name.trim(), onvif: form.onvif, record: form.record === "continuous" ? "" : form.record };
       await post("/cameras", { id, ...Object.fromEntries(Object.entries(given).filter(([, v]) => v)) });
       toast(t("settings.camera_added", { name: form.name || id }));
       onDone(id);
@@ -81,7 +83,10 @@ export function AddCamera({ taken, canSub, onClose, onDone }: { taken: string[];
           <ul className="found-list">
             {list.map((one) => (
               <li key={one.key}>
-                <button type="button" className="found-one" aria-pressed={form.source === one.source} onClick={() => set({ source: one.source, name: form.name || one.name })}>
+                <button type="button" className="found-one" aria-pressed={form.source === one.source} onClick={() => {
+                  setService(one.service);
+                  set({ source: one.source, sub: "", onvif: "", name: form.name || one.name });
+                }}>
                   {one.device ? <Usb size={16} aria-hidden /> : <Cctv size={16} aria-hidden />}
                   <span><b>{one.name}</b><span className="muted">{[one.model, one.address, one.hint].filter(Boolean).join(" · ")}</span></span>
                 </button>
@@ -97,6 +102,7 @@ export function AddCamera({ taken, canSub, onClose, onDone }: { taken: string[];
             <TextField label={t("settings.user")} autoComplete="off" value={form.user} error={errors["user"]} onChange={(e) => set({ user: e.target.value })} />
             <TextField label={t("settings.password")} type="password" autoComplete="new-password" value={form.password} error={errors["password"]} onChange={(e) => set({ password: e.target.value })} />
           </div>
+          {service && <StreamsOf address={service} user={form.user} password={form.password} chosen={form} onChoose={(streams) => set(canSub ? streams : { ...streams, sub: "" })} />}
           {canSub && <TextField label={t("settings.sub")} hint={t("settings.sub_hint")} value={form.sub} error={errors["sub"]} spellCheck={false} onChange={(e) => set({ sub: e.target.value })} />}
         </div>
         <Probe source={form} />

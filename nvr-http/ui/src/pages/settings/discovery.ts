@@ -6,6 +6,8 @@ export interface Found {
   address: string;
   source: string;
   device: boolean;
+  /** Where its ONVIF service answers; empty for devices. */
+  service: string;
   /** What is left to do with its address, or why it cannot be used. */
   hint: string;
 }
@@ -27,7 +29,9 @@ export function readFound(answer: unknown): Found[] {
       const address = [text(one, "address"), text(one, "location"), Array.isArray(one["formats"]) ? one["formats"].join(", ") : ""].filter(Boolean).join(" · ");
       const model = text(one, "model");
       const source = text(one, "source");
-      return { key: `${device} ${address} ${source} ${n}`, name: text(one, "name") || model || address || source, model, address, source, device, hint: text(one, "problem", "hint") };
+      const services = Array.isArray(one["services"]) ? one["services"].map(String) : [];
+      const service = device ? "" : (services.find((s) => s.startsWith("http://") && s.includes(text(one, "address"))) ?? services[0] ?? text(one, "address"));
+      return { key: `${device} ${address} ${source} ${n}`, name: text(one, "name") || model || address || source, model, address, source, device, service, hint: text(one, "problem", "hint") };
     });
   return [...list(all["cameras"], false), ...list(all["devices"], true)];
 }
