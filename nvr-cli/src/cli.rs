@@ -95,6 +95,9 @@ pub enum Command {
     Cleanup(commands::cleanup::CleanupArgs),
     /// Keep footage from being deleted.
     Protect(commands::protect::ProtectArgs),
+    /// Book cameras for an interval: add, list, show, cancel, delete, import a calendar.
+    #[command(subcommand)]
+    Book(commands::book::BookCommand),
     /// Push cameras to RTMP or SRT addresses: list, start, stop.
     #[command(subcommand)]
     Push(commands::push::PushCommand),

@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    backup, cameras, config, discovery, footage, jobs, live, log_level, machine, media, pushes, restream,
-    session, shares, storage, system, transcoding, uploads, users,
+    backup, bookings, cameras, config, discovery, footage, jobs, live, log_level, machine, media, pushes,
+    restream, session, shares, storage, system, transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
 use crate::conn::Patient;
@@ -213,6 +213,11 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(pushes::of_camera, pushes::begin))
         .routes(routes!(pushes::end))
         .routes(routes!(restream::server))
+        .routes(routes!(bookings::list, bookings::add))
+        .routes(routes!(bookings::occurrences))
+        .routes(routes!(bookings::calendars))
+        .routes(routes!(bookings::one, bookings::change, bookings::remove))
+        .routes(routes!(bookings::cancel))
         .routes(routes!(jobs::list, jobs::enqueue))
         .routes(routes!(jobs::kinds))
         .routes(routes!(jobs::clean))

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod bench;
+pub mod book;
 pub mod camera;
 pub mod cameras;
 pub mod check;
@@ -66,6 +67,7 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Check(args) => block_on(check::run(&global, &args, *output)),
         Command::Cleanup(args) => block_on(cleanup::run(&global, &args, *output)),
         Command::Protect(args) => block_on(protect::run(&global, &args, *output)),
+        Command::Book(command) => block_on(book::run(&global, command, *output)),
         Command::Push(command) => block_on(push::run(&global, command, *output)),
         Command::Verify(args) => block_on(verify::run(&global, &args, *output)),
         Command::LogLevel(args) => block_on(log_level::run(&global, &args, *output)),

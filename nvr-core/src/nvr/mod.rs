@@ -1,6 +1,9 @@
 //! The recorder: it wires the rooms together.
 
 mod backups;
+mod booking_steps;
+mod bookings;
+mod calendars;
 mod cameras;
 mod housekeeping;
 mod jobs;
@@ -32,6 +35,7 @@ pub use self::settings::{ConfigOrder, ConfigOutcome};
 pub use self::shutdown::ShutdownReport;
 use crate::accounts::Accounts;
 use crate::archive::Archive;
+use crate::bookings::Bookings;
 use crate::camera::{Camera, Context};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, JobsConfig};
@@ -100,6 +104,7 @@ struct Inner {
     transcoding: Transcoding,
     moving: Moving,
     pushes: Pushes,
+    bookings: Bookings,
     restream: Option<Restream>,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
@@ -200,12 +205,14 @@ impl Nvr {
             kinds.push(Arc::new(moving.clone()));
         }
         let jobs = jobs::start(&context, &archive, &jobs_config, kinds, &uploads, Arc::clone(&me)).await?;
+        let bookings = Bookings::new(store.clone(), clock.clone(), Some(events.clone()));
         let pushes = Pushes::new(clock.clone(), store.clone(), events, config.recorder.pushes());
         let accounts = Accounts::new(config.recorder.accounts(), clock.clone());
         let restream = restreaming::start(&config, clock.clone(), accounts.clone(), Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
             pushes,
+            bookings,
             restream,
             accounts,
             jobs,
@@ -257,6 +264,9 @@ impl Nvr {
                 return Err(e);
             }
         }
+        // Once the cameras are there: what lasts now goes on with them.
+        tokio::spawn(bookings::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        tokio::spawn(calendars::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         nvr.0.pushes.restore(&nvr.cameras()).await;
         Ok(nvr)
     }
@@ -297,11 +307,12 @@ impl Nvr {
         let of = |place: &Mutex<Option<(Timestamp, Cause)>>| {
             place.lock().unwrap_or_else(PoisonError::into_inner).clone()
         };
+        let calendars = self.0.bookings.calendars().into_iter().filter_map(|c| c.trouble);
         let troubles = [of(&self.0.space_low), of(&self.0.tier_fault)];
         health::assess(
             &self.0.cameras(),
             of(&self.0.storage_fault),
-            troubles.into_iter().flatten(),
+            troubles.into_iter().flatten().chain(calendars),
             self.clock().now(),
         )
     }
