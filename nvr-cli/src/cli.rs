@@ -105,6 +105,9 @@ pub enum Command {
     /// Ask a camera by ONVIF: its streams, its clock.
     #[command(subcommand)]
     Onvif(commands::onvif::OnvifCommand),
+    /// Book cameras for an interval: add, list, show, cancel, delete, import a calendar.
+    #[command(subcommand)]
+    Book(commands::book::BookCommand),
     /// Push cameras to RTMP or SRT addresses: list, start, stop.
     #[command(subcommand)]
     Push(commands::push::PushCommand),

@@ -516,6 +516,37 @@ pub enum EventKind {
         /// What it was.
         detection: Box<Detection>,
     },
+    /// A booking was entered or changed, or one of its occurrences got into another state.
+    BookingChanged {
+        /// Its id.
+        booking: i64,
+        /// Its title.
+        title: String,
+        /// Its cameras.
+        cameras: Vec<CameraId>,
+        /// Begin of the occurrence, if it is about one.
+        start: Option<Timestamp>,
+        /// Where it stands: `planned`, `recording`, `processing`, `completed`, `failed`, `cancelled`, `expired` or `deleted`.
+        state: String,
+        /// What is not as it was booked.
+        warnings: Vec<String>,
+        /// Who asked for it, if that is known.
+        by: Option<String>,
+    },
+    /// A calendar cannot be had; its last good copy counts. Told once.
+    CalendarTrouble {
+        /// Its name.
+        calendar: String,
+        /// Why.
+        cause: Cause,
+    },
+    /// A calendar can be had again.
+    CalendarRecovered {
+        /// Its name.
+        calendar: String,
+        /// Since when it could not.
+        since: Timestamp,
+    },
     /// The reader of the stream was too slow and so many events are missing here.
     Lagged {
         /// How many.
@@ -558,6 +589,9 @@ impl EventKind {
             Self::BackupFailed { .. } => "backup_failed",
             Self::DetectionStarted { .. } => "detection_started",
             Self::DetectionEnded { .. } => "detection_ended",
+            Self::BookingChanged { .. } => "booking_changed",
+            Self::CalendarTrouble { .. } => "calendar_trouble",
+            Self::CalendarRecovered { .. } => "calendar_recovered",
             Self::Lagged { .. } => "lagged",
         }
     }

@@ -278,6 +278,7 @@ pub mod accounts;
 pub mod archive;
 pub mod backup;
 pub mod bench;
+pub mod bookings;
 pub mod camera;
 pub mod check;
 pub mod config;

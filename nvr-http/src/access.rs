@@ -166,6 +166,15 @@ pub(crate) const TABLE: &[Line] = &[
     ("POST",   "/api/v1/cameras/{id}/ptz/home",       CONTROL,         About::Camera,  Some(Action::Control)),
     ("GET",    "/api/v1/cameras/{id}/clock",          CONTROL,         About::Camera,  None),
     ("POST",   "/api/v1/cameras/{id}/clock",          ADMIN,           About::Camera,  Some(Action::Settings)),
+    // The handlers look whose cameras are booked.
+    ("GET",    "/api/v1/bookings",                    LOOK,            About::Any,     None),
+    ("POST",   "/api/v1/bookings",                    CONTROL,         About::Any,     Some(Action::Control)),
+    ("GET",    "/api/v1/bookings/occurrences",        LOOK,            About::Any,     None),
+    ("GET",    "/api/v1/bookings/calendars",          CONTROL,         About::All,     None),
+    ("GET",    "/api/v1/bookings/{id}",               LOOK,            About::Any,     None),
+    ("PATCH",  "/api/v1/bookings/{id}",               CONTROL,         About::Any,     Some(Action::Control)),
+    ("DELETE", "/api/v1/bookings/{id}",               CONTROL,         About::Any,     Some(Action::Control)),
+    ("POST",   "/api/v1/bookings/{id}/cancel",        CONTROL,         About::Any,     Some(Action::Control)),
 
     ("GET",    "/api/v1/jobs",                        LOOK,            About::Any,     None),
     ("POST",   "/api/v1/jobs",                        CONTROL,         About::Any,     Some(Action::Job)),

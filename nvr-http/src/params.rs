@@ -324,6 +324,17 @@ impl<S: Send + Sync> FromRequestParts<S> for CameraPath {
     }
 }
 
+/// `{id}` of a booking.
+#[derive(Debug)]
+pub(crate) struct BookingPath(pub(crate) i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for BookingPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        id_of(parts, state, "booking", "").await.map(Self)
+    }
+}
+
 /// The same, and `{push}`.
 #[derive(Debug)]
 pub(crate) struct PushPath(pub(crate) CameraId, pub(crate) u64);

@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    backup, cameras, config, detections, discovery, footage, jobs, live, log_level, machine, media, motion, ptz, pushes,
+    backup, bookings, cameras, config, detections, discovery, footage, jobs, live, log_level, machine, media, motion, ptz, pushes,
     restream, session, shares, storage, system, transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
@@ -221,6 +221,11 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(pushes::of_camera, pushes::begin))
         .routes(routes!(pushes::end))
         .routes(routes!(restream::server))
+        .routes(routes!(bookings::list, bookings::add))
+        .routes(routes!(bookings::occurrences))
+        .routes(routes!(bookings::calendars))
+        .routes(routes!(bookings::one, bookings::change, bookings::remove))
+        .routes(routes!(bookings::cancel))
         .routes(routes!(jobs::list, jobs::enqueue))
         .routes(routes!(jobs::kinds))
         .routes(routes!(jobs::clean))

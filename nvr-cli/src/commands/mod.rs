@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod bench;
+pub mod book;
 pub mod camera;
 pub mod cameras;
 pub mod check;
@@ -74,6 +75,7 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Detections(command) => block_on(detections::run(&global, command, *output)),
         Command::Ptz(args) => block_on(ptz::run(&global, args, *output)),
         Command::Onvif(command) => block_on(onvif::run(&global, command, *output)),
+        Command::Book(command) => block_on(book::run(&global, command, *output)),
         Command::Push(command) => block_on(push::run(&global, command, *output)),
         Command::Verify(args) => block_on(verify::run(&global, &args, *output)),
         Command::LogLevel(args) => block_on(log_level::run(&global, &args, *output)),

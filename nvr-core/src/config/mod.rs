@@ -5,6 +5,7 @@
 //! data; only [`ConfigFile`] opens and writes anything.
 
 mod backup;
+mod bookings;
 mod camera;
 mod detections;
 mod diff;
@@ -35,6 +36,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 pub use self::backup::BackupConfig;
+pub use self::bookings::{BookingsConfig, CalendarConfig};
 pub use self::camera::{CameraConfig, OnvifConfig};
 pub use self::detections::DetectionsConfig;
 pub use self::diff::ConfigDiff;
@@ -66,7 +68,7 @@ pub use crate::schedule::RecordMode;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 14] = [
+const SECTIONS: [(&str, &str); 16] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -79,8 +81,10 @@ const SECTIONS: [(&str, &str); 14] = [
     ("log", "[log]"),
     ("backup", "[backup]"),
     ("detections", "[detections]"),
+    ("bookings", "[bookings]"),
     ("cameras", "[[cameras]]"),
     ("upload", "[[upload]]"),
+    ("calendar", "[[calendar]]"),
 ];
 
 /// Everything that the configuration says, checked and with defaults filled in.
@@ -111,6 +115,10 @@ pub struct Config {
     pub backup: Option<BackupConfig>,
     /// What becomes of what is seen.
     pub detections: DetectionsConfig,
+    /// Bookings.
+    pub bookings: BookingsConfig,
+    /// Calendars whose events are bookings, in the order of the file, names unique.
+    pub calendars: Vec<CalendarConfig>,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
     pub cameras: Vec<CameraConfig>,
     /// Places that copies go to, in the order of the file, names unique.
@@ -138,6 +146,8 @@ impl Config {
             log: LogConfig::default(),
             backup: None,
             detections: DetectionsConfig::default(),
+            bookings: BookingsConfig::default(),
+            calendars: Vec::new(),
             cameras: Vec::new(),
             uploads: Vec::new(),
             path: None,
@@ -276,8 +286,11 @@ impl Config {
         let backup = BackupConfig::read(&mut reader, &section, base, &recorder.root);
         let section = reader.section(root, "detections");
         let detections = DetectionsConfig::read(&mut reader, &section);
+        let section = reader.section(root, "bookings");
+        let bookings = BookingsConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
+        let calendars = read_calendars(&mut reader, root);
         Ok(Self {
             recorder,
             http,
@@ -291,6 +304,8 @@ impl Config {
             log,
             backup,
             detections,
+            bookings,
+            calendars,
             cameras,
             uploads,
             path: path.map(Path::to_owned),
@@ -393,6 +408,44 @@ fn read_uploads(
         }
     }
     uploads
+}
+
+fn read_calendars(reader: &mut Reader<'_, '_>, root: &DeTable<'_>) -> Vec<CalendarConfig> {
+    let Some(found) = root.get("calendar") else {
+        return Vec::new();
+    };
+    let list = found.get_ref().as_array();
+    if list.is_none() {
+        let hint = Some("write [[calendar]] above each calendar, in double brackets".to_owned());
+        let message = format!("`calendar` is a list, not {}", reader::a_kind(found.get_ref()));
+        reader.problems.error(&found.span(), "calendar", message, hint);
+    }
+    let mut calendars: Vec<CalendarConfig> = Vec::new();
+    for (index, item) in list.into_iter().flat_map(|list| list.iter()).enumerate() {
+        let path = format!("calendar[{index}]");
+        let DeValue::Table(table) = item.get_ref() else {
+            let message = format!("a calendar is a table, not {}", reader::a_kind(item.get_ref()));
+            reader.problems.error(&item.span(), &path, message, None);
+            continue;
+        };
+        let section = Section {
+            path,
+            table: Some(table),
+            span: item.span(),
+        };
+        let Some(calendar) = CalendarConfig::read(reader, &section) else {
+            continue;
+        };
+        if calendars.iter().any(|c| c.name == calendar.value.name) {
+            let message = "two calendars have this name";
+            reader
+                .problems
+                .error(&calendar.span, &calendar.key, message, None);
+        } else {
+            calendars.push(calendar.value);
+        }
+    }
+    calendars
 }
 
 #[cfg(test)]

@@ -80,7 +80,9 @@ impl Reader<'_, '_> {
         let found = section.table?.get(key)?;
         let span = found.span();
         let path = section.key(key);
-        let needed = !(self.spare_secrets && section.path.starts_with("cameras[") && SECRETS.contains(&key));
+        let of_camera = section.path.starts_with("cameras[") && SECRETS.contains(&key);
+        let of_calendar = section.path.starts_with("calendar[") && ["url", "user", "password"].contains(&key);
+        let needed = !(self.spare_secrets && (of_camera || of_calendar));
         let value = match self.value(found.get_ref(), needed) {
             Ok(value) => value,
             Err(message) => {

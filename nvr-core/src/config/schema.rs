@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::backup::RawBackup;
+use super::bookings::{RawBookings, RawCalendar};
 use super::camera::RawCamera;
 use super::detections::RawDetections;
 use super::http::RawHttp;
@@ -45,8 +46,10 @@ impl JsonSchema for RawConfig {
                 "log": generator.subschema_for::<RawLog>(),
                 "backup": generator.subschema_for::<RawBackup>(),
                 "detections": generator.subschema_for::<RawDetections>(),
+                "bookings": generator.subschema_for::<RawBookings>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
                 "upload": { "type": "array", "items": generator.subschema_for::<RawUpload>() },
+                "calendar": { "type": "array", "items": generator.subschema_for::<RawCalendar>() },
             },
             "required": ["recorder"],
             "additionalProperties": false,

@@ -55,6 +55,9 @@ pub fn template_text(
             "oidc" => Some(
                 "#issuer = \"https://sso.example.org/realms/home\"\n#client_id = \"nvr\"\n#groups = \"nvr-admins = admin\"",
             ),
+            "calendar" => Some(
+                "#name = \"council\"\n#url = \"https://calendar.example.org/council.ics\"\n#cameras = \"hall, stage\"",
+            ),
             "upload" => Some("#name = \"nas\"\n#url = \"/mnt/nas/cctv\""),
             _ => None,
         };

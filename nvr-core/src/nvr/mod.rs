@@ -1,6 +1,9 @@
 //! The recorder: it wires the rooms together.
 
 mod backups;
+mod booking_steps;
+mod bookings;
+mod calendars;
 mod cameras;
 mod housekeeping;
 mod jobs;
@@ -34,6 +37,7 @@ pub use self::settings::{ConfigOrder, ConfigOutcome};
 pub use self::shutdown::ShutdownReport;
 use crate::accounts::Accounts;
 use crate::archive::Archive;
+use crate::bookings::Bookings;
 use crate::camera::{Camera, Context};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, JobsConfig};
@@ -103,6 +107,7 @@ struct Inner {
     transcoding: Transcoding,
     moving: Moving,
     pushes: Pushes,
+    bookings: Bookings,
     restream: Option<Restream>,
     detections: Detections,
     motion: crate::motion::Shared,
@@ -211,12 +216,14 @@ impl Nvr {
             clock.clone(),
             config.detections.clone(),
         );
+        let bookings = Bookings::new(store.clone(), clock.clone(), Some(events.clone()));
         let pushes = Pushes::new(clock.clone(), store.clone(), events, config.recorder.pushes());
         let accounts = Accounts::new(config.recorder.accounts(), clock.clone());
         let restream = restreaming::start(&config, clock.clone(), accounts.clone(), Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
             pushes,
+            bookings,
             restream,
             detections,
             motion: motion::shared(&context, Arc::clone(&me)),
@@ -274,6 +281,9 @@ impl Nvr {
                 return Err(e);
             }
         }
+        // Once the cameras are there: what lasts now goes on with them.
+        tokio::spawn(bookings::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        tokio::spawn(calendars::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         nvr.0.pushes.restore(&nvr.cameras()).await;
         Ok(nvr)
     }
@@ -320,11 +330,12 @@ impl Nvr {
         let of = |place: &Mutex<Option<(Timestamp, Cause)>>| {
             place.lock().unwrap_or_else(PoisonError::into_inner).clone()
         };
+        let calendars = self.0.bookings.calendars().into_iter().filter_map(|c| c.trouble);
         let troubles = [of(&self.0.space_low), of(&self.0.tier_fault)];
         health::assess(
             &self.0.cameras(),
             of(&self.0.storage_fault),
-            troubles.into_iter().flatten(),
+            troubles.into_iter().flatten().chain(calendars),
             self.clock().now(),
         )
     }

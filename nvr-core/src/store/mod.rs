@@ -11,6 +11,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod backup;
+mod bookings;
 mod cameras;
 mod detections;
 mod error;
@@ -48,6 +49,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use detections::{DetectionQuery, Ended};
+pub use bookings::{BookingRow, BookingRunRow, CalendarRow};
 pub use job_rows::{Candidate, JobCount, JobQuery, JobRow, NewJob, PRIORITIES, PRIORITY_POINT, rank};
 pub use jobs::{Added, JobBounds, Settled};
 pub use query::SegmentsByPath;

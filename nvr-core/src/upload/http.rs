@@ -205,7 +205,7 @@ impl HttpConnector for Connector {
     }
 }
 
-fn tls(ca: Option<&Path>) -> Result<rustls::ClientConfig> {
+pub(crate) fn tls(ca: Option<&Path>) -> Result<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca {

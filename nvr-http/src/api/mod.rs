@@ -1,6 +1,7 @@
 //! The handlers, one file per subject.
 
 pub(crate) mod backup;
+pub(crate) mod bookings;
 pub(crate) mod cameras;
 pub(crate) mod config;
 pub(crate) mod detections;

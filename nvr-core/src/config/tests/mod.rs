@@ -127,6 +127,19 @@ dir = "/backup"
 every = "12h"
 keep = 3
 
+[bookings]
+keep = "7d"
+
+[[calendar]]
+name = "council"
+url = "https://calendar.example.org/council.ics"
+user = "reader"
+password = "${CAM_PW}"
+cameras = "front, usb"
+poll = "5m"
+then = "validate, upload"
+keep_footage = "90d"
+
 [log]
 filter = "warn,nvr_core::camera=debug"
 format = "json"
