@@ -1,4 +1,4 @@
--- Scores of motion.
+-- Version 9: scores of motion.
 
 -- How much moved: a byte for each second of an hour, 0 where nobody looked, else 1 (nothing) to 255. Short where the
 -- rest of the hour was not looked at.
