@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use nvr_core::bookings::{BookingSpec, IdleBookings, Listed, Step, Warning, ical};
+use nvr_core::clock::{Clock as _, SystemClock};
 use nvr_core::config::Config;
 use nvr_core::error::{Error, ErrorKind};
-use nvr_core::{CameraId, TimeRange, Timestamp};
+use nvr_core::{CameraId, TimeRange};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
@@ -236,7 +237,7 @@ pub async fn run(global: &Global, command: BookCommand, output: Output) -> Resul
         }
         BookCommand::Cancel { booking, start } => {
             let zone = times::zone(&config.recorder.time_zone);
-            let now = Timestamp::from_jiff(jiff::Timestamp::now());
+            let now = SystemClock::new().now();
             let start = start.map(|t| times::parse(&t, now, &zone)).transpose()?;
             let place = Place::find(&config).await?;
             let after = match &place {
@@ -285,7 +286,7 @@ fn known(config: &Config, cameras: &[CameraId]) -> Result<(), Error> {
 fn spec(args: &AddArgs, config: &Config) -> Result<BookingSpec, Failure> {
     let name = args.time_zone.as_deref().unwrap_or(&config.recorder.time_zone);
     let zone = times::zone_of(name)?;
-    let now = Timestamp::from_jiff(jiff::Timestamp::now());
+    let now = SystemClock::new().now();
     let start = times::parse(&args.from, now, &zone)?;
     let end = match (&args.to, &args.length) {
         (Some(to), _) => times::parse(to, now, &zone)?,
@@ -318,7 +319,7 @@ fn kept(what: &What) -> Result<u64, Failure> {
 
 async fn list(config: &Config, args: &ListArgs, output: Output) -> Result<(), Failure> {
     let zone = times::zone(&config.recorder.time_zone);
-    let now = Timestamp::from_jiff(jiff::Timestamp::now());
+    let now = SystemClock::new().now();
     let time = |text: &String| times::parse(text, now, &zone);
     let range = match (&args.from, &args.to) {
         (Some(from), Some(to)) => Some(TimeRange::new(time(from)?, time(to)?)?),
@@ -384,7 +385,7 @@ async fn import(config: &Config, args: ImportArgs, output: Output) -> Result<(),
         then: args.what.then.iter().map(|s| Step::from(*s)).collect(),
         keep_footage_s: kept(&args.what)?,
     };
-    let now = Timestamp::from_jiff(jiff::Timestamp::now());
+    let now = SystemClock::new().now();
     let specs: Vec<BookingSpec> = read
         .events
         .iter()

@@ -87,7 +87,8 @@ impl NvrBuilder {
     /// `Storage` when the root is missing, not ours, in use by another recorder or not writable; `Corrupt`
     /// when the index cannot be used; `Unsupported` when GStreamer is missing parts.
     pub async fn start(self) -> Result<Nvr> {
-        Nvr::start(self.config, self.clock, self.kinds).await
+        // It is large, and so would be whatever awaits it.
+        Box::pin(Nvr::start(self.config, self.clock, self.kinds)).await
     }
 }
 
