@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    backup, bookings, cameras, config, detections, discovery, footage, jobs, live, log_level, machine, media, motion, ptz, pushes,
-    restream, session, shares, storage, system, transcoding, uploads, users,
+    backup, bookings, cameras, config, detections, discovery, footage, jobs, live, log_level, machine, media,
+    motion, ptz, pushes, restream, session, shares, storage, system, transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
 use crate::conn::Patient;

@@ -48,8 +48,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
 
-pub use detections::{DetectionQuery, Ended};
 pub use bookings::{BookingRow, BookingRunRow, CalendarRow};
+pub use detections::{DetectionQuery, Ended};
 pub use job_rows::{Candidate, JobCount, JobQuery, JobRow, NewJob, PRIORITIES, PRIORITY_POINT, rank};
 pub use jobs::{Added, JobBounds, Settled};
 pub use query::SegmentsByPath;

@@ -41,9 +41,11 @@ pub(super) fn read(
     source: &SourceSpec,
 ) -> Option<OnvifConfig> {
     let Some(at) = &raw.onvif else {
-        let others = ["onvif_user", "onvif_password", "onvif_profile", "onvif_events"];
+        let others = ["onvif_user", "onvif_password", "onvif_profile"];
         let has = |key: &str| section.table.is_some_and(|t| t.contains_key(key));
-        if others.iter().any(|key| has(key)) {
+        // `false` is what holds anyway.
+        let events = raw.onvif_events.as_ref().is_some_and(|at| at.value);
+        if events || others.iter().any(|key| has(key)) {
             let hint = "say where the camera is asked: onvif = \"auto\"";
             reader.missing(section, "onvif", hint);
         }
