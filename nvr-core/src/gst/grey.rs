@@ -185,9 +185,15 @@ impl GreyDecoder {
         if self.keyframes_only {
             self.into.push_event(gst::event::Gap::builder(at).build());
         }
-        Ok(std::mem::take(
-            &mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner),
-        ))
+        let taken = std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.keyframes_only && taken.is_empty() {
+            // One that took rubbish first never gives anything.
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "motion: a keyframe gives no picture",
+            ));
+        }
+        Ok(taken)
     }
 }
 
