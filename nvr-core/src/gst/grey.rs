@@ -185,9 +185,15 @@ impl GreyDecoder {
         if self.keyframes_only {
             self.into.push_event(gst::event::Gap::builder(at).build());
         }
-        Ok(std::mem::take(
-            &mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner),
-        ))
+        let taken = std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.keyframes_only && taken.is_empty() {
+            // One that took rubbish first never gives anything.
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "motion: a keyframe gives no picture",
+            ));
+        }
+        Ok(taken)
     }
 }
 
@@ -367,7 +373,7 @@ mod tests {
     #[test]
     fn rubbish_gives_nothing_and_the_next_keyframe_does() {
         let (stream, units) = keyframes(VideoCodec::H264, "bframes=0", 12);
-        let mut decoder = GreyDecoder::new(stream, true, 160).unwrap();
+        let mut decoder = GreyDecoder::new(stream.clone(), true, 160).unwrap();
         for rubbish in [
             &[0u8, 0, 0, 9, 1, 2, 3][..],
             &[0; 40],
@@ -375,8 +381,10 @@ mod tests {
             &[0, 0, 0, 4, 0x65, 1, 2, 3],
         ] {
             let data = bytes::Bytes::copy_from_slice(rubbish);
-            if let Ok(frames) = decoder.decode(GreyInput::keyframe(data, 0)) {
-                assert!(frames.len() <= 1);
+            match decoder.decode(GreyInput::keyframe(data, 0)) {
+                Ok(frames) => assert!(frames.len() <= 1),
+                // It is of no use any more, as whoever has it knows.
+                Err(_) => decoder = GreyDecoder::new(stream.clone(), true, 160).unwrap(),
             }
         }
         let (data, _, at) = units[10].clone();
