@@ -13,12 +13,14 @@
 //! - [`plant`] makes segments that were never recorded, for those who copy them.
 //! - [`s3`] is an S3 service with a proxy that misbehaves.
 //! - [`tls`] is a certificate authority, and takes TLS off for servers that have none.
+//! - [`page`] is the HTTP server in front of a recorder.
 //! - [`picture`] draws and reads the frame number and the clock in the picture.
 #![warn(missing_docs)]
 
 pub mod disk;
 pub mod judge;
 pub mod leap;
+pub mod page;
 pub mod picture;
 pub mod plant;
 pub mod ports;

@@ -11,20 +11,20 @@ import { bytes, duration, moment } from "~/lib/format";
 import { secondsBetween } from "~/lib/days";
 import { usePages } from "~/lib/pages";
 
-const KINDS = ["camera_state", "run_started", "segment_opened", "segment_closed", "segment_recovered", "segment_damaged", "gap_opened", "gap_closed", "storage_fault", "storage_recovered", "footage_deleted", "space_low", "space_recovered", "frames_dropped", "audio_trouble", "config_reloaded", "job_changed", "upload_trouble", "upload_recovered", "backup_made", "backup_failed"] as const;
+const KINDS = ["camera_state", "run_started", "segment_opened", "segment_closed", "segment_recovered", "segment_damaged", "gap_opened", "gap_closed", "storage_fault", "storage_recovered", "storage_hangs", "storage_answers", "footage_deleted", "space_low", "space_recovered", "frames_dropped", "audio_trouble", "config_reloaded", "job_changed", "upload_trouble", "upload_recovered", "backup_made", "backup_failed"] as const;
 type Kind = (typeof KINDS)[number];
 
 /** What one looks at together. Files that begin and end are so many that they are left out unless asked for. */
 const GROUPS = {
   all: KINDS.filter((k) => k !== "segment_opened" && k !== "segment_closed"),
-  trouble: ["gap_opened", "gap_closed", "storage_fault", "storage_recovered", "space_low", "space_recovered", "frames_dropped", "audio_trouble", "segment_damaged", "segment_recovered", "upload_trouble", "upload_recovered", "job_changed", "backup_failed"],
+  trouble: ["gap_opened", "gap_closed", "storage_fault", "storage_recovered", "storage_hangs", "storage_answers", "space_low", "space_recovered", "frames_dropped", "audio_trouble", "segment_damaged", "segment_recovered", "upload_trouble", "upload_recovered", "job_changed", "backup_failed"],
   cameras: ["camera_state", "run_started"],
   files: ["segment_opened", "segment_closed", "segment_recovered", "segment_damaged", "footage_deleted"],
   settings: ["config_reloaded", "backup_made", "backup_failed"],
 } satisfies Record<string, Kind[]>;
 type Group = keyof typeof GROUPS;
 
-const TONES: Partial<Record<Kind, string>> = { segment_damaged: "bad", gap_opened: "warn", gap_closed: "good", storage_fault: "bad", storage_recovered: "good", space_low: "bad", space_recovered: "good", frames_dropped: "warn", audio_trouble: "warn", upload_trouble: "bad", upload_recovered: "good", backup_failed: "bad", segment_recovered: "warn", job_changed: "warn" };
+const TONES: Partial<Record<Kind, string>> = { segment_damaged: "bad", gap_opened: "warn", gap_closed: "good", storage_fault: "bad", storage_recovered: "good", storage_hangs: "bad", storage_answers: "good", space_low: "bad", space_recovered: "good", frames_dropped: "warn", audio_trouble: "warn", upload_trouble: "bad", upload_recovered: "good", backup_failed: "bad", segment_recovered: "warn", job_changed: "warn" };
 
 export function Events() {
   const t = useT();
