@@ -14,7 +14,8 @@ moto_dir="${HOME:?}/.local/share/nvr-test-tools"
 # For building the page. A newer Node.js than Debian's serves as well.
 ui=(nodejs npm)
 bench=(wrk)
-v4l2=(qemu-system-x86 cpio)
+# The compiler and what libcamera needs are for the test of cameras on boards.
+v4l2=(qemu-system-x86 cpio xz-utils build-essential libyaml-0-2 libdw1 libunwind8 libevent-2.1-7)
 test_deb=(lintian mmdebstrap systemd systemd-container curl jq)
 test_prometheus=(prometheus)
 container=(buildah)

@@ -70,13 +70,14 @@ impl std::io::Write for Redacted {
 
 /// The same for a recorder: the newest records are kept for those who look over HTTP, GStreamer's log is among them, and what
 /// is logged can be changed. All goes to the journal where that reads the standard error and lines were not asked for as JSON.
+/// With `quiet`, less than a warning is kept and not printed, unless somebody asked for more.
 ///
 /// # Errors
 /// `Unsupported` when GStreamer cannot be set up.
-pub fn start_kept(verbose: u8, config: Option<&LogConfig>) -> Result<Logs> {
+pub fn start_kept(verbose: u8, config: &LogConfig, quiet: bool) -> Result<Logs> {
     let clock = SystemClock::shared();
     let buffer = LogBuffer::new(KEPT, clock.clone());
-    let is_json = config.is_some_and(|c| c.format == LogFormat::Json);
+    let is_json = config.format == LogFormat::Json;
     let sink: Arc<dyn Fn(&LogRecord) + Send + Sync> = match Journal::of_stderr().filter(|_| !is_json) {
         Some(journal) => Arc::new(move |record| journal.write(record)),
         None if is_json => Arc::new(|record| print(&line::json(record))),
@@ -85,11 +86,16 @@ pub fn start_kept(verbose: u8, config: Option<&LogConfig>) -> Result<Logs> {
             Arc::new(move |record| print(&line::text(record, colours)))
         }
     };
-    let (filter, follows) = filter(verbose, config);
+    let (filter, follows) = filter(verbose, Some(config));
+    let all = !quiet || !follows;
     let (changeable, handle) = reload::Layer::new(EnvFilter::new(&filter));
     let _ = tracing_subscriber::registry()
         .with(changeable)
-        .with(buffer.layer().with_sink(move |record| sink(record)))
+        .with(buffer.layer().with_sink(move |record| {
+            if all || matches!(record.level, "error" | "warn") {
+                sink(record);
+            }
+        }))
         .try_init();
     let control = LogControl::new(filter, Some(PipelineLog::hand_on()?), clock, move |filter| {
         handle.reload(EnvFilter::new(filter)).map_err(|e| e.to_string())

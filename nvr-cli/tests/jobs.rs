@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -168,5 +168,38 @@ fn the_queue_with_and_without_a_recorder() {
     assert_eq!(done.json()["result"]["path"], json!(to), "{done:?}");
     assert!(to.is_file());
     recorded(dir, so_far);
+    demo.stop();
+}
+
+/// What the recorder of a demo logs can be looked at, though it prints no more than warnings; and `verify` takes `--last`.
+#[test]
+fn a_demo_keeps_its_log_and_verifies_the_last_hour() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let demo = Demo::start(dir);
+    recorded(dir, 0);
+    let config = std::fs::read_to_string(dir.join("demo/nvr.toml")).unwrap();
+    let listen = config.lines().find_map(|l| l.strip_prefix("listen = \""));
+    let address = listen.unwrap().trim_end_matches('"').to_owned();
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    write!(stream, "GET /api/v1/logs HTTP/1.0\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(" 200 "), "{answer}");
+    assert!(body.contains("\"level\":\"info\""), "{body}");
+    let printed = std::fs::read_to_string(dir.join("log")).unwrap();
+    assert!(!printed.contains(" INFO "), "{printed}");
+
+    let none = ask(dir, &["verify", "--to", "-1d", "--last", "1h"]);
+    assert_eq!(
+        (none.code, &none.json()["result"]["segments"]),
+        (0, &json!(0)),
+        "{none:?}"
+    );
+    let refused = ask(dir, &["verify", "--from", "-1h", "--last", "1h"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    let verified = ask(dir, &["verify", "--last", "1h"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
     demo.stop();
 }

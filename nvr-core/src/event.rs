@@ -51,6 +51,8 @@ pub enum CauseKind {
     ReadOnly,
     /// The recordings root is not there or lost its marker.
     StorageMissing,
+    /// The disk of the recordings does not answer.
+    StorageHangs,
     /// Another storage error.
     StorageError,
     /// The wall clock stepped.
@@ -87,6 +89,7 @@ impl CauseKind {
             Self::DiskFull => "disk_full",
             Self::ReadOnly => "read_only",
             Self::StorageMissing => "storage_missing",
+            Self::StorageHangs => "storage_hangs",
             Self::StorageError => "storage_error",
             Self::ClockStep => "clock_step",
             Self::Unknown => "unknown",
@@ -369,6 +372,13 @@ pub enum EventKind {
     },
     /// The recordings root can be written again.
     StorageRecovered,
+    /// The disk of the recordings root does not answer. What cameras send waits in memory.
+    StorageHangs {
+        /// Why.
+        cause: Cause,
+    },
+    /// The disk of the recordings root answers again.
+    StorageAnswers,
     /// The second root cannot be used. Its footage stays in the index; recording is not concerned.
     TierLost {
         /// Why.
@@ -568,6 +578,8 @@ impl EventKind {
             Self::GapClosed { .. } => "gap_closed",
             Self::StorageFault { .. } => "storage_fault",
             Self::StorageRecovered => "storage_recovered",
+            Self::StorageHangs { .. } => "storage_hangs",
+            Self::StorageAnswers => "storage_answers",
             Self::TierLost { .. } => "tier_lost",
             Self::TierBack => "tier_back",
             Self::FootageDeleted { .. } => "footage_deleted",

@@ -490,6 +490,14 @@ impl Collector for Scrape {
             "Whether the disk is nearly full and the oldest footage goes whatever its age",
             yes(self.health.problems.iter().any(low)),
         )?;
+        let hangs =
+            |p: &nvr_core::health::Problem| p.camera.is_none() && p.cause.kind == CauseKind::StorageHangs;
+        one(
+            e,
+            "nvr_storage_hangs",
+            "Whether the disk of the recordings does not answer",
+            yes(self.health.problems.iter().any(hangs)),
+        )?;
         self.gauges(e, "camera_waiting_bytes", "Bytes that wait for the disk", |c| {
             Some(c.waiting_bytes as f64)
         })?;

@@ -14,6 +14,7 @@
 //! - [`s3`] is an S3 service with a proxy that misbehaves.
 //! - [`onvifcam`] is a camera that speaks ONVIF, turns and sees.
 //! - [`tls`] is a certificate authority, and takes TLS off for servers that have none.
+//! - [`page`] is the HTTP server in front of a recorder.
 //! - [`picture`] draws and reads the frame number and the clock in the picture.
 #![warn(missing_docs)]
 
@@ -21,6 +22,7 @@ pub mod disk;
 pub mod judge;
 pub mod leap;
 pub mod onvifcam;
+pub mod page;
 pub mod picture;
 pub mod plant;
 pub mod ports;

@@ -71,8 +71,8 @@ async fn killed(seed: u64, options: TestCamOptions) {
             .unwrap_or_else(|| panic!("nothing is left of {begin} to {end}: {rows:#?}"));
         let lost = end.since(row.end());
         eprintln!("lost {} ms", lost / 1_000_000);
-        // A frame is complete in the file when the next one tells how long it was.
-        assert!(lost <= LOSS_NS + NS_PER_S / fps, "{lost} ns lost of {row:?}");
+        // Counted to the end of the last frame that had come: whole frames, so at 10 a second five at most.
+        assert!(lost <= LOSS_NS, "{lost} ns lost of {row:?}");
         assert_eq!(row.state, SegmentState::Recovered);
         let numbers = numbers_of(&rig.config, row).await.unwrap();
         // B-frames come after the frame that they are shown before: those of the last one may be missing.
@@ -161,7 +161,7 @@ async fn fm10_a_gop_of_a_minute_is_kept_and_a_crash_costs_little() {
     let rows = rig.judge().await.unwrap();
     let first: Vec<_> = rows.iter().filter(|r| r.run == rows[0].run).collect();
     let lost = last - first[first.len() - 1].end().as_ns();
-    assert!(lost < NS_PER_S, "{lost} ns lost: {rows:#?}");
+    assert!(lost <= LOSS_NS, "{lost} ns lost: {rows:#?}");
     whole(&rig.numbers(CAM).await.unwrap()[..60]).unwrap();
     let archive = Archive::open(&rig.config).await.unwrap();
     let timeline = archive.timeline(&id(CAM), TimeRange::ALL).await.unwrap();

@@ -190,7 +190,21 @@ async fn fm17_a_disk_that_stands_still_loses_nothing_and_deletes_no_more_afterwa
         "the other disk waits for this one"
     );
     assert_unaffected(&elsewhere);
+    // Told, though nothing is lost yet.
+    let hangs = |k: &EventKind| matches!(k, EventKind::StorageHangs { .. });
+    rig.wait_for("the hanging to be told", 1, hangs).await.unwrap();
+    let health = rig.nvr().health();
+    assert!(!health.ok && !health.ready, "{health:?}");
+    assert!(
+        health.problems[0].cause.message.contains("does not answer"),
+        "{health:?}"
+    );
+    assert!(elsewhere.nvr().health().ok);
     disk.go_on();
+    let answers = |k: &EventKind| matches!(k, EventKind::StorageAnswers);
+    rig.wait_for("its end to be told", 1, answers).await.unwrap();
+    assert!(rig.nvr().health().ready, "{:?}", rig.nvr().health());
+    assert_eq!(rig.count(hangs), 1);
     rig.until("all of it to be written", || {
         cameras.iter().zip(arrived).all(|(name, before)| {
             let status = status(name);
@@ -214,6 +228,53 @@ async fn fm17_a_disk_that_stands_still_loses_nothing_and_deletes_no_more_afterwa
     assert_unaffected(&elsewhere);
     elsewhere.stop_clean().await.unwrap();
     whole(&elsewhere.numbers(CAM).await.unwrap()).unwrap();
+}
+
+/// A transcode in the middle of which the disk stands still gives its place to others and is done later; a recorder whose
+/// disk hangs can be stopped all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transcode_on_a_disk_that_hangs_gives_its_place_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = Hanging::new(&dir.path().join("behind"), &dir.path().join("disk")) else {
+        return;
+    };
+    let cam = TestCam::start(heavy()).unwrap();
+    let mut rig = Rig::at(&dir.path().join("disk/nvr"));
+    rig.config.recorder.database = dir.path().join("index.db");
+    let camera = rig.add(CAM, &cam.url()).unwrap();
+    camera.segment = Duration::from_secs(10);
+    camera.watchdog = Duration::from_secs(60);
+    rig.start().await.unwrap();
+    let closed = |k: &EventKind| matches!(k, EventKind::SegmentClosed { .. });
+    rig.wait_for("a whole segment", 2, closed).await.unwrap();
+    let range = rig.rows().await.unwrap()[1].range();
+    let jobs = rig.nvr().transcode(&id(CAM), range).await.unwrap();
+    assert_eq!(jobs.len(), 1);
+    let job = || rig.nvr().store().job(jobs[0]).unwrap();
+    rig.until("the work to begin", || job().state == JobState::Running)
+        .await
+        .unwrap();
+    disk.hang();
+    rig.until("its place to be free", || {
+        let job = job();
+        assert_ne!(job.state, JobState::Done, "it was done before the disk hung");
+        job.state == JobState::Queued && job.error.is_some_and(|e| e.contains("does not answer"))
+    })
+    .await
+    .unwrap();
+    // Comes to an end, though nothing of the camera can be closed.
+    let report = rig.nvr().shutdown(Duration::from_secs(5)).await;
+    assert_eq!(report.cut, [id(CAM)]);
+    disk.go_on();
+    rig.stop().await;
+    // What hung holds the root until it has come to its end.
+    wait::until_async("the root to be free", LIMIT, async || rig.start().await.ok())
+        .await
+        .unwrap();
+    rig.phase(CAM, CameraPhase::Recording).await.unwrap();
+    rig.frames(20).await.unwrap();
+    rig.stop_clean().await.unwrap();
+    rig.judge().await.unwrap();
 }
 
 /// In the middle of a copy, and of playback.

@@ -1,27 +1,39 @@
 //! The recorder's RTSP server in front of cameras over RTSP: codecs, silent sound, a camera that dies.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
+use std::io::Read as _;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use nvr_core::config::Auth;
+use nvr_core::config::{Auth, TlsFiles};
 use nvr_core::event::CameraPhase;
 use nvr_core::restream::StreamPath;
-use nvr_tests::rig::{CAM, Rig, small};
-use nvr_tests::{Audio, Codec, TestCam, TestCamOptions, judge};
+use nvr_tests::page::Page;
+use nvr_tests::rig::{CAM, LIMIT, Rig, small};
+use nvr_tests::{Audio, Codec, TestCam, TestCamOptions, judge, wait};
 
-/// A recorder that serves what it reads of a camera.
-async fn serving(cam: &TestCam) -> Rig {
+/// A recorder that is to serve what it reads of a camera.
+fn rig_of(cam: &TestCam) -> Rig {
     let mut rig = Rig::new().unwrap();
     rig.add(CAM, &cam.url()).unwrap();
     let server = &mut rig.config.rtsp_server;
     server.enabled = true;
     server.listen = "127.0.0.1:0".parse().unwrap();
     server.auth = Auth::None;
+    rig
+}
+
+async fn begin(rig: &mut Rig) {
     rig.start().await.unwrap();
     rig.phase(CAM, CameraPhase::Recording).await.unwrap();
     rig.frames(10).await.unwrap();
+}
+
+async fn serving(cam: &TestCam) -> Rig {
+    let mut rig = rig_of(cam);
+    begin(&mut rig).await;
     rig
 }
 
@@ -64,12 +76,18 @@ fn whole(file: &Path, least: usize) {
 }
 
 async fn goes_through(codec: Codec, audio: Audio, expect: &[&str]) {
-    let cam = TestCam::start(TestCamOptions {
+    let options = TestCamOptions {
         codec,
         audio,
         ..small()
-    })
-    .unwrap();
+    };
+    as_it_is(options, expect).await;
+}
+
+async fn as_it_is(options: TestCamOptions, expect: &[&str]) {
+    let audio = options.audio;
+    let bframes = options.bframes > 0;
+    let cam = TestCam::start(options).unwrap();
     let mut rig = serving(&cam).await;
     let dir = tempfile::tempdir().unwrap();
     for transport in ["tcp", "udp"] {
@@ -82,6 +100,14 @@ async fn goes_through(codec: Codec, audio: Audio, expect: &[&str]) {
             .collect();
         assert_eq!(codecs, expect, "{transport}");
         whole(&file, 20);
+        if bframes {
+            let video = judge::packets(&file, "v").unwrap();
+            let shown = |p: &[judge::Packet]| p[1].pts < p[0].pts;
+            assert!(
+                video.windows(2).any(shown),
+                "{transport}: no frame is sent before an earlier one"
+            );
+        }
         if audio != Audio::None {
             let sound = judge::packets(&file, "a").unwrap();
             assert!(sound.len() > 20, "{transport}: {}", sound.len());
@@ -102,6 +128,120 @@ async fn h264_with_aac() {
 #[tokio::test(flavor = "multi_thread")]
 async fn h265_with_pcmu() {
     goes_through(Codec::H265, Audio::Pcmu, &["hevc", "pcm_mulaw"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h264_with_bframes() {
+    let options = TestCamOptions {
+        bframes: 2,
+        gop: 15,
+        ..small()
+    };
+    as_it_is(options, &["h264"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h264_with_opus() {
+    goes_through(Codec::H264, Audio::Opus, &["h264", "opus"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h264_with_pcma() {
+    goes_through(Codec::H264, Audio::Pcma, &["h264", "pcm_alaw"]).await;
+}
+
+/// Who reads is told by the API and counted in the metrics.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_are_told_and_counted() {
+    let cam = TestCam::start(small()).unwrap();
+    let mut rig = serving(&cam).await;
+    let mut http = rig.config.http.clone();
+    http.auth = Auth::None;
+    let page = Page::serve(rig.nvr().clone(), http).await.unwrap();
+    let nobody = page.json("/api/v1/rtsp").await.unwrap();
+    assert_eq!(nobody["enabled"], true);
+    assert_eq!(url(&rig), format!("{}/{CAM}", nobody["url"].as_str().unwrap()));
+    assert_eq!(nobody["clients"], serde_json::json!([]));
+    let dir = tempfile::tempdir().unwrap();
+    let reading = tokio::spawn(copied(url(&rig), "tcp", 4, dir.path().join("x.mkv")));
+    let one = wait::until_async("a reader", LIMIT, || async {
+        let told = page.json("/api/v1/rtsp").await.unwrap();
+        told["clients"]
+            .get(0)
+            .filter(|c| c["bytes"].as_u64() > Some(0))
+            .cloned()
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        (&one["camera"], &one["stream"], &one["transport"]),
+        (&CAM.into(), &"main".into(), &"tcp".into())
+    );
+    assert_eq!(one["address"], "127.0.0.1", "{one}");
+    let clients = |n| format!("camera_rtsp_clients{{camera=\"{CAM}\"}} {n}");
+    let metrics = page.text("/metrics").await.unwrap();
+    assert!(metrics.contains(&clients(1)), "{metrics}");
+    reading.await.unwrap().unwrap();
+    let metrics = wait::until_async("nobody to read", LIMIT, || async {
+        let metrics = page.text("/metrics").await.unwrap();
+        metrics.contains(&clients(0)).then_some(metrics)
+    })
+    .await
+    .unwrap();
+    let sent = metrics
+        .lines()
+        .find(|l| l.starts_with("camera_rtsp_sent_bytes_total{"));
+    assert!(sent.is_some_and(|l| !l.ends_with(" 0")), "{metrics}");
+    page.stop().await.unwrap();
+    rig.stop_clean().await.unwrap();
+}
+
+/// The same over TLS, seen by a client that trusts the certificate and by one that does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_go_through_tls() {
+    let cam = TestCam::start(TestCamOptions {
+        audio: Audio::Aac,
+        ..small()
+    })
+    .unwrap();
+    let tls = nvr_tests::tls::Tls::new().unwrap();
+    let mut rig = rig_of(&cam);
+    rig.config.rtsp_server.tls = true;
+    rig.config.http.tls = Some(TlsFiles {
+        cert: tls.cert_file(),
+        key: tls.key_file(),
+    });
+    begin(&mut rig).await;
+    assert!(url(&rig).starts_with("rtsps://"), "{}", url(&rig));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.mkv");
+    copied(url(&rig), "tcp", 3, file.clone()).await.unwrap();
+    assert_eq!(judge::streams(&file.to_string_lossy()).unwrap().len(), 2);
+    whole(&file, 20);
+    // Without TLS nothing is to be had.
+    let plain = url(&rig).replace("rtsps://", "rtsp://");
+    assert!(copied(plain, "tcp", 1, dir.path().join("y.mkv")).await.is_err());
+    rig.stop_clean().await.unwrap();
+}
+
+/// Connections that say nothing have few places and lose them soon: who has something to ask comes in.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_holds_no_place() {
+    let cam = TestCam::start(small()).unwrap();
+    let mut rig = serving(&cam).await;
+    let address = url(&rig);
+    let address = address.trim_start_matches("rtsp://").split('/').next().unwrap();
+    let quiet: Vec<TcpStream> = (0..12).map(|_| TcpStream::connect(address).unwrap()).collect();
+    // Those that are too many go at once, the others when nothing came of them.
+    for mut stream in quiet {
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        assert!(matches!(stream.read(&mut [0; 1]), Ok(0)), "it is still connected");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    copied(url(&rig), "tcp", 1, dir.path().join("x.mkv"))
+        .await
+        .unwrap();
+    rig.stop_clean().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

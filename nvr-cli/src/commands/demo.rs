@@ -40,7 +40,7 @@ pub async fn run(global: &Global, args: &DemoArgs, output: Output) -> Result<(),
     let rtsp = rtsp(address).await;
     write_config(&file, address, rtsp)?;
     let config = Config::load(&file)?;
-    let logs = logging::start_kept(global.verbose, None)?;
+    let logs = logging::start_kept(global.verbose, &config.log, true)?;
     config::warn(&config);
     if !output.json() {
         output.text(&format!(

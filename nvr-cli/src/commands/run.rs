@@ -46,7 +46,7 @@ pub async fn run(global: &Global, args: &RunArgs, output: Output) -> Result<(), 
     let path = std::path::absolute(&global.config).map_err(|e| Error::io(global.config.display(), e))?;
     let finished = nvr_core::backup::finish_restore(&path, &SystemClock::shared())?;
     let config = Config::load(&global.config)?;
-    let logs = logging::start_kept(global.verbose, Some(&config.log))?;
+    let logs = logging::start_kept(global.verbose, &config.log, false)?;
     config::warn(&config);
     if finished {
         tracing::warn!("restoring a backup had been cut off, and is finished");

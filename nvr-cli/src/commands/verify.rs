@@ -22,6 +22,9 @@ pub struct VerifyArgs {
     /// End; all up to the end if not given.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
+    /// So long before the end, or before now (such as 90s, 15m, 2h, 1d), in place of --from.
+    #[arg(long, value_name = "LENGTH", conflicts_with = "from")]
+    last: Option<String>,
     /// Decode every frame as well; takes about a hundred times as long.
     #[arg(long)]
     decode: bool,
@@ -40,13 +43,18 @@ pub async fn run(global: &Global, args: &VerifyArgs, output: Output) -> Result<(
             .map(|text| times::parse(text, asked.now, &asked.zone))
             .transpose()
     };
+    let to = time(&args.to)?;
+    let from = match &args.last {
+        Some(text) => Some(to.unwrap_or(asked.now).add_ns(-times::length(text)?)),
+        None => time(&args.from)?,
+    };
     let params = VerifyParams {
         camera: match &args.camera {
             Some(name) => Some(asked.camera(name).await?),
             None => None,
         },
-        from: time(&args.from)?,
-        to: time(&args.to)?,
+        from,
+        to,
         decode: args.decode,
         ..VerifyParams::default()
     };

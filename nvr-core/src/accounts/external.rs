@@ -4,8 +4,9 @@
 use super::login::{Denied, Login};
 use super::role::{CameraSet, Role};
 use super::token::{Token, TokenHash};
-use super::{Accounts, UserName};
+use super::{Accounts, Identity, UserName};
 use crate::config::{GroupRole, OidcGroup};
+use crate::error::Error;
 use crate::secret::Secret;
 use crate::store::accounts::NewUser;
 
@@ -68,5 +69,16 @@ impl Accounts {
             .store(move |s| s.external_user(&who.issuer, &who.subject, &now))
             .await?;
         self.begin_session(user, false, old.map(TokenHash::of)).await
+    }
+
+    /// The provider that answers for somebody; `None` for who has a password here.
+    ///
+    /// # Errors
+    /// `Storage` when the file cannot be read.
+    pub async fn provider_of(&self, who: &Identity) -> Result<Option<String>, Error> {
+        match who.user_id {
+            Some(id) => self.store(move |s| s.provider_of(id)).await,
+            None => Ok(None),
+        }
     }
 }

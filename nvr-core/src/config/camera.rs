@@ -469,15 +469,24 @@ fn apply_options(reader: &mut Reader<'_, '_>, raw: &RawCamera, check: bool, sour
             s.latency = latency.map_or(s.latency, |d| d.0);
             s.verify_tls = raw.verify_tls.as_ref().map_or(s.verify_tls, |at| at.value);
             s.ingest = raw.ingest.as_ref().map_or(s.ingest, |at| at.value.0);
-            if let (Some(at), Ingest::Lean, Some(transport)) = (&raw.ingest, s.ingest, s.transport)
+            if let (Ingest::Lean, Some(transport)) = (s.ingest, s.transport)
                 && transport != Transport::Tcp
+                && let Some((span, key)) = place(raw.ingest.as_ref())
+                    .or(place(raw.transport.as_ref()))
+                    .or(place(raw.source.as_ref()))
             {
-                reader.problems.error(
-                    &at.span,
-                    &at.key,
-                    "`ingest`: the lean client reads RTSP over TCP only",
-                    Some("leave `transport` out, or write ingest = \"auto\"".to_owned()),
-                );
+                let (what, hint) = if raw.ingest.is_some() {
+                    (
+                        "`ingest`: the lean client reads RTSP over TCP only",
+                        "leave `transport` out, or write ingest = \"auto\"",
+                    )
+                } else {
+                    (
+                        "`transport`: the lean client, which `[recording]` sets, reads RTSP over TCP only",
+                        "leave `transport` out, or write ingest = \"auto\" for this camera",
+                    )
+                };
+                reader.problems.error(span, key, what, Some(hint.to_owned()));
             }
         }
         SourceSpec::Mjpeg(s) => s.verify_tls = raw.verify_tls.as_ref().map_or(s.verify_tls, |at| at.value),

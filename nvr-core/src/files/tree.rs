@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     second: Option<Root>,
     /// What was found at the last look at the second root.
     second_usage: Mutex<Found>,
+    /// The disk of the root does not answer.
+    hangs: AtomicBool,
     policy: SyncPolicy,
     syncer: Option<Syncer>,
     pub(super) registry: Registry,
@@ -78,6 +81,7 @@ impl Tree {
             root,
             second,
             second_usage: Mutex::default(),
+            hangs: AtomicBool::new(false),
             policy,
             syncer,
             registry: Registry::default(),
@@ -150,6 +154,20 @@ impl Tree {
 
     pub(crate) fn set_second_usage(&self, usage: Option<Usage>) {
         *self.found() = usage.map_or(Found::Away, Found::There);
+    }
+
+    /// Whether the disk of a tier is known not to answer, or to be away.
+    #[must_use]
+    pub fn is_lost(&self, tier: Tier) -> bool {
+        match tier {
+            Tier::First => self.0.hangs.load(Ordering::Relaxed),
+            Tier::Second => self.second_usage().is_none(),
+        }
+    }
+
+    /// Whether the disk of the root answers.
+    pub(crate) fn set_hangs(&self, hangs: bool) {
+        self.0.hangs.store(hangs, Ordering::Relaxed);
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {

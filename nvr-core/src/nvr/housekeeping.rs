@@ -28,6 +28,11 @@ impl Inner {
         self.save_events().await;
     }
 
+    /// Notes an event to be written with the next ones.
+    pub(super) fn keep_event(&self, event: Event) {
+        self.lock_unsaved().push_back(event);
+    }
+
     fn lock_unsaved(&self) -> MutexGuard<'_, VecDeque<Event>> {
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,6 +13,7 @@ mod motion;
 mod onvif;
 mod opening;
 mod pushing;
+mod question;
 mod reload;
 mod restreaming;
 mod settings;
@@ -122,6 +123,8 @@ struct Inner {
     /// Held while the configuration file is read or written and put in force; taken before `changes`.
     settings: AsyncMutex<()>,
     storage_fault: Mutex<Option<(Timestamp, Cause)>>,
+    /// The recordings root does not answer, since when: recording goes on, and waits.
+    storage_hangs: Mutex<Option<(Timestamp, Cause)>>,
     /// The second root cannot be used, since when and why.
     tier_fault: Mutex<Option<(Timestamp, Cause)>>,
     keeper: Arc<Keeper>,
@@ -241,6 +244,7 @@ impl Nvr {
             changes: AsyncMutex::new(()),
             settings: AsyncMutex::new(()),
             storage_fault: Mutex::new(None),
+            storage_hangs: Mutex::new(None),
             tier_fault: Mutex::new(None),
             space_low: Mutex::new(None),
             unsaved: Mutex::default(),
@@ -335,7 +339,7 @@ impl Nvr {
         let troubles = [of(&self.0.space_low), of(&self.0.tier_fault)];
         health::assess(
             &self.0.cameras(),
-            of(&self.0.storage_fault),
+            of(&self.0.storage_fault).or_else(|| of(&self.0.storage_hangs)),
             troubles.into_iter().flatten().chain(calendars),
             self.clock().now(),
         )

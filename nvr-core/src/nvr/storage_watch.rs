@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::question::Question;
 use super::{Inner, blocking};
 use crate::camera::Command;
 use crate::event::{Cause, CauseKind, Event, EventKind};
@@ -15,11 +16,15 @@ use crate::store::SegmentState;
 /// How often a disk at fault is looked at, and one that seems well is made sure of.
 pub(super) const STORAGE_LOOK: Duration = Duration::from_secs(2);
 
+/// A disk that has not answered for so long hangs.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
 pub(super) async fn watch(
     recorder: Weak<Inner>,
     mut reports: mpsc::UnboundedReceiver<Cause>,
     stop: CancellationToken,
 ) {
+    let mut look = Question::default();
     loop {
         let Some(clock) = recorder.upgrade().map(|r| r.context.clock.clone()) else {
             return;
@@ -41,26 +46,35 @@ pub(super) async fn watch(
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .is_some();
-        let found = match reported {
-            // One file that cannot be written is that camera's affair if others can.
-            Some(cause) if cause.kind == CauseKind::StorageError && !at_fault => {
-                blocking(move || tree.healthy()).await.err().map(|_| cause)
-            }
-            Some(cause) => Some(cause),
-            // A disk at fault has to prove itself by a write; one that works is only looked at.
-            None => blocking(move || {
-                if at_fault {
-                    tree.healthy()
-                } else {
-                    tree.root().attach().map(drop)
-                }
+        let question = move || {
+            let looked = match &reported {
+                // One file that cannot be written is that camera's affair if others can.
+                Some(cause) if cause.kind == CauseKind::StorageError && !at_fault => tree.healthy(),
+                Some(_) => return reported,
+                // A disk at fault has to prove itself by a write; one that works is only looked at.
+                None if at_fault => tree.healthy(),
+                None => tree.root().attach().map(drop),
+            };
+            let error = looked.err()?;
+            reported.or_else(|| {
+                let cause = files::cause_of(&error);
+                Some(cause.unwrap_or_else(|| Cause::new(CauseKind::StorageError, error.to_string())))
             })
-            .await
-            .err()
-            .map(|e| {
-                files::cause_of(&e).unwrap_or_else(|| Cause::new(CauseKind::StorageError, e.to_string()))
-            }),
         };
+        let answer = tokio::select! {
+            () = stop.cancelled() => return,
+            answer = look.ask(question, clock.sleep(PATIENCE)) => answer,
+        };
+        let found = match answer {
+            Some(Ok(found)) => found,
+            Some(Err(e)) => Some(Cause::new(CauseKind::Internal, e.to_string())),
+            // Nothing else is asked of that disk before it answers.
+            None => {
+                recorder.storage_hangs(true);
+                continue;
+            }
+        };
+        recorder.storage_hangs(false);
         recorder.storage(found).await;
         recorder.mend_abandoned().await;
         recorder.save_events().await;
@@ -117,6 +131,35 @@ impl Inner {
         if let Err(e) = forgotten.await {
             tracing::warn!(error = %e, "the row of an empty file is still in the index");
         }
+    }
+
+    /// Whether the disk answers: told once. What cameras send waits in memory meanwhile, so they are left alone.
+    fn storage_hangs(&self, hangs: bool) {
+        let now = self.context.clock.now();
+        let words = "the disk of the recordings does not answer; what cameras send waits in memory";
+        let cause = Cause::new(CauseKind::StorageHangs, words);
+        let before = {
+            let mut place = self.storage_hangs.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = place.clone();
+            *place = hangs.then(|| before.clone().unwrap_or((now, cause.clone())));
+            before
+        };
+        self.tree.set_hangs(hangs);
+        let kind = match before {
+            None if hangs => {
+                tracing::error!("{words}");
+                EventKind::StorageHangs { cause }
+            }
+            Some((since, _)) if !hangs => {
+                tracing::warn!(since = %since, "the disk of the recordings answers again");
+                EventKind::StorageAnswers
+            }
+            _ => return,
+        };
+        // The index may lie on the same disk: who waits for it would notice nothing more.
+        let event = Event::new(now, None, kind);
+        self.context.events.publish(event.clone());
+        self.keep_event(event);
     }
 
     /// The disk is well (`None`) or not: tell all, once.

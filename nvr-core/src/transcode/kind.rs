@@ -1,8 +1,9 @@
 //! The kind of job `transcode`, the planner that enters jobs, and switching it on and off.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,6 +20,7 @@ use crate::jobs::{
     JobContext, JobError, JobFuture, JobKind, JobOutcome, KindLimits, NewJob, Origin, params_of,
 };
 use crate::nvr::blocking;
+use crate::segment::Tier;
 use crate::store::{SegmentRow, Store, TranscodeQuery, TranscodeTotals};
 use crate::time::{TimeRange, Timestamp};
 
@@ -30,6 +32,10 @@ const AHEAD: u64 = 20;
 const MOST_ON_DEMAND: u32 = 20_000;
 /// Before it is tried again when no encoder works.
 const NO_ENCODER: Duration = Duration::from_hours(1);
+/// How often is looked whether the disk still answers.
+const LOOK: Duration = Duration::from_secs(1);
+/// Before a segment is tried again whose disk did not answer.
+const DISK_AGAIN: Duration = Duration::from_secs(30);
 
 #[derive(serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +57,25 @@ struct Inner {
     clock: crate::clock::SharedClock,
     config: ArcSwap<TranscodeConfig>,
     enabled: AtomicBool,
+    /// Segments that a thread is at work on, be it one that was left to its disk.
+    at_work: Mutex<HashSet<SegmentId>>,
+}
+
+/// Takes a segment out of those that are worked on.
+struct AtWork(Transcoding, SegmentId);
+
+impl AtWork {
+    /// `None` when somebody is at work on it.
+    fn begin(transcoding: &Transcoding, id: SegmentId) -> Option<Self> {
+        let begun = transcoding.at_work().insert(id);
+        begun.then(|| Self(transcoding.clone(), id))
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.at_work().remove(&self.1);
+    }
 }
 
 impl fmt::Debug for Transcoding {
@@ -87,7 +112,12 @@ impl Transcoding {
             clock,
             enabled: AtomicBool::new(config.enabled),
             config: ArcSwap::from_pointee(config),
+            at_work: Mutex::default(),
         }))
+    }
+
+    fn at_work(&self) -> std::sync::MutexGuard<'_, HashSet<SegmentId>> {
+        self.0.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Another configuration; whether it is on follows it only where that changed.
@@ -188,23 +218,50 @@ impl Transcoding {
         } else {
             Rules::of(&config)
         };
+        let store = self.0.store.clone();
+        let row = blocking(move || store.segment(id)).await?;
+        let tier = row.map_or(Tier::First, |row| row.tier);
+        let lost = || {
+            let words = format!("the disk of segment {id} does not answer");
+            JobError::passing(Error::new(ErrorKind::Unavailable, words)).after(DISK_AGAIN)
+        };
+        if self.0.tree.is_lost(tier) {
+            return Err(lost());
+        }
+        let Some(at_work) = AtWork::begin(self, id) else {
+            return Err(lost());
+        };
         let worker = self.0.worker.clone();
+        let left = Arc::new(AtomicBool::new(false));
         let mut control = Job {
             ctx: ctx.clone(),
             transcoding: self.clone(),
             on_demand: params.on_demand,
+            left: Arc::clone(&left),
         };
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (tell, mut told) = tokio::sync::oneshot::channel();
         // A thread of its own, for it is lowered and never raised again.
         std::thread::Builder::new()
             .name("nvr-transcode".into())
             .spawn(move || {
+                let _at_work = at_work;
                 let _ = tell.send(worker.run(id, &config, &rules, &mut control));
             })
             .map_err(|e| JobError::passing(Error::new(ErrorKind::Internal, "no thread").with_source(e)))?;
-        let outcome = told
-            .await
-            .map_err(|_| JobError::passing(Error::new(ErrorKind::Internal, "the work panicked")))?;
+        let answer = loop {
+            tokio::select! {
+                answer = &mut told => break answer,
+                () = self.0.clock.sleep(LOOK) => {}
+            }
+            // The thread is left to its disk: what it makes once that answers is thrown away, unless it was exchanging the
+            // files, which it then completes.
+            if self.0.tree.is_lost(tier) {
+                left.store(true, Ordering::SeqCst);
+                return Err(lost());
+            }
+        };
+        let outcome =
+            answer.map_err(|_| JobError::passing(Error::new(ErrorKind::Internal, "the work panicked")))?;
         match outcome {
             Ok(Outcome::Done(report)) => {
                 let (before, after) = (report.before_bytes, report.after_bytes);
@@ -290,19 +347,25 @@ struct Job {
     ctx: JobContext,
     transcoding: Transcoding,
     on_demand: bool,
+    /// Nobody waits for it any more.
+    left: Arc<AtomicBool>,
 }
 
 impl Control for Job {
     fn progress(&mut self, share: f64, doing: &str) {
-        self.ctx.progress(share, doing);
+        if !self.left.load(Ordering::SeqCst) {
+            self.ctx.progress(share, doing);
+        }
     }
 
     fn stopped(&self) -> bool {
-        self.ctx.stopped() || !(self.on_demand || self.transcoding.is_enabled())
+        self.left.load(Ordering::SeqCst)
+            || self.ctx.stopped()
+            || !(self.on_demand || self.transcoding.is_enabled())
     }
 
     fn commit(&mut self) -> bool {
-        self.ctx.commit().is_ok()
+        !self.left.load(Ordering::SeqCst) && self.ctx.commit().is_ok()
     }
 }
 

@@ -225,9 +225,47 @@ fn require_accounts(app: &AppState) -> Answer<()> {
     .into())
 }
 
-/// Logs out; does nothing for who is not logged in.
+/// Where a browser goes to be logged out at the provider of logins as well.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct LogoutDto {
+    /// Address at the provider, which sends the browser back.
+    provider: String,
+}
+
+/// Where the provider that answers for somebody is to log him out.
+#[cfg(feature = "oidc")]
+async fn at_provider(
+    app: &AppState,
+    client: &Client,
+    headers: &HeaderMap,
+    who: &nvr_core::accounts::Identity,
+) -> Answer<Option<LogoutDto>> {
+    let Some(provider) = app.oidc.as_deref() else {
+        return Ok(None);
+    };
+    let Some(issuer) = app.nvr.accounts().provider_of(who).await? else {
+        return Ok(None);
+    };
+    let back = client.url(headers, &app.access.base_path, "/");
+    let provider = provider.leave(&issuer, &back).await;
+    Ok(provider.map(|provider| LogoutDto { provider }))
+}
+
+#[cfg(not(feature = "oidc"))]
+async fn at_provider(
+    _: &AppState,
+    _: &Client,
+    _: &HeaderMap,
+    _: &nvr_core::accounts::Identity,
+) -> Answer<Option<LogoutDto>> {
+    Ok(None)
+}
+
+/// Logs out; does nothing for who is not logged in. Somebody whom a login provider let in is told where to go to be logged
+/// out there as well, where the provider has such a place.
 #[utoipa::path(delete, path = "/api/v1/session", tag = "accounts", operation_id = "logout",
-    responses((status = 204, description = "Logged out"),
+    responses((status = 200, description = "Logged out here, and to be sent to the login provider", body = LogoutDto),
+        (status = 204, description = "Logged out"),
         (status = 403, description = "The header X-CSRF-Token is missing", body = Problem)))]
 pub(crate) async fn delete(
     State(app): State<AppState>,
@@ -240,12 +278,20 @@ pub(crate) async fn delete(
     }
     let accounts = app.nvr.accounts();
     let name = app.access.cookie_name(accounts, client.secure).await?;
+    let mut elsewhere = None;
     if let (Some(viewer), Some(token)) = (viewer, cookie_of(&headers, &name)) {
         accounts.logout(token).await?;
+        elsewhere = at_provider(&app, &client, &headers, &viewer).await?;
         accounts.note(Deed::of(&viewer, Some(client.address), Action::Logout, ""));
     }
-    let gone = app.access.cookie(&name, "", client.secure, Some(0));
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
+    let gone = [(
+        header::SET_COOKIE,
+        app.access.cookie(&name, "", client.secure, Some(0)),
+    )];
+    Ok(match elsewhere {
+        Some(elsewhere) => (StatusCode::OK, gone, Json(elsewhere)).into_response(),
+        None => (StatusCode::NO_CONTENT, gone).into_response(),
+    })
 }
 
 /// Makes the first account, an administrator, and logs in.

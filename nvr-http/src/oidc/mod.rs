@@ -13,10 +13,11 @@ use nvr_core::accounts::{External, UserName};
 use nvr_core::clock::SharedClock;
 use nvr_core::config::OidcConfig;
 use nvr_core::{Error, ErrorKind};
-use openidconnect::core::{CoreAuthenticationFlow, CoreProviderMetadata};
+use openidconnect::core::CoreAuthenticationFlow;
 use openidconnect::{
-    AuthorizationCode, ClientId, ClientSecret, CsrfToken, IssuerUrl, Nonce, OAuth2TokenResponse as _,
-    PkceCodeChallenge, RedirectUrl, Scope, TokenResponse as _,
+    AuthorizationCode, ClientId, ClientSecret, CsrfToken, IssuerUrl, LogoutRequest, Nonce,
+    OAuth2TokenResponse as _, PkceCodeChallenge, PostLogoutRedirectUrl, ProviderMetadataWithLogout,
+    RedirectUrl, Scope, TokenResponse as _,
 };
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -61,7 +62,9 @@ fn fault(what: &str, e: &(dyn std::error::Error + 'static)) -> Error {
 #[derive(Debug)]
 struct Known {
     at_ns: i64,
-    found: Result<Arc<CoreProviderMetadata>, String>,
+    /// When it was last asked because keys did not fit.
+    anew_ns: Option<i64>,
+    found: Result<Arc<ProviderMetadataWithLogout>, String>,
 }
 
 /// A provider and the logins that are under way.
@@ -107,15 +110,18 @@ impl Provider {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// What the provider says of itself; asked anew if that is older than `age`.
-    async fn metadata(&self, age: Duration) -> nvr_core::Result<Arc<CoreProviderMetadata>> {
+    /// What the provider says of itself, as it was told lately. `anew`: it may have new keys, so it is asked again, unless
+    /// that was done just now: whoever brings tokens that are not good does not have it asked each time.
+    async fn metadata(&self, anew: bool) -> nvr_core::Result<Arc<ProviderMetadataWithLogout>> {
         let mut known = self.known.lock().await;
         let now = self.clock.steady_ns();
-        let is_older =
-            |k: &Known, age: Duration| u128::try_from(now - k.at_ns).unwrap_or(0) >= age.as_nanos();
+        let within = |at_ns: i64, age: Duration| now.saturating_sub(at_ns) < nvr_core::time::duration_ns(age);
         let stays = known.as_ref().filter(|k| {
-            let age = if k.found.is_ok() { age.max(AGAIN) } else { AGAIN };
-            !is_older(k, age)
+            if anew && k.found.is_ok() {
+                k.anew_ns.is_some_and(|at| within(at, AGAIN))
+            } else {
+                within(k.at_ns, if k.found.is_ok() { FRESH } else { AGAIN })
+            }
         });
         if let Some(known) = stays {
             return known
@@ -123,21 +129,42 @@ impl Provider {
                 .clone()
                 .map_err(|e| Error::new(ErrorKind::Unavailable, e));
         }
+        let before = known.as_ref().and_then(|k| k.anew_ns);
         let found = async {
             let issuer = IssuerUrl::new(self.config.issuer.clone()).map_err(|e| fault("its address", &e))?;
-            CoreProviderMetadata::discover_async(issuer, &self.fetch)
+            ProviderMetadataWithLogout::discover_async(issuer, &self.fetch)
                 .await
                 .map_err(|e| fault("it cannot be asked", &e))
         };
         let found = found.await.map(Arc::new);
         *known = Some(Known {
             at_ns: now,
+            anew_ns: if anew { Some(now) } else { before },
             found: found.as_ref().map(Arc::clone).map_err(ToString::to_string),
         });
         found
     }
 
-    fn client(&self, metadata: &CoreProviderMetadata, redirect: &str) -> nvr_core::Result<Client> {
+    /// Where to send the browser of somebody of this provider who logged out, so that he is logged out there as well (OpenID
+    /// Connect RP-Initiated Logout 1.0); it comes back to `redirect`. `None` when the provider has no such address or does
+    /// not answer.
+    pub(crate) async fn leave(&self, issuer: &str, redirect: &str) -> Option<String> {
+        if issuer != self.config.issuer {
+            return None;
+        }
+        let metadata = self.metadata(false).await.ok()?;
+        let end = metadata.additional_metadata().end_session_endpoint.clone()?;
+        let mut request =
+            LogoutRequest::from(end).set_client_id(ClientId::new(self.config.client_id.clone()));
+        // Behind a proxy that does not tell its name there is no whole address to come back to.
+        if let Ok(redirect) = PostLogoutRedirectUrl::new(redirect.to_owned()) {
+            request = request.set_post_logout_redirect_uri(redirect);
+        }
+        let url = request.http_get_url();
+        matches!(url.scheme(), "https" | "http").then(|| url.into())
+    }
+
+    fn client(&self, metadata: &ProviderMetadataWithLogout, redirect: &str) -> nvr_core::Result<Client> {
         let secret = self.config.client_secret.as_ref();
         let redirect = RedirectUrl::new(redirect.to_owned()).map_err(|e| fault("the way back", &e))?;
         Ok(Client::from_provider_metadata(
@@ -153,7 +180,7 @@ impl Provider {
     /// # Errors
     /// `Unavailable` when the provider does not answer.
     pub(crate) async fn begin(&self, redirect: String) -> nvr_core::Result<Departure> {
-        let metadata = self.metadata(FRESH).await?;
+        let metadata = self.metadata(false).await?;
         let client = self.client(&metadata, &redirect)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let mut request = client.authorize_url(
@@ -186,7 +213,7 @@ impl Provider {
     /// [`Refused`].
     pub(crate) async fn finish(&self, state: &str, code: &str, cookie: &str) -> Result<External, Refused> {
         let begun = self.take(state, cookie).ok_or(Refused::NotBegun)?;
-        let metadata = self.metadata(FRESH).await?;
+        let metadata = self.metadata(false).await?;
         let client = self.client(&metadata, &begun.redirect)?;
         let answer = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
@@ -206,7 +233,7 @@ impl Provider {
             Ok(claims) => claims.clone(),
             // It may have new keys.
             Err(_) => {
-                let metadata = self.metadata(Duration::ZERO).await?;
+                let metadata = self.metadata(true).await?;
                 let client = self.client(&metadata, &begun.redirect)?;
                 token
                     .claims(&client.id_token_verifier(), &begun.nonce)

@@ -39,6 +39,12 @@ struct Told {
     groups: Vec<&'static str>,
     wrong: Wrong,
     refuses: bool,
+    /// Signs with the other key, which its list has from then on instead of the first.
+    rotated: bool,
+    /// How often its list of keys was asked for.
+    asked: u32,
+    /// Has a place to log out.
+    logout: bool,
     /// Nonce and challenge by code.
     codes: HashMap<String, (String, String)>,
 }
@@ -50,10 +56,10 @@ struct Provider {
     told: Mutex<Told>,
 }
 
-fn key() -> CoreRsaPrivateSigningKey {
+fn key(id: &str) -> CoreRsaPrivateSigningKey {
     let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
     let pem = key.to_pkcs1_pem(rsa::pkcs1::LineEnding::LF).unwrap();
-    CoreRsaPrivateSigningKey::from_pem(&pem, Some(JsonWebKeyId::new("one".into()))).unwrap()
+    CoreRsaPrivateSigningKey::from_pem(&pem, Some(JsonWebKeyId::new(id.into()))).unwrap()
 }
 
 impl Provider {
@@ -61,14 +67,17 @@ impl Provider {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let provider = Arc::new(Self {
             issuer: format!("http://{}/realm", listener.local_addr().unwrap()),
-            key: key(),
-            other: key(),
+            key: key("one"),
+            other: key("two"),
             told: Mutex::new(Told {
                 name: "Anna",
                 subject: "1",
                 groups: vec!["admins"],
                 wrong: Wrong::Nothing,
                 refuses: false,
+                rotated: false,
+                asked: 0,
+                logout: false,
                 codes: HashMap::new(),
             }),
         });
@@ -91,15 +100,21 @@ type Of = State<Arc<Provider>>;
 
 async fn discovery(State(p): Of) -> Json<Value> {
     let at = |path: &str| format!("{}/{path}", p.issuer);
-    Json(json!({
+    let mut all = json!({
         "issuer": p.issuer, "authorization_endpoint": at("authorize"), "token_endpoint": at("token"),
         "jwks_uri": at("keys"), "response_types_supported": ["code"], "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
-    }))
+    });
+    if p.told().logout {
+        all["end_session_endpoint"] = json!(at("logout"));
+    }
+    Json(all)
 }
 
 async fn keys(State(p): Of) -> Json<Value> {
-    let key = serde_json::to_value(p.key.as_verification_key()).unwrap();
+    p.told().asked += 1;
+    let key = if p.told().rotated { &p.other } else { &p.key };
+    let key = serde_json::to_value(key.as_verification_key()).unwrap();
     Json(json!({"keys": [key]}))
 }
 
@@ -157,10 +172,10 @@ async fn token(State(p): Of, headers: HeaderMap, Form(f): Form<HashMap<String, S
     };
     let text = format!(
         "{}.{}",
-        part(&json!({"alg": alg, "kid": "one", "typ": "JWT"})),
+        part(&json!({"alg": alg, "kid": if told.rotated { "two" } else { "one" }, "typ": "JWT"})),
         part(&claims)
     );
-    let key = if told.wrong == Wrong::Key {
+    let key = if (told.wrong == Wrong::Key) != told.rotated {
         &p.other
     } else {
         &p.key
@@ -386,6 +401,55 @@ async fn whoever_is_not_meant_stays_outside() {
     let body = json!({"name": "root", "password": "correct horse battery"});
     let login = server.order(Method::POST, "/api/v1/session", &body).await;
     assert_eq!(login.status, 200, "{}", login.text());
+    server.end().await;
+}
+
+/// New keys are asked for at once when a token names one that is not known, but not for each token that is not good.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_changed_are_asked_for_again_within_bounds() {
+    let provider = Provider::start().await;
+    let server = started(&provider).await;
+    let browser = Browser::new();
+    assert!(browser.sign_in(&server).await.session.is_some());
+    assert_eq!(provider.told().asked, 1);
+    provider.told().rotated = true;
+    let end = browser.sign_in(&server).await;
+    assert!(end.session.is_some(), "{}", end.location);
+    assert_eq!(provider.told().asked, 2);
+    provider.told().wrong = Wrong::Key;
+    for _ in 0..3 {
+        assert_eq!(browser.sign_in(&server).await.location, "/?sso=failed");
+    }
+    assert_eq!(provider.told().asked, 2, "asked for each bad token");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_logs_out_is_sent_to_log_out_at_the_provider() {
+    let provider = Provider::start().await;
+    provider.told().logout = true;
+    let server = started(&provider).await;
+    let (cookie, _) = Browser::new().sign_in(&server).await.session.unwrap();
+    let session = server
+        .get_with("/api/v1/session", &[("cookie", &cookie)])
+        .await
+        .json();
+    let csrf = session["user"]["csrf"].as_str().unwrap();
+    let headers = [("cookie", cookie.as_str()), ("x-csrf-token", csrf)];
+    let out = server
+        .ask(Method::DELETE, "/api/v1/session", &headers, None)
+        .await;
+    assert_eq!(out.status, 200);
+    let to = out.json()["provider"].as_str().unwrap().to_owned();
+    let (at, query) = to.split_once('?').unwrap();
+    assert_eq!(at, format!("{}/logout", provider.issuer));
+    assert!(query.contains("client_id=nvr"), "{query}");
+    assert!(
+        query.contains("post_logout_redirect_uri=http%3A%2F%2F127.0.0.1"),
+        "{query}"
+    );
+    let after = server.get_with("/api/v1/cameras", &[("cookie", &cookie)]).await;
+    assert_eq!(after.status, 401);
     server.end().await;
 }
 

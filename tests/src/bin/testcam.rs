@@ -58,8 +58,11 @@ struct Args {
     #[arg(long)]
     auth: Option<Auth>,
     /// Refuse UDP.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "udp_only")]
     tcp_only: bool,
+    /// Refuse all but UDP.
+    #[arg(long)]
+    udp_only: bool,
     /// Wait so many seconds before DESCRIBE is answered.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
     describe_delay: f64,
@@ -111,6 +114,7 @@ fn main() -> anyhow::Result<()> {
             .transpose()?,
         auth: args.auth,
         tcp_only: args.tcp_only,
+        udp_only: args.udp_only,
         describe_delay: Duration::try_from_secs_f64(args.describe_delay)?,
     })?;
     for url in cam.urls() {

@@ -118,6 +118,8 @@ pub struct TestCamOptions {
     pub auth: Option<Auth>,
     /// Refuse UDP transport.
     pub tcp_only: bool,
+    /// Refuse every transport but UDP.
+    pub udp_only: bool,
     /// Time to think before DESCRIBE is answered.
     pub describe_delay: Duration,
 }
@@ -141,6 +143,7 @@ impl Default for TestCamOptions {
             audio_stops_after: None,
             auth: None,
             tcp_only: false,
+            udp_only: false,
             describe_delay: Duration::ZERO,
         }
     }
@@ -171,6 +174,10 @@ impl TestCamOptions {
             self.gop
         );
         ensure!(self.bframes <= 4, "bframes {} is more than 4", self.bframes);
+        ensure!(
+            !(self.tcp_only && self.udp_only),
+            "nothing but TCP and nothing but UDP leaves no transport"
+        );
         ensure!(!self.paths.is_empty(), "no path to serve");
         for path in &self.paths {
             ensure!(

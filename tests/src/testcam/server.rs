@@ -132,6 +132,8 @@ fn factory(o: &TestCamOptions, mount: &Arc<Mount>) -> RTSPMediaFactory {
     factory.set_latency(0);
     if o.tcp_only {
         factory.set_protocols(RTSPLowerTrans::TCP);
+    } else if o.udp_only {
+        factory.set_protocols(RTSPLowerTrans::UDP);
     }
     if o.auth.is_some() {
         let role = gst::Structure::builder(ROLE)

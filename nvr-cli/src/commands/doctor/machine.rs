@@ -141,6 +141,7 @@ pub async fn ports(config: &Config, findings: &mut Vec<Finding>) -> bool {
     let http = &config.http;
     let Some(recorder) = client::address(config) else {
         findings.push(Finding::ok("ports", "HTTP is off"));
+        findings.extend(rtsp_server(config, None));
         return false;
     };
     let answers = client::get(&recorder, "/health").await;
@@ -156,7 +157,42 @@ pub async fn ports(config: &Config, findings: &mut Vec<Finding>) -> bool {
             "remove `http.auth = \"none\"`",
         ));
     }
+    let answer = client::get(&recorder, "/api/v1/rtsp").await;
+    findings.extend(rtsp_server(config, answer.filter(|_| running).as_ref()));
     running
+}
+
+/// The RTSP server, if there is to be one. `answer` is what a running recorder tells of it.
+fn rtsp_server(config: &Config, answer: Option<&serde_json::Value>) -> Option<Finding> {
+    let server = &config.rtsp_server;
+    if !server.enabled {
+        return None;
+    }
+    let readers = |all: &serde_json::Value| all["clients"].as_array().map(Vec::len);
+    Some(match answer {
+        Some(all) if all["enabled"] == true => Finding::ok(
+            "rtsp server",
+            format!(
+                "serves {}, {} clients read",
+                all["url"].as_str().unwrap_or_default(),
+                readers(all).unwrap_or(0)
+            ),
+        ),
+        Some(all) if all["enabled"] == false => Finding::warn(
+            "rtsp server",
+            "the recorder that runs serves nothing, though the configuration says so",
+            "start it again",
+        ),
+        // A recorder that does not tell may be the one that listens there.
+        Some(_) => Finding::ok("rtsp server", format!("{} is the recorder's", server.listen)),
+        None => match std::net::TcpListener::bind(server.listen) {
+            Ok(_) => Finding::ok("rtsp server", format!("{} is free", server.listen)),
+            Err(e) => Finding {
+                subject: "rtsp server",
+                ..cannot_bind(&server.listen.to_string(), &e, "rtsp_server.listen")
+            },
+        },
+    })
 }
 
 fn tcp_port(address: SocketAddr, running: bool) -> Finding {
@@ -241,6 +277,23 @@ mod tests {
             needed,
             present,
         }
+    }
+
+    #[test]
+    fn the_rtsp_server_is_told_where_there_is_to_be_one() {
+        let mut config = Config::new("/nowhere");
+        assert!(rtsp_server(&config, None).is_none());
+        config.rtsp_server.enabled = true;
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        config.rtsp_server.listen = taken.local_addr().unwrap();
+        let found = rtsp_server(&config, None).unwrap();
+        assert_eq!((found.subject, found.verdict), ("rtsp server", Verdict::Fail));
+        assert!(found.advice.unwrap().contains("rtsp_server.listen"));
+        let told = |all| rtsp_server(&config, Some(&all)).unwrap();
+        let serves = told(serde_json::json!({"enabled": true, "url": "rtsp://h:8554", "clients": [{}]}));
+        assert_eq!(serves.text, "serves rtsp://h:8554, 1 clients read");
+        let not = told(serde_json::json!({"enabled": false, "clients": []}));
+        assert_eq!(not.verdict, Verdict::Warn);
     }
 
     #[test]

@@ -82,6 +82,24 @@ fn a_camera_without_a_usable_source_still_has_its_id() {
 }
 
 #[test]
+fn the_lean_client_for_all_does_not_go_with_another_transport_of_one() {
+    let text = |transport: &str| {
+        format!(
+            "[recorder]\nroot = \"/srv\"\n[recording]\ningest = \"lean\"\n[[cameras]]\nid = \"yard\"\n\
+             source = \"rtsp://cam/x\"\ntransport = \"{transport}\"\n"
+        )
+    };
+    let found = mistakes(&text("udp"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with("8:13 cameras[0].transport: `transport`: the lean client"),
+        "{found:?}"
+    );
+    parse(&text("tcp")).unwrap();
+    parse(&format!("{}ingest = \"auto\"\n", text("udp"))).unwrap();
+}
+
+#[test]
 fn two_cameras_of_one_name_point_at_each_other() {
     let text = "[recorder]\nroot = \"r\"\n[[cameras]]\nid = \"a\"\nsource = \"test:\"\n[[cameras]]\nid = \"a\"\nsource = \"test:\"\n";
     let errors = parse(text).unwrap_err();

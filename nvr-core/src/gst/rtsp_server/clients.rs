@@ -15,6 +15,11 @@ use super::{Around, Opened, Peer, Who, lock};
 /// What the kernel holds for a client that does not read: of the megabytes that it takes by itself, all would be old.
 const SEND_BYTES: usize = 256 << 10;
 
+/// Connections of one address that have not said who they are.
+const UNKNOWN_OF_ONE: usize = 8;
+/// Looks after which one that has still not said who it is goes: 10 to 15 s.
+const UNKNOWN_LOOKS: u32 = 3;
+
 #[derive(Debug)]
 pub(super) struct Clients {
     all: Mutex<State>,
@@ -34,6 +39,8 @@ struct Client {
     /// Another handle of its socket.
     socket: Option<TcpStream>,
     who: Option<Who>,
+    /// How often it was looked at while nobody knew who it is.
+    looks: u32,
     sessions: Vec<String>,
     /// What was opened and is not served yet.
     waiting: Option<(String, Opened)>,
@@ -92,12 +99,18 @@ impl Clients {
                 tracing::warn!(peer = %peer.address, "too many RTSP clients: one is sent away");
                 shut(socket.as_ref());
             }
+            let unknown = state.clients.values().filter(|c| c.who.is_none());
+            if unknown.filter(|c| c.peer.address == peer.address).count() >= UNKNOWN_OF_ONE {
+                tracing::warn!(peer = %peer.address, "too many RTSP clients that do not say who they are: one is sent away");
+                shut(socket.as_ref());
+            }
             state.last += 1;
             let client_of = Client {
                 serial: state.last,
                 peer,
                 socket,
                 who: None,
+                looks: 0,
                 sessions: Vec::new(),
                 waiting: None,
                 served: None,
@@ -188,6 +201,17 @@ impl Clients {
     /// What a client was served is over.
     pub(super) fn over(&self, place: Place) {
         self.with(place, |c| c.served = None);
+    }
+
+    /// Ends the connections that do not say who they are. To be called now and then.
+    pub(super) fn send_unknown_away(&self) {
+        for client in self.lock().clients.values_mut().filter(|c| c.who.is_none()) {
+            client.looks += 1;
+            if client.looks >= UNKNOWN_LOOKS {
+                tracing::debug!(peer = %client.peer.address, "an RTSP client does not say who it is");
+                shut(client.socket.as_ref());
+            }
+        }
     }
 
     /// Ends one connection.

@@ -183,9 +183,13 @@ impl RtspServer {
             .with_hint("another program may listen there: change `listen` of [rtsp_server]")
         })?;
         let port = u16::try_from(server.bound_port()).unwrap_or(0);
+        let weak = Arc::downgrade(&around);
         let tidy = glib::timeout_source_new(TIDY, Some("rtsp tidy"), glib::Priority::DEFAULT, move || {
             if let Some(sessions) = server.session_pool() {
                 sessions.cleanup();
+            }
+            if let Some(around) = weak.upgrade() {
+                around.clients.send_unknown_away();
             }
             if let Some(new) = certificate.as_mut().and_then(Certificate::refresh) {
                 auth.set_tls_certificate(Some(&new));

@@ -14,11 +14,37 @@ const MOST_BYTES: usize = 16 << 20;
 /// See the module.
 #[derive(Default)]
 pub(super) struct Held {
-    items: VecDeque<(Kind, Item)>,
+    items: VecDeque<Part>,
     bytes: usize,
     /// When the first picture came.
     since: Option<gst::ClockTime>,
     phase: Phase,
+    /// The caps that the pads had when they were set back to those of the first part.
+    newest: Vec<(Kind, gst::Caps)>,
+}
+
+/// What came, and the caps that it came with: newer ones reach the pad at once.
+pub(super) struct Part {
+    pub(super) kind: Kind,
+    pub(super) item: Item,
+    caps: Option<gst::Caps>,
+}
+
+impl Part {
+    /// Sends it through a pad, which is given its caps before.
+    pub(super) fn send(self, pad: &gst::GhostPad) {
+        give(pad, self.caps.as_ref());
+        self.item.send(pad.upcast_ref());
+    }
+}
+
+/// Gives a pad other caps than it has.
+pub(super) fn give(pad: &gst::GhostPad, caps: Option<&gst::Caps>) {
+    if let Some(caps) = caps
+        && pad.current_caps().as_ref() != Some(caps)
+    {
+        pad.push_event(gst::event::Caps::new(caps));
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +82,7 @@ impl Item {
     }
 
     /// Sends it through a pad; whether that takes it, the next that comes will tell.
-    pub(super) fn send(self, pad: &gst::Pad) {
+    fn send(self, pad: &gst::Pad) {
         match self {
             Self::Buffer(buffer) => drop(pad.push(buffer)),
             Self::List(list) => drop(pad.push_list(list)),
@@ -65,17 +91,17 @@ impl Item {
 }
 
 impl Held {
-    pub(super) fn push(&mut self, kind: Kind, item: Item) {
+    pub(super) fn push(&mut self, kind: Kind, item: Item, caps: Option<gst::Caps>) {
         self.bytes += item.size();
-        self.items.push_back((kind, item));
+        self.items.push_back(Part { kind, item, caps });
         if kind == Kind::Video {
             self.since
                 .get_or_insert_with(|| gst::SystemClock::obtain().time());
         } else if self.since.is_none()
             && self.items.len() > MOST_AUDIO
-            && let Some((_, item)) = self.items.pop_front()
+            && let Some(part) = self.items.pop_front()
         {
-            self.bytes -= item.size();
+            self.bytes -= part.item.size();
         }
     }
 
@@ -84,7 +110,20 @@ impl Held {
         self.bytes > MOST_BYTES || self.since.is_some_and(|since| now >= since + AUDIO_GRACE)
     }
 
-    pub(super) fn begin_release(&mut self) -> VecDeque<(Kind, Item)> {
+    /// The caps of the first part of a track. `now` is what its pad has, to be told again by
+    /// [`newest`](Self::newest).
+    pub(super) fn set_back(&mut self, kind: Kind, now: Option<gst::Caps>) -> Option<gst::Caps> {
+        let first = self.items.iter().find(|part| part.kind == kind)?.caps.clone();
+        self.newest.extend(now.map(|caps| (kind, caps)));
+        first
+    }
+
+    /// The caps that pads had before they were set back.
+    pub(super) fn newest(&mut self) -> Vec<(Kind, gst::Caps)> {
+        std::mem::take(&mut self.newest)
+    }
+
+    pub(super) fn begin_release(&mut self) -> VecDeque<Part> {
         self.phase = Phase::Releasing;
         self.bytes = 0;
         std::mem::take(&mut self.items)

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gst::prelude::*;
 
 use super::cause::{SourceError, post};
-use super::held::{Held, Item};
+use super::held::{Held, Item, give};
 use super::{caps_filter, make, on_pad, stamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::guard::guarded;
@@ -217,7 +217,7 @@ impl Gate {
         let data = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         let block = if self.one_thread {
             // It ends itself.
-            on_pad(&ghost, data, move |_, info| gate.brought(kind, info));
+            on_pad(&ghost, data, move |pad, info| gate.brought(kind, pad, info));
             None
         } else {
             on_pad(&ghost, data | gst::PadProbeType::BLOCK, move |_, _| {
@@ -280,8 +280,14 @@ impl Gate {
 
     /// In the one thread that brings all: keeps what comes until the tracks are known, then sends it on in the order in
     /// which it came.
-    fn brought(self: &Arc<Self>, kind: Kind, info: &mut gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
+    fn brought(
+        self: &Arc<Self>,
+        kind: Kind,
+        pad: &gst::Pad,
+        info: &mut gst::PadProbeInfo<'_>,
+    ) -> gst::PadProbeReturn {
         {
+            let caps = pad.current_caps();
             let mut s = self.state();
             if s.held.is_released() {
                 return gst::PadProbeReturn::Remove;
@@ -296,7 +302,7 @@ impl Gate {
             if let Some(track) = s.track(kind) {
                 track.ready = true;
             }
-            s.held.push(kind, item);
+            s.held.push(kind, item, caps);
             s.grace_over |= s.held.is_enough(gst::SystemClock::obtain().time());
         }
         self.settle();
@@ -306,16 +312,26 @@ impl Gate {
 
     /// Sends on what was held, if the tracks are told. In the thread that brought it.
     fn release(&self) {
-        let items = {
+        let (parts, newest) = {
             let mut s = self.state();
             if s.on_tracks.is_some() {
                 return;
             }
-            s.held.begin_release()
+            (s.held.begin_release(), s.held.newest())
         };
-        for (kind, item) in items {
-            if let Some(pad) = self.bin().and_then(|bin| bin.static_pad(kind.name())) {
-                item.send(&pad);
+        let pad = |kind: Kind| {
+            let pad = self.bin()?.static_pad(kind.name())?;
+            pad.downcast::<gst::GhostPad>().ok()
+        };
+        for part in parts {
+            if let Some(pad) = pad(part.kind) {
+                part.send(&pad);
+            }
+        }
+        // What came behind them is of these caps.
+        for (kind, caps) in newest {
+            if let Some(pad) = pad(kind) {
+                give(&pad, Some(&caps));
             }
         }
         self.state().held.end_release();
@@ -388,6 +404,15 @@ impl Gate {
             }
             if let Some(bin) = self.bin() {
                 let _ = bin.remove_pad(&ghost);
+            }
+        }
+        if self.one_thread {
+            for (kind, track) in [(Kind::Audio, &audio), (Kind::Video, &video)] {
+                if let Some(ghost) = track.as_ref().and_then(|t| t.ghost.upgrade()) {
+                    let now = ghost.current_caps();
+                    let first = self.state().held.set_back(kind, now);
+                    give(&ghost, first.as_ref());
+                }
             }
         }
         self.guarded("the recorder taking the tracks", (), || on_tracks(has_audio));

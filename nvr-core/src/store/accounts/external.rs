@@ -53,6 +53,18 @@ impl AccountStore {
         })
     }
 
+    /// The provider that answers for a user; `None` for one with a password of his own.
+    pub(crate) fn provider_of(&self, user: i64) -> Result<Option<String>> {
+        self.read(|conn| {
+            let mut found = conn
+                .prepare_cached("SELECT issuer FROM external WHERE user = ?1")
+                .acc()?;
+            let mut rows = found.query([user]).acc()?;
+            let row = rows.next().acc()?;
+            row.map(|r| r.get(0)).transpose().acc()
+        })
+    }
+
     /// Whether there is a user of a provider's subject.
     pub(crate) fn has_external(&self, issuer: &str, subject: &str) -> Result<bool> {
         self.read(|conn| {

@@ -45,7 +45,9 @@ export async function setUp(token: string, name: string, password: string): Prom
 }
 
 export async function logOut(): Promise<void> {
-  await remove("/session");
+  const left = await remove<{ provider?: string } | undefined>("/session");
+  // Who was let in by a login provider would be let in again at once: he logs out there as well.
+  if (left?.provider) return void window.location.assign(left.provider);
   const now = session.get();
   if (now) take({ ...now, user: null });
 }

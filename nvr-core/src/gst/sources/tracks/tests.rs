@@ -61,8 +61,9 @@ fn nothing_keeps_a_stopped_source_alive() {
     }
 }
 
-/// Pushes what a camera sent into a gate of one thread, from this one; `order` names the tracks (`a`, `v`).
-fn from_one_thread(order: &str) -> (Vec<bool>, bool) {
+/// Pushes what a camera sent into a gate of one thread, from this one; `order` names the tracks (`a`, `v`), and `c` other
+/// caps for what follows of the audio.
+fn from_one_thread(order: &str) -> (Vec<super::super::testing::Unit>, bool) {
     crate::gst::init().unwrap();
     let line = "videotestsrc num-buffers=40 ! video/x-raw,format=I420,width=160,height=120,framerate=25/1 \
          ! x264enc tune=zerolatency ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=out";
@@ -108,6 +109,14 @@ fn from_one_thread(order: &str) -> (Vec<bool>, bool) {
     }
     let mut ms = 0;
     for track in order.chars() {
+        if track == 'c' {
+            let caps = gst::Caps::builder("audio/x-alaw")
+                .field("rate", 16_000)
+                .field("channels", 1)
+                .build();
+            ends[1].send_event(gst::event::Caps::new(&caps));
+            continue;
+        }
         let buffer = if track == 'v' {
             let next = sample.take().unwrap_or_else(|| out.pull_sample().unwrap());
             next.buffer_owned().unwrap()
@@ -127,7 +136,7 @@ fn from_one_thread(order: &str) -> (Vec<bool>, bool) {
     while let Ok(next) = running.told.try_recv() {
         match next {
             Told::Tracks(has_audio) => told = Some(has_audio),
-            Told::Unit(unit) => seen.push(unit.video),
+            Told::Unit(unit) => seen.push(unit),
             Told::Failed(cause, all) => panic!("{cause:?}: {all}"),
         }
     }
@@ -141,8 +150,27 @@ fn one_thread_brings_all_tracks() {
         let want: Vec<bool> = order.chars().map(|c| c == 'v').collect();
         let (seen, has_audio) = from_one_thread(order);
         assert!(has_audio, "{order}");
+        let seen: Vec<bool> = seen.iter().map(|unit| unit.video).collect();
         // The parser gives a picture when it has seen that it is whole.
         assert_eq!(seen, want, "{order}");
+    }
+}
+
+/// Caps that come while frames are held are those of the frames behind them.
+#[test]
+fn held_frames_keep_the_caps_that_they_came_with() {
+    for (order, want) in [
+        ("aacaav", vec![8_000, 8_000, 16_000, 16_000]),
+        ("aacva", vec![8_000, 8_000, 16_000]),
+        ("aavca", vec![8_000, 8_000, 16_000]),
+    ] {
+        let (seen, _) = from_one_thread(order);
+        let rates: Vec<i32> = seen
+            .iter()
+            .filter(|unit| !unit.video)
+            .map(|unit| unit.caps.structure(0).unwrap().get("rate").unwrap())
+            .collect();
+        assert_eq!(rates, want, "{order}");
     }
 }
 

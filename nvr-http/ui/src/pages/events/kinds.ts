@@ -4,10 +4,10 @@ import type { useT } from "~/i18n";
 import { secondsBetween } from "~/lib/days";
 import { bytes, duration } from "~/lib/format";
 
-export const KINDS = ["camera_state", "run_started", "segment_opened", "segment_closed", "segment_recovered", "segment_damaged", "gap_opened", "gap_closed", "storage_fault", "storage_recovered", "footage_deleted", "space_low", "space_recovered", "frames_dropped", "audio_trouble", "config_changed", "config_reloaded", "tier_lost", "tier_back", "push_started", "push_live", "push_down", "push_stopped", "job_changed", "upload_trouble", "upload_recovered", "backup_made", "backup_failed", "booking_changed", "calendar_trouble", "calendar_recovered"] as const;
+export const KINDS = ["camera_state", "run_started", "segment_opened", "segment_closed", "segment_recovered", "segment_damaged", "gap_opened", "gap_closed", "storage_fault", "storage_recovered", "storage_hangs", "storage_answers", "footage_deleted", "space_low", "space_recovered", "frames_dropped", "audio_trouble", "config_changed", "config_reloaded", "tier_lost", "tier_back", "push_started", "push_live", "push_down", "push_stopped", "job_changed", "upload_trouble", "upload_recovered", "backup_made", "backup_failed", "booking_changed", "calendar_trouble", "calendar_recovered"] as const;
 export type Kind = (typeof KINDS)[number];
 
-export const TONES: Partial<Record<Kind, string>> = { segment_damaged: "bad", gap_opened: "warn", gap_closed: "good", storage_fault: "bad", storage_recovered: "good", space_low: "bad", space_recovered: "good", frames_dropped: "warn", audio_trouble: "warn", upload_trouble: "bad", upload_recovered: "good", backup_failed: "bad", tier_lost: "bad", tier_back: "good", push_down: "warn", push_live: "good", segment_recovered: "warn", job_changed: "warn", calendar_trouble: "warn", calendar_recovered: "good" };
+export const TONES: Partial<Record<Kind, string>> = { segment_damaged: "bad", gap_opened: "warn", gap_closed: "good", storage_fault: "bad", storage_recovered: "good", storage_hangs: "bad", storage_answers: "good", space_low: "bad", space_recovered: "good", frames_dropped: "warn", audio_trouble: "warn", upload_trouble: "bad", upload_recovered: "good", backup_failed: "bad", tier_lost: "bad", tier_back: "good", push_down: "warn", push_live: "good", segment_recovered: "warn", job_changed: "warn", calendar_trouble: "warn", calendar_recovered: "good" };
 
 /** What an event says beside its kind. */
 export function about(t: ReturnType<typeof useT>, { kind, at, detail }: NvrEvent): string {

@@ -14,7 +14,7 @@ import { KINDS, type Kind, TONES, about } from "../events/kinds";
 /** What one looks at together. Files that begin and end are so many that they are left out unless asked for. */
 const GROUPS = {
   all: KINDS.filter((k) => k !== "segment_opened" && k !== "segment_closed"),
-  trouble: ["gap_opened", "gap_closed", "storage_fault", "storage_recovered", "space_low", "space_recovered", "tier_lost", "tier_back", "push_down", "frames_dropped", "audio_trouble", "segment_damaged", "segment_recovered", "upload_trouble", "upload_recovered", "job_changed", "backup_failed", "calendar_trouble", "calendar_recovered"],
+  trouble: ["gap_opened", "gap_closed", "storage_fault", "storage_recovered", "storage_hangs", "storage_answers", "space_low", "space_recovered", "tier_lost", "tier_back", "push_down", "frames_dropped", "audio_trouble", "segment_damaged", "segment_recovered", "upload_trouble", "upload_recovered", "job_changed", "backup_failed", "calendar_trouble", "calendar_recovered"],
   bookings: ["booking_changed", "calendar_trouble", "calendar_recovered"],
   cameras: ["camera_state", "run_started"],
   files: ["segment_opened", "segment_closed", "segment_recovered", "segment_damaged", "footage_deleted"],

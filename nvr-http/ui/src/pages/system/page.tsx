@@ -19,6 +19,7 @@ import { store, useStore } from "~/lib/store";
 import { Backup } from "./backup";
 import { Events } from "./events";
 import { Logs } from "./logs";
+import { Rtsp } from "./rtsp";
 import { type Machine, type Rates, rates, readMachine } from "./read";
 
 interface Sample {
@@ -44,7 +45,7 @@ export default function SystemPage() {
     if (!answer.ok) return ((await request("/cameras", { signal })), null);
     // Once the login is over there are only counts in it.
     return { problems: [], ...(await answer.json()) } as Health;
-  }, { every: 5000, on: ["camera_state", "storage_fault", "storage_recovered"] });
+  }, { every: 5000, on: ["camera_state", "storage_fault", "storage_recovered", "storage_hangs", "storage_answers"] });
   const system = useQuery("system", async (signal) => readMachine(await ask<unknown>("/system", { signal })), { every: EVERY });
   const storage = useQuery("storage", (signal) => ask<Storage>("/storage", { signal }), { every: 30_000 });
   const cameras = useQuery("system cameras", async (signal) => ({ at: Date.now(), list: await ask<Camera[]>("/cameras", { signal }) }), { every: EVERY });
@@ -94,6 +95,7 @@ export default function SystemPage() {
         {system.error && !system.data && <Card title={t("system.machine")}><Unavailable error={system.error} what={t("system.machine_absent")} onRetry={() => void system.reload()} /></Card>}
         <History measured={!!system.data} />
         <Pipelines cameras={cameras.data?.list ?? []} flow={flow} machine={system.data} onChanged={() => void cameras.reload()} />
+        <Rtsp cameras={cameras.data?.list ?? []} />
         <div className={admin ? "halves halves-tall" : "stack"}>
           <Events />
           {admin && <Logs />}

@@ -1,9 +1,11 @@
 //! The inside of `make test-v4l2`: drives the recorder on a real V4L2 device, the kernel's test driver `vivid`,
-//! which it plugs in and pulls out. Runs as root in the virtual machine that `tests/v4l2/run` starts, nowhere else.
+//! which it plugs in and pulls out, and on a camera of libcamera. Runs as root in the virtual machine that `tests/v4l2/run` starts, nowhere else.
 #![expect(
     clippy::print_stdout,
     reason = "its lines are the report of the virtual machine"
 )]
+
+mod libcamera;
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -61,12 +63,13 @@ fn main() -> std::process::ExitCode {
 async fn all(task: &str) -> bool {
     let mut good = true;
     macro_rules! check {
-        ($($name:ident),*) => { $(
+        ($($name:ident),*) => { check!(each $(($name, match Device::plug().await {
+            Ok(node) => $name(&node).await,
+            Err(e) => Err(e.context("before the check")),
+        })),*) };
+        (each $(($name:ident, $run:expr)),*) => { $(
             let clock = SystemClock::new();
-            let result = match Device::plug().await {
-                Ok(node) => $name(&node).await,
-                Err(e) => Err(e.context("before the check")),
-            };
+            let result: anyhow::Result<()> = $run;
             let seconds = clock.steady_ns() / 1_000_000_000;
             match result {
                 Ok(()) => println!("ok      {} ({seconds} s)", stringify!($name)),
@@ -79,6 +82,19 @@ async fn all(task: &str) -> bool {
     }
     if task == "drain" {
         check!(a_closed_device_is_closed);
+        return good;
+    }
+    if task == "libcamera" {
+        macro_rules! camera {
+            ($($name:ident),*) => { check!(each $(($name, libcamera::$name().await)),*) };
+        }
+        camera!(
+            probe_reads_ten_frames,
+            the_shortest_source_is_recorded,
+            a_name_that_no_camera_has_is_told,
+            it_is_recorded_and_once_more,
+            a_camera_that_another_program_has_is_recorded_once_free
+        );
         return good;
     }
     check!(
@@ -147,10 +163,10 @@ struct Rig {
 }
 
 impl Rig {
-    async fn start(device: &str) -> anyhow::Result<Self> {
+    async fn start(source: SourceSpec) -> anyhow::Result<Self> {
         let root = tempfile::tempdir()?;
         let mut config = Config::new(root.path().join("recordings"));
-        let mut camera = CameraConfig::new(CameraId::new("usb")?, raw(device)?);
+        let mut camera = CameraConfig::new(CameraId::new("usb")?, source);
         // A slow machine is no dead camera.
         (camera.watchdog, camera.start_deadline) = (LIMIT, LIMIT);
         let id = camera.id.clone();
@@ -176,7 +192,7 @@ impl Rig {
     }
 
     /// Stops in order and judges every file; hands back the closed segments.
-    async fn finish(&self) -> anyhow::Result<Vec<SegmentRow>> {
+    async fn finish(&self, size: (u32, u32)) -> anyhow::Result<Vec<SegmentRow>> {
         let report = self.nvr.shutdown(LIMIT).await;
         ensure!(report.cut.is_empty(), "cut off at the stop");
         let rows = self
@@ -188,7 +204,7 @@ impl Rig {
         for row in &rows {
             ensure!(row.state == SegmentState::Closed, "{row:?}");
             let file = self.root.path().join("recordings").join(&row.path);
-            frames += count(&file).with_context(|| row.path.display().to_string())?;
+            frames += count(&file, size).with_context(|| row.path.display().to_string())?;
         }
         let counters = self.camera.status().counters;
         ensure!(
@@ -199,8 +215,8 @@ impl Rig {
     }
 }
 
-/// Frames of a file, each of them decoded by another program.
-fn count(file: &Path) -> anyhow::Result<usize> {
+/// Frames of a file of that size, each of them decoded by another program.
+fn count(file: &Path, size: (u32, u32)) -> anyhow::Result<usize> {
     let packets = judge::packets(file, "v:0")?;
     ensure!(
         packets.first().is_some_and(|p| p.key),
@@ -213,7 +229,7 @@ fn count(file: &Path) -> anyhow::Result<usize> {
     let found = judge::ffprobe(&file.to_string_lossy(), &args)?;
     let stream = &found["streams"][0];
     ensure!(
-        stream["codec_name"] == "h264" && stream["width"] == SIZE.0 && stream["height"] == SIZE.1,
+        stream["codec_name"] == "h264" && stream["width"] == size.0 && stream["height"] == size.1,
         "{stream}"
     );
     let decoded = stream["nb_read_frames"].as_str().and_then(|n| n.parse().ok());
@@ -269,9 +285,9 @@ async fn probe_reads_ten_frames(node: &Path) -> anyhow::Result<()> {
 }
 
 async fn raw_pictures_are_recorded(node: &Path) -> anyhow::Result<()> {
-    let rig = Rig::start(&node.to_string_lossy()).await?;
+    let rig = Rig::start(raw(&node.to_string_lossy())?).await?;
     rig.records(60).await?;
-    let rows = rig.finish().await?;
+    let rows = rig.finish(SIZE).await?;
     ensure!(!rows.is_empty(), "nothing was recorded");
     Ok(())
 }
@@ -291,7 +307,7 @@ async fn a_busy_device_is_called_busy_and_recorded_once_free(node: &Path) -> any
     let frame = async || end.property::<Option<gst::Sample>>("last-sample").map(drop);
     wait::until_async("a frame of the other program", LIMIT, frame).await?;
 
-    let rig = Rig::start(&node.to_string_lossy()).await?;
+    let rig = Rig::start(raw(&node.to_string_lossy())?).await?;
     let state = rig.phase(CameraPhase::BackingOff).await?;
     ensure!(
         state.cause.kind == CauseKind::Device && state.cause.message.contains("used by another program"),
@@ -300,12 +316,12 @@ async fn a_busy_device_is_called_busy_and_recorded_once_free(node: &Path) -> any
     );
     other.set_state(gst::State::Null)?;
     rig.records(20).await?;
-    rig.finish().await?;
+    rig.finish(SIZE).await?;
     Ok(())
 }
 
 async fn fm12_unplugged_and_renumbered_it_resumes_by_its_stable_id(node: &Path) -> anyhow::Result<()> {
-    let rig = Rig::start(LINK).await?;
+    let rig = Rig::start(raw(LINK)?).await?;
     rig.records(30).await?;
     // Somebody still holds the old node: the device gets another number when it comes back.
     let held = std::fs::File::open(node)?;
@@ -327,7 +343,7 @@ async fn fm12_unplugged_and_renumbered_it_resumes_by_its_stable_id(node: &Path) 
     rig.records(30).await?;
     drop(held);
 
-    let rows = rig.finish().await?;
+    let rows = rig.finish(SIZE).await?;
     ensure!(rows.len() >= 2, "{rows:?}");
     let timeline = rig.nvr.timeline(&rig.camera.id(), TimeRange::ALL).await?;
     let [before, after] = &timeline.ranges[..] else {
@@ -355,10 +371,10 @@ async fn a_closed_device_is_closed(node: &Path) -> anyhow::Result<()> {
     for _ in 0..2 {
         detect::probe(raw(&node.to_string_lossy())?, patient()).await?;
     }
-    let rig = Rig::start(&node.to_string_lossy()).await?;
+    let rig = Rig::start(raw(&node.to_string_lossy())?).await?;
     rig.records(5).await?;
     ensure!(!open(node).is_empty(), "a device that is recorded is not open");
-    rig.finish().await?;
+    rig.finish(SIZE).await?;
     let closed = async || open(node).is_empty().then_some(());
     wait::until_async("the device to be closed", LIMIT, closed).await
 }
