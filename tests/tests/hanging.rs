@@ -268,9 +268,12 @@ async fn a_transcode_on_a_disk_that_hangs_gives_its_place_back() {
     disk.go_on();
     rig.stop().await;
     // What hung holds the root until it has come to its end.
-    wait::until_async("the root to be free", LIMIT, async || rig.start().await.ok())
-        .await
-        .unwrap();
+    let again = tokio::sync::Mutex::new(&mut rig);
+    wait::until_async("the root to be free", LIMIT, || async {
+        again.lock().await.start().await.ok()
+    })
+    .await
+    .unwrap();
     rig.phase(CAM, CameraPhase::Recording).await.unwrap();
     rig.frames(20).await.unwrap();
     rig.stop_clean().await.unwrap();

@@ -141,7 +141,7 @@ async fn order(asked: &archive::Asked, path: &str, body: &Value) -> Result<Value
         );
     }
     let recorder = client::required_address(&asked.config)?;
-    Ok(client::order(&recorder, "POST", path, Some(body)).await?)
+    client::order(&recorder, "POST", path, Some(body)).await
 }
 
 async fn list(asked: &archive::Asked, args: ListArgs, output: Output) -> Result<(), Failure> {
