@@ -88,7 +88,9 @@ async fn fm11_a_camera_that_is_away_for_twelve_hours() {
         rig.gap_causes()
     );
     let early = early.unwrap();
-    assert_eq!(late.threads.saturating_sub(early.threads) / 4, 0, "threads");
+    // A thread left behind by each try would make a thousand; how many wait for work at the moment varies.
+    let more = late.threads.saturating_sub(early.threads);
+    assert!(more < 32, "{more} more threads after {tries} tries");
     let grown = late.resident_bytes.saturating_sub(early.resident_bytes);
     assert!(grown < 16 << 20, "memory grew by {grown} bytes in {tries} tries");
     let rows = rig.judge().await.unwrap();
