@@ -236,6 +236,10 @@ async fn streams_go_through_tls() {
     copied(url(&rig), "tcp", 3, file.clone()).await.unwrap();
     assert_eq!(judge::streams(&file.to_string_lossy()).unwrap().len(), 2);
     whole(&file, 20);
+    // Without TLS nothing is to be had, and that is soon said.
+    let plain = url(&rig).replace("rtsps://", "rtsp://");
+    let refused = tokio::time::timeout(LIMIT, copied(plain, "tcp", 1, dir.path().join("y.mkv"))).await;
+    assert!(refused.expect("it is still connected").is_err());
     rig.stop_clean().await.unwrap();
 }
 

@@ -143,6 +143,8 @@ impl Clients {
     fn leave(&self, key: usize) {
         // What it waited for ends outside of the lock.
         let gone = self.lock().clients.remove(&key);
+        // One that says something else than TLS is given up by GStreamer without being told.
+        shut(gone.as_ref().and_then(|c| c.socket.as_ref()));
         drop(gone);
         self.gone.notify_all();
     }
