@@ -298,7 +298,7 @@ impl Bookings {
     }
 
     /// What overlaps a range, in order: occurrences to come, of now, and of the past as far as they are kept. At most
-    /// [`MOST_LISTED`]; of one booking or of all.
+    /// 5,000; of one booking or of all.
     ///
     /// # Errors
     /// An error of the index.
