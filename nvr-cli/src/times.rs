@@ -1,4 +1,4 @@
-//! Times on the command line: absolute, local, or before now.
+//! Times on the command line: absolute, local, or before or after now.
 
 use jiff::civil;
 use jiff::tz::TimeZone;
@@ -19,6 +19,11 @@ pub fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp> {
     {
         return Ok(now.add_ns(-ns));
     }
+    if let Some(after) = text.strip_prefix('+')
+        && let Some(ns) = span_ns(after)
+    {
+        return Ok(now.add_ns(ns));
+    }
     if let Some(local) = local(text, now, zone) {
         let zoned = zone.to_ambiguous_zoned(local).compatible();
         return zoned
@@ -30,7 +35,7 @@ pub fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp> {
 
 fn bad(text: &str) -> Error {
     Error::new(ErrorKind::InvalidArgument, format!("{text:?} is not a time")).with_hint(
-        "write 2026-05-04T03:02:01Z, Unix seconds, \"2026-05-04 03:02\", 03:02, now, -15m, -2h or -1d",
+        "write 2026-05-04T03:02:01Z, Unix seconds, \"2026-05-04 03:02\", 03:02, now, -15m, -2h, -1d or +15m",
     )
 }
 
@@ -140,6 +145,7 @@ mod tests {
             ("-15m", "2026-05-04T11:45:00Z"),
             ("-1h30m", "2026-05-04T10:30:00Z"),
             ("-2d", "2026-05-02T12:00:00Z"),
+            ("+1d12h", "2026-05-06T00:00:00Z"),
             ("2026-05-04T03:02:01Z", "2026-05-04T03:02:01Z"),
             ("2026-05-04T03:02:01+02:00", "2026-05-04T01:02:01Z"),
             ("2026-05-04 03:02", "2026-05-04T01:02:00Z"),
@@ -160,6 +166,8 @@ mod tests {
             "25:00",
             "2026-13-01",
             "-99999999999999w",
+            "+",
+            "+5x",
         ] {
             let e = parse(bad, now, &zone).unwrap_err();
             assert_eq!(e.kind(), ErrorKind::InvalidArgument, "{bad}");

@@ -215,7 +215,7 @@ section! {
         motion_masks: Text,
         /// In which stream motion is looked for.
         motion_stream: Word<MotionStream> = "auto",
-        /// Whether all frames are decoded for it, instead of keyframes only. That costs about ten times as much, and is for
+        /// Whether all frames are decoded for it, instead of keyframes only. That costs far more, and is for
         /// cameras whose keyframes are many seconds apart.
         motion_every_frame: bool = false,
         /// How much from before motion is recorded with it, 0 to 60 s, where it is recorded because of motion. So is the
