@@ -22,7 +22,7 @@ describe("the schema", () => {
     expect(section("recorder").entries).toBeNull();
     expect(field("recorder", "root").required).toBe(true);
     expect(field("cameras", "record")).toMatchObject({ kind: "choice", fallback: "continuous" });
-    expect(field("cameras", "record").choices.map((c) => c.value)).toEqual(["continuous", "manual", "off"]);
+    expect(field("cameras", "record").choices.map((c) => c.value)).toEqual(["continuous", "motion", "manual", "off"]);
     expect(field("cameras", "password").secret).toBe(true);
     expect(field("retention", "max_age").kind).toBe("age");
     expect(field("retention", "min_free").kind).toBe("share");
