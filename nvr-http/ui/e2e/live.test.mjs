@@ -222,6 +222,8 @@ export const tests = [
       await page.evaluate(() => document.exitFullscreen());
       await until("the sub stream in the grid", async () => (await stream("front")) === "sub" && (await width("front")) === 320);
       check(Date.now() - (await pictureTime(page, shown("front"))) < 20_000, "it is live");
+      // Looked at with the next frame that is drawn.
+      await until("the last look", () => page.evaluate(() => window.seen.widths.at(-1) === 320));
       const seen = await page.evaluate(() => window.seen);
       check(seen.dark === 0 && seen.looks > 20, `${seen.dark} of ${seen.looks} looks without a picture; widths ${seen.widths}`);
       check(seen.widths.join() === "320,1280,320,1280,320", seen.widths.join());
