@@ -4,52 +4,11 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
 
-use common::{Outcome, command, nvr};
+use common::demo::Demo;
+use common::{Outcome, nvr};
 use serde_json::json;
-
-/// A recorder of the demo; killed if a test leaves it.
-struct Demo(Child);
-
-impl Demo {
-    fn start(dir: &Path) -> Self {
-        let args = ["demo", "--dir", "demo", "--listen", "127.0.0.1:0", "--json"];
-        let log = std::fs::File::create(dir.join("log")).unwrap();
-        let mut child = command(dir, &args)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert!(line.contains("started"), "{line}");
-        Self(child)
-    }
-
-    fn stop(mut self) {
-        let pid = self.0.id().to_string();
-        assert!(
-            std::process::Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn book(dir: &Path, args: &[&str]) -> Outcome {
     nvr(dir, &[&["-c", "demo/nvr.toml", "--json", "book"], args].concat())
@@ -63,7 +22,7 @@ fn bookings_with_and_without_a_recorder() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     std::fs::write(dir.join("fair.ics"), CALENDAR).unwrap();
-    let demo = Demo::start(dir);
+    let demo = Demo::start(dir, &[]);
     let add = [
         "add",
         "Council",

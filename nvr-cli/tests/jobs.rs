@@ -4,50 +4,14 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
-use common::{Outcome, command, nvr};
+use common::demo::Demo;
+use common::{Outcome, nvr};
 use nvr_core::clock::{Clock as _, SystemClock};
 use serde_json::json;
-
-/// A recorder of the demo; killed if a test leaves it.
-struct Demo(Child, PathBuf);
-
-impl Demo {
-    fn start(dir: &Path) -> Self {
-        let args = ["demo", "--dir", "demo", "--listen", "127.0.0.1:0", "--json"];
-        let mut child = command(dir, &args)
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(dir.join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert!(line.contains("started"), "{line}");
-        Self(child, dir.join("log"))
-    }
-
-    fn stop(mut self) {
-        let pid = self.0.id().to_string();
-        let status = std::process::Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(status.unwrap().success());
-        let end = self.0.wait().unwrap();
-        let log = std::fs::read_to_string(&self.1).unwrap_or_default();
-        assert!(end.success(), "{end}: {log}");
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn ask(dir: &Path, args: &[&str]) -> Outcome {
     nvr(dir, &[&["-c", "demo/nvr.toml", "--json"], args].concat())
@@ -81,7 +45,7 @@ fn recorded(dir: &Path, so_far: i64) -> i64 {
 fn the_queue_with_and_without_a_recorder() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    let demo = Demo::start(dir);
+    let demo = Demo::start(dir, &[]);
     let so_far = recorded(dir, 0);
 
     // Served by the recorder.
@@ -163,7 +127,7 @@ fn the_queue_with_and_without_a_recorder() {
     );
 
     // And it is done as soon as one runs.
-    let demo = Demo::start(dir);
+    let demo = Demo::start(dir, &[]);
     let done = eventually(dir, &["jobs", "show", &id], |out| out.json()["state"] == "done");
     assert_eq!(done.json()["result"]["path"], json!(to), "{done:?}");
     assert!(to.is_file());
@@ -176,19 +140,17 @@ fn the_queue_with_and_without_a_recorder() {
 fn a_demo_keeps_its_log_and_verifies_the_last_hour() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    let demo = Demo::start(dir);
+    let demo = Demo::start(dir, &[]);
     recorded(dir, 0);
-    let config = std::fs::read_to_string(dir.join("demo/nvr.toml")).unwrap();
-    let listen = config.lines().find_map(|l| l.strip_prefix("listen = \""));
-    let address = listen.unwrap().trim_end_matches('"').to_owned();
-    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    let address = demo.address();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
     write!(stream, "GET /api/v1/logs HTTP/1.0\r\nHost: {address}\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains(" 200 "), "{answer}");
     assert!(body.contains("\"level\":\"info\""), "{body}");
-    let printed = std::fs::read_to_string(dir.join("log")).unwrap();
+    let printed = demo.log();
     assert!(!printed.contains(" INFO "), "{printed}");
 
     let none = ask(dir, &["verify", "--to", "-1d", "--last", "1h"]);

@@ -4,12 +4,11 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use common::{Outcome, command, nvr};
+use common::demo::Demo;
+use common::{Outcome, nvr};
 use nvr_core::clock::{Clock as _, SystemClock};
 
 /// Asks again and again until the answer is good; panics with the last one after a minute.
@@ -25,44 +24,17 @@ fn eventually<T: std::fmt::Debug>(what: &str, ask: impl Fn() -> T, good: impl Fn
     }
 }
 
-/// A recorder in a process of its own; killed if a test leaves it.
+/// A recorder of the demo, and how it is asked.
 struct Recorder {
-    child: Child,
+    demo: Demo,
     dir: PathBuf,
-    address: String,
 }
 
 impl Recorder {
     fn demo(dir: &Path) -> Self {
-        let args = ["demo", "--dir", "demo", "--listen", "127.0.0.1:0", "--json", "-v"];
-        let mut child = command(dir, &args)
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(dir.join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let started: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|e| {
-            let log = std::fs::read_to_string(dir.join("log"));
-            panic!("{e}: {line:?}, {:?}, {log:?}", child.wait())
-        });
-        assert_eq!(
-            (&started["event"], &started["cameras"]),
-            (&"started".into(), &2.into())
-        );
-        let url = started["url"].as_str().unwrap();
-        let address = url
-            .strip_prefix("http://")
-            .unwrap()
-            .trim_end_matches('/')
-            .to_owned();
-        assert!(address.starts_with("127.0.0.1:"), "{url}");
         Self {
-            child,
+            demo: Demo::start(dir, &["-v"]),
             dir: dir.to_owned(),
-            address,
         }
     }
 
@@ -85,20 +57,6 @@ impl Recorder {
             || self.ask(&["timeline", "--last", "1h"]),
             enough,
         );
-    }
-
-    fn signal(&self, signal: &str) {
-        let status = std::process::Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status();
-        assert!(status.unwrap().success());
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -181,8 +139,8 @@ fn every_question_is_answered_with_and_without_a_recorder() {
     let nothing = recorder.ask(&["cleanup", "--dry-run"]).json();
     assert_eq!(nothing["deleted"], serde_json::json!([]), "{nothing:#}");
 
-    recorder.signal("-TERM");
-    let code = recorder.child.wait().unwrap();
+    recorder.demo.signal("-TERM");
+    let code = recorder.demo.child.wait().unwrap();
     assert!(code.success(), "{code}");
 
     retention_without_a_recorder(dir.path());
@@ -335,13 +293,13 @@ fn hangup_reads_the_configuration_again() {
     let text = std::fs::read_to_string(&file).unwrap();
     // A faulty one changes nothing.
     std::fs::write(&file, text.replace("id = \"yard\"", "id = \"Yard!\"")).unwrap();
-    recorder.signal("-HUP");
+    recorder.demo.signal("-HUP");
     std::fs::write(
         &file,
         text.clone() + "\n[[cameras]]\nid = \"gate\"\nsource = \"test:?size=320x180&fps=10\"\n",
     )
     .unwrap();
-    recorder.signal("-HUP");
+    recorder.demo.signal("-HUP");
     let state = |out: &Outcome, id: &str| {
         let cameras = out.json();
         let camera = cameras
@@ -367,7 +325,7 @@ fn a_second_signal_cuts() {
     let dir = tempfile::tempdir().unwrap();
     let mut recorder = Recorder::demo(dir.path());
     // A request whose body never comes holds up an orderly stop for a while.
-    let mut held = std::net::TcpStream::connect(&recorder.address).unwrap();
+    let mut held = std::net::TcpStream::connect(recorder.demo.address()).unwrap();
     let head = "POST /api/v1/cameras/probe HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
     held.write_all(head.as_bytes()).unwrap();
     // Answered after it on another connection: by now the server has seen it.
@@ -376,11 +334,11 @@ fn a_second_signal_cuts() {
         || recorder.ask(&["status"]),
         |out| out.json()["running"] == true,
     );
-    recorder.signal("-INT");
+    recorder.demo.signal("-INT");
     let log = || std::fs::read_to_string(dir.path().join("log")).unwrap();
     eventually("the stop", log, |log| log.contains("stopping"));
-    recorder.signal("-INT");
-    assert_eq!(recorder.child.wait().unwrap().code(), Some(130), "{}", log());
+    recorder.demo.signal("-INT");
+    assert_eq!(recorder.demo.child.wait().unwrap().code(), Some(130), "{}", log());
 }
 
 #[test]

@@ -271,6 +271,7 @@ pub mod source;
 pub mod strip;
 pub mod time;
 pub mod track;
+mod web;
 pub mod window;
 pub mod zone;
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no test file wants all of it")]
 
 pub mod cameras;
+pub mod demo;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -8,17 +8,15 @@ use http::header::{
     AUTHORIZATION, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, USER_AGENT,
 };
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::ical::MOST_BYTES;
 use crate::clock::SharedClock;
 use crate::config::CalendarConfig;
 use crate::error::{Error, ErrorKind, Result};
+use crate::web::{self, AGENT, causes};
 
-const AGENT: &str = concat!("nvr/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(60);
 
@@ -39,21 +37,13 @@ pub(crate) enum Fetched {
 /// us elsewhere with it.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<web::Connector, Empty<Bytes>>,
     clock: SharedClock,
 }
 
 impl Fetcher {
     pub(crate) fn new(clock: SharedClock) -> Result<Self> {
-        let mut tcp = HttpConnector::new();
-        tcp.set_connect_timeout(Some(CONNECT));
-        tcp.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(crate::upload::tls(None)?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let client = Client::builder(TokioExecutor::new()).build(web::connector(CONNECT, None)?);
         Ok(Self { client, clock })
     }
 
@@ -116,15 +106,4 @@ impl Fetcher {
             () = self.clock.sleep(WHOLE) => Err(Error::new(ErrorKind::Timeout, "the server does not answer")),
         }
     }
-}
-
-/// An error with its causes, which hyper does not name.
-fn causes(e: &dyn std::error::Error) -> String {
-    let mut text = e.to_string();
-    let mut source = e.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

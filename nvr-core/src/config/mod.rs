@@ -326,31 +326,11 @@ fn read_cameras(
     recording: &RecordingConfig,
     zone: &str,
 ) -> Vec<CameraConfig> {
-    let Some(found) = root.get("cameras") else {
-        return Vec::new();
-    };
-    let list = found.get_ref().as_array();
-    if list.is_none() {
-        let hint = Some("write [[cameras]] above each camera, in double brackets".to_owned());
-        let message = format!("`cameras` is a list, not {}", reader::a_kind(found.get_ref()));
-        reader.problems.error(&found.span(), "cameras", message, hint);
-    }
     let mut cameras: Vec<CameraConfig> = Vec::new();
     let mut lines: HashMap<crate::ids::CameraId, usize> = HashMap::new();
-    for (index, item) in list.into_iter().flat_map(|list| list.iter()).enumerate() {
-        let path = format!("cameras[{index}]");
-        let DeValue::Table(table) = item.get_ref() else {
-            let message = format!("a camera is a table, not {}", reader::a_kind(item.get_ref()));
-            reader.problems.error(&item.span(), &path, message, None);
-            continue;
-        };
-        let section = Section {
-            path,
-            table: Some(table),
-            span: item.span(),
-        };
-        let Some(camera) = CameraConfig::read(reader, &section, recording, zone) else {
-            continue;
+    each_table(reader, root, "cameras", "camera", |reader, section| {
+        let Some(camera) = CameraConfig::read(reader, section, recording, zone) else {
+            return;
         };
         let line = reader.problems.line_of(camera.span.start);
         if let Some(first) = lines.insert(camera.value.id.clone(), line) {
@@ -365,7 +345,7 @@ fn read_cameras(
         } else {
             cameras.push(camera.value);
         }
-    }
+    });
     cameras
 }
 
@@ -375,30 +355,10 @@ fn read_uploads(
     base: Option<&Path>,
     zone: &str,
 ) -> Vec<UploadConfig> {
-    let Some(found) = root.get("upload") else {
-        return Vec::new();
-    };
-    let list = found.get_ref().as_array();
-    if list.is_none() {
-        let hint = Some("write [[upload]] above each target, in double brackets".to_owned());
-        let message = format!("`upload` is a list, not {}", reader::a_kind(found.get_ref()));
-        reader.problems.error(&found.span(), "upload", message, hint);
-    }
     let mut uploads: Vec<UploadConfig> = Vec::new();
-    for (index, item) in list.into_iter().flat_map(|list| list.iter()).enumerate() {
-        let path = format!("upload[{index}]");
-        let DeValue::Table(table) = item.get_ref() else {
-            let message = format!("a target is a table, not {}", reader::a_kind(item.get_ref()));
-            reader.problems.error(&item.span(), &path, message, None);
-            continue;
-        };
-        let section = Section {
-            path,
-            table: Some(table),
-            span: item.span(),
-        };
-        let Some(upload) = UploadConfig::read(reader, &section, base, zone) else {
-            continue;
+    each_table(reader, root, "upload", "target", |reader, section| {
+        let Some(upload) = UploadConfig::read(reader, section, base, zone) else {
+            return;
         };
         if uploads.iter().any(|u| u.name == upload.value.name) {
             let message = "two upload targets have this name";
@@ -406,35 +366,15 @@ fn read_uploads(
         } else {
             uploads.push(upload.value);
         }
-    }
+    });
     uploads
 }
 
 fn read_calendars(reader: &mut Reader<'_, '_>, root: &DeTable<'_>) -> Vec<CalendarConfig> {
-    let Some(found) = root.get("calendar") else {
-        return Vec::new();
-    };
-    let list = found.get_ref().as_array();
-    if list.is_none() {
-        let hint = Some("write [[calendar]] above each calendar, in double brackets".to_owned());
-        let message = format!("`calendar` is a list, not {}", reader::a_kind(found.get_ref()));
-        reader.problems.error(&found.span(), "calendar", message, hint);
-    }
     let mut calendars: Vec<CalendarConfig> = Vec::new();
-    for (index, item) in list.into_iter().flat_map(|list| list.iter()).enumerate() {
-        let path = format!("calendar[{index}]");
-        let DeValue::Table(table) = item.get_ref() else {
-            let message = format!("a calendar is a table, not {}", reader::a_kind(item.get_ref()));
-            reader.problems.error(&item.span(), &path, message, None);
-            continue;
-        };
-        let section = Section {
-            path,
-            table: Some(table),
-            span: item.span(),
-        };
-        let Some(calendar) = CalendarConfig::read(reader, &section) else {
-            continue;
+    each_table(reader, root, "calendar", "calendar", |reader, section| {
+        let Some(calendar) = CalendarConfig::read(reader, section) else {
+            return;
         };
         if calendars.iter().any(|c| c.name == calendar.value.name) {
             let message = "two calendars have this name";
@@ -444,8 +384,41 @@ fn read_calendars(reader: &mut Reader<'_, '_>, root: &DeTable<'_>) -> Vec<Calend
         } else {
             calendars.push(calendar.value);
         }
-    }
+    });
     calendars
+}
+
+/// Has each table of a list read, which holds one `thing` each; what is no list or no table is told.
+fn each_table<'a, 'b>(
+    reader: &mut Reader<'a, 'b>,
+    root: &DeTable<'_>,
+    key: &str,
+    thing: &str,
+    mut read: impl FnMut(&mut Reader<'a, 'b>, &Section<'_>),
+) {
+    let Some(found) = root.get(key) else {
+        return;
+    };
+    let list = found.get_ref().as_array();
+    if list.is_none() {
+        let hint = Some(format!("write [[{key}]] above each {thing}, in double brackets"));
+        let message = format!("`{key}` is a list, not {}", reader::a_kind(found.get_ref()));
+        reader.problems.error(&found.span(), key, message, hint);
+    }
+    for (index, item) in list.into_iter().flat_map(|list| list.iter()).enumerate() {
+        let path = format!("{key}[{index}]");
+        let DeValue::Table(table) = item.get_ref() else {
+            let message = format!("a {thing} is a table, not {}", reader::a_kind(item.get_ref()));
+            reader.problems.error(&item.span(), &path, message, None);
+            continue;
+        };
+        let section = Section {
+            path,
+            table: Some(table),
+            span: item.span(),
+        };
+        read(reader, &section);
+    }
 }
 
 #[cfg(test)]

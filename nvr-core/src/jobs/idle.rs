@@ -1,26 +1,20 @@
 //! The queue while no recorder runs: for tools. Nothing is started here; that is left to the recorder.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle;
-use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::error::Result;
 use crate::event::JobState;
-use crate::files::{Create, Root, RootOptions};
 use crate::ids::JobId;
-use crate::nvr::blocking;
-use crate::store::{Added, JobBounds, JobQuery, JobRow, NewJob, OpenMode, Page, Store};
+use crate::nvr::{Idle, blocking};
+use crate::store::{Added, JobBounds, JobQuery, JobRow, NewJob, Page};
 
 /// The queue while no recorder runs. As long as this lives, none can start.
 #[derive(Clone, Debug)]
 pub struct IdleJobs {
-    store: Store,
-    clock: SharedClock,
+    idle: Idle,
     bounds: JobBounds,
-    /// Holds the recordings root, so that no recorder writes meanwhile.
-    _root: Arc<Root>,
 }
 
 impl IdleJobs {
@@ -30,37 +24,11 @@ impl IdleJobs {
     /// `Conflict` when a recorder is running, `NotFound` when nothing was recorded there yet, `Storage` or `Corrupt`
     /// when root or index cannot be used.
     pub async fn open(config: &Config) -> Result<Self> {
-        let (recorder, clock) = (config.recorder.clone(), SystemClock::shared());
         let bounds = JobBounds {
             most_live: config.jobs.max_queued,
         };
-        blocking(move || {
-            let options = RootOptions {
-                create: Create::Never,
-                expected: None,
-                exclusive: true,
-            };
-            let root = Arc::new(Root::open(&recorder.root, options, clock.clone())?);
-            // A look first: an index that is not there is not to be made here.
-            Store::open(&recorder.database, OpenMode::ReadOnly)
-                .map(drop)
-                .or_else(|e| {
-                    // Of an older version: it is upgraded by what follows.
-                    if e.kind() == crate::error::ErrorKind::Conflict {
-                        Ok(())
-                    } else {
-                        Err(e)
-                    }
-                })?;
-            let store = Store::open(&recorder.database, OpenMode::ReadWrite)?;
-            Ok(Self {
-                store,
-                clock,
-                bounds,
-                _root: root,
-            })
-        })
-        .await
+        let idle = Idle::open(config).await?;
+        Ok(Self { idle, bounds })
     }
 
     /// Jobs, a page at a time.
@@ -68,7 +36,7 @@ impl IdleJobs {
     /// # Errors
     /// An error of the index.
     pub async fn list(&self, query: JobQuery) -> Result<Page<JobRow>> {
-        let store = self.store.clone();
+        let store = self.idle.store.clone();
         blocking(move || store.jobs(&query)).await
     }
 
@@ -79,7 +47,10 @@ impl IdleJobs {
     /// written.
     pub async fn enqueue(&self, new: NewJob) -> Result<Added> {
         handle::check(&new)?;
-        self.store.add_job(new, self.clock.now(), self.bounds).await
+        self.idle
+            .store
+            .add_job(new, self.idle.clock.now(), self.bounds)
+            .await
     }
 
     /// Calls off a job; also one that was running when the recorder died.
@@ -87,7 +58,7 @@ impl IdleJobs {
     /// # Errors
     /// `NotFound` when there is none of that id, `Conflict` when it is over.
     pub async fn cancel(&self, id: JobId) -> Result<JobRow> {
-        self.store.cancel_job(id, self.clock.now(), true).await
+        self.idle.store.cancel_job(id, self.idle.clock.now(), true).await
     }
 
     /// Queues a job that failed or was called off once more.
@@ -95,7 +66,7 @@ impl IdleJobs {
     /// # Errors
     /// As [`Jobs::retry`](super::Jobs::retry).
     pub async fn retry(&self, id: JobId) -> Result<JobRow> {
-        self.store.retry_job(id, self.clock.now()).await
+        self.idle.store.retry_job(id, self.idle.clock.now()).await
     }
 
     /// Forgets finished jobs of some states that ended so long ago; returns how many.
@@ -103,8 +74,8 @@ impl IdleJobs {
     /// # Errors
     /// As [`Jobs::clean`](super::Jobs::clean).
     pub async fn clean(&self, states: &[JobState], older_than: Duration) -> Result<u64> {
-        let before = self.clock.now() - older_than;
-        self.store.clean_jobs(states, before).await
+        let before = self.idle.clock.now() - older_than;
+        self.idle.store.clean_jobs(states, before).await
     }
 
     /// Closes the index in order.
@@ -112,6 +83,6 @@ impl IdleJobs {
     /// # Errors
     /// `Storage` when it cannot be.
     pub async fn close(self) -> Result<()> {
-        self.store.shutdown().await
+        self.idle.store.shutdown().await
     }
 }

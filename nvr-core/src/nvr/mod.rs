@@ -6,6 +6,7 @@ mod bookings;
 mod calendars;
 mod cameras;
 mod housekeeping;
+mod idle;
 mod jobs;
 mod keeping;
 mod liveness;
@@ -33,6 +34,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::idle::Idle;
 use self::opening::Opened;
 pub use self::settings::{ConfigOrder, ConfigOutcome};
 pub use self::shutdown::ShutdownReport;

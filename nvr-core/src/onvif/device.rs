@@ -10,9 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT, WWW_AUTHENTICATE};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use url::Url;
 
@@ -23,13 +21,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::rtsp::Authenticator;
 use crate::source::Credentials;
 use crate::time::Timestamp;
+use crate::web::{self, AGENT, causes};
 
 /// Most bytes of an answer.
 const MAX_ANSWER: usize = 2 << 20;
 /// How long an answer may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
-const AGENT: &str = concat!("nvr/", env!("CARGO_PKG_VERSION"));
 
 /// Where a camera is asked, and as whom.
 #[derive(Clone, PartialEq, Debug)]
@@ -88,7 +86,7 @@ pub(super) struct Services {
 pub struct Device {
     access: Access,
     clock: SharedClock,
-    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: Client<web::Connector, Full<Bytes>>,
     auth: Mutex<Authenticator>,
     /// The camera's clock less ours; `None` where it does not tell.
     offset_ns: Option<i64>,
@@ -99,7 +97,10 @@ impl Device {
     fn new(clock: &SharedClock, access: Access) -> Result<Self> {
         Ok(Self {
             auth: Mutex::new(Authenticator::new(access.credentials.clone(), rand::random())),
-            http: client()?,
+            // Small web servers close connections as they like: a kept one fails more often than it saves.
+            http: Client::builder(TokioExecutor::new())
+                .pool_max_idle_per_host(0)
+                .build(web::connector(CONNECT, None)?),
             access,
             clock: clock.clone(),
             offset_ns: None,
@@ -326,7 +327,7 @@ impl Device {
                 .http
                 .request(request)
                 .await
-                .map_err(|e| unreachable(chain(&e)))?;
+                .map_err(|e| unreachable(causes(&e)))?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await;
             let body =
@@ -400,41 +401,6 @@ fn shown(at: &Url) -> String {
     let mut at = at.clone();
     at.set_query(None);
     at.to_string()
-}
-
-/// An error with its causes, which hyper does not name.
-fn chain(e: &dyn std::error::Error) -> String {
-    let mut text = e.to_string();
-    let mut source = e.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-fn client() -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>> {
-    let mut tcp = HttpConnector::new();
-    tcp.set_connect_timeout(Some(CONNECT));
-    tcp.set_nodelay(true);
-    tcp.enforce_http(false);
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Error::new(ErrorKind::Internal, "TLS cannot be set up").with_source(e))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(tcp);
-    // Small web servers close connections as they like: a kept one fails more often than it saves.
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(0)
-        .build(connector))
 }
 
 /// The camera's time in UTC.

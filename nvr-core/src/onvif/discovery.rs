@@ -10,6 +10,7 @@ use std::time::Duration;
 use quick_xml::events::Event;
 use tokio::task::JoinSet;
 
+use super::xml::character;
 use crate::clock::SharedClock;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -220,18 +221,7 @@ fn parse(bytes: &[u8], from: IpAddr) -> Vec<Discovered> {
                 }
             }
             Ok(Event::GeneralRef(r)) => {
-                let char = match r.resolve_char_ref() {
-                    Ok(Some(c)) => Some(c),
-                    _ => match &*r {
-                        "amp" => Some('&'),
-                        "lt" => Some('<'),
-                        "gt" => Some('>'),
-                        "quot" => Some('"'),
-                        "apos" => Some('\''),
-                        _ => None,
-                    },
-                };
-                text.extend(char.filter(|_| text.len() < MAX_TEXT));
+                text.extend(character(&r).filter(|_| text.len() < MAX_TEXT));
             }
             Ok(Event::End(e)) => {
                 match e.local_name().as_ref() {

@@ -1,7 +1,7 @@
 //! XML of cameras as a small tree: bounded in size and depth, without entities of the document's own.
 
 use quick_xml::XmlVersion;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::{BytesRef, BytesStart, Event};
 
 /// Deepest nesting that is read.
 const MAX_DEPTH: usize = 48;
@@ -61,19 +61,7 @@ impl Node {
                 Event::Text(t) => add(&mut open, &t),
                 Event::CData(t) => add(&mut open, &t),
                 Event::GeneralRef(r) => {
-                    // Only the five of XML itself, and characters by number.
-                    let known = match r.resolve_char_ref() {
-                        Ok(Some(c)) => Some(c),
-                        _ => match &*r {
-                            "amp" => Some('&'),
-                            "lt" => Some('<'),
-                            "gt" => Some('>'),
-                            "quot" => Some('"'),
-                            "apos" => Some('\''),
-                            _ => None,
-                        },
-                    };
-                    if let Some(c) = known {
+                    if let Some(c) = character(&r) {
                         add(&mut open, c.encode_utf8(&mut [0; 4]));
                     }
                 }
@@ -145,6 +133,21 @@ impl Node {
             return Some(self);
         }
         self.children.iter().find_map(|child| child.find(name))
+    }
+}
+
+/// What a reference means: only the five of XML itself, and characters by number.
+pub(super) fn character(r: &BytesRef<'_>) -> Option<char> {
+    if let Ok(Some(c)) = r.resolve_char_ref() {
+        return Some(c);
+    }
+    match &**r {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        _ => None,
     }
 }
 

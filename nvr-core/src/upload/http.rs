@@ -12,26 +12,23 @@ use http::header::{CONTENT_LENGTH, HeaderValue, USER_AGENT};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Limited, StreamBody};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse,
     HttpResponseBody, HttpService,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 use super::bucket::TokenBucket;
 use crate::clock::SharedClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::duration_ns;
+use crate::web::{self, AGENT, causes};
 
 /// Bytes that go at once.
 const PIECE: usize = 16 << 10;
 /// How long nothing may move.
 pub(super) const STALL: Duration = Duration::from_secs(60);
-const AGENT: &str = concat!("nvr/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// The rate of a target, shared by all its uploads.
@@ -63,24 +60,14 @@ type Sending = UnsyncBoxBody<Bytes, HttpError>;
 /// An HTTP client that keeps to a rate.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
-    client: Client<HttpsConnector<hyper_util::client::legacy::connect::HttpConnector>, Sending>,
+    client: Client<web::Connector, Sending>,
     limit: Arc<Limiter>,
     clock: SharedClock,
 }
 
 impl Wire {
     pub(super) fn new(ca: Option<&Path>, limit: Arc<Limiter>, clock: SharedClock) -> Result<Self> {
-        let mut tcp = hyper_util::client::legacy::connect::HttpConnector::new();
-        tcp.set_connect_timeout(Some(CONNECT));
-        tcp.set_nodelay(true);
-        tcp.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(ca)?)
-            // Whether that is wanted was asked when the configuration was read.
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let client = Client::builder(TokioExecutor::new()).build(web::connector(CONNECT, ca)?);
         Ok(Self { client, limit, clock })
     }
 
@@ -98,7 +85,7 @@ impl Wire {
                 .client
                 .request(request)
                 .await
-                .map_err(|e| failed(&chain(&e)))?;
+                .map_err(|e| failed(&causes(&e)))?;
             let status = answer.status().as_u16();
             let body = Limited::new(answer.into_body(), most).collect().await;
             let body = body.map_err(|e| failed(&e))?.to_bytes();
@@ -176,23 +163,12 @@ impl HttpService for Wire {
                 } else {
                     HttpErrorKind::Interrupted
                 };
-                HttpError::new(kind, std::io::Error::other(chain(&e)))
+                HttpError::new(kind, std::io::Error::other(causes(&e)))
             })?
             .into_parts();
         let body = HttpResponseBody::new(body.map_err(|e| HttpError::new(HttpErrorKind::Interrupted, e)));
         Ok(HttpResponse::from_parts(parts, body))
     }
-}
-
-/// An error with its causes, which hyper does not name.
-fn chain(e: &dyn std::error::Error) -> String {
-    let mut text = e.to_string();
-    let mut source = e.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Hands out one client, whatever is asked for.
@@ -203,33 +179,4 @@ impl HttpConnector for Connector {
     fn connect(&self, _: &object_store::ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(self.0.clone()))
     }
-}
-
-pub(crate) fn tls(ca: Option<&Path>) -> Result<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = ca {
-        let pem =
-            std::fs::read(path).map_err(|e| Error::io(format_args!("certificates {}", path.display()), e))?;
-        let unusable = || {
-            Error::new(
-                ErrorKind::Config,
-                format!("{} does not hold usable certificates", path.display()),
-            )
-            .with_hint("a PEM file is wanted")
-        };
-        let before = roots.len();
-        for cert in CertificateDer::pem_slice_iter(&pem) {
-            let cert = cert.map_err(|e| unusable().with_source(e))?;
-            roots.add(cert).map_err(|e| unusable().with_source(e))?;
-        }
-        if roots.len() == before {
-            return Err(unusable());
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Error::new(ErrorKind::Internal, "TLS cannot be set up").with_source(e))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

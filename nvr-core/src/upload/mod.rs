@@ -35,7 +35,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::bucket::TokenBucket;
 pub use self::figures::{CameraUploads, UPLOAD_CLASSES_S};
-pub(crate) use self::http::tls;
 pub use self::key::{DEFAULT_KEY, KeyTemplate};
 pub(crate) use self::kind::Upload;
 pub(crate) use self::remote::RemoteFile;
