@@ -26,7 +26,7 @@ UI_SOURCES = $(shell find $(UI)/src $(UI)/public -type f 2>/dev/null) $(addprefi
 # What the browser tests leave: pictures of each page.
 UI_SHOTS ?= target/ui-shots
 
-.PHONY: help demo build ui ui-deps test test-rust test-rtspsrc test-ui test-page test-api test-v4l2 deb deb-files test-deb test-prometheus container container-files test-kubernetes bench fuzz lint fmt docs deps clean
+.PHONY: help demo build ui ui-deps test test-rust test-rtspsrc test-ui test-page test-api test-v4l2 deb deb-files test-deb test-prometheus container container-files test-container test-kubernetes bench fuzz lint fmt docs deps clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -109,6 +109,12 @@ container-files:
 	mkdir -p $(CONTAINER)
 	install -s -m 755 $(NVR_BUILT) $(CONTAINER)/nvr
 	install -m 640 deploy/container/nvr.toml $(CONTAINER)/nvr.toml
+
+test-container: ## Build the image upon a Debian made here, and run it as it is meant to be run
+	@tools/install-deps.sh build test-container
+	$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory container-files
+	tests/deploy/container
 
 test-kubernetes: ui ## Check the manifests for Kubernetes by its schemas
 	@tools/install-deps.sh build test-kubernetes

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a set of tasks needs, on Debian and its relatives. Instant when all is there.
 #
-#   tools/install-deps.sh [build|run|ui|test|bench|lint|v4l2|deb|test-deb|test-prometheus|container|test-kubernetes ...]      (default: build run)
+#   tools/install-deps.sh [build|run|ui|test|bench|lint|v4l2|deb|test-deb|test-prometheus|container|test-container|test-kubernetes ...]      (default: build run)
 set -euo pipefail
 
 build=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev)
@@ -19,6 +19,7 @@ v4l2=(qemu-system-x86 cpio xz-utils build-essential libyaml-0-2 libdw1 libunwind
 test_deb=(lintian mmdebstrap systemd systemd-container curl jq)
 test_prometheus=(prometheus)
 container=(buildah)
+test_container=(mmdebstrap procps python3)
 # The schemas of Kubernetes, in an environment of their own.
 kubernetes_validate="kubernetes-validate==1.37.0"
 kubernetes_dir="${HOME:?}/.local/share/nvr-test-tools-kubernetes"
@@ -51,9 +52,10 @@ for set in "${@:-build run}"; do
         deb) tools+=(cargo-deb) ;;
         test-deb) packages+=("${test_deb[@]}") ;;
         test-prometheus) packages+=("${test_prometheus[@]}") ;;
+        test-container) packages+=("${container[@]}" "${test_container[@]}") ;;
         container) packages+=("${container[@]}") ;;
         test-kubernetes) packages+=(python3-venv) && with_kubernetes=1 ;;
-        *) say "unknown set '$name' (build, run, ui, test, bench, lint, v4l2, deb, test-deb, test-prometheus, container, test-kubernetes)"; exit 2 ;;
+        *) say "unknown set '$name' (build, run, ui, test, bench, lint, v4l2, deb, test-deb, test-prometheus, container, test-container, test-kubernetes)"; exit 2 ;;
         esac
     done
 done

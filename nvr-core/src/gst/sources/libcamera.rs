@@ -42,13 +42,36 @@ pub(super) fn build(spec: &DeviceSource, on_tracks: OnTracks) -> Result<gst::Bin
     if let Some(rate) = spec.frame_rate.and_then(|r| i32::try_from(r).ok()) {
         caps = caps.field("framerate", gst::Fraction::new(rate, 1));
     }
+    let caps = caps.build();
+    wish(&src, &caps)?;
     let plan = Plan {
         format: DeviceFormat::Raw,
-        caps: caps.build(),
+        caps: gst::Caps::new_empty_simple("video/x-raw"),
         size,
         frame_rate: spec.frame_rate.map_or(30.0, f64::from),
     };
     assemble(src, &plan, on_tracks)
+}
+
+/// Asks for caps without insisting on them: libcamera takes the nearest size that the camera can, and not every camera lets its
+/// rate be set. A filter would refuse what comes then.
+fn wish(src: &gst::Element, caps: &gst::Caps) -> Result<()> {
+    let pad = src
+        .static_pad("src")
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "libcamerasrc has no pad"))?;
+    let caps = caps.clone();
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
+        let Some(gst::QueryViewMut::Caps(query)) = info.query_mut().map(gst::QueryRef::view_mut) else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let answer = match query.filter_owned() {
+            Some(filter) => filter.intersect(&caps),
+            None => caps.clone(),
+        };
+        query.set_result(&answer);
+        gst::PadProbeReturn::Handled
+    });
+    Ok(())
 }
 
 #[cfg(test)]

@@ -90,7 +90,6 @@ async fn all(task: &str) -> bool {
         }
         camera!(
             probe_reads_ten_frames,
-            the_shortest_source_is_recorded,
             a_name_that_no_camera_has_is_told,
             it_is_recorded_and_once_more,
             a_camera_that_another_program_has_is_recorded_once_free
