@@ -81,7 +81,7 @@ struct FileArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 #[value(rename_all = "snake_case")]
-enum Arrangement {
+pub enum Arrangement {
     /// In one row.
     SideBySide,
     /// In one column.

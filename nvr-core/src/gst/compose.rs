@@ -130,7 +130,7 @@ pub(crate) fn name_plate(out: &mut [u8], size: (u32, u32), at: (u32, u32), part:
     }
     let (w, h) = (part.0 as usize, part.1 as usize);
     let length = name.len().max(1) * 6;
-    let scale = (w * 2 / 3 / length).min(h / 20).max(1);
+    let scale = (w / 2 / length).min(h / 60).max(1);
     let x = at.0 as usize + w.saturating_sub((length + 1) * scale) / 2;
     let y = at.1 as usize + h.saturating_sub(9 * scale) / 2;
     super::sources::test_picture::Luma {

@@ -35,6 +35,16 @@ fn round((w, h): (f64, f64)) -> (u32, u32) {
     )
 }
 
+/// Size of each of so many pictures that lie in a row in one of `size`, with an edge around them: a quarter of it at most.
+fn small((w, h): (u32, u32), count: u32, edge: u32) -> (u32, u32) {
+    let count = count.max(1);
+    let wide = w.saturating_sub(edge * (count + 1)) / count;
+    let wide = wide.min(w / 4);
+    let wide = if wide < 8 { wide & !1 } else { wide & !7 }.max(2);
+    let high = u64::from(wide) * u64::from(h) / u64::from(w.max(1));
+    (wide, (u32::try_from(high).unwrap_or(2) & !1).max(2))
+}
+
 /// Size of the whole, and where each of `count` pictures of `shape` lies; `height` is that of one picture (of the large one
 /// with pictures in it).
 pub(super) fn arrange(
@@ -68,11 +78,8 @@ pub(super) fn arrange(
             })
             .collect(),
         Layout::PictureInPicture => {
-            let small = round((
-                f64::from(w) / 4.0_f64.max(f64::from(count)),
-                f64::from(h) / 4.0_f64.max(f64::from(count)),
-            ));
             let edge = (h / 40) & !1;
+            let small = small((w, h), count - 1, edge);
             let inner = (1..count).map(|n| Pane {
                 at: (
                     w.saturating_sub(n * (small.0 + edge)) & !1,
@@ -111,13 +118,18 @@ mod tests {
             Layout::OneAfterTheOther,
         ] {
             for count in 2..=16 {
-                for (shape, height) in [((1920, 1080), 1080), ((640, 480), 240), ((1080, 1920), 2160)] {
+                for (shape, height) in [
+                    ((1920, 1080), 1080),
+                    ((640, 480), 240),
+                    ((1080, 1920), 2160),
+                    ((1080, 1920), 64),
+                ] {
                     let (whole, panes) = arrange(layout, count, shape, height);
                     assert_eq!(panes.len(), count);
                     assert!(whole.0 <= 4224 && whole.1 <= 4224, "{layout:?} {count} {whole:?}");
                     assert_eq!((whole.0 % 8, whole.1 % 2), (0, 0));
                     for (i, p) in panes.iter().enumerate() {
-                        assert_eq!((p.at.0 % 2, p.at.1 % 2, p.size.0 % 8, p.size.1 % 2), (0, 0, 0, 0));
+                        assert_eq!((p.at.0 % 2, p.at.1 % 2, p.size.0 % 2, p.size.1 % 2), (0, 0, 0, 0));
                         assert!(p.at.0 + p.size.0 <= whole.0 && p.at.1 + p.size.1 <= whole.1);
                         let apart = |a: &Pane, b: &Pane| {
                             a.at.0 + a.size.0 <= b.at.0
