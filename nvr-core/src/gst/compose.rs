@@ -27,9 +27,12 @@ const PATIENCE_NS: i64 = 90_000_000_000;
 /// Largest picture that is decoded (8K), so that a forged header cannot ask for gigabytes.
 const MOST_PIXELS: u64 = 7680 * 4320;
 
+/// The end of a pipeline, or the element that failed and its words.
+type End = std::result::Result<(), (String, String)>;
+
 /// Why a pipeline ended.
 #[derive(Clone, Default)]
-struct Ending(Arc<Mutex<Option<std::result::Result<(), (String, String)>>>>);
+struct Ending(Arc<Mutex<Option<End>>>);
 
 impl Ending {
     fn watch(pipeline: &gst::Pipeline, priority: Option<Priority>) -> Self {
@@ -45,7 +48,7 @@ impl Ending {
         ending
     }
 
-    fn get(&self) -> Option<std::result::Result<(), (String, String)>> {
+    fn get(&self) -> Option<End> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -282,16 +282,16 @@ fn sound_branch(pipeline: &gst::Pipeline, mux: &gst::Element) -> Result<gst_app:
 fn keyframes(pad: &gst::Pad) {
     let due = AtomicU64::new(GOP_NS);
     on_pad(pad, gst::PadProbeType::BUFFER, move |pad, info| {
-        if let Some(pts) = info.buffer().and_then(|b| b.pts()) {
-            if pts.nseconds() >= due.load(Ordering::Relaxed) {
-                due.store(pts.nseconds() + GOP_NS, Ordering::Relaxed);
-                pad.send_event(
-                    gst_video::DownstreamForceKeyUnitEvent::builder()
-                        .running_time(pts)
-                        .all_headers(false)
-                        .build(),
-                );
-            }
+        if let Some(pts) = info.buffer().and_then(|b| b.pts())
+            && pts.nseconds() >= due.load(Ordering::Relaxed)
+        {
+            due.store(pts.nseconds() + GOP_NS, Ordering::Relaxed);
+            pad.send_event(
+                gst_video::DownstreamForceKeyUnitEvent::builder()
+                    .running_time(pts)
+                    .all_headers(false)
+                    .build(),
+            );
         }
         gst::PadProbeReturn::Ok
     });
