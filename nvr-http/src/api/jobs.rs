@@ -132,7 +132,12 @@ pub(crate) async fn enqueue(
 ) -> Answer<(StatusCode, Json<JobDto>)> {
     if !viewer.cameras.is_all() {
         let camera = request.params.get("camera").and_then(serde_json::Value::as_str);
-        let camera = camera.ok_or_else(|| Failure::invalid("params.camera: name one of your cameras"))?;
+        let camera = camera.ok_or_else(|| {
+            Failure::invalid(match request.kind.as_str() {
+                "merge" => "only those who may see all cameras can merge some",
+                _ => "params.camera: name one of your cameras",
+            })
+        })?;
         viewer.require(&CameraId::new(camera)?)?;
     }
     let mut new = NewJob::new(request.kind, request.params).priority(request.priority);
