@@ -120,18 +120,28 @@ pub(crate) fn frames(path: &Path) -> anyhow::Result<Vec<Frame>> {
 
 /// An hour of one camera in four segments, made once in a run.
 pub(crate) fn hour(bench: &Bench) -> anyhow::Result<Config> {
-    let root = bench.dir.join("hour");
+    lay(bench, "hour", 1, 4, SEGMENT_S as u64 / 10)
+}
+
+/// A minute of two cameras, made once in a run.
+pub(crate) fn pair(bench: &Bench) -> anyhow::Result<Config> {
+    lay(bench, "pair", 2, 1, 6)
+}
+
+/// So many segments of each of some cameras, each of so many times ten seconds.
+fn lay(bench: &Bench, name: &str, cameras: usize, segments: u32, turns: u64) -> anyhow::Result<Config> {
+    let root = bench.dir.join(name);
     if root.exists() {
         return Ok(Config::new(root));
     }
-    let (header, chunks, scale) = ten_seconds(&bench.dir.join("ten"))?;
+    let (header, chunks, scale) = ten_seconds(&bench.dir.join(format!("{name}-ten")))?;
     let (config, tree, store) = archive(&root)?;
-    let run = RunId::from_u64(1);
-    for sequence in 0..4u32 {
-        let start = BEGIN.add_ns(i64::from(sequence) * SEGMENT_S * NS_PER_S);
+    let all = (0..cameras).flat_map(|n| (0..segments).map(move |sequence| (n, sequence)));
+    for (n, sequence) in all {
+        let start = BEGIN.add_ns(i64::from(sequence) * turns as i64 * 10 * NS_PER_S);
         let start = SegmentStart {
-            camera: camera(0),
-            run,
+            camera: camera(n),
+            run: RunId::from_u64(n as u64 + 1),
             sequence,
             anchor: Anchor {
                 utc: BEGIN,
@@ -148,7 +158,7 @@ pub(crate) fn hour(bench: &Bench) -> anyhow::Result<Config> {
         file.write_at(at, &header)?;
         at += header.len() as u64;
         let mut number = 0u32;
-        for turn in 0..SEGMENT_S as u64 / 10 {
+        for turn in 0..turns {
             for chunk in &chunks {
                 let mut bytes = chunk.bytes.clone();
                 number += 1;

@@ -12,6 +12,7 @@ mod export;
 mod footage;
 mod live;
 mod load;
+mod merge;
 mod meter;
 mod motion;
 mod queries;
@@ -95,6 +96,8 @@ enum What {
     Snapshot,
     /// Looking for motion.
     Motion,
+    /// Two cameras beside each other in one file.
+    Merge,
     /// Encoding footage again as H.265.
     Codecs,
     /// Start with 100,000 segments on disk; a new index from the files.
@@ -144,6 +147,7 @@ fn main() -> anyhow::Result<()> {
         What::Export,
         What::Snapshot,
         What::Motion,
+        What::Merge,
         What::Codecs,
         What::Recovery,
     ];
@@ -160,6 +164,7 @@ fn main() -> anyhow::Result<()> {
             What::Export => export::measure(&mut bench)?,
             What::Snapshot => snapshot::measure(&mut bench)?,
             What::Motion => motion::measure(&mut bench)?,
+            What::Merge => merge::measure(&mut bench)?,
             What::Codecs => codecs::measure(&mut bench)?,
             What::Recovery => recovery::measure(&mut bench)?,
         }

@@ -89,6 +89,10 @@ pub enum Command {
     Segments(commands::segments::SegmentsArgs),
     /// Write a stretch of footage to one file.
     Export(commands::export::ExportArgs),
+    /// Write several cameras into one file: beside each other, by the wall clock.
+    Merge(commands::compose::MergeArgs),
+    /// Write many hours of a camera as a short film.
+    Timelapse(commands::compose::TimelapseArgs),
     /// Write a picture of a recorded moment.
     Snapshot(commands::snapshot::SnapshotArgs),
     /// Compare the index with the files, and mend it.

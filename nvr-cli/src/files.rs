@@ -80,6 +80,14 @@ impl Target {
         })
     }
 
+    /// Where a file grows, for what writes it by its name; `None` for the standard output.
+    pub fn part(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::Stdout => None,
+            Kind::File { part, .. } => Some(part),
+        }
+    }
+
     /// Whether the reader of the standard output went away.
     pub const fn is_closed(&self) -> bool {
         self.closed

@@ -7,14 +7,16 @@ use std::time::Duration;
 use nvr_core::bookings::{BookingSpec, BookingState, IdleBookings, Occurrence, Step};
 use nvr_core::clock::{Clock as _, SystemClock};
 use nvr_core::config::{CalendarConfig, RecordMode};
+use nvr_core::convert::Layout;
 use nvr_core::event::CameraPhase;
+use nvr_core::jobs::{JobQuery, JobState};
 use nvr_core::store::SegmentQuery;
 use nvr_core::time::NS_PER_S;
 use nvr_core::{EventKind, Nvr, TimeRange, Timestamp};
 use nvr_tests::proc::Signal;
 use nvr_tests::recorder::Recorder;
 use nvr_tests::rig::{Rig, id, small};
-use nvr_tests::{TestCam, wait};
+use nvr_tests::{TestCam, judge, wait};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// For what takes its time on a busy machine.
@@ -31,6 +33,8 @@ fn spec(cameras: &[&str], start: Timestamp, seconds: i64) -> BookingSpec {
         repeat: None,
         except: Vec::new(),
         then: Vec::new(),
+        layout: Layout::default(),
+        sound: None,
         keep_footage_s: 0,
     }
 }
@@ -75,7 +79,8 @@ async fn cameras_begin_together_and_one_that_is_away_stops_no_other() {
     let nvr = rig.nvr().clone();
     let start = nvr.clock().now().add_ns(15 * NS_PER_S);
     let mut wanted = spec(&["one", "two", "away"], start, 6);
-    wanted.then = vec![Step::Validate, Step::Export];
+    wanted.then = vec![Step::Validate, Step::Merge, Step::Export];
+    wanted.layout = Layout::Grid;
     let booking = nvr.bookings().add(wanted, None, false).await.unwrap().booking.id;
     assert_eq!(occurrence(&nvr, booking).await.state, BookingState::Planned);
     for name in ["one", "two"] {
@@ -99,6 +104,32 @@ async fn cameras_begin_together_and_one_that_is_away_stops_no_other() {
     );
     assert!(done.warnings[1].message.starts_with("export"), "{done:#?}");
     assert_eq!(done.jobs.len(), 3);
+    let query = JobQuery {
+        kinds: vec!["merge".into()],
+        ..JobQuery::default()
+    };
+    let merged = nvr.jobs().list(query).await.unwrap().items;
+    let [merged] = merged.as_slice() else {
+        panic!("{merged:#?}");
+    };
+    assert_eq!(merged.state, JobState::Done, "{merged:#?}");
+    let result = merged.result.as_ref().unwrap();
+    let whole = judge::decode_all(&rig.root().join("_exports").join(result["file"].as_str().unwrap()));
+    whole.unwrap();
+    // Two of them in each row and column, six seconds.
+    assert_eq!(
+        (&result["width"], &result["height"]),
+        (&640.into(), &480.into()),
+        "{result:#}"
+    );
+    assert!(
+        (5_900_000_000..6_100_000_000).contains(&result["duration_ns"].as_i64().unwrap()),
+        "{result:#}"
+    );
+    assert!(
+        result["warnings"].to_string().contains("camera away"),
+        "{result:#}"
+    );
     for name in ["one", "two"] {
         rig.phase(name, CameraPhase::Stopped).await.unwrap();
         let query = SegmentQuery::new([id(name)], TimeRange::ALL);

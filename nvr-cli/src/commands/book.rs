@@ -11,6 +11,7 @@ use nvr_core::error::{Error, ErrorKind};
 use nvr_core::{CameraId, TimeRange};
 use serde_json::{Value, json};
 
+use super::compose::Arrangement;
 use crate::cli::Global;
 use crate::client::{self, Recorder};
 use crate::exit::Failure;
@@ -56,6 +57,12 @@ struct What {
     /// What becomes of the footage afterwards, separated by commas.
     #[arg(long, value_name = "STEPS", value_enum, value_delimiter = ',')]
     then: Vec<StepArg>,
+    /// How `merge` puts the cameras together.
+    #[arg(long, value_enum, default_value_t = Arrangement::SideBySide)]
+    layout: Arrangement,
+    /// Whose sound is heard in what `merge` makes.
+    #[arg(long, value_name = "CAMERA")]
+    sound: Option<CameraId>,
     /// How long after its end no footage of it is deleted, such as 90d.
     #[arg(long, value_name = "LENGTH")]
     keep_footage: Option<String>,
@@ -124,6 +131,8 @@ pub struct ImportArgs {
 enum StepArg {
     /// Read and decode it whole.
     Validate,
+    /// Make one file of all cameras.
+    Merge,
     /// Encode it again to save space.
     Compress,
     /// Make a file of each camera's part.
@@ -136,6 +145,7 @@ impl From<StepArg> for Step {
     fn from(step: StepArg) -> Self {
         match step {
             StepArg::Validate => Self::Validate,
+            StepArg::Merge => Self::Merge,
             StepArg::Compress => Self::Compress,
             StepArg::Export => Self::Export,
             StepArg::Upload => Self::Upload,
@@ -163,7 +173,8 @@ impl Place {
                 let body = json!({
                     "title": spec.title, "who": spec.who, "cameras": spec.cameras, "start": spec.start,
                     "end": spec.end, "time_zone": spec.zone, "repeat": spec.repeat, "except": spec.except,
-                    "then": spec.then, "keep_footage": spec.keep_footage_s, "allow_conflicts": allow,
+                    "then": spec.then, "layout": spec.layout, "sound": spec.sound, "keep_footage": spec.keep_footage_s,
+                    "allow_conflicts": allow,
                 });
                 client::order(recorder, "POST", "/api/v1/bookings", Some(&body)).await
             }
@@ -197,7 +208,7 @@ fn view(listed: &Listed) -> Value {
     json!({
         "id": booking.id, "title": spec.title, "who": spec.who, "cameras": spec.cameras, "start": spec.start,
         "end": spec.end, "time_zone": spec.zone, "repeat": spec.repeat, "except": spec.except, "then": spec.then,
-        "keep_footage": spec.keep_footage_s, "calendar": booking.calendar, "created": booking.created,
+        "layout": spec.layout, "sound": spec.sound, "keep_footage": spec.keep_footage_s, "calendar": booking.calendar, "created": booking.created,
         "created_by": booking.created_by, "cancelled": booking.cancelled, "state": listed.state,
         "next": listed.next.map(|r| json!({"start": r.start(), "end": r.end()})),
         "warnings": warnings(&listed.warnings),
@@ -303,6 +314,8 @@ fn spec(args: &AddArgs, config: &Config) -> Result<BookingSpec, Failure> {
         repeat: args.repeat.clone(),
         except: Vec::new(),
         then: args.what.then.iter().map(|s| Step::from(*s)).collect(),
+        layout: args.what.layout.into(),
+        sound: args.what.sound.clone(),
         keep_footage_s: kept(&args.what)?,
     })
 }
@@ -390,7 +403,11 @@ async fn import(config: &Config, args: ImportArgs, output: Output) -> Result<(),
         .events
         .iter()
         .filter(|e| !e.is_past(now))
-        .map(|e| nvr_core::bookings::sync::spec(e, &rules))
+        .map(|e| BookingSpec {
+            layout: args.what.layout.into(),
+            sound: args.what.sound.clone(),
+            ..nvr_core::bookings::sync::spec(e, &rules)
+        })
         .collect();
     let mut problems = read.problems;
     let mut booked = Vec::new();

@@ -8,6 +8,7 @@ pub mod cameras;
 pub mod check;
 pub mod cleanup;
 pub mod completions;
+pub mod compose;
 pub mod demo;
 pub mod detect;
 pub mod detections;
@@ -67,6 +68,8 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Timeline(args) => block_on(timeline::run(&global, &args, *output)),
         Command::Motion(args) => block_on(motion::run(&global, &args, *output)),
         Command::Segments(args) => block_on(segments::run(&global, &args, *output)),
+        Command::Merge(args) => block_on(compose::merge(&global, &args, *output)),
+        Command::Timelapse(args) => block_on(compose::timelapse(&global, &args, *output)),
         Command::Export(args) => block_on(export::run(&global, &args, *output)),
         Command::Snapshot(args) => block_on(snapshot::run(&global, &args, *output)),
         Command::Check(args) => block_on(check::run(&global, &args, *output)),

@@ -11,7 +11,7 @@ use super::{Archive, Footage};
 use crate::convert::{Converted, VodPart};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CameraId, SegmentId};
-use crate::media::clip::{Clip, ClipPlan, ClipSegment, FileStamp, Format, OnChange, plan, shown};
+use crate::media::clip::{Clip, ClipPlan, ClipSegment, FileStamp, Format, OnChange, PlanPart, plan, shown};
 use crate::media::playlist::{self, VodOptions};
 use crate::media::{InitSegment, InitTrack};
 use crate::nvr::blocking;
@@ -337,6 +337,24 @@ impl Archive {
             playlist::master_playlist(&segments, range, options, &media_uri, &of)
         })
         .await
+    }
+
+    /// All there is of a range to be decoded, nothing where nothing is. For a thread that may wait.
+    pub(crate) fn stretches(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<PlanPart>> {
+        self.known(camera)?;
+        let parts = self.clip_segments(camera, range).and_then(|mut segments| {
+            without_slivers(&mut segments, range);
+            shown(&segments, range, CONVERT_SLACK_NS)
+        });
+        match parts {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            other => other.map_err(|e| e.context(format_args!("camera {camera}"))),
+        }
+    }
+
+    /// What encodes footage.
+    pub(crate) fn converter(&self) -> &crate::convert::Converter {
+        &self.0.converter
     }
 
     fn clip_segments(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<ClipSegment>> {

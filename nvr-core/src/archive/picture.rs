@@ -66,6 +66,29 @@ impl Archive {
         crate::nvr::blocking(move || archive.snapshot_blocking(&request)).await
     }
 
+    /// The keyframe at or before a moment; `None` when nothing is recorded there. Blocking.
+    pub(crate) fn keyframe_at(
+        &self,
+        camera: &CameraId,
+        at: Timestamp,
+    ) -> Result<Option<(crate::gst::CodedVideo, Bytes, Timestamp)>> {
+        let footage = match self.footage_at(camera, Some(at)) {
+            Ok(footage) => footage,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let (mut group, offset_ns) = read_group(&footage, at.since(footage.start), false)?;
+        let video = crate::gst::CodedVideo {
+            codec: group.codec,
+            codec_data: group.codec_data.to_vec(),
+            size: group.size,
+        };
+        Ok(group
+            .frames
+            .pop()
+            .map(|f| (video, f.data, footage.start.add_ns(offset_ns))))
+    }
+
     fn snapshot_blocking(&self, request: &SnapshotRequest) -> Result<Snapshot> {
         let footage = self.footage_at(&request.camera, request.at)?;
         let at_ns = request.at.map_or(i64::MAX, |at| at.since(footage.start));

@@ -13,6 +13,7 @@ pub mod sync;
 #[cfg(test)]
 mod tests;
 
+use crate::convert::{Layout, MergeParams};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CameraId, JobId};
 use crate::store::{BookingRow, BookingRunRow};
@@ -37,6 +38,8 @@ const MOST_EXCEPT: usize = 1000;
 pub enum Step {
     /// It is read and decoded whole: jobs of kind `verify`.
     Validate,
+    /// All its cameras become one file: a job of kind `merge`.
+    Merge,
     /// It is encoded again to save space: jobs of kind `transcode`.
     Compress,
     /// Each camera's part becomes a file of its own: jobs of kind `export`.
@@ -47,13 +50,20 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Validate, Self::Compress, Self::Export, Self::Upload];
+    pub const ALL: [Self; 5] = [
+        Self::Validate,
+        Self::Merge,
+        Self::Compress,
+        Self::Export,
+        Self::Upload,
+    ];
 
     /// Stable name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Validate => "validate",
+            Self::Merge => "merge",
             Self::Compress => "compress",
             Self::Export => "export",
             Self::Upload => "upload",
@@ -101,9 +111,19 @@ pub struct BookingSpec {
     /// What becomes of the footage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<Step>,
+    /// How [`Step::Merge`] puts the cameras together.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub layout: Layout,
+    /// Whose sound is heard in what it makes; nobody's by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound: Option<CameraId>,
     /// So long after its end, in seconds, no occurrence's footage is deleted.
     #[serde(default)]
     pub keep_footage_s: u64,
+}
+
+fn is_default(layout: &Layout) -> bool {
+    *layout == Layout::default()
 }
 
 impl BookingSpec {
@@ -152,10 +172,27 @@ impl BookingSpec {
         if then.len() != self.then.len() {
             return Err(invalid("a step after the booking is there twice".into()));
         }
+        if let Some(sound) = self.sound.as_ref().filter(|s| !cameras.contains(s)) {
+            return Err(invalid(format!("sound: {sound} is not among the cameras")));
+        }
+        if then.contains(&Step::Merge) {
+            let range = TimeRange::new(self.start, self.end)?;
+            self.merge(&self.cameras, range)
+                .check()
+                .map_err(|e| e.context("its cameras cannot be merged"))?;
+        }
         if self.keep_footage_s > 520 * 7 * 86_400 {
             return Err(invalid("its footage is kept for at most 520 weeks".into()));
         }
         self.series()
+    }
+
+    /// What [`Step::Merge`] does with an occurrence of these cameras.
+    pub(crate) fn merge(&self, cameras: &[CameraId], range: TimeRange) -> MergeParams {
+        let mut params = MergeParams::new(cameras.to_vec(), range);
+        params.layout = self.layout;
+        params.sound = self.sound.clone().filter(|s| cameras.contains(s));
+        params
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::ical::CalendarEvent;
 use super::{Booking, BookingSpec, Step};
+use crate::convert::Layout;
 use crate::ids::CameraId;
 use crate::time::Timestamp;
 
@@ -50,6 +51,8 @@ pub fn spec(event: &CalendarEvent, rules: &Rules) -> BookingSpec {
         repeat: event.rule.clone(),
         except: event.except.clone(),
         then: rules.then.clone(),
+        layout: Layout::default(),
+        sound: None,
         keep_footage_s: rules.keep_footage_s,
     }
 }

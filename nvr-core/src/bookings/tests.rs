@@ -25,6 +25,8 @@ fn spec(start: &str, end: &str) -> BookingSpec {
         repeat: None,
         except: Vec::new(),
         then: Vec::new(),
+        layout: Layout::default(),
+        sound: None,
         keep_footage_s: 0,
     }
 }
@@ -75,6 +77,14 @@ async fn conflicts_are_told_and_refused_unless_allowed() {
         },
         BookingSpec {
             cameras: Vec::new(),
+            ..spec("2026-07-01T07:00:00Z", "2026-07-01T08:00:00Z")
+        },
+        BookingSpec {
+            then: vec![Step::Merge],
+            ..spec("2026-07-01T07:00:00Z", "2026-07-01T08:00:00Z")
+        },
+        BookingSpec {
+            sound: Some(CameraId::new("yard").unwrap()),
             ..spec("2026-07-01T07:00:00Z", "2026-07-01T08:00:00Z")
         },
         BookingSpec {

@@ -79,8 +79,8 @@ section! {
         cameras: Text,
         /// How often it is asked for, 1 min to 1 week.
         poll: Span = "15m",
-        /// What becomes of the footage afterwards, separated by commas, in this order: `validate`, `compress`, `export`,
-        /// `upload`. Nothing by default.
+        /// What becomes of the footage afterwards, separated by commas, in this order: `validate`, `merge` (side by side),
+        /// `compress`, `export`, `upload`. Nothing by default.
         then: Text,
         /// How long after its end no footage of an event is deleted, up to 520 weeks; as long as `[retention]` says by default.
         keep_footage: Span = "0s",
@@ -172,7 +172,15 @@ impl CalendarConfig {
         }
         let mut then = Vec::new();
         if let Some(at) = &raw.then {
-            match list(at).iter().map(|n| Step::from_name(n)).collect() {
+            let steps: Result<Vec<_>, _> = list(at).iter().map(|n| Step::from_name(n)).collect();
+            match steps {
+                Ok(steps)
+                    if steps.contains(&Step::Merge)
+                        && !cameras.is_empty()
+                        && !(2..=16).contains(&cameras.len()) =>
+                {
+                    wrong(at, "`merge` is of 2 to 16 cameras", None);
+                }
                 Ok(steps) => then = steps,
                 Err(e) => wrong(at, "not usable as steps", e.hint().map(str::to_owned)),
             }

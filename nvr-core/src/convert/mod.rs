@@ -6,6 +6,7 @@
 //! | `encode` | one stretch through decoder and encoder, encoder by encoder |
 //! | `vod` | pieces of a segment for a playlist, and what was made of them before |
 //! | `export` | one file of a range, written as it is made |
+//! | `merge` | several cameras in one file by the wall clock, and many hours in a minute |
 //! | `packed` | the same with its index in front, by way of a scratch file without a name |
 //!
 //! Nothing else is kept on the disk and nothing is decided about the footage; that is what `transcode` does. Recording comes
@@ -13,6 +14,7 @@
 
 mod encode;
 mod export;
+mod merge;
 mod packed;
 mod slots;
 mod vod;
@@ -26,6 +28,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 pub use self::export::{Converted, ConvertedPiece};
+pub use self::merge::{Composed, Layout, MOST_CAMERAS, MergeParams, TimelapseParams, Watcher};
 pub use self::vod::VodPart;
 use crate::clock::SharedClock;
 use crate::config::{PlaybackConfig, TranscodeConfig};

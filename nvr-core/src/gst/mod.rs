@@ -12,6 +12,7 @@ mod catalogue;
 mod clips;
 mod codec_trial;
 mod compare;
+mod compose;
 mod debug_log;
 pub mod decode;
 mod devices;
@@ -53,6 +54,9 @@ pub use catalogue::{Catalogue, Ranked};
 pub use clips::{CLIP_FPS, Scene, write_clip};
 pub use codec_trial::{CodecKind, CodecReport, Outcome, detect_codecs};
 pub use compare::{Comparison, compare};
+pub(crate) use compose::{
+    CodedSound, FileFault, FileSpec, Picture, PictureFile, PictureReader, black, name_plate, stopped,
+};
 pub use debug_log::redact_debug_log;
 pub use devices::{DeviceFormatReport, DeviceReport, DeviceSize, devices};
 pub(crate) use grey::{GreyDecoder, GreyInput, GreyStream};

@@ -15,10 +15,13 @@ mod handle;
 mod idle;
 mod kind;
 pub mod load;
+mod made;
+pub mod merge;
 pub mod retry;
 pub mod schedule;
 #[cfg(test)]
 mod tests;
+pub mod timelapse;
 pub mod verify;
 
 pub use self::context::{JobContext, StopReason};
@@ -28,6 +31,7 @@ pub use self::figures::{CLASSES_S, Durations};
 pub use self::handle::{Jobs, KindStatus};
 pub use self::idle::IdleJobs;
 pub use self::kind::{JobError, JobFuture, JobKind, JobOutcome, KindLimits, Origin, params_of};
+pub(crate) use self::made::Maker;
 pub use crate::event::JobState;
 pub use crate::ids::JobId;
 pub use crate::store::{Added, JobCount, JobQuery, JobRow, NewJob};

@@ -2,7 +2,7 @@
 
 use super::bookings::Looks;
 use super::{Inner, blocking};
-use crate::bookings::{BookingState, RunDetail, Step, Warning};
+use crate::bookings::{BookingSpec, BookingState, RunDetail, Step, Warning};
 use crate::error::{ErrorKind, Result};
 use crate::event::JobState;
 use crate::ids::{CameraId, JobId};
@@ -41,7 +41,10 @@ impl Inner {
             detail.steps_done += 1;
             detail.begun = false;
         } else {
-            let begun = self.begin_step(step, &detail.cameras, run.range).await;
+            let begun = match (step, &spec) {
+                (Step::Merge, Some(spec)) => self.begin_merge(spec, &detail.cameras, run.range).await,
+                _ => self.begin_step(step, &detail.cameras, run.range).await,
+            };
             match begun {
                 Ok(jobs) => {
                     detail.jobs = jobs;
@@ -60,6 +63,17 @@ impl Inner {
         }
         self.put_booked(looks, id, run.range, BookingState::Processing, detail, now)
             .await
+    }
+
+    /// Enters the job of all cameras together.
+    async fn begin_merge(
+        &self,
+        spec: &BookingSpec,
+        cameras: &[CameraId],
+        range: TimeRange,
+    ) -> Result<Vec<JobId>> {
+        let job = spec.merge(cameras, range).job()?;
+        Ok(vec![self.jobs.enqueue(job).await?.job.id])
     }
 
     /// Enters the jobs of a step. Asked for twice, as after a crash, those with a key are entered once.
@@ -89,6 +103,8 @@ impl Inner {
                     }
                     .job()?,
                 ),
+                // It is of all cameras.
+                Step::Merge => {}
                 Step::Upload => {
                     self.uploads.request(camera, range, None).await?;
                 }

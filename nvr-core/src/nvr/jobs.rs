@@ -15,8 +15,10 @@ use crate::error::Result;
 use crate::ids::{CameraId, JobId};
 use crate::jobs::export::{self, ExportKind};
 use crate::jobs::load::Load;
+use crate::jobs::merge::MergeKind;
+use crate::jobs::timelapse::TimelapseKind;
 use crate::jobs::verify::Verify;
-use crate::jobs::{JobKind, Jobs, LoadSource, Parts};
+use crate::jobs::{JobKind, Jobs, LoadSource, Maker, Parts};
 use crate::store::Added;
 use crate::time::TimeRange;
 use crate::upload::Uploads;
@@ -38,6 +40,9 @@ pub(super) async fn start(
         context.clock.clone(),
         Arc::clone(config),
     )));
+    let maker = || Maker::new(archive.clone(), context.tree.clone(), Arc::clone(config));
+    kinds.push(Arc::new(MergeKind::new(maker())));
+    kinds.push(Arc::new(TimelapseKind::new(maker())));
     kinds.push(Arc::new(Verify::new(
         context.store.clone(),
         context.tree.clone(),

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use nvr_core::bookings::{
     Booked, Booking, BookingSpec, BookingState, CalendarStatus, Conflict, Listed, Occurrence, Step, Warning,
 };
+use nvr_core::convert::Layout;
 use nvr_core::{CameraId, TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -39,8 +40,14 @@ pub(crate) struct BookingRequest {
     repeat: Option<String>,
     /// Beginnings of occurrences that are left out.
     except: Option<Vec<String>>,
-    /// What becomes of the footage afterwards: `validate`, `compress`, `export`, `upload`.
+    /// What becomes of the footage afterwards: `validate`, `merge`, `compress`, `export`, `upload`.
     then: Option<Vec<String>>,
+    /// How `merge` puts the cameras together: `side_by_side` (default), `stacked`, `grid`, `picture_in_picture`,
+    /// `one_after_the_other`.
+    #[schema(value_type = Option<String>)]
+    layout: Option<Layout>,
+    /// The camera whose sound is heard in what `merge` makes; empty for nobody.
+    sound: Option<String>,
     /// How long after its end no occurrence's footage is deleted: seconds, or a text such as `"90d"`.
     #[schema(value_type = Option<String>)]
     keep_footage: Option<Length>,
@@ -92,6 +99,8 @@ impl BookingRequest {
                 repeat: None,
                 except: Vec::new(),
                 then: Vec::new(),
+                layout: Layout::default(),
+                sound: None,
                 keep_footage_s: 0,
             },
         };
@@ -105,6 +114,11 @@ impl BookingRequest {
         spec.repeat = self.repeat.map_or(spec.repeat, filled);
         spec.except = except.unwrap_or(spec.except);
         spec.then = steps.unwrap_or(spec.then);
+        spec.layout = self.layout.unwrap_or(spec.layout);
+        if let Some(sound) = self.sound {
+            let named = filled(sound).map(|s| CameraId::new(&s)).transpose()?;
+            spec.sound = named;
+        }
         spec.keep_footage_s = self.keep_footage.map_or(spec.keep_footage_s, |l| l.0.as_secs());
         Ok((spec, self.allow_conflicts))
     }
@@ -176,6 +190,11 @@ pub(crate) struct BookingDto {
     except: Vec<String>,
     /// What becomes of the footage.
     then: Vec<&'static str>,
+    /// How `merge` puts the cameras together.
+    #[schema(value_type = String)]
+    layout: Layout,
+    /// The camera whose sound is heard in what `merge` makes.
+    sound: Option<String>,
     /// How long its footage is kept at least, in seconds.
     keep_footage: u64,
     /// The calendar that it comes from.
@@ -217,6 +236,8 @@ impl BookingDto {
             repeat: spec.repeat,
             except: spec.except.iter().map(ToString::to_string).collect(),
             then: spec.then.iter().map(|s| s.as_str()).collect(),
+            layout: spec.layout,
+            sound: spec.sound.filter(|c| viewer.sees(c)).map(|c| c.to_string()),
             keep_footage: spec.keep_footage_s,
             calendar,
             created: created.to_string(),

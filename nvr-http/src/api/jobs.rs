@@ -95,7 +95,7 @@ pub(crate) async fn kinds(State(app): State<AppState>) -> Answer<Json<Vec<JobKin
 #[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JobRequest {
-    /// Kind: `export`, `verify` …
+    /// Kind: `export`, `merge`, `timelapse`, `verify` …
     kind: String,
     /// What the kind needs to know.
     #[serde(default = "empty")]
@@ -132,7 +132,12 @@ pub(crate) async fn enqueue(
 ) -> Answer<(StatusCode, Json<JobDto>)> {
     if !viewer.cameras.is_all() {
         let camera = request.params.get("camera").and_then(serde_json::Value::as_str);
-        let camera = camera.ok_or_else(|| Failure::invalid("params.camera: name one of your cameras"))?;
+        let camera = camera.ok_or_else(|| {
+            Failure::invalid(match request.kind.as_str() {
+                "merge" => "only those who may see all cameras can merge some",
+                _ => "params.camera: name one of your cameras",
+            })
+        })?;
         viewer.require(&CameraId::new(camera)?)?;
     }
     let mut new = NewJob::new(request.kind, request.params).priority(request.priority);
@@ -208,12 +213,12 @@ impl Content for Written {
     }
 }
 
-/// The file of a finished export.
+/// The file that a finished export, merge or time-lapse made.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/file", tag = "jobs",
     params(("id" = i64, Path, description = "Job id")),
     responses((status = 200, description = "The file; `Range` is answered with 206", content_type = "video/mp4"),
         (status = 404, description = "There is no such job, or its file is gone", body = Problem),
-        (status = 409, description = "It is no finished export", body = Problem)))]
+        (status = 409, description = "It is no finished job that makes a file", body = Problem)))]
 pub(crate) async fn file(
     State(app): State<AppState>,
     JobPath(id): JobPath,

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { check, moving, open, pictureNumber, pictureTime, recordedClock } from "./page.mjs";
+import { SIZES, check, looks, moving, open, pictureNumber, pictureTime, recordedClock } from "./page.mjs";
 import { inWords, seekTimes } from "./seek.mjs";
 import { Server, until } from "./server.mjs";
 
@@ -177,6 +177,50 @@ export const tests = [
     const { streams, format } = JSON.parse(probe);
     check(streams.some((s) => s.codec_name === "h264") && streams.some((s) => s.codec_name === "aac"), probe);
     check(Number(format.duration) > 8.5 && Number(format.duration) < 12.5, probe);
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["a marked range of two cameras becomes one file, and one of each a time-lapse", async ({ browser, server, shots }) => {
+    const findings = [];
+    const [first] = await ranges(server, "front");
+    const page = await start(browser, server, `at=${new Date(first.start + 5000).toISOString()}`);
+    for (const name of ["Front door", "Yard"]) if (!(await page.locator(`.pane[data-camera=${name === "Yard" ? "yard" : "front"}]`).count())) await page.getByRole("button", { name }).first().click();
+    await zoomTo(page, 60);
+    await page.keyboard.press("i");
+    await click(page, first.start + 10_000);
+    await until("the moment", async () => Math.abs((await shownTime(page)) - first.start - 10_000) < 1500);
+    await page.keyboard.press("o");
+    const dialog = page.getByRole("dialog");
+    const made = async (what, more) => {
+      await page.getByRole("button", { name: "Export" }).click();
+      await dialog.getByLabel("What").selectOption(what);
+      await more();
+      const size = page.viewportSize();
+      for (const [device, width, height] of SIZES) {
+        await page.setViewportSize({ width, height });
+        findings.push(...(await looks(page, `export-${what}-${device}`, shots)));
+      }
+      await page.setViewportSize(size);
+      const [download] = await Promise.all([page.waitForEvent("download", { timeout: 90_000 }), dialog.getByRole("button", { name: "Export" }).click()]);
+      await dialog.getByText(/done,/).first().waitFor();
+      const probe = execFileSync("ffprobe", ["-v", "error", "-count_packets", "-show_entries", "stream=codec_name,width,height,nb_read_packets", "-of", "json", await download.path()], { encoding: "utf8" });
+      await dialog.getByRole("button", { name: "Close" }).last().click();
+      return { probe, ...JSON.parse(probe) };
+    };
+    const merged = await made("merge", async () => {
+      await dialog.getByLabel("Yard").uncheck();
+      await dialog.getByText("Choose two to sixteen cameras.").waitFor();
+      check(await dialog.getByRole("button", { name: "Export" }).isDisabled(), "one camera is not merged");
+      await dialog.getByLabel("Yard").check();
+      await dialog.getByLabel("Arrangement").selectOption("stacked");
+      await dialog.getByLabel("Sound").selectOption("front");
+    });
+    check(merged.streams.some((s) => s.codec_name === "h264" && s.width === 640 && s.height === 720) && merged.streams.some((s) => s.codec_name === "aac"), merged.probe);
+    const lapse = await made("timelapse", async () => {
+      await dialog.getByLabel("Yard").uncheck();
+      await dialog.getByLabel("Length in seconds").fill("2");
+    });
+    check(lapse.streams.length === 1 && lapse.streams[0].width === 1280 && Number(lapse.streams[0].nb_read_packets) === 50, lapse.probe);
+    check(!findings.length, findings.join("\n"));
     check(!page.mistakes.length, page.mistakes.join("\n"));
   }],
   ["two fingers zoom and move, one drags with pictures, and what is under the fingers stays there", async ({ browser, server }) => {

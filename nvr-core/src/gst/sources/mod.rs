@@ -18,7 +18,7 @@ mod rtsp_bin;
 mod rtspsrc;
 mod stamp;
 mod test;
-mod test_picture;
+pub(in crate::gst) mod test_picture;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

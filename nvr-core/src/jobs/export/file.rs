@@ -24,7 +24,8 @@ const LEAVE_BYTES: u64 = 256 << 20;
 /// # Errors
 /// `Conflict` when the job is no finished export, `NotFound` when the file is gone or was written elsewhere.
 pub fn open_file(folder: &Path, job: &JobRow) -> Result<(String, File, u64)> {
-    if job.kind != KIND || job.state != JobState::Done {
+    let makes_files = [KIND, crate::jobs::merge::KIND, crate::jobs::timelapse::KIND];
+    if !makes_files.contains(&job.kind.as_str()) || job.state != JobState::Done {
         return Err(Error::new(
             ErrorKind::Conflict,
             format!("job {} is no finished export", job.id),
@@ -50,7 +51,7 @@ pub fn open_file(folder: &Path, job: &JobRow) -> Result<(String, File, u64)> {
 }
 
 /// `front_2026-05-04T03-02-01Z_600s_job7.mp4`
-pub(super) fn file_name(camera: &CameraId, range: TimeRange, id: JobId) -> String {
+pub(in crate::jobs) fn file_name(camera: &CameraId, range: TimeRange, id: JobId) -> String {
     let start = range.start().to_jiff().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
     format!("{camera}_{start}_{}s_job{id}.mp4", range.len_ns() / 1_000_000_000)
 }
@@ -75,7 +76,7 @@ pub(super) fn is_in_place(path: &Path, len: u64) -> bool {
 }
 
 /// The name under which a file grows.
-pub(super) fn part_of(path: &Path) -> PathBuf {
+pub(in crate::jobs) fn part_of(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".part");
@@ -190,7 +191,7 @@ pub(crate) fn is_full(file: &File) -> bool {
     })
 }
 
-pub(super) fn put_in_place(part: &Path, path: &Path) -> Result<()> {
+pub(in crate::jobs) fn put_in_place(part: &Path, path: &Path) -> Result<()> {
     let failed = |e| Error::io(path.display(), e);
     File::open(part).and_then(|f| f.sync_all()).map_err(failed)?;
     std::fs::rename(part, path).map_err(failed)?;

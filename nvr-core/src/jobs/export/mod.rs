@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 pub(crate) use self::file::is_full;
 pub use self::file::open_file;
-use self::file::{Copy, file_name, is_in_place, part_of, put_in_place, remove_old};
+use self::file::{Copy, is_in_place, remove_old};
+pub(super) use self::file::{file_name, part_of, put_in_place};
 use super::{JobContext, JobError, JobFuture, JobKind, JobOutcome, KindLimits, NewJob, Origin, params_of};
 use crate::archive::{Archive, ClipCodec, Export, ExportRequest};
 use crate::clock::SharedClock;
@@ -208,14 +209,14 @@ impl ExportKind {
 }
 
 /// Where the file goes.
-struct Place {
-    tree: Tree,
+pub(super) struct Place {
+    pub(super) tree: Tree,
     /// The folder of exports, if it goes there.
-    folder: Option<PathBuf>,
+    pub(super) folder: Option<PathBuf>,
 }
 
 impl Place {
-    fn prepare(&self, path: &Path) -> Result<()> {
+    pub(super) fn prepare(&self, path: &Path) -> Result<()> {
         let Some(folder) = &self.folder else {
             return match path.exists() {
                 true => Err(Error::new(

@@ -34,6 +34,7 @@ mod timeline;
 
 pub(crate) use head::ftyp;
 pub use output::{Clip, ClipReader};
+pub(crate) use plan::decoder_specific;
 pub use plan::{ClipPlan, OnChange, PlanPart, plan, shown_parts as shown};
 pub use remade::{Remade, RemadePart, SourceFrame};
 pub use source::{ClipSegment, FileStamp, ReadAt};

@@ -257,7 +257,7 @@ fn comparable(track: &InitTrack) -> InitTrack {
 }
 
 /// Object type and DecoderSpecificInfo of an ES_Descriptor (ISO/IEC 14496-1, 7.2.6.5).
-fn decoder_specific(es: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decoder_specific(es: &[u8]) -> Option<Vec<u8>> {
     let (tag, body) = descriptor(es)?;
     let mut skip = 3;
     let flags = *body.get(2)?;

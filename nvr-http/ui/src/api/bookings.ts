@@ -1,8 +1,9 @@
+import type { Layout } from "./merge";
 import { ask, patch, post, remove } from "./client";
 import { type Query, useQuery } from "./query";
 
 export type BookingState = "planned" | "recording" | "processing" | "completed" | "failed" | "cancelled" | "expired";
-export type Step = "validate" | "compress" | "export" | "upload";
+export type Step = "validate" | "merge" | "compress" | "export" | "upload";
 
 export interface BookingWarning {
   camera: string | null;
@@ -20,6 +21,8 @@ export interface Booking {
   repeat: string | null;
   except: string[];
   then: Step[];
+  layout: Layout;
+  sound: string | null;
   /** Seconds. */
   keep_footage: number;
   calendar: string | null;
@@ -55,6 +58,8 @@ export interface BookingWish {
   time_zone: string;
   repeat: string;
   then: Step[];
+  layout: Layout;
+  sound: string;
   keep_footage: number;
   allow_conflicts: boolean;
 }

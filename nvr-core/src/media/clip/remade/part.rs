@@ -73,6 +73,35 @@ impl RemadePart<'_> {
         self.clip.head(config, size)
     }
 
+    /// When a frame that [`next`](Self::next) gave is shown.
+    #[must_use]
+    pub fn utc_of(&self, pts_ns: i64) -> crate::time::Timestamp {
+        let lead = rescale(
+            self.base.unwrap_or(self.from) - self.from,
+            self.timescale,
+            NS_PER_S as u32,
+        );
+        self.part.shown.start().add_ns(lead.saturating_add(pts_ns))
+    }
+
+    /// Takes the sound that was read since the last time: when each piece is heard, and its bytes.
+    pub fn take_sound(&mut self) -> Vec<(crate::time::Timestamp, Vec<u8>)> {
+        let from = rescale(self.from, self.timescale, self.audio_scale);
+        let start = self.part.shown.start();
+        let heard = |at: i64| start.add_ns(rescale(at - from, self.audio_scale, NS_PER_S as u32));
+        let pieces = std::mem::take(&mut self.audio);
+        pieces
+            .into_iter()
+            .map(|(at, _, data)| (heard(at), data))
+            .collect()
+    }
+
+    /// The parameters of its sound.
+    #[must_use]
+    pub fn sound(&self) -> Option<&InitTrack> {
+        self.init.audio()
+    }
+
     /// Back to its beginning, as long as no frame was [taken](Self::take).
     pub fn rewind(&mut self) {
         self.next_fragment = self.part.fragments.start;

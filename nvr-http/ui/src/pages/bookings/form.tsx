@@ -5,13 +5,14 @@ import { ApiError } from "~/api/client";
 import { Button } from "~/components/button";
 import { Dialog } from "~/components/dialog";
 import { Checkbox, Select, TextField } from "~/components/field";
+import { MergeFields, type Merging } from "~/components/merge-fields";
 import { toast } from "~/components/toast";
 import { useT } from "~/i18n";
 import { fieldText, fieldTime } from "~/lib/days";
 import { type Repeat, repeatOf, ruleOf } from "./month";
 
 const REPEATS: Repeat[] = ["once", "daily", "workdays", "weekly", "other"];
-const STEPS: Step[] = ["validate", "compress", "export", "upload"];
+const STEPS: Step[] = ["validate", "merge", "compress", "export", "upload"];
 const DAY_S = 86_400;
 /** The form is of the clock here, so the booking repeats by it as well. */
 const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -30,6 +31,7 @@ export function BookingForm({ booking, day, onClose, onDone }: { booking: Bookin
   const [repeat, setRepeat] = useState<Repeat>(repeatOf(booking?.repeat ?? null));
   const [rule, setRule] = useState(booking?.repeat ?? "");
   const [then, setThen] = useState<Step[]>(booking?.then ?? []);
+  const [merging, setMerging] = useState<Merging>({ layout: booking?.layout ?? "side_by_side", sound: booking?.sound ?? "" });
   const [keep, setKeep] = useState(String(Math.round((booking?.keep_footage ?? 0) / DAY_S)));
   const [error, setError] = useState<string | null>(null);
   const [clash, setClash] = useState(false);
@@ -46,7 +48,8 @@ export function BookingForm({ booking, day, onClose, onDone }: { booking: Bookin
     const zone = booking && booking.repeat ? booking.time_zone : ZONE;
     const wish = {
       title, who, cameras: chosen, start: start.toISOString(), end: end.toISOString(), time_zone: zone, repeat: ruleOf(repeat, rule),
-      then: STEPS.filter((step) => then.includes(step)), keep_footage: Math.max(0, Math.round(Number(keep) || 0)) * DAY_S, allow_conflicts: allow,
+      then: STEPS.filter((step) => then.includes(step)), layout: merging.layout, sound: then.includes("merge") && chosen.includes(merging.sound) ? merging.sound : "",
+      keep_footage: Math.max(0, Math.round(Number(keep) || 0)) * DAY_S, allow_conflicts: allow,
     };
     try {
       if (booking) await changeBooking(booking.id, wish);
@@ -98,6 +101,7 @@ export function BookingForm({ booking, day, onClose, onDone }: { booking: Bookin
             {STEPS.map((step) => <Checkbox key={step} label={t(`bookings.step_${step}`)} checked={then.includes(step)} onChange={(e) => setThen(toggle(then, step, e.target.checked))} />)}
           </div>
         </fieldset>
+        {then.includes("merge") && <MergeFields value={merging} onChange={setMerging} cameras={cameras.data?.filter((c) => chosen.includes(c.id)) ?? []} />}
         <TextField label={t("bookings.keep")} hint={t("bookings.keep_hint")} type="number" min={0} max={3640} value={keep} onChange={(e) => setKeep(e.target.value)} />
         <button type="submit" className="hidden" tabIndex={-1} aria-hidden>{t("bookings.save")}</button>
       </form>

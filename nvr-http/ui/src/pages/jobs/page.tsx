@@ -115,7 +115,9 @@ function KindTile({ kind: k, chosen, onChoose }: { kind: JobKind; chosen: boolea
   );
 }
 
-const KNOWN = ["export", "verify", "transcode", "upload", "restore"] as const;
+const KNOWN = ["export", "merge", "timelapse", "verify", "transcode", "upload", "restore"] as const;
+/** Kinds that make a file to be had from the job. */
+const MAKES_FILE = ["export", "merge", "timelapse"];
 function kindName(t: ReturnType<typeof useT>, kind: string): string {
   const known = KNOWN.find((k) => k === kind);
   return known ? t(`jobs.kind_${known}`) : kind;
@@ -128,12 +130,13 @@ function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | 
   const left = timeLeft(job);
   const [from, to] = [anyTime(job.params["from"]), anyTime(job.params["to"])];
   const name = `${kindName(t, job.kind)} ${job.id}`;
+  const members = Array.isArray(job.params["cameras"]) ? job.params["cameras"].join(", ") : null;
   return (
     <li className="job">
       <div className="job-head">
         <Button kind="ghost" size="small" icon={open ? <ChevronDown size={15} /> : <ChevronRight size={15} />} label={t("jobs.details", { job: name })} aria-expanded={open} onClick={() => setOpen(!open)} />
         <div className="job-what">
-          <span className="job-title"><b>{kindName(t, job.kind)}</b><span className="muted">#{job.id}</span>{camera && <span className="ellipsis">{camera}</span>}</span>
+          <span className="job-title"><b>{kindName(t, job.kind)}</b><span className="muted">#{job.id}</span>{(camera ?? members) && <span className="ellipsis">{camera ?? members}</span>}</span>
           {from && to && <span className="muted job-range">{moment(from)} – {moment(to)}</span>}
         </div>
         <div className="job-state">
@@ -141,7 +144,7 @@ function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | 
           <span className="muted job-when">{ago(job.ended ?? job.started ?? job.created)}</span>
         </div>
         <div className="job-actions">
-          {job.kind === "export" && job.state === "done" && <a className="button button-plain button-small" href={url(`/jobs/${job.id}/file`)} download><Download size={14} /><span>{t("common.download")}</span></a>}
+          {MAKES_FILE.includes(job.kind) && job.state === "done" && <a className="button button-plain button-small" href={url(`/jobs/${job.id}/file`)} download><Download size={14} /><span>{t("common.download")}</span></a>}
           {order && !isOver(job) && <Button size="small" icon={<X size={14} />} onClick={() => void told(`/jobs/${job.id}/cancel`)}>{t("common.cancel")}</Button>}
           {order && (job.state === "failed" || job.state === "cancelled" || (job.state === "queued" && job.error)) && <Button size="small" icon={<RotateCcw size={14} />} onClick={() => void told(`/jobs/${job.id}/retry`)}>{t("common.retry")}</Button>}
         </div>

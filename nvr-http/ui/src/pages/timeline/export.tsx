@@ -1,10 +1,12 @@
 import { type FormEvent, useEffect, useState } from "react";
 import { ask, post, url } from "~/api/client";
 import { useEvents } from "~/api/events";
+import { MOST_MERGED } from "~/api/merge";
 import type { Camera, Job } from "~/api/types";
 import { Button } from "~/components/button";
 import { Dialog } from "~/components/dialog";
 import { Checkbox, Select, TextField } from "~/components/field";
+import { MergeFields, type Merging } from "~/components/merge-fields";
 import { Progress } from "~/components/misc";
 import { toastError } from "~/components/toast";
 import { useT } from "~/i18n";
@@ -12,26 +14,38 @@ import { bytes, duration, percent } from "~/lib/format";
 import type { Band } from "./data";
 import { fromLocal, toLocal } from "./times";
 
-/** Exports a range, one file a camera: entered as jobs, shown with their progress, downloaded when done. */
+type What = "files" | "merge" | "timelapse";
+
+/** Makes files of a range, one of each camera or one of all: entered as jobs, shown with their progress, downloaded when done. */
 export function ExportDialog({ cameras, mark, onClose }: { cameras: Camera[]; mark: Band; onClose(): void }) {
   const t = useT();
   const [range, setRange] = useState({ from: toLocal(Math.floor(mark.start / 1000) * 1000), to: toLocal(Math.ceil(mark.end / 1000) * 1000) });
   const [chosen, setChosen] = useState(() => new Set(cameras.map((c) => c.id)));
   const [format, setFormat] = useState("mp4");
+  const [what, setWhat] = useState<What>("files");
+  const [merging, setMerging] = useState<Merging>({ layout: "side_by_side", sound: "" });
+  const [length, setLength] = useState("60");
   const [jobs, setJobs] = useState<Job[]>([]);
   const [busy, setBusy] = useState(false);
   const [from, to] = [fromLocal(range.from), fromLocal(range.to)];
   const wrong = !(from < to);
+  const members = cameras.filter((c) => chosen.has(c.id));
+  const few = what === "merge" && (members.length < 2 || members.length > MOST_MERGED);
   const over = jobs.length > 0 && jobs.every((job) => job.state !== "queued" && job.state !== "running");
 
   const submit = async (e: FormEvent) => {
     e.preventDefault();
-    if (wrong) return;
+    if (wrong || few) return;
     setBusy(true);
     try {
       const made: Job[] = [];
-      for (const camera of cameras.filter((c) => chosen.has(c.id))) {
-        made.push(await post<Job>("/jobs", { kind: "export", params: { camera: camera.id, from: new Date(from).toISOString(), to: new Date(to).toISOString(), format } }));
+      const times = { from: new Date(from).toISOString(), to: new Date(to).toISOString() };
+      if (what === "merge") {
+        const sound = chosen.has(merging.sound) ? { sound: merging.sound } : {};
+        made.push(await post<Job>("/jobs", { kind: "merge", params: { cameras: members.map((c) => c.id), ...times, layout: merging.layout, ...sound } }));
+      } else {
+        const more = what === "files" ? { format } : { length_s: Number(length) };
+        for (const camera of members) made.push(await post<Job>("/jobs", { kind: what === "files" ? "export" : what, params: { camera: camera.id, ...times, ...more } }));
       }
       setJobs(made);
       // The same was exported before: it is there at once.
@@ -54,14 +68,14 @@ export function ExportDialog({ cameras, mark, onClose }: { cameras: Camera[]; ma
         ) : (
           <>
             <Button onClick={onClose}>{t("common.cancel")}</Button>
-            <Button kind="primary" type="submit" form="export" busy={busy} disabled={wrong || !chosen.size}>{t("timeline.export_start")}</Button>
+            <Button kind="primary" type="submit" form="export" busy={busy} disabled={wrong || few || !chosen.size}>{t("timeline.export_start")}</Button>
           </>
         )
       }
     >
       {jobs.length ? (
         <ul className="stack">
-          {jobs.map((job) => <JobLine key={job.id} job={job} name={cameras.find((c) => c.id === job.camera)?.name ?? job.camera ?? ""} />)}
+          {jobs.map((job) => <JobLine key={job.id} job={job} name={cameras.find((c) => c.id === job.camera)?.name ?? job.camera ?? members.map((c) => c.name).join(", ")} />)}
         </ul>
       ) : (
         <form id="export" className="stack" onSubmit={submit}>
@@ -87,10 +101,18 @@ export function ExportDialog({ cameras, mark, onClose }: { cameras: Camera[]; ma
               ))}
             </fieldset>
           )}
-          <Select label={t("timeline.export_format")} value={format} onChange={(e) => setFormat(e.target.value)}>
-            <option value="mp4">{t("timeline.export_mp4")}</option>
-            <option value="fmp4">{t("timeline.export_fmp4")}</option>
+          {few && <p className="field-error" role="alert">{t("timeline.make_two")}</p>}
+          <Select label={t("timeline.make_what")} value={what} onChange={(e) => setWhat(e.target.value as What)}>
+            {(["files", "merge", "timelapse"] as const).map((one) => (one !== "merge" || cameras.length > 1) && <option key={one} value={one}>{t(`timeline.make_${one}`)}</option>)}
           </Select>
+          {what === "merge" && <MergeFields value={merging} onChange={setMerging} cameras={members} />}
+          {what === "timelapse" && <TextField label={t("timeline.make_length")} type="number" min={1} max={36000} required value={length} onChange={(e) => setLength(e.target.value)} />}
+          {what === "files" && (
+            <Select label={t("timeline.export_format")} value={format} onChange={(e) => setFormat(e.target.value)}>
+              <option value="mp4">{t("timeline.export_mp4")}</option>
+              <option value="fmp4">{t("timeline.export_fmp4")}</option>
+            </Select>
+          )}
         </form>
       )}
     </Dialog>
@@ -130,6 +152,7 @@ function useJobs(jobs: Job[], setJobs: (change: (old: Job[]) => Job[]) => void):
 function JobLine({ job, name }: { job: Job; name: string }) {
   const t = useT();
   const over = job.state === "done" || job.state === "failed" || job.state === "cancelled";
+  const warnings = Array.isArray(job.result?.["warnings"]) ? job.result["warnings"].map(String) : [];
   const words = {
     queued: job.message || t("timeline.export_waits"),
     running: percent(job.progress),
@@ -145,6 +168,12 @@ function JobLine({ job, name }: { job: Job; name: string }) {
         {job.state === "done" && <Button size="small" onClick={() => download(job)}>{t("common.download")}</Button>}
         {!over && <Button size="small" onClick={() => void post(`/jobs/${job.id}/cancel`).catch(toastError)}>{t("common.cancel")}</Button>}
       </div>
+      {warnings.length > 0 && (
+        <details>
+          <summary>{t("timeline.make_warned", { n: warnings.length })}</summary>
+          <ul>{warnings.map((one) => <li key={one}>{one}</li>)}</ul>
+        </details>
+      )}
       <Progress label={t("timeline.export_of", { camera: name })} value={job.state === "queued" ? null : job.state === "done" ? 1 : job.progress} />
     </li>
   );
