@@ -267,6 +267,7 @@ pub mod secret;
 pub mod segment;
 pub mod source;
 pub mod time;
+mod tls;
 pub mod track;
 pub mod window;
 
@@ -286,6 +287,7 @@ pub mod live;
 pub mod machine;
 pub mod media;
 pub mod moving;
+pub mod mqtt;
 pub mod nvr;
 pub mod onvif;
 pub mod pipeline_log;

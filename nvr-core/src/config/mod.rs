@@ -11,6 +11,7 @@ mod edit;
 mod http;
 mod jobs;
 mod log;
+mod mqtt;
 mod oidc;
 mod recorder;
 mod recording;
@@ -39,6 +40,7 @@ pub use self::edit::{ConfigFile, EditOrigin, EditedConfig, FieldError, FieldErro
 pub use self::http::{Auth, Compat, HttpConfig, TlsFiles};
 pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
+pub use self::mqtt::MqttConfig;
 pub use self::oidc::{GroupRole, OidcConfig, OidcGroup};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
@@ -62,7 +64,7 @@ pub use crate::schedule::RecordMode;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 13] = [
+const SECTIONS: [(&str, &str); 14] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -74,6 +76,7 @@ const SECTIONS: [(&str, &str); 13] = [
     ("rtsp_server", "[rtsp_server]"),
     ("log", "[log]"),
     ("backup", "[backup]"),
+    ("mqtt", "[mqtt]"),
     ("cameras", "[[cameras]]"),
     ("upload", "[[upload]]"),
 ];
@@ -104,6 +107,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Backups that are made by themselves.
     pub backup: Option<BackupConfig>,
+    /// The MQTT broker.
+    pub mqtt: Option<MqttConfig>,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
     pub cameras: Vec<CameraConfig>,
     /// Places that copies go to, in the order of the file, names unique.
@@ -130,6 +135,7 @@ impl Config {
             transcode: TranscodeConfig::default(),
             log: LogConfig::default(),
             backup: None,
+            mqtt: None,
             cameras: Vec::new(),
             uploads: Vec::new(),
             path: None,
@@ -266,6 +272,8 @@ impl Config {
         let log = LogConfig::read(&mut reader, &section);
         let section = reader.section(root, "backup");
         let backup = BackupConfig::read(&mut reader, &section, base, &recorder.root);
+        let section = reader.section(root, "mqtt");
+        let mqtt = MqttConfig::read(&mut reader, &section, base);
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
         Ok(Self {
@@ -280,6 +288,7 @@ impl Config {
             transcode,
             log,
             backup,
+            mqtt,
             cameras,
             uploads,
             path: path.map(Path::to_owned),

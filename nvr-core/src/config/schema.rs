@@ -10,6 +10,7 @@ use super::camera::RawCamera;
 use super::http::RawHttp;
 use super::jobs::RawJobs;
 use super::log::RawLog;
+use super::mqtt::RawMqtt;
 use super::oidc::RawOidc;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
@@ -43,6 +44,7 @@ impl JsonSchema for RawConfig {
                 "rtsp_server": generator.subschema_for::<RawRtspServer>(),
                 "log": generator.subschema_for::<RawLog>(),
                 "backup": generator.subschema_for::<RawBackup>(),
+                "mqtt": generator.subschema_for::<RawMqtt>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
                 "upload": { "type": "array", "items": generator.subschema_for::<RawUpload>() },
             },

@@ -19,8 +19,6 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse,
     HttpResponseBody, HttpService,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 use super::bucket::TokenBucket;
 use crate::clock::SharedClock;
@@ -75,7 +73,7 @@ impl Wire {
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(ca)?)
+            .with_tls_config(crate::tls::client(ca)?)
             // Whether that is wanted was asked when the configuration was read.
             .https_or_http()
             .enable_http1()
@@ -203,33 +201,4 @@ impl HttpConnector for Connector {
     fn connect(&self, _: &object_store::ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(self.0.clone()))
     }
-}
-
-fn tls(ca: Option<&Path>) -> Result<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = ca {
-        let pem =
-            std::fs::read(path).map_err(|e| Error::io(format_args!("certificates {}", path.display()), e))?;
-        let unusable = || {
-            Error::new(
-                ErrorKind::Config,
-                format!("{} does not hold usable certificates", path.display()),
-            )
-            .with_hint("a PEM file is wanted")
-        };
-        let before = roots.len();
-        for cert in CertificateDer::pem_slice_iter(&pem) {
-            let cert = cert.map_err(|e| unusable().with_source(e))?;
-            roots.add(cert).map_err(|e| unusable().with_source(e))?;
-        }
-        if roots.len() == before {
-            return Err(unusable());
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Error::new(ErrorKind::Internal, "TLS cannot be set up").with_source(e))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
