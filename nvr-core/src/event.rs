@@ -1,5 +1,6 @@
 //! What happened, as a stream and as rows.
 
+use crate::detection::Detection;
 use crate::ids::{CameraId, JobId, RunId};
 use crate::time::Timestamp;
 
@@ -502,6 +503,16 @@ pub enum EventKind {
         /// Why.
         cause: Cause,
     },
+    /// Something is seen from now on. It is kept among the detections: what is told of it later stands there.
+    DetectionStarted {
+        /// What.
+        detection: Box<Detection>,
+    },
+    /// It is over. Told to listeners only.
+    DetectionEnded {
+        /// What it was.
+        detection: Box<Detection>,
+    },
     /// The reader of the stream was too slow and so many events are missing here.
     Lagged {
         /// How many.
@@ -542,6 +553,8 @@ impl EventKind {
             Self::PushStopped { .. } => "push_stopped",
             Self::BackupMade { .. } => "backup_made",
             Self::BackupFailed { .. } => "backup_failed",
+            Self::DetectionStarted { .. } => "detection_started",
+            Self::DetectionEnded { .. } => "detection_ended",
             Self::Lagged { .. } => "lagged",
         }
     }

@@ -253,6 +253,7 @@
 
 mod about;
 pub mod clock;
+pub mod detection;
 pub mod error;
 pub mod event;
 mod events;
@@ -280,6 +281,7 @@ pub mod check;
 pub mod config;
 pub mod convert;
 pub mod detect;
+pub mod detections;
 pub mod files;
 pub mod gst;
 pub mod jobs;
@@ -304,6 +306,8 @@ pub mod upload;
 
 pub use archive::{Archive, ClipCodec, Export, ExportRequest, Snapshot, SnapshotRequest, VodRequest};
 pub use camera::Camera;
+pub use detection::{Detection, DetectionId, DetectionKind, NewDetection};
+pub use detections::Detections;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventKind};
 pub use events::EventStream;

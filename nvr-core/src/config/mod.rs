@@ -6,6 +6,7 @@
 
 mod backup;
 mod camera;
+mod detections;
 mod diff;
 mod edit;
 mod http;
@@ -35,6 +36,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use self::backup::BackupConfig;
 pub use self::camera::CameraConfig;
+pub use self::detections::DetectionsConfig;
 pub use self::diff::ConfigDiff;
 pub use self::edit::{ConfigFile, EditOrigin, EditedConfig, FieldError, FieldErrors, KEPT};
 pub use self::http::{Auth, Compat, HttpConfig, TlsFiles};
@@ -64,7 +66,7 @@ pub use crate::schedule::RecordMode;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 14] = [
+const SECTIONS: [(&str, &str); 15] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -77,6 +79,7 @@ const SECTIONS: [(&str, &str); 14] = [
     ("log", "[log]"),
     ("backup", "[backup]"),
     ("mqtt", "[mqtt]"),
+    ("detections", "[detections]"),
     ("cameras", "[[cameras]]"),
     ("upload", "[[upload]]"),
 ];
@@ -109,6 +112,8 @@ pub struct Config {
     pub backup: Option<BackupConfig>,
     /// The MQTT broker.
     pub mqtt: Option<MqttConfig>,
+    /// What becomes of what is seen.
+    pub detections: DetectionsConfig,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
     pub cameras: Vec<CameraConfig>,
     /// Places that copies go to, in the order of the file, names unique.
@@ -136,6 +141,7 @@ impl Config {
             log: LogConfig::default(),
             backup: None,
             mqtt: None,
+            detections: DetectionsConfig::default(),
             cameras: Vec::new(),
             uploads: Vec::new(),
             path: None,
@@ -274,6 +280,8 @@ impl Config {
         let backup = BackupConfig::read(&mut reader, &section, base, &recorder.root);
         let section = reader.section(root, "mqtt");
         let mqtt = MqttConfig::read(&mut reader, &section, base);
+        let section = reader.section(root, "detections");
+        let detections = DetectionsConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
         Ok(Self {
@@ -289,6 +297,7 @@ impl Config {
             log,
             backup,
             mqtt,
+            detections,
             cameras,
             uploads,
             path: path.map(Path::to_owned),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::backup::RawBackup;
 use super::camera::RawCamera;
+use super::detections::RawDetections;
 use super::http::RawHttp;
 use super::jobs::RawJobs;
 use super::log::RawLog;
@@ -45,6 +46,7 @@ impl JsonSchema for RawConfig {
                 "log": generator.subschema_for::<RawLog>(),
                 "backup": generator.subschema_for::<RawBackup>(),
                 "mqtt": generator.subschema_for::<RawMqtt>(),
+                "detections": generator.subschema_for::<RawDetections>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
                 "upload": { "type": "array", "items": generator.subschema_for::<RawUpload>() },
             },

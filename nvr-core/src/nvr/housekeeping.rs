@@ -18,6 +18,8 @@ use crate::store::Store;
 const MOST_UNSAVED: usize = 1000;
 /// How often old events are cleared from the index.
 const EVENTS_PRUNE: Duration = Duration::from_hours(1);
+/// How often detections are looked for that nobody ended.
+const FORGOTTEN: Duration = Duration::from_secs(15);
 
 impl Inner {
     pub(super) async fn publish(&self, event: Event) {
@@ -60,11 +62,30 @@ pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
         if let Err(e) = inner.context.store.prune_events(before).await {
             tracing::warn!(error = %e, "old events were not cleared");
         }
+        if let Err(e) = inner.detections.prune().await {
+            tracing::warn!(error = %e, "old detections were not cleared");
+        }
         let clock = inner.context.clock.clone();
         drop(inner);
         tokio::select! {
             () = stop.cancelled() => return,
             () = clock.sleep(EVENTS_PRUNE) => {}
+        }
+    }
+}
+
+/// Ends detections from outside that nobody ended.
+pub(super) async fn end_forgotten(recorder: Weak<Inner>, stop: CancellationToken) {
+    loop {
+        let Some(inner) = recorder.upgrade() else { return };
+        if let Err(e) = inner.detections.end_forgotten().await {
+            tracing::debug!(error = %e, "detections from outside were not ended");
+        }
+        let clock = inner.context.clock.clone();
+        drop(inner);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.sleep(FORGOTTEN) => {}
         }
     }
 }

@@ -35,6 +35,7 @@ use crate::archive::Archive;
 use crate::camera::{Camera, Context};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, JobsConfig};
+use crate::detections::Detections;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, Event};
 use crate::events::{EventBus, EventStream};
@@ -101,6 +102,7 @@ struct Inner {
     moving: Moving,
     pushes: Pushes,
     restream: Option<Restream>,
+    detections: Detections,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
@@ -200,6 +202,12 @@ impl Nvr {
             kinds.push(Arc::new(moving.clone()));
         }
         let jobs = jobs::start(&context, &archive, &jobs_config, kinds, &uploads, Arc::clone(&me)).await?;
+        let detections = Detections::new(
+            store.clone(),
+            events.clone(),
+            clock.clone(),
+            config.detections.clone(),
+        );
         let pushes = Pushes::new(clock.clone(), store.clone(), events, config.recorder.pushes());
         let accounts = Accounts::new(config.recorder.accounts(), clock.clone());
         let restream = restreaming::start(&config, clock.clone(), accounts.clone(), Arc::clone(&me)).await?;
@@ -207,6 +215,7 @@ impl Nvr {
             archive,
             pushes,
             restream,
+            detections,
             accounts,
             jobs,
             uploads,
@@ -242,6 +251,10 @@ impl Nvr {
             nvr.0.stop.clone(),
         ));
         nvr.0.uploads.start(nvr.jobs(), nvr.0.stop.clone()).await?;
+        tokio::spawn(housekeeping::end_forgotten(
+            Arc::downgrade(&nvr.0),
+            nvr.0.stop.clone(),
+        ));
         tokio::spawn(housekeeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         if incomplete {
             let (recorder, stop) = (Arc::downgrade(&nvr.0), nvr.0.stop.clone());
@@ -277,6 +290,12 @@ impl Nvr {
     #[must_use]
     pub fn accounts(&self) -> &Accounts {
         &self.0.accounts
+    }
+
+    /// What is seen, and was.
+    #[must_use]
+    pub fn detections(&self) -> &Detections {
+        &self.0.detections
     }
 
     /// When this recorder started.

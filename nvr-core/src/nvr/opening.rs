@@ -106,6 +106,7 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     }
     let found = check::reconcile(&store, &tree)?;
     note_crash(&store)?;
+    store.end_all_detections_blocking()?;
     let incomplete = found.incomplete;
     let recovered = tell_reconciled(found, clock);
     Ok(Opened {

@@ -12,6 +12,7 @@
 pub(crate) mod accounts;
 pub(crate) mod backup;
 mod cameras;
+mod detections;
 mod error;
 mod events;
 mod filesystem;
@@ -45,6 +46,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
 
+pub use detections::{DetectionQuery, Ended};
 pub use job_rows::{Candidate, JobCount, JobQuery, JobRow, NewJob, PRIORITIES, PRIORITY_POINT, rank};
 pub use jobs::{Added, JobBounds, Settled};
 pub use query::SegmentsByPath;

@@ -300,7 +300,7 @@ fn note_hole(
 }
 
 /// Changes a column of all segments of a camera that overlap a range, growing ones included.
-fn change_range(conn: &Connection, camera: &CameraId, range: TimeRange, set: &str) -> Result<u64> {
+pub(super) fn change_range(conn: &Connection, camera: &CameraId, range: TimeRange, set: &str) -> Result<u64> {
     let since = super::query::scan_start(conn, camera.as_str(), range.start().as_ns())?;
     let sql = format!(
         "UPDATE segments SET {set} WHERE camera = :camera AND start_ns >= :since AND start_ns < :to

@@ -8,7 +8,7 @@ use super::cameras::{self, camera_id, invalid};
 use super::error::SqlResult;
 use super::rows::{Marks, SegmentRow, SegmentState};
 use super::runs::{self, run_number};
-use super::{Store, writes};
+use super::{Store, detections, writes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CameraId, RunId, SegmentId};
 use crate::segment::{ClosedSegment, Container, SegmentStart, Tier};
@@ -211,6 +211,7 @@ fn close(conn: &Connection, path: &Path, segment: &ClosedSegment) -> Result<Segm
     }
     let id = put(conn, &Values::closed(segment))?;
     put_fragments(conn, id, &segment.fragments)?;
+    detections::mark_segment(conn, id)?;
     Ok(id)
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the index against real files. Each subject of writes and reads here; opening and faults in
 //! the files beside.
 
+mod detections;
 mod faults;
 mod jobs;
 mod opening;
