@@ -273,6 +273,7 @@ pub mod track;
 pub mod window;
 
 pub mod accounts;
+pub mod alerts;
 pub mod archive;
 pub mod backup;
 pub mod bench;

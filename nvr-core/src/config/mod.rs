@@ -4,6 +4,8 @@
 //! reported at once, each with its place in the text ([`ConfigErrors`]). What stands here is pure
 //! data; only [`ConfigFile`] opens and writes anything.
 
+mod alert_channel;
+mod alerts;
 mod backup;
 mod camera;
 mod detections;
@@ -34,6 +36,8 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+pub use self::alert_channel::{AlertChannel, ChannelKind, ChannelPlace, MailTls};
+pub use self::alerts::AlertsConfig;
 pub use self::backup::BackupConfig;
 pub use self::camera::CameraConfig;
 pub use self::detections::DetectionsConfig;
@@ -66,7 +70,7 @@ pub use crate::schedule::RecordMode;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 15] = [
+const SECTIONS: [(&str, &str); 18] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -80,8 +84,11 @@ const SECTIONS: [(&str, &str); 15] = [
     ("backup", "[backup]"),
     ("mqtt", "[mqtt]"),
     ("detections", "[detections]"),
+    ("alerts", "[alerts]"),
     ("cameras", "[[cameras]]"),
     ("upload", "[[upload]]"),
+    ("alert_rule", "[[alert_rule]]"),
+    ("alert_channel", "[[alert_channel]]"),
 ];
 
 /// Everything that the configuration says, checked and with defaults filled in.
@@ -114,6 +121,8 @@ pub struct Config {
     pub mqtt: Option<MqttConfig>,
     /// What becomes of what is seen.
     pub detections: DetectionsConfig,
+    /// What is told, and where.
+    pub alerts: AlertsConfig,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
     pub cameras: Vec<CameraConfig>,
     /// Places that copies go to, in the order of the file, names unique.
@@ -142,6 +151,7 @@ impl Config {
             backup: None,
             mqtt: None,
             detections: DetectionsConfig::default(),
+            alerts: AlertsConfig::default(),
             cameras: Vec::new(),
             uploads: Vec::new(),
             path: None,
@@ -284,6 +294,22 @@ impl Config {
         let detections = DetectionsConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
+        let topic = mqtt.as_ref().map(|m| m.base_topic.as_str());
+        let channels = list_of(&mut reader, root, "alert_channel", "a channel");
+        let channels = channels
+            .iter()
+            .filter_map(|section| AlertChannel::read(&mut reader, section, base, topic))
+            .collect();
+        let rules = list_of(&mut reader, root, "alert_rule", "a rule");
+        let section = reader.section(root, "alerts");
+        let alerts = AlertsConfig::read(
+            &mut reader,
+            &section,
+            &rules,
+            channels,
+            &recorder.time_zone,
+            &cameras,
+        );
         Ok(Self {
             recorder,
             http,
@@ -298,6 +324,7 @@ impl Config {
             backup,
             mqtt,
             detections,
+            alerts,
             cameras,
             uploads,
             path: path.map(Path::to_owned),
@@ -359,6 +386,40 @@ fn read_cameras(
         }
     }
     cameras
+}
+
+/// The tables of a list, with what one is called.
+fn list_of<'s>(
+    reader: &mut Reader<'_, '_>,
+    root: &'s DeTable<'_>,
+    key: &str,
+    what: &str,
+) -> Vec<Section<'s>> {
+    let Some(found) = root.get(key) else {
+        return Vec::new();
+    };
+    let list = found.get_ref().as_array();
+    if list.is_none() {
+        let hint = Some(format!("write [[{key}]] above each one, in double brackets"));
+        let message = format!("`{key}` is a list, not {}", reader::a_kind(found.get_ref()));
+        reader.problems.error(&found.span(), key, message, hint);
+    }
+    let mut out = Vec::new();
+    for (index, item) in list.into_iter().flat_map(|list| list.iter()).enumerate() {
+        let path = format!("{key}[{index}]");
+        match item.get_ref() {
+            DeValue::Table(table) => out.push(Section {
+                path,
+                table: Some(table),
+                span: item.span(),
+            }),
+            other => {
+                let message = format!("{what} is a table, not {}", reader::a_kind(other));
+                reader.problems.error(&item.span(), &path, message, None);
+            }
+        }
+    }
+    out
 }
 
 fn read_uploads(

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
+use super::alert_channel::RawAlertChannel;
+use super::alerts::{RawAlertRule, RawAlerts};
 use super::backup::RawBackup;
 use super::camera::RawCamera;
 use super::detections::RawDetections;
@@ -47,8 +49,11 @@ impl JsonSchema for RawConfig {
                 "backup": generator.subschema_for::<RawBackup>(),
                 "mqtt": generator.subschema_for::<RawMqtt>(),
                 "detections": generator.subschema_for::<RawDetections>(),
+                "alerts": generator.subschema_for::<RawAlerts>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
                 "upload": { "type": "array", "items": generator.subschema_for::<RawUpload>() },
+                "alert_rule": { "type": "array", "items": generator.subschema_for::<RawAlertRule>() },
+                "alert_channel": { "type": "array", "items": generator.subschema_for::<RawAlertChannel>() },
             },
             "required": ["recorder"],
             "additionalProperties": false,

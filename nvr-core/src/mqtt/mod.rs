@@ -7,7 +7,7 @@
 mod connection;
 pub mod discovery;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

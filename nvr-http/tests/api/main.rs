@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 mod accounts;
+mod alerts;
 mod cameras;
 mod compat;
 mod config;

@@ -1,5 +1,6 @@
 //! `nvr doctor`: looks at all that recording depends on, and says what to do about what is wrong.
 
+mod channels;
 mod machine;
 mod places;
 
@@ -123,6 +124,7 @@ pub async fn run(global: &Global, args: &DoctorArgs, output: Output) -> Result<(
         findings.push(places::settings(config));
         places::look(config, running, !args.no_write, &mut findings).await;
         findings.extend(machine::devices(config));
+        channels::look(config, &mut findings).await;
     }
     spinner.finish_and_clear();
     let report = Report {

@@ -1,3 +1,4 @@
+import { alerts } from "./messages/alerts";
 import { common } from "./messages/common";
 import { jobs } from "./messages/jobs";
 import { live } from "./messages/live";
@@ -15,7 +16,7 @@ export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français" } as co
 export type Language = keyof typeof LANGUAGES;
 
 /** All words of the page. A page's words are one file in `messages/`, entered here. */
-export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share, pushes };
+export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share, pushes, alerts };
 
 type Catalogue = typeof catalogue;
 type Words = { [N in keyof Catalogue]: Catalogue[N]["en"] };
