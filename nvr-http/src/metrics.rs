@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use nvr_core::CameraId;
+use nvr_core::alerts::{Alert, AlertKind, ChannelStatus};
 use nvr_core::archive::{ArchiveStats, CameraStats};
 use nvr_core::camera::CameraStatus;
 use nvr_core::event::{CameraPhase, CauseKind};
@@ -39,6 +40,8 @@ struct Scrape {
     transcoding: bool,
     converting: usize,
     restream: Option<BTreeMap<CameraId, RestreamFigures>>,
+    alerts: Vec<Alert>,
+    channels: Vec<ChannelStatus>,
     now_s: f64,
     started_s: f64,
 }
@@ -59,6 +62,8 @@ pub(crate) async fn render(app: &AppState) -> String {
         targets: nvr.uploads().status().await.unwrap_or_default(),
         converting: nvr.converting(),
         restream: nvr.restream().map(nvr_core::restream::Restream::figures),
+        alerts: nvr.alerts().active(),
+        channels: nvr.alerts().channels().await.unwrap_or_default(),
         transcoding: transcoding.as_ref().is_some_and(|t| t.enabled),
         transcoded: transcoding.map(|t| t.cameras).unwrap_or_default(),
         now_s: nvr.clock().now().as_secs_f64(),
@@ -261,6 +266,37 @@ impl Scrape {
 }
 
 impl Scrape {
+    fn alerts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(
+            "nvr_alerts_firing",
+            "Alerts that go on, by what they are about",
+            None,
+            MetricType::Gauge,
+        )?;
+        for kind in AlertKind::ALL {
+            let n = self.alerts.iter().filter(|a| a.kind == kind).count();
+            let labels = [("kind", kind.as_str())];
+            ConstGauge::new(n as f64).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "nvr_alert_deliveries",
+            "Messages to alert channels that arrived, attempts that failed, and messages that were given up",
+            None,
+            MetricType::Counter,
+        )?;
+        for channel in &self.channels {
+            for (outcome, n) in [
+                ("delivered", channel.delivered),
+                ("failed", channel.failed),
+                ("given_up", channel.given_up),
+            ] {
+                let labels = [("channel", channel.name.as_str()), ("outcome", outcome)];
+                ConstCounter::new(n).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn restream(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Some(figures) = &self.restream else {
             return Ok(());
@@ -521,6 +557,7 @@ impl Collector for Scrape {
         )?;
         self.jobs(e)?;
         self.uploads(e)?;
+        self.alerts(e)?;
         self.transcoded(e)?;
         one(e, "nvr_healthy", "Whether nothing is wrong", yes(self.health.ok))?;
         one(

@@ -1,5 +1,6 @@
 //! The configuration: what of a whole text arrives, and what is said of a wrong one.
 
+mod alerts;
 mod mistakes;
 mod reading;
 mod schema;

@@ -1,0 +1,4 @@
+//! The engine by itself, and kept over a restart.
+
+mod engine;
+mod keeping;
