@@ -1,12 +1,13 @@
 //! `/metrics`: read off the recorder at each scrape.
 
+mod alerts;
 mod motion;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use nvr_core::CameraId;
-use nvr_core::alerts::{Alert, AlertKind, ChannelStatus};
+use nvr_core::alerts::{Alert, ChannelStatus};
 use nvr_core::archive::{ArchiveStats, CameraStats};
 use nvr_core::camera::CameraStatus;
 use nvr_core::event::{CameraPhase, CauseKind};
@@ -266,37 +267,6 @@ impl Scrape {
 }
 
 impl Scrape {
-    fn alerts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = encoder.encode_descriptor(
-            "nvr_alerts_firing",
-            "Alerts that go on, by what they are about",
-            None,
-            MetricType::Gauge,
-        )?;
-        for kind in AlertKind::ALL {
-            let n = self.alerts.iter().filter(|a| a.kind == kind).count();
-            let labels = [("kind", kind.as_str())];
-            ConstGauge::new(n as f64).encode(family.encode_family(&labels)?)?;
-        }
-        let mut family = encoder.encode_descriptor(
-            "nvr_alert_deliveries",
-            "Messages to alert channels that arrived, attempts that failed, and messages that were given up",
-            None,
-            MetricType::Counter,
-        )?;
-        for channel in &self.channels {
-            for (outcome, n) in [
-                ("delivered", channel.delivered),
-                ("failed", channel.failed),
-                ("given_up", channel.given_up),
-            ] {
-                let labels = [("channel", channel.name.as_str()), ("outcome", outcome)];
-                ConstCounter::new(n).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
-    }
-
     fn restream(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Some(figures) = &self.restream else {
             return Ok(());
@@ -557,7 +527,7 @@ impl Collector for Scrape {
         )?;
         self.jobs(e)?;
         self.uploads(e)?;
-        self.alerts(e)?;
+        alerts::encode(e, &self.alerts, &self.channels)?;
         self.transcoded(e)?;
         one(e, "nvr_healthy", "Whether nothing is wrong", yes(self.health.ok))?;
         one(

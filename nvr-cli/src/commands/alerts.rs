@@ -140,7 +140,7 @@ fn list(all: &Value, history: bool) -> String {
     let mut out = if active.is_empty() {
         "nothing is wrong".to_owned()
     } else {
-        output::table(&head, &[0], active.into_iter())
+        output::table(&head, &[0], active)
     };
     for mute in all["mutes"].as_array().into_iter().flatten() {
         let of = |key: &str| {
@@ -158,7 +158,7 @@ fn list(all: &Value, history: bool) -> String {
     }
     let past = rows(&all["history"]);
     if history && !past.is_empty() {
-        out += &format!("\n\n{}", output::table(&head, &[0], past.into_iter()));
+        out += &format!("\n\n{}", output::table(&head, &[0], past));
     }
     out
 }

@@ -81,7 +81,7 @@ impl Board {
 /// What a worker holds.
 pub(super) struct Worker {
     pub(super) name: String,
-    pub(super) sender: Arc<Sender>,
+    pub(super) sender: Sender,
     pub(super) store: Store,
     pub(super) clock: SharedClock,
     pub(super) board: Arc<Board>,
@@ -93,7 +93,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) async fn run(self) {
+    pub(super) async fn run(self: Arc<Self>) {
         let stop = self.stop.clone();
         tokio::select! {
             () = stop.cancelled() => {}
@@ -136,19 +136,11 @@ impl Worker {
         let (Some(message), false) = (message, old && row.attempts > 0) else {
             return self.give_up(row.id, "it is too old").await;
         };
-        let picture = match &message.picture {
-            Some(camera) if self.sender.takes_pictures() => (self.pictures)(camera.clone(), message.at).await,
-            _ => None,
-        };
-        let sent = self.sender.send(&message, picture, self.page.as_deref()).await;
-        let now = self.clock.now();
-        self.board.note(&self.name, now, sent.as_ref().copied());
-        let written = match sent {
+        let written = match self.send(&message).await {
             Ok(()) => self.store.end_delivery(row.id).await,
             Err(refusal) if !refusal.passing => return self.give_up(row.id, &refusal.message).await,
             Err(_) => {
-                let doubled = FIRST_WAIT.saturating_mul(1 << row.attempts.min(10));
-                let due = now.add_ns(duration_ns(doubled.min(LONGEST_WAIT)));
+                let due = self.clock.now().add_ns(duration_ns(wait_after(row.attempts)));
                 self.store.put_off_delivery(row.id, due).await
             }
         };
@@ -159,14 +151,56 @@ impl Worker {
         }
     }
 
-    async fn give_up(&self, id: i64, why: &str) {
+    async fn send(&self, message: &Message) -> Result<(), Refusal> {
+        let picture = match &message.picture {
+            Some(camera) if self.sender.takes_pictures() => (self.pictures)(camera.clone(), message.at).await,
+            _ => None,
+        };
+        let sent = self.sender.send(message, picture, self.page.as_deref()).await;
+        self.board
+            .note(&self.name, self.clock.now(), sent.as_ref().copied());
+        sent
+    }
+
+    /// Sends one that the index does not have, until it is old, refused, or the channel ends.
+    pub(super) async fn send_from_memory(&self, message: &Message) {
+        let trying = async {
+            let mut attempts = 0;
+            loop {
+                let Err(refusal) = self.send(message).await else {
+                    return;
+                };
+                let age = self.clock.now().since(message.at);
+                if !refusal.passing || age > duration_ns(self.give_up) {
+                    return self.note_given_up(&refusal.message);
+                }
+                self.clock.sleep(wait_after(attempts)).await;
+                attempts += 1;
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = trying => {}
+        }
+    }
+
+    fn note_given_up(&self, why: &str) {
         tracing::warn!(channel = self.name, "an alert is given up: {why}");
         if let Some(status) = self.board.lock().get_mut(&self.name) {
             status.given_up += 1;
         }
+    }
+
+    async fn give_up(&self, id: i64, why: &str) {
+        self.note_given_up(why);
         if let Err(e) = self.store.end_delivery(id).await {
             tracing::warn!(error = %e, channel = self.name, "the index does not know that a message was given up");
             self.clock.sleep(LOOK).await;
         }
     }
+}
+
+/// How long is waited after so many attempts that failed, and one more.
+fn wait_after(attempts: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(1 << attempts.min(10)).min(LONGEST_WAIT)
 }

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::channel::Sender;
 use super::delivery::{Board, ChannelStatus, Worker};
-use super::engine::{Engine, Outcome};
+use super::engine::Engine;
 use super::message::{Alert, Message};
+use super::saving::Saving;
 use super::state::Mute;
 use crate::clock::SharedClock;
 use crate::config::{AlertChannel, AlertsConfig};
@@ -22,7 +23,7 @@ use crate::event::{Cause, CauseKind};
 use crate::ids::CameraId;
 use crate::mqtt::Mqtt;
 use crate::nvr::blocking;
-use crate::store::{AlertRecord, AlertsQuery, Page, Store};
+use crate::store::{AlertsQuery, Page, Store};
 use crate::time::{Timestamp, duration_ns};
 
 /// Longest mute.
@@ -41,25 +42,21 @@ pub(crate) struct Parts {
 
 /// Alerts of a recorder. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Alerts(Arc<Shared>);
+pub struct Alerts(pub(super) Arc<Shared>);
 
-struct Shared {
-    parts: Parts,
-    engine: Mutex<Engine>,
-    /// Saved as a whole, so one at a time and in order.
-    saving: tokio::sync::Mutex<()>,
-    unsaved: Mutex<Outcome>,
-    /// What the index has of the engine's memory.
-    saved: Mutex<String>,
-    channels: Mutex<Channels>,
+pub(super) struct Shared {
+    pub(super) parts: Parts,
+    pub(super) engine: Mutex<Engine>,
+    pub(super) saving: Saving,
+    pub(super) channels: Mutex<Channels>,
     board: Arc<Board>,
-    wake: Arc<Notify>,
+    pub(super) wake: Arc<Notify>,
 }
 
-#[derive(Debug, Default)]
-struct Channels {
-    configs: Vec<AlertChannel>,
-    senders: BTreeMap<String, Arc<Sender>>,
+#[derive(Default)]
+pub(super) struct Channels {
+    pub(super) configs: Vec<AlertChannel>,
+    pub(super) workers: BTreeMap<String, Arc<Worker>>,
     stop: CancellationToken,
 }
 
@@ -69,7 +66,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-fn held<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn held<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -91,14 +88,12 @@ impl Alerts {
         let alerts = Self(Arc::new(Shared {
             parts,
             engine: Mutex::new(engine),
-            saving: tokio::sync::Mutex::default(),
-            unsaved: Mutex::default(),
-            saved: Mutex::default(),
+            saving: Saving::default(),
             channels: Mutex::default(),
             board: Arc::default(),
             wake: Arc::default(),
         }));
-        alerts.open_channels(config, mqtt);
+        alerts.open_channels(config, mqtt.as_ref());
         Ok(alerts)
     }
 
@@ -106,16 +101,16 @@ impl Alerts {
     pub(crate) async fn configure(&self, config: &AlertsConfig, mqtt: Option<Mqtt>) -> Result<()> {
         let now = self.0.parts.clock.now();
         held(&self.0.engine).configure(config.clone(), now);
-        self.open_channels(config, mqtt);
+        self.open_channels(config, mqtt.as_ref());
         self.step().await
     }
 
-    fn open_channels(&self, config: &AlertsConfig, mqtt: Option<Mqtt>) {
+    fn open_channels(&self, config: &AlertsConfig, mqtt: Option<&Mqtt>) {
         let mut channels = held(&self.0.channels);
         channels.stop.cancel();
         channels.stop = CancellationToken::new();
         channels.configs.clone_from(&config.channels);
-        channels.senders.clear();
+        channels.workers.clear();
         let mut before = std::mem::take(&mut *self.0.board.lock());
         for channel in &config.channels {
             let name = channel.name.clone();
@@ -134,11 +129,9 @@ impl Alerts {
             let mut status = before.remove(&name).unwrap_or_else(|| fresh.clone());
             (status.kind, status.place) = (fresh.kind, fresh.place);
             let clock = self.0.parts.clock.clone();
-            match Sender::new(channel.clone(), mqtt.clone(), clock.clone()) {
+            match Sender::new(channel.clone(), mqtt.cloned(), clock.clone()) {
                 Ok(sender) => {
-                    let sender = Arc::new(sender);
-                    channels.senders.insert(name.clone(), Arc::clone(&sender));
-                    let worker = Worker {
+                    let worker = Arc::new(Worker {
                         name: name.clone(),
                         sender,
                         store: self.0.parts.store.clone(),
@@ -149,7 +142,8 @@ impl Alerts {
                         page: config.page.clone(),
                         give_up: config.give_up,
                         stop: channels.stop.clone(),
-                    };
+                    });
+                    channels.workers.insert(name.clone(), Arc::clone(&worker));
                     tokio::spawn(worker.run());
                 }
                 Err(e) => {
@@ -170,57 +164,6 @@ impl Alerts {
     /// Tells the engine something.
     pub(crate) fn see<T>(&self, what: impl FnOnce(&mut Engine) -> T) -> T {
         what(&mut held(&self.0.engine))
-    }
-
-    /// Lets the engine act, and keeps what came of it before anything is sent.
-    pub(crate) async fn step(&self) -> Result<()> {
-        let _one = self.0.saving.lock().await;
-        let now = self.0.parts.clock.now();
-        let (new, state) = {
-            let mut engine = held(&self.0.engine);
-            (engine.step(now), engine.save())
-        };
-        let outcome = {
-            let mut unsaved = held(&self.0.unsaved);
-            unsaved.messages.extend(new.messages);
-            unsaved.changed.extend(new.changed);
-            std::mem::take(&mut *unsaved)
-        };
-        if outcome.messages.is_empty() && outcome.changed.is_empty() && *held(&self.0.saved) == state {
-            return Ok(());
-        }
-        let names: Vec<String> = held(&self.0.channels)
-            .configs
-            .iter()
-            .map(|c| c.name.clone())
-            .collect();
-        let mut out = Vec::new();
-        for message in &outcome.messages {
-            let text = serde_json::to_string(message).unwrap_or_default();
-            let mine = names
-                .iter()
-                .filter(|n| message.channels.is_empty() || message.channels.contains(n));
-            out.extend(mine.map(|name| (name.clone(), message.at, text.clone())));
-        }
-        for message in &outcome.messages {
-            let (kind, rule) = (message.kind.as_str(), &message.rule);
-            tracing::warn!(kind, rule, alerts = message.alerts.len(), "{}", message.title());
-        }
-        let records = outcome.changed.iter().map(record).collect();
-        let has_mail = !out.is_empty();
-        if let Err(e) = self.0.parts.store.save_alerts(state.clone(), records, out).await {
-            // Kept for the next step; a disk that is full is often what is to be told.
-            let mut unsaved = held(&self.0.unsaved);
-            *unsaved = outcome;
-            let surplus = unsaved.messages.len().saturating_sub(100);
-            unsaved.messages.drain(..surplus);
-            return Err(e);
-        }
-        *held(&self.0.saved) = state;
-        if has_mail {
-            self.0.wake.notify_waiters();
-        }
-        Ok(())
     }
 
     /// Clears what is old.
@@ -270,7 +213,7 @@ impl Alerts {
             )
             .with_hint("see `nvr alerts`")
         })?;
-        held(&self.0.unsaved).changed.push(alert.clone());
+        self.0.saving.note(alert.clone());
         self.step().await?;
         Ok(alert)
     }
@@ -353,8 +296,8 @@ impl Alerts {
     /// # Errors
     /// `NotFound` when there is no such channel, `Unavailable` with the reason when it does not arrive.
     pub async fn test(&self, channel: &str, camera: Option<CameraId>) -> Result<()> {
-        let sender = held(&self.0.channels).senders.get(channel).cloned();
-        let Some(sender) = sender else {
+        let worker = held(&self.0.channels).workers.get(channel).cloned();
+        let Some(worker) = worker else {
             let names: Vec<String> = held(&self.0.channels)
                 .configs
                 .iter()
@@ -372,10 +315,16 @@ impl Alerts {
         };
         let now = self.0.parts.clock.now();
         let picture = match &camera {
-            Some(camera) if sender.takes_pictures() => (self.0.parts.pictures)(camera.clone(), now).await,
+            Some(camera) if worker.sender.takes_pictures() => {
+                (self.0.parts.pictures)(camera.clone(), now).await
+            }
             _ => None,
         };
-        let sent = sender.send(&Message::test(now, camera), picture, None).await;
+        let page = worker.page.as_deref();
+        let sent = worker
+            .sender
+            .send(&Message::test(now, camera), picture, page)
+            .await;
         self.0
             .board
             .note(channel, self.0.parts.clock.now(), sent.as_ref().copied());
@@ -392,16 +341,5 @@ impl Alerts {
                 .map(|t| (t, Cause::new(CauseKind::Unreachable, text)))
         });
         all.collect()
-    }
-}
-
-fn record(alert: &Alert) -> AlertRecord {
-    AlertRecord {
-        id: alert.id,
-        rule: alert.rule.clone(),
-        camera: alert.camera.as_ref().map(ToString::to_string),
-        fired: alert.fired,
-        resolved: alert.resolved,
-        detail: serde_json::to_string(alert).unwrap_or_default(),
     }
 }

@@ -81,6 +81,9 @@ pub struct Message {
     pub alerts: Vec<Alert>,
     /// The camera whose picture goes with it.
     pub picture: Option<CameraId>,
+    /// Time zone of times in its text (IANA name); UTC when empty.
+    #[serde(default)]
+    pub zone: String,
     /// Channels it goes to; empty: all.
     #[serde(skip)]
     pub channels: Vec<String>,
@@ -98,8 +101,15 @@ impl Message {
             at,
             picture: first.filter(|_| rule.picture && kind != MessageKind::Resolved),
             channels: rule.channels.clone(),
+            zone: String::new(),
             alerts,
         }
+    }
+
+    /// Whether a channel gets it.
+    #[must_use]
+    pub fn goes_to(&self, channel: &str) -> bool {
+        self.channels.is_empty() || self.channels.iter().any(|c| c == channel)
     }
 
     /// One to try a channel with.
@@ -127,6 +137,7 @@ impl Message {
             at,
             alerts: vec![alert],
             picture: camera,
+            zone: String::new(),
             channels: Vec::new(),
         }
     }
@@ -142,6 +153,8 @@ impl Message {
         };
         let what = self.alerts.first().map_or("alert", |a| a.kind.words());
         match &self.alerts[..] {
+            // What was seen says more than that something was.
+            [one] if one.kind == AlertKind::Detection => one.summary.clone(),
             [one] => {
                 let whom = one
                     .camera
@@ -164,9 +177,10 @@ impl Message {
             let _ = write!(out, "{}", alert.summary);
             let minutes = |from: Timestamp, to: Timestamp| to.since(from) / 60_000_000_000;
             let _ = match alert.resolved {
+                _ if self.kind == MessageKind::Test => writeln!(out),
+                _ if alert.kind.is_momentary() => writeln!(out, " ({})", self.local(alert.since)),
                 Some(end) => writeln!(out, " (it lasted {} min)", minutes(alert.since, end)),
-                None if self.kind == MessageKind::Test => writeln!(out),
-                None => writeln!(out, " (since {})", alert.since),
+                None => writeln!(out, " (since {})", self.local(alert.since)),
             };
         }
         if self.alerts.len() > MOST {
@@ -174,5 +188,44 @@ impl Message {
         }
         out.truncate(out.trim_end().len());
         out
+    }
+
+    /// A time as people read it.
+    fn local(&self, t: Timestamp) -> String {
+        let zone = crate::window::zone(&self.zone).unwrap_or(jiff::tz::TimeZone::UTC);
+        t.to_jiff()
+            .to_zoned(zone)
+            .strftime("%Y-%m-%d %H:%M:%S %Z")
+            .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_have_local_times_and_detections_say_what_was_seen() {
+        let t = Timestamp::from_secs(1_790_000_000);
+        let mut message = Message::test(t, Some("front".parse().unwrap()));
+        message.kind = MessageKind::Firing;
+        message.alerts[0].summary = "front is away".into();
+        assert_eq!(message.title(), "camera offline: front");
+        assert_eq!(message.text(), "front is away (since 2026-09-21 14:13:20 UTC)");
+        message.zone = "Europe/Berlin".into();
+        assert_eq!(message.text(), "front is away (since 2026-09-21 16:13:20 CEST)");
+        message.kind = MessageKind::Resolved;
+        message.alerts[0].resolved = Some(t.add_ns(600_000_000_000));
+        assert_eq!(message.title(), "over: camera offline: front");
+        assert_eq!(message.text(), "front is away (it lasted 10 min)");
+        let mut seen = message.clone();
+        seen.kind = MessageKind::Firing;
+        seen.alerts[0].kind = AlertKind::Detection;
+        seen.alerts[0].summary = "front: motion (gate)".into();
+        assert_eq!(seen.title(), "front: motion (gate)");
+        assert_eq!(seen.text(), "front: motion (gate) (2026-09-21 16:13:20 CEST)");
+        assert!(message.goes_to("any"));
+        message.channels = vec!["mail".into()];
+        assert!(message.goes_to("mail") && !message.goes_to("phone"));
     }
 }

@@ -10,6 +10,7 @@ mod engine;
 mod handle;
 mod message;
 mod rule;
+mod saving;
 mod size;
 mod state;
 pub mod template;

@@ -1,6 +1,10 @@
 //! `[alerts]` and `[[alert_rule]]`: what is told, and when. Channels are in `alert_channel`.
 
+use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
+
+use toml::de::DeTable;
 
 use super::alert_channel::AlertChannel;
 use super::reader::{At, Reader, Section, section};
@@ -25,6 +29,8 @@ pub struct AlertsConfig {
     pub give_up: Duration,
     /// Address of the page, for links; none without.
     pub page: Option<String>,
+    /// Time zone of times in messages (IANA name); UTC when empty.
+    pub zone: String,
     /// All rules, the built-in ones included.
     pub rules: Vec<AlertRule>,
     /// Channels, names unique.
@@ -40,6 +46,7 @@ impl Default for AlertsConfig {
             interval: Duration::from_secs(300),
             give_up: Duration::from_secs(86_400),
             page: None,
+            zone: String::new(),
             rules: AlertRule::defaults(),
             channels: Vec::new(),
         }
@@ -134,18 +141,48 @@ pub(super) fn name_of(reader: &mut Reader<'_, '_>, at: &At<Text>) -> Option<Stri
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 impl AlertsConfig {
-    /// Reads the three sections; `rules` and `channels` are the entries of the lists.
+    /// Reads the three sections; of `place` the folder that paths are relative to, and the base topic if there is a broker.
     pub(super) fn read(
         reader: &mut Reader<'_, '_>,
-        section: &Section<'_>,
-        rules: &[Section<'_>],
-        channels: Vec<At<AlertChannel>>,
+        root: &DeTable<'_>,
+        (base, topic): (Option<&Path>, Option<&str>),
         zone: &str,
         cameras: &[super::CameraConfig],
     ) -> Self {
+        let section = reader.section(root, "alerts");
+        let mut out = Self::read_section(reader, &section, zone);
+        super::each_table(reader, root, "alert_channel", "channel", |reader, section| {
+            let Some(channel) = AlertChannel::read(reader, section, base, topic) else {
+                return;
+            };
+            if out.channels.iter().any(|c| c.name == channel.value.name) {
+                let message = "two alert channels have this name";
+                reader.problems.error(&channel.span, &channel.key, message, None);
+            } else {
+                out.channels.push(channel.value);
+            }
+        });
+        let mut named = HashSet::new();
+        super::each_table(reader, root, "alert_rule", "rule", |reader, section| {
+            let Some(rule) = read_rule(reader, section, &out.channels, cameras) else {
+                return;
+            };
+            if named.insert(rule.value.name.clone()) {
+                out.rules.retain(|r| r.name != rule.value.name);
+                out.rules.push(rule.value);
+            } else {
+                let message = "two alert rules have this name";
+                reader.problems.error(&rule.span, &rule.key, message, None);
+            }
+        });
+        out
+    }
+
+    fn read_section(reader: &mut Reader<'_, '_>, section: &Section<'_>, zone: &str) -> Self {
         let raw = RawAlerts::read(reader, section);
         let mut out = Self {
             enabled: raw.enabled.as_ref().is_none_or(|at| at.value),
+            zone: zone.to_owned(),
             ..Self::default()
         };
         if let Some(at) = raw
@@ -186,28 +223,6 @@ impl AlertsConfig {
         }
         if raw.defaults.as_ref().is_some_and(|at| !at.value) {
             out.rules.clear();
-        }
-        for channel in channels {
-            if out.channels.iter().any(|c| c.name == channel.value.name) {
-                let message = "two alert channels have this name";
-                reader.problems.error(&channel.span, &channel.key, message, None);
-            } else {
-                out.channels.push(channel.value);
-            }
-        }
-        let mut named = std::collections::HashSet::new();
-        for section in rules {
-            let Some(rule) = read_rule(reader, section, &out.channels, cameras) else {
-                continue;
-            };
-            if named.insert(rule.value.name.clone()) {
-                out.rules.retain(|r| r.name != rule.value.name);
-                out.rules.push(rule.value);
-            } else {
-                reader
-                    .problems
-                    .error(&rule.span, &rule.key, "two alert rules have this name", None);
-            }
         }
         out
     }

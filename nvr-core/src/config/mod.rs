@@ -310,21 +310,7 @@ impl Config {
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
         let calendars = read_calendars(&mut reader, root);
         let topic = mqtt.as_ref().map(|m| m.base_topic.as_str());
-        let channels = list_of(&mut reader, root, "alert_channel", "a channel");
-        let channels = channels
-            .iter()
-            .filter_map(|section| AlertChannel::read(&mut reader, section, base, topic))
-            .collect();
-        let rules = list_of(&mut reader, root, "alert_rule", "a rule");
-        let section = reader.section(root, "alerts");
-        let alerts = AlertsConfig::read(
-            &mut reader,
-            &section,
-            &rules,
-            channels,
-            &recorder.time_zone,
-            &cameras,
-        );
+        let alerts = AlertsConfig::read(&mut reader, root, (base, topic), &recorder.time_zone, &cameras);
         Ok(Self {
             recorder,
             http,
@@ -383,40 +369,6 @@ fn read_cameras(
         }
     });
     cameras
-}
-
-/// The tables of a list, with what one is called.
-fn list_of<'s>(
-    reader: &mut Reader<'_, '_>,
-    root: &'s DeTable<'_>,
-    key: &str,
-    what: &str,
-) -> Vec<Section<'s>> {
-    let Some(found) = root.get(key) else {
-        return Vec::new();
-    };
-    let list = found.get_ref().as_array();
-    if list.is_none() {
-        let hint = Some(format!("write [[{key}]] above each one, in double brackets"));
-        let message = format!("`{key}` is a list, not {}", reader::a_kind(found.get_ref()));
-        reader.problems.error(&found.span(), key, message, hint);
-    }
-    let mut out = Vec::new();
-    for (index, item) in list.into_iter().flat_map(|list| list.iter()).enumerate() {
-        let path = format!("{key}[{index}]");
-        match item.get_ref() {
-            DeValue::Table(table) => out.push(Section {
-                path,
-                table: Some(table),
-                span: item.span(),
-            }),
-            other => {
-                let message = format!("{what} is a table, not {}", reader::a_kind(other));
-                reader.problems.error(&item.span(), &path, message, None);
-            }
-        }
-    }
-    out
 }
 
 fn read_uploads(

@@ -209,10 +209,8 @@ impl Work {
                             }
                             let _ = self.messages.send(MqttMessage { topic: message.topic, payload: message.payload, retained: message.retain });
                         }
-                        Packet::SubAck(ack) => {
-                            if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
-                                tracing::warn!(host = self.place.host, "the MQTT broker refuses a subscription");
-                            }
+                        Packet::SubAck(ack) if ack.return_codes.contains(&SubscribeReasonCode::Failure) => {
+                            tracing::warn!(host = self.place.host, "the MQTT broker refuses a subscription");
                         }
                         Packet::Disconnect => return Err(broken("it ended the connection")),
                         _ => {}

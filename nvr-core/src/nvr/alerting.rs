@@ -1,6 +1,5 @@
 //! What alerts see: the recorder's events as they come, and a sample of how all fares every few seconds.
 
-use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -162,6 +161,21 @@ fn take(engine: &mut Engine, event: &Event) -> bool {
             engine.detected(&detection.camera, &seen, now);
             true
         }
+        EventKind::BookingChanged {
+            booking,
+            title,
+            start: Some(start),
+            state,
+            warnings,
+            ..
+        } if state == "failed" => {
+            let why = warnings.first().map_or(String::new(), |w| format!(": {w}"));
+            let subject = format!("booking {booking}");
+            engine.observe(AlertKind::JobFailed, None, Some(&subject), now, |_| {
+                Some(format!("the booking {title:?} of {start} failed{why}"))
+            });
+            true
+        }
         EventKind::BackupFailed { cause } => {
             engine.observe(AlertKind::JobFailed, None, Some("backup"), now, |_| {
                 Some(format!("a backup failed: {}", cause.message))
@@ -184,8 +198,12 @@ impl Inner {
     async fn sample(&self) {
         let config = self.config();
         let has_uploads = !config.uploads.is_empty();
+        // An index on a disk that hangs must not keep that from being told.
         let targets = if has_uploads {
-            self.uploads.status().await.unwrap_or_default()
+            tokio::select! {
+                known = self.uploads.status() => known.unwrap_or_default(),
+                () = self.context.clock.sleep(LOOK) => Vec::new(),
+            }
         } else {
             Vec::new()
         };
@@ -219,11 +237,10 @@ impl Inner {
             for target in &targets {
                 sample_target(engine, target, now);
             }
-            for (place, name) in [
-                (&self.storage_fault, "recordings"),
-                (&self.tier_fault, "second root"),
-            ] {
-                let fault = super::held(place).clone();
+            let main = super::held(&self.storage_fault).clone();
+            let main = main.or_else(|| super::held(&self.storage_hangs).clone());
+            let second = super::held(&self.tier_fault).clone();
+            for (fault, name) in [(main, "recordings"), (second, "second root")] {
                 engine.observe(AlertKind::Storage, None, Some(name), now, |_| {
                     fault
                         .as_ref()
@@ -241,12 +258,13 @@ impl Inner {
                         .then(|| "no time service keeps the clock right; times of footage drift".into())
                 });
             }
-            let kinds: HashSet<AlertKind> = SAMPLED.into_iter().collect();
-            // A disk that did not answer is not one that is gone.
-            let kinds: Vec<AlertKind> = kinds
-                .into_iter()
-                .filter(|k| *k != AlertKind::DiskFull || !disks.is_empty())
-                .collect();
+            // A disk or an index that did not answer is not one that is well.
+            let silent = |k: AlertKind| match k {
+                AlertKind::DiskFull => disks.is_empty(),
+                AlertKind::UploadLate => has_uploads && targets.is_empty(),
+                _ => false,
+            };
+            let kinds: Vec<AlertKind> = SAMPLED.into_iter().filter(|k| !silent(*k)).collect();
             engine.end_sample(&kinds, now);
         });
     }

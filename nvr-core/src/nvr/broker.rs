@@ -73,6 +73,7 @@ impl Inner {
         let config = mqtt.config();
         let mut out = Retained::new();
         let active = self.alerts.active();
+        let now = self.context.clock.now();
         let problem = |camera: Option<&CameraId>| {
             let any = active
                 .iter()
@@ -93,14 +94,17 @@ impl Inner {
             out.insert(camera_topic(config, &id, "connectivity"), on(connected));
             out.insert(camera_topic(config, &id, "problem"), problem(Some(&id)));
             out.insert(camera_topic(config, &id, "record"), on(status.recording));
-            let motion = motions.get(&id);
-            if let Some(present) = motion {
-                out.insert(camera_topic(config, &id, "motion"), on(!present.is_empty()));
+            // There is a sensor where motion is looked for, and where something was ever detected.
+            let present = motions.get(&id);
+            let motion = present.is_some() || wanted.motion_at(now);
+            if motion {
+                let goes_on = present.is_some_and(|p| !p.is_empty());
+                out.insert(camera_topic(config, &id, "motion"), on(goes_on));
             }
             if config.discovery {
                 let found = DiscoveredCamera {
                     manual: wanted.enabled && wanted.record == RecordMode::Manual,
-                    motion: motion.is_some(),
+                    motion,
                     name: wanted.name.clone(),
                     id,
                 };

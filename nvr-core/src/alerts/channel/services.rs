@@ -60,15 +60,18 @@ fn header(request: &mut Request, name: &str, value: &str) -> Result<(), Refusal>
 
 /// The signature of a body: hex of the HMAC-SHA256 of time stamp, dot and body.
 pub(super) fn signature(secret: &Secret, stamp: &str, body: &[u8]) -> Result<String, Refusal> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
-        .map_err(|_| Refusal::lasting("the key cannot sign"))?;
-    mac.update(stamp.as_bytes());
-    mac.update(b".");
-    mac.update(body);
-    let digest = mac.finalize().into_bytes();
-    Ok(digest
-        .iter()
-        .fold(String::new(), |hex, b| format!("{hex}{b:02x}")))
+    hmac_sha256(secret.expose().as_bytes(), &[stamp.as_bytes(), b".", body])
+}
+
+/// HMAC-SHA256 (RFC 2104) of pieces one after the other, in hex.
+pub(super) fn hmac_sha256(key: &[u8], pieces: &[&[u8]]) -> Result<String, Refusal> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| Refusal::lasting("the key cannot sign"))?;
+    pieces.iter().for_each(|piece| mac.update(piece));
+    Ok(hex(&mac.finalize().into_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, b| format!("{hex}{b:02x}"))
 }
 
 type Headers = [(String, Secret)];

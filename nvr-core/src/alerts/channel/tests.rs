@@ -158,13 +158,37 @@ async fn a_webhook_is_signed_and_templated() {
     assert!(request.head.contains("text/plain"));
 }
 
-/// RFC 4231, test case 2, with the dot as in ours left out of the text: the key is "Jefe".
+/// RFC 4231, test cases 1, 2 and 6 (a key longer than a block).
 #[test]
 fn signatures_are_hmac_sha256() {
-    let got = services::signature(&Secret::new("Jefe"), "what do ya want for nothing?", b"").unwrap();
-    assert_eq!(got.len(), 64);
-    let again = services::signature(&Secret::new("Jefe"), "what do ya want for nothing?", b"x").unwrap();
-    assert_ne!(got, again);
+    let long: &[u8] = &[0xaa; 131];
+    let cases: [(&[u8], &[u8], &str); 3] = [
+        (
+            &[0x0b; 20],
+            b"Hi There",
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+        ),
+        (
+            b"Jefe",
+            b"what do ya want for nothing?",
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+        ),
+        (
+            long,
+            b"Test Using Larger Than Block-Size Key - Hash Key First",
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+        ),
+    ];
+    for (key, text, want) in cases {
+        assert_eq!(services::hmac_sha256(key, &[text]).unwrap(), want);
+        let (one, two) = text.split_at(3);
+        assert_eq!(services::hmac_sha256(key, &[one, two]).unwrap(), want);
+    }
+    // What is signed is time stamp, dot and body.
+    assert_eq!(
+        services::signature(&Secret::new("Jefe"), "1", b"{}").unwrap(),
+        services::hmac_sha256(b"Jefe", &[b"1.{}"]).unwrap()
+    );
 }
 
 #[tokio::test]

@@ -92,7 +92,10 @@ impl Engine {
             }
             if !messages.is_empty() {
                 self.state.told.insert(rule.name.clone(), now);
-                self.outcome.messages.extend(messages);
+                for message in &mut messages {
+                    message.zone.clone_from(&self.config.zone);
+                }
+                self.outcome.messages.append(&mut messages);
             }
         }
         let rules = &self.config.rules;

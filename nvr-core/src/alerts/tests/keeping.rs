@@ -144,3 +144,24 @@ async fn a_channel_that_refuses_is_not_asked_again_and_shows_it() {
         .unwrap();
     alerts.unmute(mute.id).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_cannot_be_written_keeps_nothing_from_being_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, mut received) = Server::start(|_| 200).await;
+    let parts = parts(folder.path());
+    let store = parts.store.clone();
+    let alerts = Alerts::start(parts, &config(&server.url("/x")), None)
+        .await
+        .unwrap();
+    store.shutdown().await.unwrap();
+    storage(&alerts, true);
+    assert!(alerts.step().await.is_err());
+    assert_eq!(status(&mut received).await, "firing");
+    storage(&alerts, true);
+    assert!(alerts.step().await.is_err());
+    storage(&alerts, false);
+    assert!(alerts.step().await.is_err());
+    assert_eq!(status(&mut received).await, "resolved", "and nothing twice");
+    assert!(alerts.active().is_empty());
+}

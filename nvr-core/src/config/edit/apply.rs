@@ -13,9 +13,10 @@ use super::mask::{is_secret, references, resolved};
 use crate::config::SECTIONS;
 
 /// The sections that are lists, with the key that names an entry.
-pub(super) const LISTS: [(&str, &str); 4] = [
+pub(super) const LISTS: [(&str, &str); 5] = [
     ("cameras", "id"),
     ("upload", "name"),
+    ("calendar", "name"),
     ("alert_rule", "name"),
     ("alert_channel", "name"),
 ];

@@ -10,7 +10,11 @@ const HEAD: &str = "[recorder]\nroot = \"/r\"\ntime_zone = \"Europe/Berlin\"\n[[
 #[test]
 fn without_a_word_the_built_in_rules_are_in_force() {
     let config = parse(HEAD).unwrap();
-    assert_eq!(config.alerts, AlertsConfig::default());
+    let built_in = AlertsConfig {
+        zone: "Europe/Berlin".into(),
+        ..AlertsConfig::default()
+    };
+    assert_eq!(config.alerts, built_in);
     assert_eq!(config.alerts.rules.len(), AlertKind::ALL.len() - 1);
     assert!(config.mqtt.is_none());
 }
