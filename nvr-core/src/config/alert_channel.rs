@@ -172,8 +172,8 @@ section! {
         /// Address, for `webhook`, `discord` and `ntfy` (`https://ntfy.sh/my-topic`). Whoever knows it may write there, so it
         /// is shown nowhere: better a variable, `${DISCORD_ADDRESS}` or `${file:/run/secrets/discord}`.
         address: Text,
-        /// For `webhook`: `POST`, `PUT` or `PATCH`.
-        method: Text = "POST",
+        /// For `webhook`: `POST`, `PUT` or `PATCH`; `POST` by default.
+        method: Text,
         /// For `webhook`: more headers, `Name: value` one a line; values are templates.
         headers: Text,
         /// For `webhook`: key that bodies are signed with; the header `X-Nvr-Signature` is then `sha256=` and the HMAC-SHA256
@@ -185,8 +185,8 @@ section! {
         host: Text,
         /// For `email`: its port; 465, 587 or 25 by default, after `tls`.
         port: u64,
-        /// For `email`: how the connection is encrypted.
-        tls: Word<MailTls> = "tls",
+        /// For `email`: how the connection is encrypted; `tls` by default.
+        tls: Word<MailTls>,
         /// For `email` and `ntfy`: user.
         user: Text,
         /// For `email` and `ntfy`: password.

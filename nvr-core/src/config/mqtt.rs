@@ -41,7 +41,7 @@ section! {
     RawMqtt requires [] {
         /// Address: `mqtt://host` (port 1883) or `mqtts://host` (TLS, port 8883), each with `:port` where it is another.
         url: Text,
-        /// User.
+        /// User at the broker.
         user: Text,
         /// Password. Better a variable: `${MQTT_PASSWORD}` or `${file:/run/secrets/mqtt}`.
         password: Text,

@@ -11,6 +11,7 @@ use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::{Inner, Nvr};
+use crate::alerts::AlertKind;
 use crate::archive::SnapshotRequest;
 use crate::config::{Config, RecordMode};
 use crate::detection::{Detection, DetectionId};
@@ -77,7 +78,7 @@ impl Inner {
         let problem = |camera: Option<&CameraId>| {
             let any = active
                 .iter()
-                .any(|a| camera.is_none() || a.camera.as_ref() == camera);
+                .any(|a| a.kind != AlertKind::Detection && (camera.is_none() || a.camera.as_ref() == camera));
             if any { "ON" } else { "OFF" }.to_owned()
         };
         let on = |is: bool| if is { "ON" } else { "OFF" }.to_owned();

@@ -1,5 +1,6 @@
 //! Alerts: what is wrong shows and is told; and the recorder at an MQTT broker.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -7,10 +8,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
-use nvr_core::alerts::AlertKind;
+use nvr_core::alerts::{AlertKind, AlertRule};
 use nvr_core::clock::SystemClock;
 use nvr_core::config::{AlertChannel, ChannelPlace, Config, MqttConfig};
-use nvr_core::mqtt::{Mqtt, MqttMessage};
+use nvr_core::mqtt::Mqtt;
 use nvr_core::secret::Secret;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -204,37 +205,55 @@ async fn home_assistant_finds_cameras_and_switches_them() {
         [manual("door"), camera("away", "rtsp://127.0.0.1:1/x")],
         |config| {
             at_once(config);
+            config.alerts.rules.push(AlertRule::of(AlertKind::Detection));
             config.mqtt = Some(MqttConfig::new("127.0.0.1", broker.1));
         },
     )
     .await;
-    let mut until = async |what: &dyn Fn(&MqttMessage) -> bool| {
+    // What the broker kept comes in any order.
+    let mut newest: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut until = async |topic: &str, fits: &dyn Fn(&[u8]) -> bool| {
         let found = async {
             loop {
-                let message = heard.recv().await.unwrap();
-                if what(&message) {
-                    return message;
+                if let Some(payload) = newest.get(topic).filter(|p| fits(p)) {
+                    return payload.clone();
                 }
+                let message = heard.recv().await.unwrap();
+                newest.insert(message.topic, message.payload.to_vec());
             }
         };
-        tokio::time::timeout(PATIENCE, found).await.expect("a message")
+        tokio::time::timeout(PATIENCE, found).await.expect(topic)
     };
-    let found =
-        until(&|m| m.topic == "homeassistant/switch/nvr_nvr_door/record/config" && !m.payload.is_empty())
-            .await;
-    let switch: Value = serde_json::from_slice(&found.payload).unwrap();
+    let switch = "homeassistant/switch/nvr_nvr_door/record/config";
+    let found = until(switch, &|p| !p.is_empty()).await;
+    let switch: Value = serde_json::from_slice(&found).unwrap();
     assert_eq!(switch["command_topic"], "nvr/camera/door/record/set");
-    until(&|m| m.topic == "nvr/camera/door/state" && &m.payload[..] == b"standby").await;
-    client
-        .publish("nvr/camera/door/record/set", "ON", false)
-        .await
-        .unwrap();
-    until(&|m| m.topic == "nvr/camera/door/record" && &m.payload[..] == b"ON").await;
-    client
-        .publish("nvr/camera/door/record/set", "OFF", false)
-        .await
-        .unwrap();
-    until(&|m| m.topic == "nvr/camera/door/record" && &m.payload[..] == b"OFF").await;
+    until("nvr/camera/door/state", &|p| p == b"standby").await;
+    let order = "nvr/camera/door/record/set";
+    client.publish(order, "ON", false).await.unwrap();
+    until("nvr/camera/door/record", &|p| p == b"ON").await;
+    client.publish(order, "OFF", false).await.unwrap();
+    until("nvr/camera/door/record", &|p| p == b"OFF").await;
+    until("nvr/camera/away/problem", &|p| p == b"ON").await;
+
+    // What is detected is news, and no problem.
+    let motion = json!({"kind": "external", "label": "bell"});
+    let told = server
+        .order(Method::POST, "/api/v1/cameras/door/detections", &motion)
+        .await;
+    assert!(told.status < 300, "{}", told.text());
+    let news = until("nvr/camera/door/detection", &|_| true).await;
+    let news: Value = serde_json::from_slice(&news).unwrap();
+    assert_eq!(news["label"], "bell");
+    until("nvr/camera/door/motion", &|p| p == b"ON" || p == b"OFF").await;
+    server
+        .until("/api/v1/alerts", |a| {
+            let all = a["active"].as_array().unwrap();
+            all.iter()
+                .any(|a| a["kind"] == "detection" && a["camera"] == "door")
+        })
+        .await;
+    until("nvr/camera/door/problem", &|p| p == b"OFF").await;
     server.nvr.shutdown(Duration::from_secs(10)).await;
-    until(&|m| m.topic == "nvr/status" && &m.payload[..] == b"offline").await;
+    until("nvr/status", &|p| p == b"offline").await;
 }

@@ -21,7 +21,7 @@ export function Layout({ children }: { children: ReactNode }) {
   const who = useStore(session);
   const [location] = useLocation();
   const routes = ROUTES.filter((route) => may(route.role, who));
-  const ringing = useAlerts().data?.active.filter((a) => !a.acknowledged).length ?? 0;
+  const ringing = useAlerts().data?.active.filter((a) => !a.acknowledged && a.severity !== "info").length ?? 0;
   const link = (route: (typeof ROUTES)[number]) => {
     const here = route.path === "/" ? location === "/" : location.startsWith(route.path);
     return (

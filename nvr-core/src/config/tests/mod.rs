@@ -131,6 +131,33 @@ keep = 3
 [bookings]
 keep = "7d"
 
+[mqtt]
+url = "mqtts://ha.lan"
+user = "nvr"
+client_id = "nvr-2"
+base_topic = "house/nvr"
+pictures = "1m"
+
+[alerts]
+defaults = true
+quiet_hours = "22:00-07:00"
+group = "1m"
+interval = "10m"
+page = "https://nvr.lan"
+
+[[alert_rule]]
+name = "people"
+kind = "detection"
+labels = "person"
+hold = "5m"
+channels = "phone"
+
+[[alert_channel]]
+name = "phone"
+kind = "ntfy"
+address = "https://ntfy.example.org/topic"
+pictures = false
+
 [[calendar]]
 name = "council"
 url = "https://calendar.example.org/council.ics"

@@ -164,9 +164,10 @@ function ListSection({ section, form, file, entry, onShow, onRemoved, onAdd }: {
   const at = (id: string, key: string) => form.draft(`${section.name}.${id}.${key}`);
   const text = (id: string, key: string) => { const d = at(id, key); return typeof d === "string" ? d : ""; };
   const uploads = section.name === "upload";
-  const secondary = cameras ? "source" : uploads ? "url" : "kind";
   const key = section.entries ?? "id";
   const fields = section.fields.filter((f) => f.key !== key);
+  const kinds = fields.find((f) => f.key === "kind")?.choices.map((c) => c.value) ?? null;
+  const secondary = cameras ? "source" : kinds ? "kind" : "url";
   const first = cameras ? FIRST.flatMap((k) => fields.filter((f) => f.key === k)) : fields;
   const rest = fields.filter((f) => !first.includes(f));
   return (
@@ -206,7 +207,7 @@ function ListSection({ section, form, file, entry, onShow, onRemoved, onAdd }: {
         </Card>
       )}
       {removing && <RemoveEntry {...{ section, form }} entry={removing} stored={entriesOf(file, section).includes(removing)} onClose={() => setRemoving(null)} onDone={() => { setRemoving(null); onShow(null); onRemoved(); }} />}
-      {naming && <NameTarget taken={all} kinds={uploads ? null : (fields.find((f) => f.key === "kind")?.choices.map((c) => c.value) ?? [])} onClose={() => setNaming(false)} onDone={(name, what) => { setNaming(false); form.set(`${section.name}.${name}.${uploads ? "url" : "kind"}`, what); onShow(name); }} />}
+      {naming && <NameTarget taken={all} kinds={kinds} upload={uploads} onClose={() => setNaming(false)} onDone={(name, what) => { setNaming(false); form.set(`${section.name}.${name}.${secondary}`, what); onShow(name); }} />}
     </>
   );
 }
@@ -237,19 +238,19 @@ function RemoveEntry({ section, form, entry, stored, onClose, onDone }: { sectio
   );
 }
 
-/** Name of a new entry, and the address of an upload target or else its kind. */
-function NameTarget({ taken, kinds, onClose, onDone }: { taken: string[]; kinds: string[] | null; onClose(): void; onDone(name: string, what: string): void }) {
+/** Name of a new entry, and its kind, or its address where there are no kinds. */
+function NameTarget({ taken, kinds, upload, onClose, onDone }: { taken: string[]; kinds: string[] | null; upload: boolean; onClose(): void; onDone(name: string, what: string): void }) {
   const t = useT();
   const [name, setName] = useState("");
   const [url, setUrl] = useState(kinds?.[0] ?? "");
   const [tried, setTried] = useState(false);
   const wrong = !name.trim() ? t("settings.wrong_required") : taken.includes(name.trim()) ? t("settings.taken") : !/^[A-Za-z0-9_-]+$/.test(name.trim()) ? t("settings.wrong_name") : null;
   return (
-    <Dialog title={t(kinds ? "settings.add_entry" : "settings.add_target")} onClose={onClose} actions={<><Button onClick={onClose}>{t("common.cancel")}</Button><Button kind="primary" onClick={() => { setTried(true); if (!wrong && url.trim()) onDone(name.trim(), url.trim()); }}>{t("settings.go_on")}</Button></>}>
+    <Dialog title={t(upload ? "settings.add_target" : "settings.add_entry")} onClose={onClose} actions={<><Button onClick={onClose}>{t("common.cancel")}</Button><Button kind="primary" onClick={() => { setTried(true); if (!wrong && url.trim()) onDone(name.trim(), url.trim()); }}>{t("settings.go_on")}</Button></>}>
       <TextField label={t("settings.name")} value={name} error={tried ? wrong : null} onChange={(e) => setName(e.target.value)} />
       {kinds && <Select label={t("settings.entry_kind")} value={url} onChange={(e) => setUrl(e.target.value)}>{kinds.map((k) => <option key={k} value={k}>{k}</option>)}</Select>}
-      {!kinds && <TextField label={t("settings.target_url")} placeholder="s3://bucket/prefix" value={url} error={tried && !url.trim() ? t("settings.wrong_required") : null} onChange={(e) => setUrl(e.target.value)} />}
-      {!kinds && <p className="muted">{t("settings.target_text")}</p>}
+      {!kinds && <TextField label={t("settings.target_url")} placeholder={upload ? "s3://bucket/prefix" : "https://"} value={url} error={tried && !url.trim() ? t("settings.wrong_required") : null} onChange={(e) => setUrl(e.target.value)} />}
+      {upload && <p className="muted">{t("settings.target_text")}</p>}
     </Dialog>
   );
 }
