@@ -92,6 +92,8 @@ export const mse: Driver = async (stage) => {
           } else {
             buffer = source.addSourceBuffer(item.mime);
             buffer.addEventListener("updateend", () => {
+              // Letting go of the video in the middle of an append ends that append, and the buffer then has no ranges any more.
+              if (source.readyState !== "open") return;
               follow();
               next();
             });
