@@ -43,7 +43,7 @@ fn storage(alerts: &Alerts, bad: bool) {
     alerts.see(|e| {
         e.observe(AlertKind::Storage, None, Some("disk"), now, |_| {
             bad.then(|| "the disk is gone".into())
-        })
+        });
     });
 }
 
