@@ -119,6 +119,8 @@ pub enum Command {
     Verify(commands::verify::VerifyArgs),
     /// List slow work: what waits, runs and is over; call it off, try it again, watch it.
     Jobs(commands::jobs::JobsArgs),
+    /// Show what is wrong and was told; acknowledge, mute, try a channel.
+    Alerts(commands::alerts::AlertsArgs),
     /// Show how copies at other places stand; upload more, try again, make links.
     Upload(commands::upload::UploadArgs),
     /// Bring files back of which there are only copies.

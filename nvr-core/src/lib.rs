@@ -276,6 +276,7 @@ pub mod window;
 pub mod zone;
 
 pub mod accounts;
+pub mod alerts;
 pub mod archive;
 pub mod backup;
 pub mod bench;
@@ -294,6 +295,7 @@ pub mod machine;
 pub mod media;
 pub mod motion;
 pub mod moving;
+pub mod mqtt;
 pub mod nvr;
 pub mod onvif;
 pub mod pipeline_log;

@@ -1,4 +1,4 @@
-//! What all that asks others over HTTP has in common: connections, certificates, errors in words.
+//! What all that asks others over the network has in common: connections, certificates, errors in words.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,26 +45,16 @@ pub(crate) fn causes(e: &dyn std::error::Error) -> String {
     text
 }
 
-fn tls(ca: Option<&Path>) -> Result<rustls::ClientConfig> {
+/// A client's TLS: certificates are always verified, by what the machine trusts and by those of a PEM file.
+///
+/// # Errors
+/// As of [`connector`].
+pub(crate) fn tls(ca: Option<&Path>) -> Result<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca {
-        let pem =
-            std::fs::read(path).map_err(|e| Error::io(format_args!("certificates {}", path.display()), e))?;
-        let unusable = || {
-            Error::new(
-                ErrorKind::Config,
-                format!("{} does not hold usable certificates", path.display()),
-            )
-            .with_hint("a PEM file is wanted")
-        };
-        let before = roots.len();
-        for cert in CertificateDer::pem_slice_iter(&pem) {
-            let cert = cert.map_err(|e| unusable().with_source(e))?;
-            roots.add(cert).map_err(|e| unusable().with_source(e))?;
-        }
-        if roots.len() == before {
-            return Err(unusable());
+        for cert in certificates(path)? {
+            roots.add(cert).map_err(|e| unusable(path).with_source(e))?;
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -72,4 +62,24 @@ fn tls(ca: Option<&Path>) -> Result<rustls::ClientConfig> {
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::new(ErrorKind::Internal, "TLS cannot be set up").with_source(e))?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The certificates of a PEM file, at least one.
+///
+/// # Errors
+/// As of [`connector`].
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let pem =
+        std::fs::read(path).map_err(|e| Error::io(format_args!("certificates {}", path.display()), e))?;
+    let all: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let all = all.map_err(|e| unusable(path).with_source(e))?;
+    if all.is_empty() {
+        return Err(unusable(path));
+    }
+    Ok(all)
+}
+
+fn unusable(path: &Path) -> Error {
+    let message = format!("{} does not hold usable certificates", path.display());
+    Error::new(ErrorKind::Config, message).with_hint("a PEM file is wanted")
 }

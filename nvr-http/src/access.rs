@@ -197,6 +197,13 @@ pub(crate) const TABLE: &[Line] = &[
     ("POST",   "/api/v1/transcoding",                 ADMIN,           About::Any,     Some(Action::Job)),
     ("POST",   "/api/v1/transcoding/enable",          ADMIN,           About::All,     Some(Action::Settings)),
     ("POST",   "/api/v1/transcoding/disable",         ADMIN,           About::All,     Some(Action::Settings)),
+    ("GET",    "/api/v1/alerts",                      LOOK,            About::Any,     None),
+    // The handler looks whose camera an alert is about.
+    ("POST",   "/api/v1/alerts/{id}/acknowledge",     CONTROL,         About::Any,     Some(Action::Control)),
+    ("POST",   "/api/v1/alerts/mutes",                CONTROL,         About::All,     Some(Action::Control)),
+    ("DELETE", "/api/v1/alerts/mutes/{id}",           CONTROL,         About::All,     Some(Action::Control)),
+    ("GET",    "/api/v1/alerts/channels",             CONTROL,         About::All,     None),
+    ("POST",   "/api/v1/alerts/channels/{name}/test", CONTROL,         About::All,     Some(Action::Control)),
     ("GET",    "/api/v1/events",                      LOOK,            About::Any,     None),
     ("GET",    "/api/v1/storage",                     LOOK,            About::Any,     None),
     ("POST",   "/api/v1/storage/cleanup",             ADMIN,           About::All,     Some(Action::Delete)),

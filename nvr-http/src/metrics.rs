@@ -1,11 +1,13 @@
 //! `/metrics`: read off the recorder at each scrape.
 
+mod alerts;
 mod motion;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use nvr_core::CameraId;
+use nvr_core::alerts::{Alert, ChannelStatus};
 use nvr_core::archive::{ArchiveStats, CameraStats};
 use nvr_core::camera::CameraStatus;
 use nvr_core::event::{CameraPhase, CauseKind};
@@ -39,6 +41,8 @@ struct Scrape {
     transcoding: bool,
     converting: usize,
     restream: Option<BTreeMap<CameraId, RestreamFigures>>,
+    alerts: Vec<Alert>,
+    channels: Vec<ChannelStatus>,
     now_s: f64,
     started_s: f64,
 }
@@ -59,6 +63,8 @@ pub(crate) async fn render(app: &AppState) -> String {
         targets: nvr.uploads().status().await.unwrap_or_default(),
         converting: nvr.converting(),
         restream: nvr.restream().map(nvr_core::restream::Restream::figures),
+        alerts: nvr.alerts().active(),
+        channels: nvr.alerts().channels().await.unwrap_or_default(),
         transcoding: transcoding.as_ref().is_some_and(|t| t.enabled),
         transcoded: transcoding.map(|t| t.cameras).unwrap_or_default(),
         now_s: nvr.clock().now().as_secs_f64(),
@@ -521,6 +527,7 @@ impl Collector for Scrape {
         )?;
         self.jobs(e)?;
         self.uploads(e)?;
+        alerts::encode(e, &self.alerts, &self.channels)?;
         self.transcoded(e)?;
         one(e, "nvr_healthy", "Whether nothing is wrong", yes(self.health.ok))?;
         one(

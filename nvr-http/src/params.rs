@@ -420,7 +420,20 @@ impl<S: Send + Sync> FromRequestParts<S> for TargetPath {
     }
 }
 
-/// `{id}` of a token or share: its row.
+/// `{name}` of an alert channel.
+#[derive(Debug)]
+pub(crate) struct ChannelPath(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for ChannelPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        param_of(parts, state, "name", "alert channel", "")
+            .await
+            .map(Self)
+    }
+}
+
+/// `{id}` of a token, share, alert or mute: its row.
 #[derive(Debug)]
 pub(crate) struct RowPath(pub(crate) i64);
 

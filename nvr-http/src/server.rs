@@ -23,8 +23,9 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    backup, bookings, cameras, config, detections, discovery, footage, jobs, live, log_level, machine, media,
-    motion, ptz, pushes, restream, session, shares, storage, system, transcoding, uploads, users,
+    alerts, backup, bookings, cameras, config, detections, discovery, footage, jobs, live, log_level,
+    machine, media, motion, ptz, pushes, restream, session, shares, storage, system, transcoding, uploads,
+    users,
 };
 use crate::auth::{Access, admit};
 use crate::conn::Patient;
@@ -151,6 +152,7 @@ fn login_provider(nvr: &Nvr, config: &HttpConfig) -> Option<Arc<crate::oidc::Pro
         (name = "live", description = "What is going on now"),
         (name = "storage", description = "How full the disk is, what is deleted and what is protected"),
         (name = "jobs", description = "Slow work: what waits, runs and is over"),
+        (name = "alerts", description = "What is wrong, and telling somebody"),
         (name = "uploads", description = "Copies of segments at other places"),
         (name = "config", description = "The configuration file"),
         (name = "system", description = "The recorder itself"),
@@ -240,6 +242,12 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(uploads::restore))
         .routes(routes!(uploads::copies))
         .routes(routes!(uploads::link))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(alerts::mute))
+        .routes(routes!(alerts::unmute))
+        .routes(routes!(alerts::channels))
+        .routes(routes!(alerts::test))
         .routes(routes!(transcoding::status, transcoding::transcode))
         .routes(routes!(transcoding::enable))
         .routes(routes!(transcoding::disable))

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub mod alerts;
 pub mod backup;
 pub mod bench;
 pub mod book;
@@ -83,6 +84,7 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Verify(args) => block_on(verify::run(&global, &args, *output)),
         Command::LogLevel(args) => block_on(log_level::run(&global, &args, *output)),
         Command::Jobs(args) => block_on(jobs::run(&global, args, *output)),
+        Command::Alerts(args) => block_on(alerts::run(&global, args, *output)),
         Command::Upload(args) => block_on(upload::run(&global, args, *output)),
         Command::Backup(args) => block_on(backup::run(&global, args, *output)),
         Command::RestoreBackup(args) => block_on(backup::restore(&global, args, *output)),

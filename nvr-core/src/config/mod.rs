@@ -4,6 +4,8 @@
 //! reported at once, each with its place in the text ([`ConfigErrors`]). What stands here is pure
 //! data; only [`ConfigFile`] opens and writes anything.
 
+mod alert_channel;
+mod alerts;
 mod backup;
 mod bookings;
 mod camera;
@@ -14,6 +16,7 @@ mod http;
 mod jobs;
 mod log;
 mod motion;
+mod mqtt;
 mod oidc;
 mod recorder;
 mod recording;
@@ -35,6 +38,8 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+pub use self::alert_channel::{AlertChannel, ChannelKind, ChannelPlace, MailTls};
+pub use self::alerts::AlertsConfig;
 pub use self::backup::BackupConfig;
 pub use self::bookings::{BookingsConfig, CalendarConfig};
 pub use self::camera::{CameraConfig, OnvifConfig};
@@ -45,6 +50,7 @@ pub use self::http::{Auth, Compat, HttpConfig, TlsFiles};
 pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::motion::{MotionConfig, MotionStream};
+pub use self::mqtt::MqttConfig;
 pub use self::oidc::{GroupRole, OidcConfig, OidcGroup};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
@@ -68,7 +74,7 @@ pub use crate::schedule::RecordMode;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 16] = [
+const SECTIONS: [(&str, &str); 20] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -80,11 +86,15 @@ const SECTIONS: [(&str, &str); 16] = [
     ("rtsp_server", "[rtsp_server]"),
     ("log", "[log]"),
     ("backup", "[backup]"),
+    ("mqtt", "[mqtt]"),
     ("detections", "[detections]"),
     ("bookings", "[bookings]"),
     ("cameras", "[[cameras]]"),
     ("upload", "[[upload]]"),
     ("calendar", "[[calendar]]"),
+    ("alerts", "[alerts]"),
+    ("alert_rule", "[[alert_rule]]"),
+    ("alert_channel", "[[alert_channel]]"),
 ];
 
 /// Everything that the configuration says, checked and with defaults filled in.
@@ -113,12 +123,16 @@ pub struct Config {
     pub log: LogConfig,
     /// Backups that are made by themselves.
     pub backup: Option<BackupConfig>,
+    /// The MQTT broker.
+    pub mqtt: Option<MqttConfig>,
     /// What becomes of what is seen.
     pub detections: DetectionsConfig,
     /// Bookings.
     pub bookings: BookingsConfig,
     /// Calendars whose events are bookings, in the order of the file, names unique.
     pub calendars: Vec<CalendarConfig>,
+    /// What is told, and where.
+    pub alerts: AlertsConfig,
     /// The cameras in the order of the file, ids unique, overrides merged with [`Self::recording`].
     pub cameras: Vec<CameraConfig>,
     /// Places that copies go to, in the order of the file, names unique.
@@ -145,9 +159,11 @@ impl Config {
             transcode: TranscodeConfig::default(),
             log: LogConfig::default(),
             backup: None,
+            mqtt: None,
             detections: DetectionsConfig::default(),
             bookings: BookingsConfig::default(),
             calendars: Vec::new(),
+            alerts: AlertsConfig::default(),
             cameras: Vec::new(),
             uploads: Vec::new(),
             path: None,
@@ -284,6 +300,8 @@ impl Config {
         let log = LogConfig::read(&mut reader, &section);
         let section = reader.section(root, "backup");
         let backup = BackupConfig::read(&mut reader, &section, base, &recorder.root);
+        let section = reader.section(root, "mqtt");
+        let mqtt = MqttConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "detections");
         let detections = DetectionsConfig::read(&mut reader, &section);
         let section = reader.section(root, "bookings");
@@ -291,6 +309,8 @@ impl Config {
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
         let calendars = read_calendars(&mut reader, root);
+        let topic = mqtt.as_ref().map(|m| m.base_topic.as_str());
+        let alerts = AlertsConfig::read(&mut reader, root, (base, topic), &recorder.time_zone, &cameras);
         Ok(Self {
             recorder,
             http,
@@ -303,9 +323,11 @@ impl Config {
             transcode,
             log,
             backup,
+            mqtt,
             detections,
             bookings,
             calendars,
+            alerts,
             cameras,
             uploads,
             path: path.map(Path::to_owned),

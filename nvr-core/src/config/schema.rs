@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
+use super::alert_channel::RawAlertChannel;
+use super::alerts::{RawAlertRule, RawAlerts};
 use super::backup::RawBackup;
 use super::bookings::{RawBookings, RawCalendar};
 use super::camera::RawCamera;
@@ -12,6 +14,7 @@ use super::detections::RawDetections;
 use super::http::RawHttp;
 use super::jobs::RawJobs;
 use super::log::RawLog;
+use super::mqtt::RawMqtt;
 use super::oidc::RawOidc;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
@@ -45,11 +48,15 @@ impl JsonSchema for RawConfig {
                 "rtsp_server": generator.subschema_for::<RawRtspServer>(),
                 "log": generator.subschema_for::<RawLog>(),
                 "backup": generator.subschema_for::<RawBackup>(),
+                "mqtt": generator.subschema_for::<RawMqtt>(),
                 "detections": generator.subschema_for::<RawDetections>(),
                 "bookings": generator.subschema_for::<RawBookings>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
                 "upload": { "type": "array", "items": generator.subschema_for::<RawUpload>() },
                 "calendar": { "type": "array", "items": generator.subschema_for::<RawCalendar>() },
+                "alerts": generator.subschema_for::<RawAlerts>(),
+                "alert_rule": { "type": "array", "items": generator.subschema_for::<RawAlertRule>() },
+                "alert_channel": { "type": "array", "items": generator.subschema_for::<RawAlertChannel>() },
             },
             "required": ["recorder"],
             "additionalProperties": false,

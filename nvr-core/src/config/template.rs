@@ -58,6 +58,10 @@ pub fn template_text(
             "calendar" => Some(
                 "#name = \"council\"\n#url = \"https://calendar.example.org/council.ics\"\n#cameras = \"hall, stage\"",
             ),
+            "alert_rule" => Some("#name = \"gate-soon\"\n#kind = \"camera_offline\"\n#after = \"30s\""),
+            "alert_channel" => Some(
+                "#name = \"phone\"\n#kind = \"ntfy\"\n#address = \"https://ntfy.sh/a-topic-nobody-guesses\"",
+            ),
             "upload" => Some("#name = \"nas\"\n#url = \"/mnt/nas/cctv\""),
             _ => None,
         };

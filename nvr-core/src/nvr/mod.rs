@@ -1,8 +1,10 @@
 //! The recorder: it wires the rooms together.
 
+mod alerting;
 mod backups;
 mod booking_steps;
 mod bookings;
+mod broker;
 mod calendars;
 mod cameras;
 mod housekeeping;
@@ -31,7 +33,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::idle::Idle;
@@ -39,6 +41,7 @@ use self::opening::Opened;
 pub use self::settings::{ConfigOrder, ConfigOutcome};
 pub use self::shutdown::ShutdownReport;
 use crate::accounts::Accounts;
+use crate::alerts::Alerts;
 use crate::archive::Archive;
 use crate::bookings::Bookings;
 use crate::camera::{Camera, Context};
@@ -53,6 +56,7 @@ use crate::health::{self, Health};
 use crate::ids::CameraId;
 use crate::jobs::{JobKind, Jobs};
 use crate::moving::Moving;
+use crate::mqtt::Mqtt;
 use crate::push::Pushes;
 use crate::restream::Restream;
 use crate::retention::{Keeper, Policy};
@@ -105,6 +109,9 @@ pub struct Nvr(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     archive: Archive,
+    alerts: Alerts,
+    /// The connection to the broker, one after the other as the configuration changes.
+    mqtt: watch::Sender<Option<Mqtt>>,
     accounts: Accounts,
     jobs: Jobs,
     uploads: Uploads,
@@ -226,8 +233,12 @@ impl Nvr {
         let pushes = Pushes::new(clock.clone(), store.clone(), events, config.recorder.pushes());
         let accounts = Accounts::new(config.recorder.accounts(), clock.clone());
         let restream = restreaming::start(&config, clock.clone(), accounts.clone(), Arc::clone(&me)).await?;
+        let mqtt = broker::connect(&config, &clock);
+        let alerts = alerting::start(&context, &config.alerts, mqtt.clone(), Arc::clone(&me)).await?;
         let nvr = Self(Arc::new(Inner {
             archive,
+            alerts,
+            mqtt: watch::Sender::new(mqtt),
             pushes,
             bookings,
             restream,
@@ -256,6 +267,13 @@ impl Nvr {
             config: RwLock::new(Arc::new(config.clone())),
         }));
         let _ = me.set(Arc::downgrade(&nvr.0));
+        // Before anything happens.
+        tokio::spawn(alerting::work(
+            Arc::downgrade(&nvr.0),
+            nvr.events(),
+            nvr.0.stop.clone(),
+        ));
+        tokio::spawn(broker::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for event in recovered {
             nvr.0.publish(event).await;
         }
@@ -342,7 +360,11 @@ impl Nvr {
         health::assess(
             &self.0.cameras(),
             of(&self.0.storage_fault).or_else(|| of(&self.0.storage_hangs)),
-            troubles.into_iter().flatten().chain(calendars),
+            troubles
+                .into_iter()
+                .flatten()
+                .chain(calendars)
+                .chain(self.0.alerts.troubles()),
             self.clock().now(),
         )
     }
@@ -360,6 +382,10 @@ impl Inner {
         self.archive.set_policy(Policy::of(&config));
         *guard = Arc::new(config);
     }
+}
+
+fn held<T>(place: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn no_camera(id: &CameraId) -> Error {

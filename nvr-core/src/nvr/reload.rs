@@ -63,6 +63,8 @@ impl Nvr {
         self.0.archive.set_policy(Policy::of(&in_force));
         self.0.jobs_config.store(Arc::new(in_force.jobs.clone()));
         self.0.uploads.set(&in_force.uploads).await?;
+        let mqtt = self.0.reconnect(&in_force);
+        self.0.alerts.configure(&in_force.alerts, mqtt).await?;
         self.0.archive.configure_playback(&in_force.transcode);
         self.0.transcoding.configure(in_force.transcode.clone());
         self.0.detections.configure(in_force.detections.clone());

@@ -36,6 +36,7 @@ impl Nvr {
             return report;
         }
         self.0.stop.cancel();
+        self.0.alerts.stop();
         // Beside the cameras; what is interrupted goes on at the next start.
         let jobs = self.jobs();
         let jobs = tokio::spawn(async move { jobs.shutdown(deadline).await });

@@ -10,6 +10,7 @@
 //! still happen. What does not belong here: touching recordings, policy, anything about pipelines.
 
 pub(crate) mod accounts;
+mod alerts;
 pub(crate) mod backup;
 mod bookings;
 mod cameras;
@@ -48,6 +49,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
 
+pub use alerts::{AlertRecord, AlertsQuery, OutboxRow};
 pub use bookings::{BookingRow, BookingRunRow, CalendarRow};
 pub use detections::{DetectionQuery, Ended};
 pub use job_rows::{Candidate, JobCount, JobQuery, JobRow, NewJob, PRIORITIES, PRIORITY_POINT, rank};

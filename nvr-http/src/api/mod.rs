@@ -1,5 +1,6 @@
 //! The handlers, one file per subject.
 
+pub(crate) mod alerts;
 pub(crate) mod backup;
 pub(crate) mod bookings;
 pub(crate) mod cameras;

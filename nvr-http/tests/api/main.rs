@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 mod accounts;
+mod alerts;
 mod bookings;
 mod cameras;
 mod compat;

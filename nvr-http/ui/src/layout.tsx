@@ -1,6 +1,7 @@
 import { Ellipsis, Languages, LogOut, Moon, Sun, SunMoon, UserRound } from "lucide-react";
 import type { ReactNode } from "react";
 import { Link, useLocation } from "wouter";
+import { useAlerts } from "./api/alerts";
 import { online } from "./api/client";
 import { logOut, may, session } from "./api/session";
 import { Menu, type MenuItem } from "./components/menu";
@@ -20,12 +21,14 @@ export function Layout({ children }: { children: ReactNode }) {
   const who = useStore(session);
   const [location] = useLocation();
   const routes = ROUTES.filter((route) => may(route.role, who));
+  const ringing = useAlerts().data?.active.filter((a) => !a.acknowledged && a.severity !== "info").length ?? 0;
   const link = (route: (typeof ROUTES)[number]) => {
     const here = route.path === "/" ? location === "/" : location.startsWith(route.path);
     return (
       <Link key={route.path} href={route.path} className="nav-link" aria-current={here ? "page" : undefined} title={t(route.title)}>
         <route.icon size={18} strokeWidth={1.75} aria-hidden />
         <span>{t(route.title)}</span>
+        {route.path === "/alerts" && ringing > 0 && <b className="nav-count" aria-label={t("alerts.bell", { n: ringing })}>{ringing > 99 ? "99+" : ringing}</b>}
       </Link>
     );
   };

@@ -1,5 +1,6 @@
 //! `nvr doctor`: looks at all that recording depends on, and says what to do about what is wrong.
 
+mod channels;
 mod machine;
 mod places;
 
@@ -126,6 +127,7 @@ pub async fn run(global: &Global, args: &DoctorArgs, output: Output) -> Result<(
         for camera in &config.cameras {
             findings.extend(clock_of(camera).await);
         }
+        channels::look(config, &mut findings).await;
     }
     spinner.finish_and_clear();
     let report = Report {

@@ -13,7 +13,13 @@ use super::mask::{is_secret, references, resolved};
 use crate::config::SECTIONS;
 
 /// The sections that are lists, with the key that names an entry.
-pub(super) const LISTS: [(&str, &str); 2] = [("cameras", "id"), ("upload", "name")];
+pub(super) const LISTS: [(&str, &str); 5] = [
+    ("cameras", "id"),
+    ("upload", "name"),
+    ("calendar", "name"),
+    ("alert_rule", "name"),
+    ("alert_channel", "name"),
+];
 
 /// The text with the change in it.
 #[derive(Debug)]
@@ -73,10 +79,7 @@ pub(super) fn names(document: &DocumentMut) -> Names {
         }
         _ => Vec::new(),
     };
-    Names {
-        cameras: of("cameras", "id"),
-        upload: of("upload", "name"),
-    }
+    Names(LISTS.map(|(section, id)| (section, of(section, id))).into())
 }
 
 fn name_of(table: &dyn TableLike, id: &str) -> Option<String> {
@@ -129,12 +132,7 @@ impl Edit {
     fn entry(&mut self, section: &str, id: &str, name: &str, entry: &Json) {
         let path = format!("{section}.{name}");
         let names = names(&self.document);
-        let list = if section == "cameras" {
-            names.cameras
-        } else {
-            names.upload
-        };
-        let index = list.iter().position(|n| n.as_deref() == Some(name));
+        let index = names.of(section).iter().position(|n| n.as_deref() == Some(name));
         match (entry, index) {
             (Json::Null, Some(index)) => {
                 self.remove(section, index);

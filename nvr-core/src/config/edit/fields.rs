@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct FieldError {
-    /// The field: section and key, cameras and upload targets by their id (`cameras.front.source`); empty for a mistake
+    /// The field: section and key, entries of lists by their id or name (`cameras.front.source`); empty for a mistake
     /// of syntax in the file.
     pub path: String,
     /// What is wrong. Never holds a secret.
@@ -55,15 +55,18 @@ impl From<FieldErrors> for Error {
 
 /// The names of the list sections' entries in the order of a text, to say `front` instead of `[0]`.
 #[derive(Debug, Default)]
-pub(super) struct Names {
-    pub(super) cameras: Vec<Option<String>>,
-    pub(super) upload: Vec<Option<String>>,
-}
+pub(super) struct Names(pub(super) Vec<(&'static str, Vec<Option<String>>)>);
 
 impl Names {
+    /// Those of a list section.
+    pub(super) fn of(&self, section: &str) -> &[Option<String>] {
+        let list = self.0.iter().find(|(name, _)| *name == section);
+        list.map_or(&[], |(_, names)| names)
+    }
+
     /// The path of a reader's key: `cameras[0].source` as `cameras.front.source`.
     pub(super) fn path(&self, key: &str) -> String {
-        for (section, names) in [("cameras", &self.cameras), ("upload", &self.upload)] {
+        for (section, names) in &self.0 {
             let parts = key
                 .strip_prefix(section)
                 .and_then(|rest| rest.strip_prefix('['))

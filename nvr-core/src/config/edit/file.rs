@@ -108,7 +108,7 @@ impl ConfigFile {
     #[must_use]
     pub fn cameras(&self) -> Vec<String> {
         let names = self.text.parse().map(|d| apply::names(&d)).unwrap_or_default();
-        names.cameras.into_iter().flatten().collect()
+        names.of("cameras").iter().flatten().cloned().collect()
     }
 
     /// What is wrong or doubtful in the file.

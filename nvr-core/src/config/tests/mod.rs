@@ -1,5 +1,6 @@
 //! The configuration: what of a whole text arrives, and what is said of a wrong one.
 
+mod alerts;
 mod mistakes;
 mod reading;
 mod schema;
@@ -129,6 +130,33 @@ keep = 3
 
 [bookings]
 keep = "7d"
+
+[mqtt]
+url = "mqtts://ha.lan"
+user = "nvr"
+client_id = "nvr-2"
+base_topic = "house/nvr"
+pictures = "1m"
+
+[alerts]
+defaults = true
+quiet_hours = "22:00-07:00"
+group = "1m"
+interval = "10m"
+page = "https://nvr.lan"
+
+[[alert_rule]]
+name = "people"
+kind = "detection"
+labels = "person"
+hold = "5m"
+channels = "phone"
+
+[[alert_channel]]
+name = "phone"
+kind = "ntfy"
+address = "https://ntfy.example.org/topic"
+pictures = false
 
 [[calendar]]
 name = "council"

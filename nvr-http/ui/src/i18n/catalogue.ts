@@ -1,3 +1,4 @@
+import { alerts } from "./messages/alerts";
 import { bookings } from "./messages/bookings";
 import { common } from "./messages/common";
 import { events } from "./messages/events";
@@ -18,7 +19,7 @@ export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français" } as co
 export type Language = keyof typeof LANGUAGES;
 
 /** All words of the page. A page's words are one file in `messages/`, entered here. */
-export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share, pushes, events, ptz, bookings };
+export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share, pushes, events, ptz, bookings, alerts };
 
 type Catalogue = typeof catalogue;
 type Words = { [N in keyof Catalogue]: Catalogue[N]["en"] };

@@ -1,4 +1,4 @@
-import { BellRing, CalendarClock, Cctv, ChartGantt, Cog, Film, HardDrive, ListTodo, type LucideIcon, MonitorCog, ShieldCheck, Users } from "lucide-react";
+import { Bell, BellRing, CalendarClock, Cctv, ChartGantt, Cog, Film, HardDrive, ListTodo, type LucideIcon, MonitorCog, ShieldCheck, Users } from "lucide-react";
 import { type ComponentType, lazy } from "react";
 import type { Role } from "~/api/types";
 import type { PlainKey } from "~/i18n";
@@ -19,6 +19,7 @@ export const ROUTES: Route[] = [
   { path: "/recordings", title: "common.nav_recordings", icon: Film, role: "viewer", page: lazy(() => import("./recordings/page")) },
   { path: "/events", title: "common.nav_events", icon: BellRing, role: "viewer", page: lazy(() => import("./events/page")) },
   { path: "/bookings", title: "common.nav_bookings", icon: CalendarClock, role: "viewer", page: lazy(() => import("./bookings/page")) },
+  { path: "/alerts", title: "alerts.nav", icon: Bell, role: "viewer", page: lazy(() => import("./alerts/page")) },
   { path: "/jobs", title: "common.nav_jobs", icon: ListTodo, role: "viewer", page: lazy(() => import("./jobs/page")) },
   { path: "/storage", title: "common.nav_storage", icon: HardDrive, role: "viewer", page: lazy(() => import("./storage/page")) },
   { path: "/system", title: "common.nav_system", icon: MonitorCog, role: "viewer", page: lazy(() => import("./system/page")) },

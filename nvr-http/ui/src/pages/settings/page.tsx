@@ -1,4 +1,4 @@
-import { Cctv, CloudUpload, Plus, Search, Trash2 } from "lucide-react";
+import { Bell, Cctv, CloudUpload, Plus, Search, Trash2 } from "lucide-react";
 import { type ReactNode, useMemo, useState } from "react";
 import { useLocation, useSearch } from "wouter";
 import { useCameras } from "~/api/cameras";
@@ -67,7 +67,7 @@ export default function SettingsPage() {
   const mistakes = [...form.edits.keys()].filter((path) => form.mistake(path)).length;
   const cameraSection = sections.find((s) => s.name === "cameras");
   const taken = cameraSection ? entriesOf(file, cameraSection) : [];
-  const order = ["cameras", "recording", "retention", "upload", "transcode", "tier", "jobs", "http", "recorder", "log"];
+  const order = ["cameras", "recording", "retention", "upload", "alerts", "alert_channel", "alert_rule", "mqtt", "transcode", "tier", "jobs", "http", "recorder", "log"];
   const sorted = [...sections].sort((a, b) => (order.indexOf(a.name) + 99) % 99 - (order.indexOf(b.name) + 99) % 99);
   const badIn = (name: string) => [...form.refused.keys()].some((p) => p.startsWith(`${name}.`));
   return (
@@ -122,7 +122,7 @@ export default function SettingsPage() {
 }
 
 function sectionName(t: ReturnType<typeof useT>, name: string): string {
-  const known = (["cameras", "recording", "retention", "upload", "transcode", "tier", "jobs", "http", "recorder", "log"] as const).find((k) => k === name);
+  const known = (["cameras", "recording", "retention", "upload", "alerts", "alert_channel", "alert_rule", "mqtt", "transcode", "tier", "jobs", "http", "recorder", "log"] as const).find((k) => k === name);
   return known ? t(`settings.section_${known}`) : title(name);
 }
 
@@ -163,14 +163,16 @@ function ListSection({ section, form, file, entry, onShow, onRemoved, onAdd }: {
   const chosen = entry && all.includes(entry) ? entry : null;
   const at = (id: string, key: string) => form.draft(`${section.name}.${id}.${key}`);
   const text = (id: string, key: string) => { const d = at(id, key); return typeof d === "string" ? d : ""; };
-  const secondary = cameras ? "source" : "url";
+  const uploads = section.name === "upload";
   const key = section.entries ?? "id";
   const fields = section.fields.filter((f) => f.key !== key);
+  const kinds = fields.find((f) => f.key === "kind")?.choices.map((c) => c.value) ?? null;
+  const secondary = cameras ? "source" : kinds ? "kind" : "url";
   const first = cameras ? FIRST.flatMap((k) => fields.filter((f) => f.key === k)) : fields;
   const rest = fields.filter((f) => !first.includes(f));
   return (
     <>
-      <Card title={sectionName(t, section.name)} tools={!cameras && <Button size="small" icon={<Plus size={14} />} onClick={() => setNaming(true)}>{t("settings.add_target")}</Button>}>
+      <Card title={sectionName(t, section.name)} tools={!cameras && <Button size="small" icon={<Plus size={14} />} onClick={() => setNaming(true)}>{t(uploads ? "settings.add_target" : "settings.add_entry")}</Button>}>
         {all.length ? (
           <ul className="entries">
             {all.map((id) => {
@@ -179,7 +181,7 @@ function ListSection({ section, form, file, entry, onShow, onRemoved, onAdd }: {
               return (
                 <li key={id} data-open={id === chosen || undefined}>
                   <button type="button" className="entry-main" aria-expanded={id === chosen} onClick={() => onShow(id === chosen ? null : id)}>
-                    {cameras ? <Cctv size={16} aria-hidden /> : <CloudUpload size={16} aria-hidden />}
+                    {cameras ? <Cctv size={16} aria-hidden /> : uploads ? <CloudUpload size={16} aria-hidden /> : <Bell size={16} aria-hidden />}
                     <span className="two-lines grow"><b>{(cameras && text(id, "name")) || id}</b><span className="muted">{text(id, secondary)}</span></span>
                     {bad && <i className="dot tone-bad" title={t("settings.has_mistakes")} />}
                     {now && <StateBadge state={now.state} />}
@@ -189,7 +191,7 @@ function ListSection({ section, form, file, entry, onShow, onRemoved, onAdd }: {
             })}
           </ul>
         ) : (
-          <Empty title={t(cameras ? "settings.no_cameras" : "settings.no_targets")}>{cameras && <Button kind="primary" onClick={onAdd}>{t("settings.add_camera")}</Button>}</Empty>
+          <Empty title={t(cameras ? "settings.no_cameras" : uploads ? "settings.no_targets" : "settings.no_entries")}>{cameras && <Button kind="primary" onClick={onAdd}>{t("settings.add_camera")}</Button>}</Empty>
         )}
       </Card>
       {chosen && (
@@ -205,7 +207,7 @@ function ListSection({ section, form, file, entry, onShow, onRemoved, onAdd }: {
         </Card>
       )}
       {removing && <RemoveEntry {...{ section, form }} entry={removing} stored={entriesOf(file, section).includes(removing)} onClose={() => setRemoving(null)} onDone={() => { setRemoving(null); onShow(null); onRemoved(); }} />}
-      {naming && <NameTarget taken={all} onClose={() => setNaming(false)} onDone={(name, url) => { setNaming(false); form.set(`upload.${name}.url`, url); onShow(name); }} />}
+      {naming && <NameTarget taken={all} kinds={kinds} upload={uploads} onClose={() => setNaming(false)} onDone={(name, what) => { setNaming(false); form.set(`${section.name}.${name}.${secondary}`, what); onShow(name); }} />}
     </>
   );
 }
@@ -231,22 +233,24 @@ function RemoveEntry({ section, form, entry, stored, onClose, onDone }: { sectio
   };
   return (
     <Dialog title={t("settings.remove_title", { name: entry })} onClose={onClose} actions={<><Button onClick={onClose}>{t("common.cancel")}</Button><Button kind="danger" busy={busy} onClick={() => void run()}>{t("settings.remove")}</Button></>}>
-      <p>{t(cameras ? "settings.remove_camera_text" : "settings.remove_target_text")}</p>
+      <p>{t(cameras ? "settings.remove_camera_text" : section.name === "upload" ? "settings.remove_target_text" : "settings.remove_entry_text")}</p>
     </Dialog>
   );
 }
 
-function NameTarget({ taken, onClose, onDone }: { taken: string[]; onClose(): void; onDone(name: string, url: string): void }) {
+/** Name of a new entry, and its kind, or its address where there are no kinds. */
+function NameTarget({ taken, kinds, upload, onClose, onDone }: { taken: string[]; kinds: string[] | null; upload: boolean; onClose(): void; onDone(name: string, what: string): void }) {
   const t = useT();
   const [name, setName] = useState("");
-  const [url, setUrl] = useState("");
+  const [url, setUrl] = useState(kinds?.[0] ?? "");
   const [tried, setTried] = useState(false);
   const wrong = !name.trim() ? t("settings.wrong_required") : taken.includes(name.trim()) ? t("settings.taken") : !/^[A-Za-z0-9_-]+$/.test(name.trim()) ? t("settings.wrong_name") : null;
   return (
-    <Dialog title={t("settings.add_target")} onClose={onClose} actions={<><Button onClick={onClose}>{t("common.cancel")}</Button><Button kind="primary" onClick={() => { setTried(true); if (!wrong && url.trim()) onDone(name.trim(), url.trim()); }}>{t("settings.go_on")}</Button></>}>
+    <Dialog title={t(upload ? "settings.add_target" : "settings.add_entry")} onClose={onClose} actions={<><Button onClick={onClose}>{t("common.cancel")}</Button><Button kind="primary" onClick={() => { setTried(true); if (!wrong && url.trim()) onDone(name.trim(), url.trim()); }}>{t("settings.go_on")}</Button></>}>
       <TextField label={t("settings.name")} value={name} error={tried ? wrong : null} onChange={(e) => setName(e.target.value)} />
-      <TextField label={t("settings.target_url")} placeholder="s3://bucket/prefix" value={url} error={tried && !url.trim() ? t("settings.wrong_required") : null} onChange={(e) => setUrl(e.target.value)} />
-      <p className="muted">{t("settings.target_text")}</p>
+      {kinds && <Select label={t("settings.entry_kind")} value={url} onChange={(e) => setUrl(e.target.value)}>{kinds.map((k) => <option key={k} value={k}>{k}</option>)}</Select>}
+      {!kinds && <TextField label={t("settings.target_url")} placeholder={upload ? "s3://bucket/prefix" : "https://"} value={url} error={tried && !url.trim() ? t("settings.wrong_required") : null} onChange={(e) => setUrl(e.target.value)} />}
+      {upload && <p className="muted">{t("settings.target_text")}</p>}
     </Dialog>
   );
 }

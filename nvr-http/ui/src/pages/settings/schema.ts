@@ -31,7 +31,7 @@ export const KEPT = "***";
 const object = (v: unknown): JsonObject => (v && typeof v === "object" && !Array.isArray(v) ? (v as JsonObject) : {});
 const string = (v: unknown): string => (typeof v === "string" ? v : "");
 
-export const isSecret = (key: string): boolean => key === "encryption_key" || /password|secret|token/.test(key);
+export const isSecret = (key: string): boolean => key === "encryption_key" || key === "address" || key === "headers" || /password|secret|token/.test(key);
 
 const UNITS: Record<string, Kind> = { duration: "duration", age: "age", size: "size", "size or percentage": "share" };
 
