@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_core::Stream as _;
 use nvr_core::config::{CameraConfig, Config, RecordMode};
 use nvr_core::event::{CameraPhase, CauseKind};
-use nvr_core::store::{GapRow, RunRow, SegmentQuery, SegmentRow};
+use nvr_core::store::{GapRow, RunRow, SegmentQuery, SegmentRow, SegmentState};
 use nvr_core::{Archive, Camera, CameraId, Event, EventKind, Nvr, SourceSpec, TimeRange};
 
 /// A small, cheap camera: a frame every 100 ms, a keyframe every second.
@@ -127,6 +127,39 @@ pub async fn gaps(archive: &Archive, name: &str) -> Vec<GapRow> {
     tokio::task::spawn_blocking(move || store.gaps(&id, TimeRange::ALL).unwrap())
         .await
         .unwrap()
+}
+
+/// The gaps of a camera once the index has what is wanted of them: rows follow events a moment later.
+pub async fn gaps_when(archive: &Archive, name: &str, wanted: impl Fn(&[GapRow]) -> bool) -> Vec<GapRow> {
+    rows_when(async || gaps(archive, name).await, wanted).await
+}
+
+/// The same with the segments of a camera.
+pub async fn segments_when(
+    archive: &Archive,
+    name: &str,
+    wanted: impl Fn(&[SegmentRow]) -> bool,
+) -> Vec<SegmentRow> {
+    rows_when(async || segments(archive, name).await, wanted).await
+}
+
+pub fn one_closed(rows: &[SegmentRow]) -> bool {
+    rows.len() == 1 && rows[0].state == SegmentState::Closed
+}
+
+async fn rows_when<T: std::fmt::Debug>(
+    mut ask: impl AsyncFnMut() -> Vec<T>,
+    wanted: impl Fn(&[T]) -> bool,
+) -> Vec<T> {
+    let begin = tokio::time::Instant::now();
+    loop {
+        let rows = ask().await;
+        if wanted(&rows) {
+            return rows;
+        }
+        assert!(begin.elapsed() < LIMIT, "waited in vain, it is still {rows:#?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 pub async fn runs(archive: &Archive, name: &str) -> Vec<RunRow> {

@@ -102,7 +102,18 @@ async fn jobs_are_entered_watched_and_fetched() {
         .iter()
         .map(|k| k["kind"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["export", "restore", "transcode", "upload", "verify"]);
+    assert_eq!(
+        names,
+        [
+            "export",
+            "merge",
+            "restore",
+            "timelapse",
+            "transcode",
+            "upload",
+            "verify"
+        ]
+    );
     assert_eq!(
         (&kinds[0]["windows"], &kinds[0]["open"]),
         (&json!("always"), &json!(true))
