@@ -151,15 +151,19 @@ async fn rows_when<T: std::fmt::Debug>(
     mut ask: impl AsyncFnMut() -> Vec<T>,
     wanted: impl Fn(&[T]) -> bool,
 ) -> Vec<T> {
-    let begin = tokio::time::Instant::now();
-    loop {
-        let rows = ask().await;
-        if wanted(&rows) {
-            return rows;
+    let mut rows = Vec::new();
+    let asked = async {
+        loop {
+            rows = ask().await;
+            if wanted(&rows) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(begin.elapsed() < LIMIT, "waited in vain, it is still {rows:#?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    };
+    let in_time = tokio::time::timeout(LIMIT, asked).await.is_ok();
+    assert!(in_time, "waited in vain, it is still {rows:#?}");
+    rows
 }
 
 pub async fn runs(archive: &Archive, name: &str) -> Vec<RunRow> {
