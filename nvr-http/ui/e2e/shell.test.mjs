@@ -9,7 +9,7 @@ export async function before() {
 }
 export const after = ({ server }) => server.remove();
 
-const PATHS = ["/", "/timeline", "/recordings", "/events", "/bookings", "/jobs", "/storage", "/system", "/settings", "/users", "/privacy"];
+const PATHS = ["/", "/timeline", "/recordings", "/events", "/alerts", "/bookings", "/jobs", "/storage", "/system", "/settings", "/users", "/privacy"];
 /** Bytes of a file on the way, packed as every browser can. */
 const sizeOf = (file) => new Promise((done, failed) => {
   get(file, { headers: { "accept-encoding": "gzip" } }, (answer) => {

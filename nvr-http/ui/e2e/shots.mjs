@@ -6,7 +6,7 @@ import { fromDist } from "./page.mjs";
 const [address, folder, ...paths] = process.argv.slice(2);
 mkdirSync(folder, { recursive: true });
 const browser = await launch();
-const all = paths.length ? paths : ["/", "/timeline", "/recordings", "/events", "/jobs", "/storage", "/system", "/settings", "/users", "/privacy"];
+const all = paths.length ? paths : ["/", "/timeline", "/recordings", "/events", "/alerts", "/bookings", "/jobs", "/storage", "/system", "/settings", "/users", "/privacy"];
 for (const [name, width, height] of [["desk", 1440, 900], ["phone", 360, 740]]) {
   for (const scheme of ["dark", "light"]) {
     const fresh = process.env.FRESH ? { serviceWorkers: "block" } : {};
