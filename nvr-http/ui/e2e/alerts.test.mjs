@@ -57,6 +57,11 @@ export const tests = [
       findings.push(...(await looks(page, `alerts-${device}`, shots)));
     }
     check(!findings.length, findings.join("\n"));
+    const more = page.getByRole("button", { name: /^More/ });
+    await more.getByLabel("1 alert").waitFor();
+    await more.click();
+    await page.getByRole("menuitem", { name: "Alerts (1)" }).waitFor();
+    await page.keyboard.press("Escape");
     await page.setViewportSize({ width: 1280, height: 800 });
     await row.getByRole("button", { name: "I know" }).click();
     await row.getByText(/Known/).waitFor();

@@ -28,7 +28,7 @@ export function Layout({ children }: { children: ReactNode }) {
       <Link key={route.path} href={route.path} className="nav-link" aria-current={here ? "page" : undefined} title={t(route.title)}>
         <route.icon size={18} strokeWidth={1.75} aria-hidden />
         <span>{t(route.title)}</span>
-        {route.path === "/alerts" && ringing > 0 && <b className="nav-count" aria-label={t("alerts.bell", { n: ringing })}>{ringing > 99 ? "99+" : ringing}</b>}
+        {route.path === "/alerts" && <Count n={ringing} />}
       </Link>
     );
   };
@@ -49,7 +49,7 @@ export function Layout({ children }: { children: ReactNode }) {
       </main>
       <nav className="bar" aria-label={t("common.nav")}>
         {routes.slice(0, IN_BAR).map(link)}
-        <More routes={routes.slice(IN_BAR)} />
+        <More routes={routes.slice(IN_BAR)} ringing={ringing} />
       </nav>
     </div>
   );
@@ -96,10 +96,16 @@ function Account() {
   );
 }
 
-function More({ routes }: { routes: typeof ROUTES }) {
+/** How many alerts there are that nobody knows of. */
+function Count({ n }: { n: number }) {
+  const t = useT();
+  return n > 0 && <b className="nav-count" aria-label={t("alerts.bell", { n })}>{n > 99 ? "99+" : n}</b>;
+}
+
+function More({ routes, ringing }: { routes: typeof ROUTES; ringing: number }) {
   const t = useT();
   const [, go] = useLocation();
   const preferences = usePreferences();
-  const items = routes.map((route): MenuItem => ({ label: t(route.title), icon: <route.icon size={16} />, onSelect: () => go(route.path) }));
-  return <Menu items={[...items, "-", ...preferences]} button={{ kind: "ghost", icon: <Ellipsis size={18} />, children: t("common.nav_more"), className: "nav-link" }} />;
+  const items = routes.map((route): MenuItem => ({ label: route.path === "/alerts" && ringing > 0 ? `${t(route.title)} (${ringing})` : t(route.title), icon: <route.icon size={16} />, onSelect: () => go(route.path) }));
+  return <Menu items={[...items, "-", ...preferences]} button={{ kind: "ghost", icon: <Ellipsis size={18} />, children: <>{t("common.nav_more")}<Count n={ringing} /></>, className: "nav-link" }} />;
 }
