@@ -1,13 +1,14 @@
-//! Jobs that make a file out of footage, picture by picture. Nothing of an interrupted one can be kept: it begins anew.
+//! Jobs that make a file: what all of them have in common, and those that make it picture by picture.
 
-use std::path::{Path, PathBuf};
+use std::marker::PhantomData;
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::export::{Place, file_name, folder, is_full, part_of, put_in_place};
-use super::{JobContext, JobError, JobOutcome, KindLimits};
+use super::{JobContext, JobError, JobFuture, JobKind, JobOutcome, KindLimits, NewJob, Origin, params_of};
 use crate::archive::Archive;
 use crate::config::JobsConfig;
 use crate::convert::{Composed, Watcher};
@@ -17,49 +18,120 @@ use crate::ids::CameraId;
 use crate::nvr::blocking;
 use crate::time::TimeRange;
 
-/// What such a kind works with.
-#[derive(Debug)]
-pub(crate) struct Maker {
+/// A job that makes a file: somebody waits for it, and asked for twice it is done once.
+pub(super) fn job_of(kind: &'static str, params: &impl serde::Serialize) -> Result<NewJob> {
+    let params = serde_json::to_value(params)
+        .map_err(|e| Error::new(ErrorKind::InvalidArgument, format!("{kind}: {e}")))?;
+    let key = format!("{kind} {params}");
+    let job = NewJob::new(kind, params).priority(100).anytime();
+    Ok(if key.len() <= 500 { job.dedupe(key) } else { job })
+}
+
+/// What a job was entered without, of the one that its parameters make.
+pub(super) fn completed(mut new: NewJob, made: NewJob) -> NewJob {
+    new.camera = new.camera.or(made.camera);
+    new.dedupe = new.dedupe.or(made.dedupe);
+    new
+}
+
+/// Only who is at the machine says where a file goes.
+pub(super) fn check_place(path: Option<&Path>, origin: Origin) -> Result<()> {
+    if origin == Origin::Remote && path.is_some() {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "the path of the file is not chosen over HTTP",
+        )
+        .with_hint("leave it out and fetch the file from the job"));
+    }
+    Ok(())
+}
+
+/// Of all kinds that make files.
+pub(super) fn limits(config: &JobsConfig) -> KindLimits {
+    let mut limits = KindLimits::new(config.max_exports);
+    limits.most_attempts = Some(config.max_attempts);
+    limits.minds_load = false;
+    limits
+}
+
+/// Parameters of a file that is made picture by picture.
+pub(crate) trait Recipe:
+    serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static
+{
+    /// Name of the kind.
+    const KIND: &'static str;
+    /// What the file is called after, where no path is given.
+    fn name(&self) -> Result<CameraId>;
+    /// Where it goes, if not among the exports.
+    fn path(&self) -> Option<&Path>;
+    /// The range, once all is in order.
+    fn range(&self) -> Result<TimeRange>;
+    /// The job.
+    fn job(&self) -> Result<NewJob>;
+    /// Writes the file.
+    fn make(&self, archive: &Archive, file: &Path, watcher: Watcher<'_>) -> Result<Composed>;
+}
+
+/// A kind that makes such files. Nothing of an interrupted one can be kept: it begins anew.
+pub(crate) struct Maker<R> {
     archive: Archive,
     tree: Tree,
     config: Arc<ArcSwap<JobsConfig>>,
+    recipe: PhantomData<fn() -> R>,
 }
 
-/// Writes the file under a name that it is given.
-pub(super) type Make = Box<dyn FnOnce(&Archive, &Path, Watcher<'_>) -> Result<Composed> + Send>;
+impl<R> std::fmt::Debug for Maker<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Maker").finish_non_exhaustive()
+    }
+}
 
-impl Maker {
+impl<R: Recipe> JobKind for Maker<R> {
+    fn name(&self) -> &'static str {
+        R::KIND
+    }
+
+    fn limits(&self) -> KindLimits {
+        limits(&self.config.load())
+    }
+
+    fn check(&self, params: &Value, origin: Origin) -> Result<()> {
+        let recipe: R = params_of(R::KIND, params)?;
+        check_place(recipe.path(), origin)?;
+        recipe.job().map(drop)
+    }
+
+    fn complete(&self, new: NewJob) -> Result<NewJob> {
+        let made = params_of::<R>(R::KIND, &new.params)?.job()?;
+        Ok(completed(new, made))
+    }
+
+    fn run(&self, ctx: JobContext, params: Value) -> JobFuture<'_> {
+        Box::pin(self.work(ctx, params))
+    }
+}
+
+impl<R: Recipe> Maker<R> {
     pub(crate) fn new(archive: Archive, tree: Tree, config: Arc<ArcSwap<JobsConfig>>) -> Self {
         Self {
             archive,
             tree,
             config,
+            recipe: PhantomData,
         }
     }
 
-    /// As many at once as exports.
-    pub(super) fn limits(&self) -> KindLimits {
-        let config = self.config.load();
-        let mut limits = KindLimits::new(config.max_exports);
-        limits.most_attempts = Some(config.max_attempts);
-        limits.minds_load = false;
-        limits
-    }
-
-    /// Makes the file at `path`, or one in the folder of exports that is called after `name`.
-    pub(super) async fn run(
-        &self,
-        ctx: JobContext,
-        path: Option<PathBuf>,
-        name: CameraId,
-        range: TimeRange,
-        make: Make,
-    ) -> Result<JobOutcome, JobError> {
+    async fn work(&self, ctx: JobContext, params: Value) -> Result<JobOutcome, JobError> {
+        let recipe: R = params_of(R::KIND, &params)?;
+        let range = recipe.range()?;
         ctx.go_on()?;
         ctx.progress(0.0, "planning");
         let folder = folder(&self.config.load(), self.tree.root().path());
-        let elsewhere = path.is_some();
-        let path = path.unwrap_or_else(|| folder.join(file_name(&name, range, ctx.id())));
+        let elsewhere = recipe.path().is_some();
+        let path = match recipe.path() {
+            Some(path) => path.to_path_buf(),
+            None => folder.join(file_name(&recipe.name()?, range, ctx.id())),
+        };
         let place = Place {
             tree: self.tree.clone(),
             folder: (!elsewhere).then_some(folder),
@@ -69,7 +141,7 @@ impl Maker {
             let (ctx, part, path, archive) = (ctx.clone(), part.clone(), path.clone(), self.archive.clone());
             blocking(move || {
                 place.prepare(&path)?;
-                let made = write(&ctx, &archive, &part, make);
+                let made = write(&ctx, &archive, &part, &recipe);
                 if made.is_err() {
                     let _ = std::fs::remove_file(&part);
                 }
@@ -101,7 +173,7 @@ impl Maker {
     }
 }
 
-fn write(ctx: &JobContext, archive: &Archive, part: &Path, make: Make) -> Result<Composed> {
+fn write(ctx: &JobContext, archive: &Archive, part: &Path, recipe: &impl Recipe) -> Result<Composed> {
     let disk = std::fs::File::create(part).map_err(|e| Error::io(part.display(), e))?;
     let full = std::cell::Cell::new(false);
     let mut asked = 0u32;
@@ -113,7 +185,7 @@ fn write(ctx: &JobContext, archive: &Archive, part: &Path, make: Make) -> Result
         ctx.progress(done, what);
     };
     let stop = || full.get() || ctx.stopped();
-    let made = make(
+    let made = recipe.make(
         archive,
         part,
         Watcher {

@@ -15,8 +15,8 @@ use crate::error::Result;
 use crate::ids::{CameraId, JobId};
 use crate::jobs::export::{self, ExportKind};
 use crate::jobs::load::Load;
-use crate::jobs::merge::MergeKind;
-use crate::jobs::timelapse::TimelapseKind;
+use crate::jobs::merge::MergeParams;
+use crate::jobs::timelapse::TimelapseParams;
 use crate::jobs::verify::Verify;
 use crate::jobs::{JobKind, Jobs, LoadSource, Maker, Parts};
 use crate::store::Added;
@@ -40,9 +40,16 @@ pub(super) async fn start(
         context.clock.clone(),
         Arc::clone(config),
     )));
-    let maker = || Maker::new(archive.clone(), context.tree.clone(), Arc::clone(config));
-    kinds.push(Arc::new(MergeKind::new(maker())));
-    kinds.push(Arc::new(TimelapseKind::new(maker())));
+    kinds.push(Arc::new(Maker::<MergeParams>::new(
+        archive.clone(),
+        context.tree.clone(),
+        Arc::clone(config),
+    )));
+    kinds.push(Arc::new(Maker::<TimelapseParams>::new(
+        archive.clone(),
+        context.tree.clone(),
+        Arc::clone(config),
+    )));
     kinds.push(Arc::new(Verify::new(
         context.store.clone(),
         context.tree.clone(),

@@ -17,6 +17,7 @@ pub(crate) use self::file::is_full;
 pub use self::file::open_file;
 use self::file::{Copy, is_in_place, remove_old};
 pub(super) use self::file::{file_name, part_of, put_in_place};
+use super::made::{check_place, completed, job_of, limits};
 use super::{JobContext, JobError, JobFuture, JobKind, JobOutcome, KindLimits, NewJob, Origin, params_of};
 use crate::archive::{Archive, ClipCodec, Export, ExportRequest};
 use crate::clock::SharedClock;
@@ -98,14 +99,7 @@ impl ExportParams {
                 "the path of an export is not that of a file, from the root on",
             ));
         }
-        let params = serde_json::to_value(self)
-            .map_err(|e| Error::new(ErrorKind::InvalidArgument, format!("export: {e}")))?;
-        let key = format!("export {params}");
-        let job = NewJob::new(KIND, params)
-            .camera(self.camera.clone())
-            .priority(100)
-            .anytime();
-        Ok(if key.len() <= 500 { job.dedupe(key) } else { job })
+        Ok(job_of(KIND, self)?.camera(self.camera.clone()))
     }
 
     fn range(&self) -> Result<TimeRange> {
@@ -285,30 +279,18 @@ impl JobKind for ExportKind {
     }
 
     fn limits(&self) -> KindLimits {
-        let config = self.config.load();
-        let mut limits = KindLimits::new(config.max_exports);
-        limits.most_attempts = Some(config.max_attempts);
-        limits.minds_load = false;
-        limits
+        limits(&self.config.load())
     }
 
     fn check(&self, params: &Value, origin: Origin) -> Result<()> {
         let params: ExportParams = params_of(KIND, params)?;
-        if origin == Origin::Remote && params.path.is_some() {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "the path of an export is not chosen over HTTP",
-            )
-            .with_hint("leave it out and fetch the file from the job"));
-        }
+        check_place(params.path.as_deref(), origin)?;
         params.job().map(drop)
     }
 
-    fn complete(&self, mut new: NewJob) -> Result<NewJob> {
+    fn complete(&self, new: NewJob) -> Result<NewJob> {
         let made = params_of::<ExportParams>(KIND, &new.params)?.job()?;
-        new.camera = new.camera.or(made.camera);
-        new.dedupe = new.dedupe.or(made.dedupe);
-        Ok(new)
+        Ok(completed(new, made))
     }
 
     fn run(&self, ctx: JobContext, params: Value) -> JobFuture<'_> {

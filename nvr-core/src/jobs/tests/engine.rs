@@ -32,7 +32,7 @@ async fn a_job_is_done_and_says_so() {
     );
     assert!(job.started.is_some() && job.ended.is_some());
     let mut told = Vec::new();
-    while told.len() < 3 {
+    while told.last() != Some(&JobState::Done) {
         let event =
             std::future::poll_fn(|cx| futures_core::Stream::poll_next(std::pin::Pin::new(&mut events), cx))
                 .await
@@ -42,6 +42,8 @@ async fn a_job_is_done_and_says_so() {
             told.push(state);
         }
     }
+    // One that takes a while tells its progress in between.
+    told.dedup();
     assert_eq!(told, [JobState::Queued, JobState::Running, JobState::Done]);
     let counts = rig.jobs.counts().await.unwrap();
     assert_eq!(counts.len(), 1, "{counts:?}");
