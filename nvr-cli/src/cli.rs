@@ -95,6 +95,9 @@ pub enum Command {
     Timelapse(commands::compose::TimelapseArgs),
     /// Write a picture of a recorded moment.
     Snapshot(commands::snapshot::SnapshotArgs),
+    /// Pictures that were kept at intervals: list them, write them to files.
+    #[command(subcommand)]
+    Stills(commands::stills::StillsCommand),
     /// Compare the index with the files, and mend it.
     Check(commands::check::CheckArgs),
     /// Delete what is to go by the limits of retention.

@@ -253,6 +253,7 @@
 
 mod about;
 pub mod clock;
+pub mod daily;
 pub mod detection;
 pub mod error;
 pub mod event;
@@ -303,6 +304,7 @@ pub mod push;
 pub mod restream;
 pub mod retention;
 mod rtsp;
+pub mod stills;
 pub mod store;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;

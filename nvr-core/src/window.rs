@@ -202,7 +202,7 @@ impl fmt::Display for Windows {
     }
 }
 
-fn parse_time(text: &str) -> Option<u16> {
+pub(crate) fn parse_time(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
     if hours.is_empty() || hours.len() > 2 || minutes.len() != 2 || !digits(hours) || !digits(minutes) {

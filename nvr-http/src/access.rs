@@ -128,6 +128,9 @@ pub(crate) const TABLE: &[Line] = &[
     ("GET",    "/api/v1/cameras/{id}/media.m3u8",     LOOK,            About::Camera,  Some(Action::Play)),
     ("GET",    "/api/v1/cameras/{id}/snapshot.jpg",   LOOK,            About::Camera,  Some(Action::Play)),
 
+    ("GET",    "/api/v1/cameras/{id}/stills",         LOOK,            About::Camera,  None),
+    ("GET",    "/api/v1/cameras/{id}/stills/{at}",    LOOK,            About::Camera,  Some(Action::Play)),
+
     ("GET",    "/api/v1/cameras/{id}/live",           LOOK,            About::Camera,  None),
     ("GET",    "/api/v1/cameras/{id}/live.mp4",       LOOK,            About::Camera,  Some(Action::Play)),
     ("GET",    "/api/v1/cameras/{id}/live.mjpeg",     LOOK,            About::Camera,  Some(Action::Play)),

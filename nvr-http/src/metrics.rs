@@ -2,6 +2,7 @@
 
 mod alerts;
 mod motion;
+mod stills;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +31,7 @@ use crate::server::AppState;
 struct Scrape {
     cameras: Vec<CameraStatus>,
     motion: Vec<(CameraId, nvr_core::motion::MotionStatus)>,
+    stills: Vec<(CameraId, nvr_core::stills::StillFigures)>,
     health: Health,
     stats: Option<ArchiveStats>,
     deleted: Vec<DeletedSoFar>,
@@ -54,6 +56,7 @@ pub(crate) async fn render(app: &AppState) -> String {
     let scrape = Scrape {
         cameras: nvr.cameras().iter().map(nvr_core::Camera::status).collect(),
         motion: nvr.cameras().iter().map(|c| (c.id(), c.motion())).collect(),
+        stills: nvr.still_figures(),
         health: nvr.health(),
         stats: nvr.stats().await.ok(),
         deleted: nvr.deleted(),
@@ -364,6 +367,7 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let e = &mut encoder;
         motion::encode(e, &self.motion)?;
+        stills::encode(e, &self.stills)?;
         // The text format adds `_total` to the names of counters.
         self.gauges(e, "camera_stream_connected", "Whether frames arrive", |c| {
             Some(yes(matches!(

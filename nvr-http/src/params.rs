@@ -324,6 +324,17 @@ impl<S: Send + Sync> FromRequestParts<S> for CameraPath {
     }
 }
 
+/// `{at}` of a still.
+#[derive(Debug)]
+pub(crate) struct StillPath(pub(crate) Timestamp);
+
+impl<S: Send + Sync> FromRequestParts<S> for StillPath {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        param_of(parts, state, "at", "still of", ".jpg").await.map(Self)
+    }
+}
+
 /// `{id}` of a booking.
 #[derive(Debug)]
 pub(crate) struct BookingPath(pub(crate) i64);

@@ -24,8 +24,8 @@ use utoipa_axum::routes;
 use crate::access::{self, Needs};
 use crate::api::{
     alerts, backup, bookings, cameras, config, detections, discovery, footage, jobs, live, log_level,
-    machine, media, motion, ptz, pushes, restream, session, shares, storage, system, transcoding, uploads,
-    users,
+    machine, media, motion, ptz, pushes, restream, session, shares, stills, storage, system, transcoding,
+    uploads, users,
 };
 use crate::auth::{Access, admit};
 use crate::conn::Patient;
@@ -207,6 +207,8 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(media::vod))
         .routes(routes!(media::media))
         .routes(routes!(media::snapshot))
+        .routes(routes!(stills::list))
+        .routes(routes!(stills::one))
         .routes(routes!(live::capability))
         .routes(routes!(live::mp4::watch))
         .routes(routes!(live::pictures::preview))

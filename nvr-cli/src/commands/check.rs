@@ -142,6 +142,10 @@ pub fn compared(report: &CheckReport, repair: bool) -> String {
         output::bytes(report.size_bytes),
         report.rows
     );
+    if report.stills > 0 {
+        let size = output::bytes(report.stills_bytes);
+        out += &format!(", {} stills, {size}", report.stills);
+    }
     if report.hashed > 0 {
         out += &format!(", {} hashes compared", report.hashed);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
-use nvr_core::convert::{Composed, Layout, MergeParams, TimelapseParams, Watcher};
+use nvr_core::convert::{Composed, LapseSource, Layout, MergeParams, TimelapseParams, Watcher};
 use nvr_core::error::{Error, ErrorKind};
 use nvr_core::jobs::NewJob;
 use nvr_core::{Archive, CameraId, Timestamp};
@@ -55,8 +55,31 @@ pub struct TimelapseArgs {
     /// Pictures a second.
     #[arg(long, default_value_t = 25)]
     fps: u32,
+    /// What it is made of.
+    #[arg(long, value_enum, default_value_t = Material::Footage)]
+    source: Material,
     #[command(flatten)]
     file: FileArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Material {
+    /// Keyframes of what was recorded.
+    Footage,
+    /// Stills, which stay when the footage is gone.
+    Stills,
+    /// Footage where there is any, else stills.
+    Auto,
+}
+
+impl From<Material> for LapseSource {
+    fn from(m: Material) -> Self {
+        match m {
+            Material::Footage => Self::Footage,
+            Material::Stills => Self::Stills,
+            Material::Auto => Self::Auto,
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -140,7 +163,7 @@ pub async fn timelapse(global: &Global, args: &TimelapseArgs, output: Output) ->
     let range = args.window.range(asked.now, &asked.zone, None)?;
     let path = args.file.path(&format!("{camera}-timelapse"), range.start());
     let mut params = TimelapseParams::new(camera, range);
-    params.fps = args.fps;
+    (params.fps, params.source) = (args.fps, args.source.into());
     if let Some(text) = &args.length {
         params.length_s = Some(crate::times::length(text)? as f64 / 1e9);
     }

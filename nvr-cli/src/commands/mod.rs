@@ -31,6 +31,7 @@ pub mod segments;
 pub mod snapshot;
 pub mod stats;
 pub mod status;
+pub mod stills;
 pub mod timeline;
 pub mod token;
 pub mod transcode;
@@ -73,6 +74,7 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Timelapse(args) => block_on(compose::timelapse(&global, &args, *output)),
         Command::Export(args) => block_on(export::run(&global, &args, *output)),
         Command::Snapshot(args) => block_on(snapshot::run(&global, &args, *output)),
+        Command::Stills(command) => block_on(stills::run(&global, command, *output)),
         Command::Check(args) => block_on(check::run(&global, &args, *output)),
         Command::Cleanup(args) => block_on(cleanup::run(&global, &args, *output)),
         Command::Protect(args) => block_on(protect::run(&global, &args, *output)),

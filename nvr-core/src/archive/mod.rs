@@ -11,6 +11,7 @@ mod motion;
 mod picture;
 mod segments;
 mod stats;
+mod stills;
 mod timelines;
 mod transcoded;
 

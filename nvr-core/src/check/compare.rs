@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::report::{CheckReport, Problem, ProblemKind, Progress, Repair};
 use super::{Mended, mend, overlap, start_of};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::stills;
 use crate::files::{Entry, Inspection, Root, SegmentName, Walk, inspect};
 use crate::segment::{ClosedSegment, Tier};
 use crate::store::{SegmentRow, SegmentState, Store};
@@ -59,6 +60,7 @@ pub fn check(
         report,
     };
     check.walk(total, progress)?;
+    check.stills()?;
     if let Some(second) = options.second.as_deref().filter(|s| s.attach().is_ok()) {
         (check.root, check.tier, check.other) = (second, Tier::Second, Some(root));
         check.walk(total, progress)?;
@@ -147,6 +149,38 @@ impl<'a> Check<'a> {
         }
         for row in rows {
             self.row_without_file(&row?)?;
+        }
+        Ok(())
+    }
+
+    /// The stills, which need no index: whether each begins and ends as a JPEG does, if files are read at all.
+    fn stills(&mut self) -> Result<()> {
+        let dir = self.root.dir()?;
+        for camera in stills::cameras(&dir)? {
+            for day in stills::days(&dir, &camera)? {
+                let names = stills::names(&dir, &camera, day)?;
+                let sizes = stills::sizes(&dir, &camera, day, &names)?;
+                for (name, size_bytes) in names.into_iter().zip(sizes) {
+                    // Retention may have taken it meanwhile.
+                    let Some(size_bytes) = size_bytes else { continue };
+                    self.report.stills += 1;
+                    self.report.stills_bytes += size_bytes;
+                    let fault = match stills::read(&dir, &name) {
+                        _ if size_bytes > 0 && !self.options.hash => continue,
+                        Ok(jpeg) if stills::is_whole(&jpeg) => continue,
+                        Ok(_) => "it is no whole JPEG".to_owned(),
+                        Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                        Err(e) => e.to_string(),
+                    };
+                    self.report.add(Problem {
+                        kind: ProblemKind::DamagedStill,
+                        camera: Some(camera.clone()),
+                        path: name.path(),
+                        detail: fault,
+                        repair: Repair::Impossible,
+                    });
+                }
+            }
         }
         Ok(())
     }

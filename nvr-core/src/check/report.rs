@@ -30,6 +30,8 @@ pub enum ProblemKind {
     OpenRow,
     /// The file's bytes are not what they were when it was closed. No repair: restore it from a copy.
     HashMismatch,
+    /// A still is no whole JPEG. No repair: delete it, or restore it from a copy.
+    DamagedStill,
     /// A file lies below the other root than the index says. Repair: where both are there, the one that does not count
     /// is removed, if the other is what was recorded; else the index follows.
     OtherRoot,
@@ -52,6 +54,7 @@ impl ProblemKind {
             Self::Overlap => "overlap",
             Self::OpenRow => "open_row",
             Self::HashMismatch => "hash_mismatch",
+            Self::DamagedStill => "damaged_still",
             Self::OtherRoot => "other_root",
             Self::Index => "index",
         }
@@ -110,6 +113,10 @@ pub struct CheckReport {
     pub rows: u64,
     /// Segments of the second root that were not looked at, because it is not there.
     pub unreachable: u64,
+    /// Stills seen. Nothing indexes them; with hashes they are read whole.
+    pub stills: u64,
+    /// Their bytes.
+    pub stills_bytes: u64,
     /// Files whose hash was compared.
     pub hashed: u64,
     /// Problems (the first 10,000).

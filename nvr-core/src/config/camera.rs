@@ -7,6 +7,7 @@ use super::motion::{MotionConfig, MotionStream};
 use super::reader::{At, Reader, Section, section};
 use super::recording::{CHUNK, PRE_ROLL, SEGMENT, START_DEADLINE, WATCHDOG, warn_of_odd_segment};
 use super::retention::{self, Age, CameraRetention};
+use super::stills::CameraStills;
 use super::values::{Bytes, Size, Span, Text, Word};
 use crate::ids::CameraId;
 use crate::schedule::{RecordMode, Schedule};
@@ -61,6 +62,8 @@ pub struct CameraConfig {
     pub motion: MotionConfig,
     /// How it is asked by ONVIF, if it is.
     pub onvif: Option<OnvifConfig>,
+    /// Which stills are kept of it.
+    pub stills: CameraStills,
 }
 
 /// Priority of a camera that says nothing.
@@ -101,6 +104,7 @@ impl CameraConfig {
             priority: PRIORITY,
             motion: MotionConfig::default(),
             onvif: None,
+            stills: CameraStills::default(),
         }
     }
 
@@ -116,8 +120,8 @@ impl CameraConfig {
         self.enabled && (self.motion.enabled || self.mode_at(t) == RecordMode::Motion)
     }
 
-    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority, motion and ONVIF may differ
-    /// without a new start.
+    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority, motion, ONVIF and stills may
+    /// differ without a new start.
     pub(crate) fn records_like(&self, other: &Self) -> bool {
         let mut same = self.clone();
         same.name.clone_from(&other.name);
@@ -127,6 +131,7 @@ impl CameraConfig {
         same.priority = other.priority;
         same.motion.clone_from(&other.motion);
         same.onvif.clone_from(&other.onvif);
+        same.stills.clone_from(&other.stills);
         same == *other
     }
 }
@@ -234,6 +239,20 @@ section! {
         onvif_profile: Text,
         /// Whether what the camera sees by itself (motion, crossed lines, tampering, inputs) is kept as detections.
         onvif_events: bool = false,
+        /// How often a still is taken of it, 5 s to 24 h, or 0 for never; by default as `[stills]` says. So are the next.
+        stills: Span,
+        /// Width of its stills in pixels, 16 to 7680.
+        stills_width: u64,
+        /// Quality of their JPEG, 1 to 100.
+        stills_quality: u64,
+        /// Times of the day at which they are taken, in `recorder.time_zone`: `"06:00-20:00"`, several with commas.
+        stills_times: Text,
+        /// How long they are kept, or `forever`.
+        stills_max_age: Age,
+        /// Most bytes of its stills: beyond it the oldest go. No limit by default.
+        stills_max_bytes: Bytes,
+        /// Most stills of it.
+        stills_max_count: u64,
     }
 }
 
@@ -322,6 +341,7 @@ impl CameraConfig {
         }
         apply_options(reader, &raw, source.is_some(), &mut out.source);
         out.motion = MotionConfig::read(reader, &raw, sub.is_some() || raw.sub.is_some());
+        out.stills = CameraStills::read(reader, &raw, zone);
         out.onvif = onvif::read(reader, section, &raw, &out.source);
         out.sub = sub;
         if let Some(sub) = &mut out.sub {

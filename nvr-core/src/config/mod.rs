@@ -24,6 +24,9 @@ mod retention;
 mod rtsp_server;
 mod upload;
 
+mod stills;
+mod timelapse;
+
 mod expand;
 mod problem;
 mod reader;
@@ -59,8 +62,10 @@ pub use self::retention::{Age, CameraRetention, RetentionConfig, Room};
 #[cfg(not(feature = "rtsp-server"))]
 pub(crate) use self::rtsp_server::NO_RTSP_SERVER;
 pub use self::rtsp_server::RtspServerConfig;
+pub use self::stills::{CameraStills, StillRules, StillsConfig};
 pub use self::template::{TemplateCamera, demo_text, template_text};
 pub use self::tier::TierConfig;
+pub use self::timelapse::DailyTimelapse;
 pub use self::transcode::{PlaybackConfig, TranscodeConfig};
 pub use self::upload::{S3Place, UploadChecksum, UploadConfig, UploadEncryption, UploadPlace, UploadWhat};
 pub use self::values::parse_duration;
@@ -74,7 +79,7 @@ pub use crate::schedule::RecordMode;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 20] = [
+const SECTIONS: [(&str, &str); 22] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -95,6 +100,8 @@ const SECTIONS: [(&str, &str); 20] = [
     ("alerts", "[alerts]"),
     ("alert_rule", "[[alert_rule]]"),
     ("alert_channel", "[[alert_channel]]"),
+    ("stills", "[stills]"),
+    ("timelapse", "[[timelapse]]"),
 ];
 
 /// Everything that the configuration says, checked and with defaults filled in.
@@ -137,6 +144,10 @@ pub struct Config {
     pub cameras: Vec<CameraConfig>,
     /// Places that copies go to, in the order of the file, names unique.
     pub uploads: Vec<UploadConfig>,
+    /// Pictures that are kept at intervals.
+    pub stills: StillsConfig,
+    /// Time-lapses of each day, in the order of the file, names unique.
+    pub timelapses: Vec<DailyTimelapse>,
     /// The file that it was read from.
     pub path: Option<PathBuf>,
     /// What is doubtful in it.
@@ -166,6 +177,8 @@ impl Config {
             alerts: AlertsConfig::default(),
             cameras: Vec::new(),
             uploads: Vec::new(),
+            stills: StillsConfig::default(),
+            timelapses: Vec::new(),
             path: None,
             warnings: Vec::new(),
         }
@@ -309,6 +322,9 @@ impl Config {
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
         let calendars = read_calendars(&mut reader, root);
+        let section = reader.section(root, "stills");
+        let stills = StillsConfig::read(&mut reader, &section, &recorder.time_zone);
+        let timelapses = read_timelapses(&mut reader, root, &recorder.time_zone);
         let topic = mqtt.as_ref().map(|m| m.base_topic.as_str());
         let alerts = AlertsConfig::read(&mut reader, root, (base, topic), &recorder.time_zone, &cameras);
         Ok(Self {
@@ -330,6 +346,8 @@ impl Config {
             alerts,
             cameras,
             uploads,
+            stills,
+            timelapses,
             path: path.map(Path::to_owned),
             warnings: reader.problems.finish()?,
         })
@@ -408,6 +426,22 @@ fn read_calendars(reader: &mut Reader<'_, '_>, root: &DeTable<'_>) -> Vec<Calend
         }
     });
     calendars
+}
+
+fn read_timelapses(reader: &mut Reader<'_, '_>, root: &DeTable<'_>, zone: &str) -> Vec<DailyTimelapse> {
+    let mut all: Vec<DailyTimelapse> = Vec::new();
+    each_table(reader, root, "timelapse", "time-lapse", |reader, section| {
+        let Some(one) = DailyTimelapse::read(reader, section, zone) else {
+            return;
+        };
+        if all.iter().any(|t| t.name == one.value.name) {
+            let message = "two time-lapses have this name";
+            reader.problems.error(&one.span, &one.key, message, None);
+        } else {
+            all.push(one.value);
+        }
+    });
+    all
 }
 
 /// Has each table of a list read, which holds one `thing` each; what is no list or no table is told.

@@ -20,7 +20,9 @@ use super::recorder::RawRecorder;
 use super::recording::RawRecording;
 use super::retention::RawRetention;
 use super::rtsp_server::RawRtspServer;
+use super::stills::RawStills;
 use super::tier::RawTier;
+use super::timelapse::RawTimelapse;
 use super::transcode::RawTranscode;
 use super::upload::RawUpload;
 use super::{Config, SECTIONS};
@@ -57,6 +59,8 @@ impl JsonSchema for RawConfig {
                 "alerts": generator.subschema_for::<RawAlerts>(),
                 "alert_rule": { "type": "array", "items": generator.subschema_for::<RawAlertRule>() },
                 "alert_channel": { "type": "array", "items": generator.subschema_for::<RawAlertChannel>() },
+                "stills": generator.subschema_for::<RawStills>(),
+                "timelapse": { "type": "array", "items": generator.subschema_for::<RawTimelapse>() },
             },
             "required": ["recorder"],
             "additionalProperties": false,

@@ -62,6 +62,7 @@ pub fn template_text(
             "alert_channel" => Some(
                 "#name = \"phone\"\n#kind = \"ntfy\"\n#address = \"https://ntfy.sh/a-topic-nobody-guesses\"",
             ),
+            "timelapse" => Some("#name = \"garden\"\n#cameras = \"yard\""),
             "upload" => Some("#name = \"nas\"\n#url = \"/mnt/nas/cctv\""),
             _ => None,
         };

@@ -28,7 +28,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 pub use self::export::{Converted, ConvertedPiece};
-pub use self::merge::{Composed, Layout, MOST_CAMERAS, MergeParams, TimelapseParams, Watcher};
+pub use self::merge::{Composed, LapseSource, Layout, MOST_CAMERAS, MergeParams, TimelapseParams, Watcher};
 pub use self::vod::VodPart;
 use crate::clock::SharedClock;
 use crate::config::{PlaybackConfig, TranscodeConfig};

@@ -29,7 +29,7 @@ pub(super) fn open_dir(parent: impl AsFd, name: &str) -> Result<OwnedFd, Errno> 
 }
 
 /// The same, making it if need be. True when it was made.
-fn open_or_make_dir(parent: impl AsFd, name: &str) -> Result<(OwnedFd, bool), Errno> {
+pub(super) fn open_or_make_dir(parent: impl AsFd, name: &str) -> Result<(OwnedFd, bool), Errno> {
     match open_dir(&parent, name) {
         Err(Errno::NOENT) => {}
         other => return other.map(|d| (d, false)),

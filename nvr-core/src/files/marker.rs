@@ -18,6 +18,9 @@ use crate::time::Timestamp;
 /// called so.
 pub const EXPORTS: &str = "_exports";
 
+/// Folder in the root for stills. No camera can be called so.
+pub const STILLS: &str = "_stills";
+
 /// Name of the marker file in the root.
 pub const MARKER: &str = ".nvr-root";
 pub(super) const LOCK: &str = ".nvr-lock";

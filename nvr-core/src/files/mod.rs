@@ -21,6 +21,7 @@ pub mod replace;
 mod root;
 pub(crate) mod scan;
 mod segment_file;
+pub(crate) mod stills;
 mod sync;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -30,7 +31,7 @@ pub use crate::fault::{cause_of, classify};
 pub use delete::delete;
 pub use growing::GrowingSegment;
 pub use home::{RootMemory, disk_of, require_disk};
-pub use marker::{EXPORTS, MARKER, TreeId};
+pub use marker::{EXPORTS, MARKER, STILLS, TreeId};
 pub use naming::{Day, SegmentName};
 pub use recover::{Inspection, Recovered, inspect, recover};
 pub use root::{Create, Root, RootOptions, Usage};

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
 use super::dirs;
-use super::marker::{EXPORTS, LOCK, MARKER, PROBE};
+use super::marker::{EXPORTS, LOCK, MARKER, PROBE, STILLS};
 use super::naming::{Day, SegmentName};
 use super::root::Root;
 use crate::error::Result;
@@ -39,7 +39,7 @@ pub(crate) struct Listing<T> {
     pub(crate) foreign: Vec<PathBuf>,
 }
 
-fn list<T>(
+pub(super) fn list<T>(
     dir: &OwnedFd,
     prefix: &str,
     wanted: impl Fn(&str, FileType) -> Option<T>,
@@ -86,7 +86,16 @@ pub(crate) fn cameras(root: &OwnedFd) -> Result<Listing<CameraId>, Errno> {
     found.ours.sort_by_cached_key(|c| format!("{c}/"));
     found.foreign.retain(|p| {
         let name = p.to_string_lossy();
-        ![MARKER, LOCK, PROBE, EXPORTS, super::replace::FOLDER, "lost+found"].contains(&&*name)
+        ![
+            MARKER,
+            LOCK,
+            PROBE,
+            EXPORTS,
+            STILLS,
+            super::replace::FOLDER,
+            "lost+found",
+        ]
+        .contains(&&*name)
     });
     Ok(found)
 }

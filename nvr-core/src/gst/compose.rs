@@ -166,6 +166,17 @@ impl std::fmt::Debug for PictureReader {
 }
 
 impl PictureReader {
+    /// Of JPEG pictures, each a frame of its own; `size` is even.
+    pub(crate) fn of_jpegs(size: (u32, u32), priority: Option<Priority>) -> Result<Self> {
+        super::init()?;
+        let caps = gst::Caps::builder("image/jpeg")
+            .field("framerate", gst::Fraction::new(25, 1))
+            .build();
+        let decoder = make("jpegdec")?;
+        decoder.set_property("max-errors", -1i32);
+        Self::build(&caps, vec![decoder], size, priority)
+    }
+
     /// `size` is even.
     pub(crate) fn new(video: &CodedVideo, size: (u32, u32), priority: Option<Priority>) -> Result<Self> {
         super::init()?;
@@ -174,13 +185,22 @@ impl PictureReader {
             let what = format!("a picture of {w}x{h} pixels is not decoded");
             return Err(Error::new(ErrorKind::Corrupt, what));
         }
+        let [parser, decoder] = decoder(video.codec)?;
+        decoder.set_property("max-errors", -1i32);
+        Self::build(&coded_caps(video), vec![parser, decoder], size, priority)
+    }
+
+    fn build(
+        coded: &gst::Caps,
+        decoders: Vec<gst::Element>,
+        size: (u32, u32),
+        priority: Option<Priority>,
+    ) -> Result<Self> {
         let src = gst_app::AppSrc::builder()
-            .caps(&coded_caps(video))
+            .caps(coded)
             .format(gst::Format::Time)
             .max_bytes(0)
             .build();
-        let [parser, decoder] = decoder(video.codec)?;
-        decoder.set_property("max-errors", -1i32);
         let scale = make("videoscale")?;
         scale.set_property("add-borders", true);
         let caps = gst::Caps::builder("video/x-raw")
@@ -190,15 +210,14 @@ impl PictureReader {
             .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
             .build();
         let sink = gst_app::AppSink::builder().sync(false).max_buffers(6).build();
-        let chain = [
-            src.clone().upcast(),
-            parser,
-            decoder,
+        let mut chain: Vec<gst::Element> = vec![src.clone().upcast()];
+        chain.extend(decoders);
+        chain.extend([
             scale,
             make("videoconvert")?,
             caps_filter(&caps)?,
             sink.clone().upcast::<gst::Element>(),
-        ];
+        ]);
         let pipeline = gst::Pipeline::new();
         pipeline.add_many(&chain).map_err(internal)?;
         gst::Element::link_many(&chain).map_err(internal)?;

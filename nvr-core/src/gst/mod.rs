@@ -38,10 +38,11 @@ mod retime;
 #[cfg(feature = "rtsp-server")]
 mod rtsp_server;
 mod run;
+pub(crate) mod shrink;
 mod sink;
 pub mod snapshot;
 mod source_bin;
-pub(crate) mod sources;
+mod sources;
 mod spec;
 mod ssim;
 mod tap;
@@ -74,7 +75,9 @@ pub use recode_file::{FileRecode, recode_file, video_of};
 #[cfg(feature = "rtsp-server")]
 pub(crate) use rtsp_server::{Door, Feed, Opened, Peer, Refusal, RtspServer, ServerSettings, Who};
 pub use run::Run;
+pub(crate) use shrink::shrink;
 pub(crate) use sources::cause::cause_of_build;
+pub(crate) use sources::jpeg_size;
 pub use spec::{RecordSpec, RunEvent, RunInput, RunSpec, RunStats, StopOutcome};
 pub use tap::{AccessUnit, Tap, TapReceiver, UnitData, UnitTrack};
 

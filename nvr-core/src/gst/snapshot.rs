@@ -44,11 +44,12 @@ const MOST_THREADS: i32 = 4;
 /// Largest picture that is decoded (8K), so that a forged header cannot ask for gigabytes.
 const MOST_PIXELS: u64 = 7680 * 4320;
 
-/// A JPEG of one keyframe as a camera sent it, scaled to `width` pixels (aspect kept) if given. Blocking.
+/// A JPEG of one keyframe as a camera sent it, scaled to `width` pixels (aspect kept) if given, of a quality from 1 to 100
+/// (85 if not given). Blocking.
 ///
 /// # Errors
 /// As [`jpeg`].
-pub fn jpeg_of(unit: &AccessUnit, width: Option<u32>) -> Result<Vec<u8>> {
+pub fn jpeg_of(unit: &AccessUnit, width: Option<u32>, quality: Option<u8>) -> Result<Vec<u8>> {
     let video = &unit.tracks().video;
     let codec_data = unit
         .codec_data()
@@ -63,7 +64,7 @@ pub fn jpeg_of(unit: &AccessUnit, width: Option<u32>) -> Result<Vec<u8>> {
         }],
         wanted_pts_ns: 0,
     };
-    jpeg(&group, width)
+    jpeg_of_quality(&group, width, quality)
 }
 
 /// Decodes the wanted frame and encodes it as JPEG, scaled to `width` pixels (aspect kept) if given.
@@ -73,15 +74,24 @@ pub fn jpeg_of(unit: &AccessUnit, width: Option<u32>) -> Result<Vec<u8>> {
 /// `Unsupported` when a decoder is missing, `Corrupt` when the frames cannot be decoded,
 /// `InvalidArgument` for a width outside 16 to 7680.
 pub fn jpeg(group: &PictureGroup, width: Option<u32>) -> Result<Vec<u8>> {
+    jpeg_of_quality(group, width, None)
+}
+
+fn jpeg_of_quality(group: &PictureGroup, width: Option<u32>, quality: Option<u8>) -> Result<Vec<u8>> {
     super::init()?;
     let pipeline = gst::Pipeline::new();
-    let result = run(&pipeline, group, width);
+    let result = run(&pipeline, group, width, quality);
     // Also after an error: an element that is not in NULL keeps its threads.
     let _ = pipeline.set_state(gst::State::Null);
     result
 }
 
-fn run(pipeline: &gst::Pipeline, group: &PictureGroup, width: Option<u32>) -> Result<Vec<u8>> {
+fn run(
+    pipeline: &gst::Pipeline,
+    group: &PictureGroup,
+    width: Option<u32>,
+    quality: Option<u8>,
+) -> Result<Vec<u8>> {
     let (w, h) = group.size;
     if w == 0 || h == 0 || u64::from(w) * u64::from(h) > MOST_PIXELS {
         return Err(Error::new(
@@ -131,6 +141,9 @@ fn run(pipeline: &gst::Pipeline, group: &PictureGroup, width: Option<u32>) -> Re
         filter.set_property("caps", &scaled);
     }
     let encoder = make("jpegenc")?;
+    if let Some(quality) = quality {
+        encoder.set_property("quality", i32::from(quality.clamp(1, 100)));
+    }
     let sink = gst_app::AppSink::builder().sync(false).build();
     let chain = [
         src.upcast_ref(),

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::JobState;
 use crate::ids::JobId;
 use crate::nvr::blocking;
-use crate::store::{Added, JobBounds, JobCount, JobQuery, JobRow, NewJob, PRIORITIES, Page};
+use crate::store::{Added, DailyKey, JobBounds, JobCount, JobQuery, JobRow, NewJob, PRIORITIES, Page};
 use crate::time::Timestamp;
 
 /// How long calling off a running job waits for its end.
@@ -102,6 +102,24 @@ impl Jobs {
             engine.wake.notify_one();
         }
         Ok(added)
+    }
+
+    /// Enters the time-lapse of a day, or notes that none is to be made; each day once. `None` when it was entered before, or
+    /// none is to be made.
+    pub(crate) async fn enter_daily(&self, key: DailyKey, new: Option<NewJob>) -> Result<Option<JobRow>> {
+        let engine = &self.0.engine;
+        let bounds = JobBounds {
+            most_live: engine.config.load().max_queued,
+        };
+        let added = engine
+            .store
+            .enter_daily(key, new, engine.clock.now(), bounds)
+            .await?;
+        if let Some(added) = added.as_ref().filter(|a| a.is_new) {
+            engine.tell(&added.job).await;
+            engine.wake.notify_one();
+        }
+        Ok(added.map(|a| a.job))
     }
 
     /// Jobs, a page at a time, newest first unless asked otherwise.

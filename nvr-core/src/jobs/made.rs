@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
-use super::export::{Place, file_name, folder, is_full, part_of, put_in_place};
+use super::export::{Place, daily_folder, file_name, folder, is_full, part_of, put_in_place};
 use super::{JobContext, JobError, JobFuture, JobKind, JobOutcome, KindLimits, NewJob, Origin, params_of};
 use crate::archive::Archive;
 use crate::config::JobsConfig;
@@ -62,6 +62,10 @@ pub(crate) trait Recipe:
     const KIND: &'static str;
     /// What the file is called after, where no path is given.
     fn name(&self) -> Result<CameraId>;
+    /// Of which daily time-lapse it is.
+    fn daily(&self) -> Option<&CameraId> {
+        None
+    }
     /// Where it goes, if not among the exports.
     fn path(&self) -> Option<&Path>;
     /// The range, once all is in order.
@@ -98,6 +102,10 @@ impl<R: Recipe> JobKind for Maker<R> {
     fn check(&self, params: &Value, origin: Origin) -> Result<()> {
         let recipe: R = params_of(R::KIND, params)?;
         check_place(recipe.path(), origin)?;
+        if origin == Origin::Remote && recipe.daily().is_some() {
+            let message = "which daily time-lapse it belongs to is not chosen over HTTP";
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
         recipe.job().map(drop)
     }
 
@@ -126,8 +134,12 @@ impl<R: Recipe> Maker<R> {
         let range = recipe.range()?;
         ctx.go_on()?;
         ctx.progress(0.0, "planning");
-        let folder = folder(&self.config.load(), self.tree.root().path());
+        let mut folder = folder(&self.config.load(), self.tree.root().path());
+        if let Some(daily) = recipe.daily() {
+            folder = daily_folder(&folder, daily);
+        }
         let elsewhere = recipe.path().is_some();
+        let daily = recipe.daily().cloned();
         let path = match recipe.path() {
             Some(path) => path.to_path_buf(),
             None => folder.join(file_name(&recipe.name()?, range, ctx.id())),
@@ -163,6 +175,9 @@ impl<R: Recipe> Maker<R> {
             result["path"] = json!(path.to_string_lossy());
         } else {
             result["file"] = json!(file);
+            if let Some(daily) = daily {
+                result["daily"] = json!(daily);
+            }
         }
         let mut message = format!("{file}, {} bytes", made.size_bytes);
         if !made.warnings.is_empty() {

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::NewJob;
 use super::made::{Recipe, job_of};
 use crate::archive::Archive;
-pub use crate::convert::TimelapseParams;
 use crate::convert::{Composed, Watcher};
+pub use crate::convert::{LapseSource, TimelapseParams};
 use crate::error::Result;
 use crate::ids::CameraId;
 use crate::time::TimeRange;
@@ -34,6 +34,10 @@ impl Recipe for TimelapseParams {
 
     fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    fn daily(&self) -> Option<&CameraId> {
+        self.daily.as_ref()
     }
 
     fn range(&self) -> Result<TimeRange> {

@@ -137,7 +137,7 @@ impl Nvr {
             return self.snapshot(request).await;
         };
         blocking(move || {
-            let jpeg = crate::gst::snapshot::jpeg_of(&unit, request.width)?;
+            let jpeg = crate::gst::snapshot::jpeg_of(&unit, request.width, None)?;
             Ok(Snapshot {
                 jpeg: jpeg.into(),
                 at: unit.utc(),

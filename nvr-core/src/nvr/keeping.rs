@@ -33,7 +33,7 @@ impl Nvr {
     /// # Errors
     /// `Storage` when the root is not there or the index cannot be read.
     pub async fn cleanup(&self, dry_run: bool) -> Result<Pass> {
-        let (keeper, policy) = (self.0.keeper.clone(), self.policy());
+        let (keeper, policy) = (self.0.keeper.clone(), self.0.footage_policy());
         let now = self.clock().now();
         if dry_run {
             return blocking(move || keeper.preview(&policy, now)).await;
@@ -151,7 +151,7 @@ impl Inner {
     async fn keep(&self, looks: &mut Looks) -> Result<()> {
         let steady = self.context.clock.steady_ns();
         let now = looks.steps.trusted(self.context.clock.now(), steady);
-        let policy = self.archive.policy();
+        let policy = self.footage_policy();
         let keeper = self.keeper.clone();
         let mut disk = blocking(move || keeper.disk()).await?;
         let mut exhausted = false;
@@ -195,7 +195,7 @@ impl Inner {
     async fn keep_second(&self, now: Option<Timestamp>, due: bool) -> Result<bool> {
         let mut done = false;
         if due {
-            let (keeper, policy) = (self.keeper.clone(), self.archive.policy());
+            let (keeper, policy) = (self.keeper.clone(), self.footage_policy());
             let pass = blocking(move || keeper.pass_below(Tier::Second, &policy, now)).await?;
             self.tell(&pass).await;
             done = !pass.more || pass.deleted.is_empty();

@@ -7,6 +7,7 @@ mod bookings;
 mod broker;
 mod calendars;
 mod cameras;
+mod daily;
 mod housekeeping;
 mod idle;
 mod jobs;
@@ -21,6 +22,7 @@ mod reload;
 mod restreaming;
 mod settings;
 mod shutdown;
+mod stills;
 mod storage_watch;
 #[cfg(test)]
 mod tests;
@@ -122,6 +124,7 @@ struct Inner {
     restream: Option<Restream>,
     detections: Detections,
     motion: crate::motion::Shared,
+    taking: stills::Taking,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
@@ -243,6 +246,7 @@ impl Nvr {
             bookings,
             restream,
             detections,
+            taking: stills::Taking::new(tree.clone()),
             motion: motion::shared(&context, Arc::clone(&me)),
             accounts,
             jobs,
@@ -306,6 +310,8 @@ impl Nvr {
                 return Err(e);
             }
         }
+        tokio::spawn(stills::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        tokio::spawn(daily::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         // Once the cameras are there: what lasts now goes on with them.
         tokio::spawn(bookings::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         tokio::spawn(calendars::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));

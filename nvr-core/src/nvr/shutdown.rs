@@ -78,6 +78,7 @@ impl Nvr {
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
         let _ = jobs.await;
+        self.0.taking.end().await;
         // Committed is what was answered; a disk that hangs must not hold up the end.
         let closed = tokio::time::timeout(INDEX_CLOSE, self.0.context.store.shutdown()).await;
         match closed {

@@ -103,7 +103,7 @@ fn live(conn: &Connection) -> Result<u64> {
         .sql()
 }
 
-fn add(conn: &Connection, new: &NewJob, now: Timestamp, bounds: JobBounds) -> Result<Added> {
+pub(super) fn add(conn: &Connection, new: &NewJob, now: Timestamp, bounds: JobBounds) -> Result<Added> {
     if let Some(key) = &new.dedupe {
         let there = conn
             .prepare_cached("SELECT * FROM jobs WHERE dedupe = ?1 AND state IN ('queued', 'running')")

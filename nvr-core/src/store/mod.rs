@@ -14,6 +14,7 @@ mod alerts;
 pub(crate) mod backup;
 mod bookings;
 mod cameras;
+mod daily;
 mod detections;
 mod error;
 mod events;
@@ -51,6 +52,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub use alerts::{AlertRecord, AlertsQuery, OutboxRow};
 pub use bookings::{BookingRow, BookingRunRow, CalendarRow};
+pub use daily::DailyKey;
 pub use detections::{DetectionQuery, Ended};
 pub use job_rows::{Candidate, JobCount, JobQuery, JobRow, NewJob, PRIORITIES, PRIORITY_POINT, rank};
 pub use jobs::{Added, JobBounds, Settled};

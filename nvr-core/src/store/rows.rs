@@ -334,8 +334,8 @@ pub enum Order {
 /// Where the next page begins. Opaque text; only good for the query that gave it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cursor {
-    pub(super) at_ns: i64,
-    pub(super) id: i64,
+    pub(crate) at_ns: i64,
+    pub(crate) id: i64,
 }
 
 impl fmt::Display for Cursor {

@@ -21,6 +21,7 @@ pub(crate) mod pushes;
 pub(crate) mod restream;
 pub(crate) mod session;
 pub(crate) mod shares;
+pub(crate) mod stills;
 pub(crate) mod storage;
 pub(crate) mod system;
 pub(crate) mod transcoding;

@@ -25,6 +25,7 @@ mod network;
 mod oidc;
 mod pushes;
 mod shares;
+mod stills;
 mod storage;
 mod support;
 mod system;

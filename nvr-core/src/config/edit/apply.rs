@@ -13,12 +13,13 @@ use super::mask::{is_secret, references, resolved};
 use crate::config::SECTIONS;
 
 /// The sections that are lists, with the key that names an entry.
-pub(super) const LISTS: [(&str, &str); 5] = [
+pub(super) const LISTS: [(&str, &str); 6] = [
     ("cameras", "id"),
     ("upload", "name"),
     ("calendar", "name"),
     ("alert_rule", "name"),
     ("alert_channel", "name"),
+    ("timelapse", "name"),
 ];
 
 /// The text with the change in it.

@@ -189,6 +189,13 @@ event_age = "4w"
 transcoded_age = "forever"
 max_bytes = "50GB"
 priority = 9
+stills = "1m"
+stills_width = 640
+stills_quality = 70
+stills_times = "08:00-09:00"
+stills_max_age = "forever"
+stills_max_bytes = "5GB"
+stills_max_count = 100
 
 [[cameras]]
 id = "usb"
@@ -226,6 +233,26 @@ alert_after = "2h"
 [[upload]]
 name = "nas"
 url = "../nas"
+
+[stills]
+every = "10m"
+width = 1280
+quality = 90
+times = "06:00-20:00"
+max_age = "52w"
+max_count = 5000
+max_size = "20GB"
+
+[[timelapse]]
+name = "garden"
+cameras = "yard, front"
+at = "06:30"
+span = "20:00-06:00"
+per_hour = 30.5
+fps = 30
+height = 720
+keep = "90d"
+catch_up = "3d"
 
 [oidc]
 issuer = "https://sso.example.org/realms/home"

@@ -36,6 +36,9 @@ fn the_defaults_in_the_schema_are_those_of_the_code() {
         if name == "alert_channel" {
             text += "name = \"a\"\nkind = \"webhook\"\naddress = \"https://host/\"\n";
         }
+        if name == "timelapse" {
+            text += "name = \"a\"\ncameras = \"a\"\n";
+        }
         let section = schema::section_schema(&schema, name);
         for (key, property) in section["properties"].as_object().unwrap() {
             if let Some(default) = property.get("default") {
@@ -45,7 +48,7 @@ fn the_defaults_in_the_schema_are_those_of_the_code() {
     }
     let said = parse(&text).unwrap();
     let silent =
-        parse("[recorder]\nroot = \"/srv/nvr\"\n[tier]\nroot = \"/archive\"\n[oidc]\nissuer = \"https://sso/\"\nclient_id = \"nvr\"\ngroups = \"a = admin\"\n[[cameras]]\nid = \"a\"\nsource = \"rtsp://host/\"\n[[upload]]\nname = \"a\"\nurl = \"/nas\"\n[[calendar]]\nname = \"a\"\nurl = \"https://host/a.ics\"\ncameras = \"a\"\n[[alert_rule]]\nname = \"a\"\nkind = \"clock\"\n[[alert_channel]]\nname = \"a\"\nkind = \"webhook\"\naddress = \"https://host/\"").unwrap();
+        parse("[recorder]\nroot = \"/srv/nvr\"\n[tier]\nroot = \"/archive\"\n[oidc]\nissuer = \"https://sso/\"\nclient_id = \"nvr\"\ngroups = \"a = admin\"\n[[cameras]]\nid = \"a\"\nsource = \"rtsp://host/\"\n[[upload]]\nname = \"a\"\nurl = \"/nas\"\n[[calendar]]\nname = \"a\"\nurl = \"https://host/a.ics\"\ncameras = \"a\"\n[[alert_rule]]\nname = \"a\"\nkind = \"clock\"\n[[alert_channel]]\nname = \"a\"\nkind = \"webhook\"\naddress = \"https://host/\"\n[[timelapse]]\nname = \"a\"\ncameras = \"a\"").unwrap();
     assert_eq!(said, silent, "{text}");
     assert!(text.matches(" = ").count() > 20, "{text}");
 }

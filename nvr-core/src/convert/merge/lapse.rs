@@ -7,7 +7,10 @@ use super::{Composed, Watcher, check_common, invalid, ultrafast};
 use crate::archive::Archive;
 use crate::convert::Inner;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gst::{CodedFrame, CodedVideo, FileFault, FileSpec, PictureFile, PictureReader, stopped};
+use crate::files::stills::StillName;
+use crate::gst::{
+    CodedFrame, CodedVideo, FileFault, FileSpec, PictureFile, PictureReader, jpeg_size, stopped,
+};
 use crate::ids::CameraId;
 use crate::time::{NS_PER_S, TimeRange, Timestamp};
 
@@ -44,6 +47,33 @@ pub struct TimelapseParams {
     /// The file to write, an absolute path; by default one in the folder of exports. Not to be given over HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// What it is made of.
+    #[serde(default, skip_serializing_if = "LapseSource::is_footage")]
+    pub source: LapseSource,
+    /// The daily time-lapse that it is one of: its file goes to a folder of that name. Not to be given over HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daily: Option<CameraId>,
+}
+
+/// What a time-lapse is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LapseSource {
+    /// Keyframes of what was recorded.
+    #[default]
+    Footage,
+    /// Stills, each of which is shown once at most: they stay when the footage is gone.
+    Stills,
+    /// Footage where there is any in the range, else stills.
+    Auto,
+}
+
+impl LapseSource {
+    // By reference, as serde asks.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    const fn is_footage(&self) -> bool {
+        matches!(self, Self::Footage)
+    }
 }
 
 const fn default_fps() -> u32 {
@@ -64,6 +94,8 @@ impl TimelapseParams {
             height: None,
             preset: ultrafast(),
             path: None,
+            source: LapseSource::default(),
+            daily: None,
         }
     }
 
@@ -98,7 +130,7 @@ impl TimelapseParams {
 }
 
 impl Archive {
-    /// Writes keyframes of a camera at even distances into an MP4 file, and decodes that to see that it is whole.
+    /// Writes keyframes or stills of a camera at even distances into an MP4 file, and decodes that to see that it is whole.
     /// Blocking. What was written stays there when it fails.
     ///
     /// # Errors
@@ -111,13 +143,7 @@ impl Archive {
         mut watcher: Watcher<'_>,
     ) -> Result<Composed> {
         let (range, count) = params.check()?;
-        let parts = self.stretches(&params.camera, range)?;
-        let first = parts
-            .first()
-            .ok_or_else(|| self.nothing_in(&params.camera, range))?;
-        let init = first.segment.init()?;
-        let shape = init.video().map(|v| (u32::from(v.width), u32::from(v.height)));
-        let shape = shape.ok_or_else(|| Error::new(ErrorKind::Corrupt, "a stretch without video"))?;
+        let (shape, stills) = self.material(params, range, count)?;
         let height = params.height.unwrap_or(shape.1.clamp(64, 2160));
         let (size, _) = super::arrange(super::Layout::OneAfterTheOther, 1, shape, height);
         let inner = &self.converter().0;
@@ -143,6 +169,7 @@ impl Archive {
                     range,
                     count,
                     size,
+                    stills: stills.as_deref(),
                 };
                 lapse.run(file, spec, &mut watcher)
             },
@@ -152,6 +179,62 @@ impl Archive {
     }
 }
 
+impl Archive {
+    /// The size of the pictures, and the stills that are shown; without these footage is.
+    fn material(
+        &self,
+        params: &TimelapseParams,
+        range: TimeRange,
+        count: i64,
+    ) -> Result<((u32, u32), Option<Vec<StillName>>)> {
+        if params.source != LapseSource::Stills {
+            let parts = match self.stretches(&params.camera, range) {
+                Err(e) if e.kind() == ErrorKind::NotFound && params.source == LapseSource::Auto => Vec::new(),
+                other => other?,
+            };
+            if let Some(first) = parts.first() {
+                let init = first.segment.init()?;
+                let shape = init.video().map(|v| (u32::from(v.width), u32::from(v.height)));
+                let shape = shape.ok_or_else(|| Error::new(ErrorKind::Corrupt, "a stretch without video"))?;
+                return Ok((shape, None));
+            }
+            if params.source == LapseSource::Footage {
+                return Err(self.nothing_in(&params.camera, range));
+            }
+        }
+        let stills = chosen(self.stills_in(&params.camera, range)?, range, count);
+        for still in &stills {
+            let shape = self.read_still(still).ok().and_then(|jpeg| jpeg_size(&jpeg));
+            if let Some(shape) = shape {
+                return Ok((shape, Some(stills)));
+            }
+        }
+        let (from, to) = (range.start(), range.end());
+        let message = format!(
+            "camera {}: there are no stills from {from} to {to}",
+            params.camera
+        );
+        Err(Error::new(ErrorKind::NotFound, message)
+            .with_hint("`stills = \"10m\"` at the camera has some taken from then on"))
+    }
+}
+
+/// Of stills in order those that are shown: at each of so many even moments the newest, each once.
+fn chosen(all: Vec<StillName>, range: TimeRange, count: i64) -> Vec<StillName> {
+    let moment = |at: Timestamp| {
+        let after = i128::from(at.since(range.start())) * i128::from(count);
+        after.div_euclid(i128::from(range.len_ns().max(1)))
+    };
+    let mut out: Vec<StillName> = Vec::new();
+    for still in all {
+        match out.last_mut() {
+            Some(last) if moment(last.at()) == moment(still.at()) => *last = still,
+            _ => out.push(still),
+        }
+    }
+    out
+}
+
 struct Lapse<'a> {
     archive: &'a Archive,
     inner: &'a Inner,
@@ -159,12 +242,17 @@ struct Lapse<'a> {
     range: TimeRange,
     count: i64,
     size: (u32, u32),
+    stills: Option<&'a [StillName]>,
 }
 
 impl Lapse<'_> {
     fn run(&self, to: &Path, spec: FileSpec<'_>, watcher: &mut Watcher<'_>) -> Result<Composed, FileFault> {
         let mut file = PictureFile::create(to, spec)?;
         let (mut missing, mut damaged) = (0u64, 0u64);
+        if let Some(stills) = self.stills {
+            damaged = self.show(stills, &mut file, watcher)?;
+            return self.made(file, spec, (0, damaged), watcher);
+        }
         // Keyframes with the same parameters go through one decoder.
         let mut held: Option<(CodedVideo, VecDeque<CodedFrame>)> = None;
         for n in 0..self.count {
@@ -196,6 +284,16 @@ impl Lapse<'_> {
         if let Some((video, frames)) = held {
             damaged += self.decode(&video, frames, &mut file, watcher)?;
         }
+        self.made(file, spec, (missing, damaged), watcher)
+    }
+
+    fn made(
+        &self,
+        file: PictureFile,
+        spec: FileSpec<'_>,
+        (missing, damaged): (u64, u64),
+        watcher: &Watcher<'_>,
+    ) -> Result<Composed, FileFault> {
         let frames = file.finish(watcher.stop)?;
         if frames == 0 {
             return Err(self.archive.nothing_in(self.camera, self.range).into());
@@ -221,6 +319,56 @@ impl Lapse<'_> {
             sound: false,
             warnings,
         })
+    }
+
+    /// Shows stills one after the other; how many did not become pictures.
+    fn show(
+        &self,
+        stills: &[StillName],
+        file: &mut PictureFile,
+        watcher: &mut Watcher<'_>,
+    ) -> Result<u64, FileFault> {
+        let priority = self.inner.config.load().priority;
+        let (mut given, mut taken, mut next) = (0u64, 0u64, 0usize);
+        let (progress, stop) = (&mut *watcher.progress, watcher.stop);
+        while next < stills.len() {
+            let mut reader = PictureReader::of_jpegs(self.size, Some(priority))?;
+            let mut feed = || {
+                while let Some(still) = stills.get(next) {
+                    next += 1;
+                    given += 1;
+                    progress(next as f64 / stills.len() as f64, "encoding");
+                    // Retention may have taken it meanwhile.
+                    let Ok(jpeg) = self.archive.read_still(still) else {
+                        continue;
+                    };
+                    if jpeg_size(&jpeg).is_some() {
+                        return Ok(Some(CodedFrame {
+                            data: jpeg,
+                            pts_ns: given as i64 * STEP_NS,
+                            keyframe: true,
+                            shown: true,
+                        }));
+                    }
+                }
+                Ok(None)
+            };
+            loop {
+                match reader.next(&mut feed, stop) {
+                    Ok(Some(picture)) => {
+                        let mut out = super::black(self.size);
+                        picture.copy_into(&mut out, self.size, (0, 0));
+                        file.picture(out)?;
+                        taken += 1;
+                    }
+                    Ok(None) => break,
+                    // What was under way in it is lost; the rest is not.
+                    Err(e) if e.kind() == ErrorKind::Corrupt => break,
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        }
+        Ok(given - taken)
     }
 
     /// Gives how many did not become pictures.
@@ -259,6 +407,18 @@ const STEP_NS: i64 = 40_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_still_is_shown_once_at_most_and_at_even_distances() {
+        let camera = CameraId::new("a").unwrap();
+        let at = |s: i64| StillName::of(camera.clone(), Timestamp::from_secs(s));
+        let range = TimeRange::new(Timestamp::from_secs(0), Timestamp::from_secs(100)).unwrap();
+        let all: Vec<StillName> = (0..100).map(at).collect();
+        assert_eq!(chosen(all.clone(), range, 4), [at(24), at(49), at(74), at(99)]);
+        assert_eq!(chosen(all.clone(), range, 1000), all);
+        assert_eq!(chosen(vec![at(3), at(80)], range, 10), [at(3), at(80)]);
+        assert!(chosen(Vec::new(), range, 10).is_empty());
+    }
 
     #[test]
     fn how_many_moments() {

@@ -7,7 +7,7 @@ mod reel;
 
 use std::path::Path;
 
-pub use self::lapse::TimelapseParams;
+pub use self::lapse::{LapseSource, TimelapseParams};
 pub use self::layout::Layout;
 use self::layout::{Pane, arrange};
 pub use self::params::{MOST_CAMERAS, MergeParams};

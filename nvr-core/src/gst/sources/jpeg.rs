@@ -76,6 +76,16 @@ pub(super) fn inspect(data: &[u8]) -> Option<Picture> {
     }
 }
 
+/// Largest picture that is decoded (8K), so that a forged header cannot ask for gigabytes.
+const MOST_PIXELS: u64 = 7680 * 4320;
+
+/// The size of a whole picture of a sensible size, pixels.
+pub(crate) fn jpeg_size(data: &[u8]) -> Option<(u32, u32)> {
+    let picture = inspect(data)?;
+    let (width, height) = (u32::from(picture.width), u32::from(picture.height));
+    (u64::from(width) * u64::from(height) <= MOST_PIXELS).then_some((width, height))
+}
+
 /// Where the end-of-image marker ends; stuffing makes it unique within the pixels.
 fn find_end(data: &[u8], from: usize) -> Option<usize> {
     let mut at = from;

@@ -28,6 +28,7 @@ pub(in crate::gst) mod testing_script;
 mod tracks;
 pub(in crate::gst) mod v4l2;
 
+pub(crate) use jpeg::jpeg_size;
 pub(in crate::gst) use stamp::Stamper;
 
 use gst::prelude::*;

@@ -12,6 +12,8 @@ use crate::jobs::{JobContext, JobRow, JobState};
 use crate::media::clip::Clip;
 use crate::time::{TimeRange, Timestamp};
 
+/// Folder of daily time-lapses among the exports.
+const DAILY: &str = "daily";
 /// Bytes read and written at once.
 const PIECE: usize = 1 << 20;
 /// After so many bytes what was written is synced and noted.
@@ -45,6 +47,11 @@ pub fn open_file(folder: &Path, job: &JobRow) -> Result<(String, File, u64)> {
     if !is_export_name(name) {
         return Err(gone());
     }
+    let daily = job.result.as_ref().and_then(|r| r["daily"].as_str());
+    let folder = match daily {
+        Some(daily) => daily_folder(folder, &CameraId::new(daily).map_err(|_| gone())?),
+        None => folder.to_owned(),
+    };
     let file = File::open(folder.join(name)).map_err(|_| gone())?;
     let len = file.metadata().map_err(|e| Error::io(name, e))?.len();
     Ok((name.to_owned(), file, len))
@@ -54,6 +61,53 @@ pub fn open_file(folder: &Path, job: &JobRow) -> Result<(String, File, u64)> {
 pub(in crate::jobs) fn file_name(camera: &CameraId, range: TimeRange, id: JobId) -> String {
     let start = range.start().to_jiff().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
     format!("{camera}_{start}_{}s_job{id}.mp4", range.len_ns() / 1_000_000_000)
+}
+
+/// Where the files of a daily time-lapse go.
+pub(crate) fn daily_folder(folder: &Path, name: &CameraId) -> PathBuf {
+    folder.join(DAILY).join(name.as_str())
+}
+
+/// The folders of daily time-lapses that are there.
+pub(crate) fn daily_folders(folder: &Path) -> Result<Vec<(CameraId, PathBuf)>> {
+    let folder = folder.join(DAILY);
+    let failed = |e| Error::io(folder.display(), e);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(failed(e)),
+    };
+    let mut all = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_str().and_then(|n| CameraId::new(n).ok());
+        if let Some(name) = name.filter(|_| entry.file_type().is_ok_and(|t| t.is_dir())) {
+            all.push((name, entry.path()));
+        }
+    }
+    Ok(all)
+}
+
+/// Whether there is a whole file of a camera in a folder that begins with a range, whatever job made it.
+pub(crate) fn has_file_of(folder: &Path, camera: &CameraId, range: TimeRange) -> Result<bool> {
+    let failed = |e| Error::io(folder.display(), e);
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(failed(e)),
+    };
+    let of_range = file_name(camera, range, JobId(0));
+    let start = of_range.trim_end_matches("0.mp4");
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        if name
+            .to_str()
+            .is_some_and(|n| n.starts_with(start) && is_export_name(n))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a name is one of [`file_name`]'s.
@@ -202,7 +256,7 @@ pub(in crate::jobs) fn put_in_place(part: &Path, path: &Path) -> Result<()> {
 }
 
 /// Removes exports (and parts of them) that were last written before a moment; everything else is left alone.
-pub(super) fn remove_old(folder: &Path, before: Timestamp) -> std::io::Result<u64> {
+pub(crate) fn remove_old(folder: &Path, before: Timestamp) -> std::io::Result<u64> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0),
@@ -258,6 +312,38 @@ mod tests {
         ] {
             assert!(!is_export_name(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_file_of_a_day_is_found_whatever_job_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (camera, name) = (CameraId::new("yard").unwrap(), CameraId::new("garden").unwrap());
+        let day = |d: i64| {
+            TimeRange::new(
+                Timestamp::from_secs(d * 86_400),
+                Timestamp::from_secs(d * 86_400 + 86_400),
+            )
+            .unwrap()
+        };
+        let folder = daily_folder(dir.path(), &name);
+        assert!(!has_file_of(&folder, &camera, day(1)).unwrap());
+        assert!(daily_folders(dir.path()).unwrap().is_empty());
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(
+            folder.join(format!(".{}.part", file_name(&camera, day(1), JobId(7)))),
+            "x",
+        )
+        .unwrap();
+        assert!(!has_file_of(&folder, &camera, day(1)).unwrap(), "half a file");
+        std::fs::write(folder.join(file_name(&camera, day(1), JobId(70))), "x").unwrap();
+        assert!(has_file_of(&folder, &camera, day(1)).unwrap());
+        assert!(!has_file_of(&folder, &camera, day(2)).unwrap());
+        assert_eq!(daily_folders(dir.path()).unwrap(), [(name, folder)]);
+        assert_eq!(
+            remove_old(dir.path(), Timestamp::MAX).unwrap(),
+            0,
+            "they are no other exports"
+        );
     }
 
     #[test]

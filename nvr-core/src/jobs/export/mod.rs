@@ -13,9 +13,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
-pub(crate) use self::file::is_full;
 pub use self::file::open_file;
-use self::file::{Copy, is_in_place, remove_old};
+use self::file::{Copy, is_in_place};
+pub(crate) use self::file::{daily_folder, daily_folders, has_file_of, is_full, remove_old};
 pub(super) use self::file::{file_name, part_of, put_in_place};
 use super::made::{check_place, completed, job_of, limits};
 use super::{JobContext, JobError, JobFuture, JobKind, JobOutcome, KindLimits, NewJob, Origin, params_of};

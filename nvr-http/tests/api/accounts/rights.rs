@@ -156,10 +156,13 @@ async fn who_is_limited_to_a_camera_knows_of_no_other() {
         "/api/v1/cameras/front/timeline",
         "/api/v1/timeline?cameras=yard,front",
         "/api/v1/cameras/front/snapshot.jpg",
+        "/api/v1/cameras/front/stills",
         "/api/v1/cameras/front/export.mp4?from=1&to=2",
     ] {
         assert_problem(&only.get(&server, path).await, 404, "not_found");
     }
+    let stills = only.get(&server, "/api/v1/cameras/yard/stills").await;
+    assert_eq!(stills.status, 200);
     let file = |v: &Value| format!("/api/v1/segments/{}", v["segments"][0]["id"]);
     assert_problem(&only.get(&server, &file(&front)).await, 404, "not_found");
     assert_eq!(only.get(&server, &file(&yard)).await.status, 200);

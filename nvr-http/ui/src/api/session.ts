@@ -68,6 +68,11 @@ export function may(role: Role, of: Session | null = session.get()): boolean {
   return !!of.user && RANK[of.user.role] >= RANK[role];
 }
 
+/** Whether one may see some cameras only: what takes all of them is refused. */
+export function useLimited(): boolean {
+  return !!useStore(session)?.user?.cameras;
+}
+
 export function useMay(role: Role): boolean {
   return may(role, useStore(session));
 }

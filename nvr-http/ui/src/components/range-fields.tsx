@@ -28,7 +28,7 @@ export function readRange({ camera, from, to }: CameraRange): { camera: string; 
 }
 
 /** A camera and a range of time. */
-export function RangeFields({ value, onChange }: { value: CameraRange; onChange(value: CameraRange): void }) {
+export function RangeFields({ value, onChange, withoutCamera }: { value: CameraRange; onChange(value: CameraRange): void; withoutCamera?: boolean }) {
   const t = useT();
   const cameras = useCameras();
   const read = readRange(value);
@@ -39,10 +39,12 @@ export function RangeFields({ value, onChange }: { value: CameraRange; onChange(
   };
   return (
     <>
-      <Select label={t("common.camera")} value={value.camera} onChange={(e) => onChange({ ...value, camera: e.target.value })}>
-        {!value.camera && <option value="">{t("jobs.choose_camera")}</option>}
-        {cameras.data?.map((c) => <option key={c.id} value={c.id}>{c.name}</option>)}
-      </Select>
+      {!withoutCamera && (
+        <Select label={t("common.camera")} value={value.camera} onChange={(e) => onChange({ ...value, camera: e.target.value })}>
+          {!value.camera && <option value="">{t("jobs.choose_camera")}</option>}
+          {cameras.data?.map((c) => <option key={c.id} value={c.id}>{c.name}</option>)}
+        </Select>
+      )}
       <div className="two">
         <TextField label={t("common.from")} type="datetime-local" step={1} value={value.from} onChange={(e) => onChange({ ...value, from: e.target.value })} />
         <TextField label={t("common.to")} type="datetime-local" step={1} value={value.to} error={read === "order" ? t("jobs.order") : null} onChange={(e) => onChange({ ...value, to: e.target.value })} />

@@ -9,6 +9,7 @@ import { ptz } from "./messages/ptz";
 import { pushes } from "./messages/pushes";
 import { recordings } from "./messages/recordings";
 import { settings } from "./messages/settings";
+import { stills } from "./messages/stills";
 import { storage } from "./messages/storage";
 import { system } from "./messages/system";
 import { share } from "./messages/share";
@@ -19,7 +20,7 @@ export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français" } as co
 export type Language = keyof typeof LANGUAGES;
 
 /** All words of the page. A page's words are one file in `messages/`, entered here. */
-export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share, pushes, events, ptz, bookings, alerts };
+export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share, pushes, events, ptz, bookings, alerts, stills };
 
 type Catalogue = typeof catalogue;
 type Words = { [N in keyof Catalogue]: Catalogue[N]["en"] };

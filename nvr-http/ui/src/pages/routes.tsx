@@ -1,4 +1,4 @@
-import { Bell, BellRing, CalendarClock, Cctv, ChartGantt, Cog, Film, HardDrive, ListTodo, type LucideIcon, MonitorCog, ShieldCheck, Users } from "lucide-react";
+import { Bell, BellRing, CalendarClock, Cctv, ChartGantt, Cog, Film, HardDrive, Images, ListTodo, type LucideIcon, MonitorCog, ShieldCheck, Users } from "lucide-react";
 import { type ComponentType, lazy } from "react";
 import type { Role } from "~/api/types";
 import type { PlainKey } from "~/i18n";
@@ -18,6 +18,7 @@ export const ROUTES: Route[] = [
   { path: "/timeline", title: "common.nav_timeline", icon: ChartGantt, role: "viewer", page: lazy(() => import("./timeline/page")) },
   { path: "/recordings", title: "common.nav_recordings", icon: Film, role: "viewer", page: lazy(() => import("./recordings/page")) },
   { path: "/events", title: "common.nav_events", icon: BellRing, role: "viewer", page: lazy(() => import("./events/page")) },
+  { path: "/stills", title: "stills.title", icon: Images, role: "viewer", page: lazy(() => import("./stills/page")) },
   { path: "/bookings", title: "common.nav_bookings", icon: CalendarClock, role: "viewer", page: lazy(() => import("./bookings/page")) },
   { path: "/alerts", title: "alerts.nav", icon: Bell, role: "viewer", page: lazy(() => import("./alerts/page")) },
   { path: "/jobs", title: "common.nav_jobs", icon: ListTodo, role: "viewer", page: lazy(() => import("./jobs/page")) },

@@ -1,14 +1,15 @@
-import { ChevronDown, ChevronRight, Download, ListTodo, Plus, RotateCcw, X } from "lucide-react";
+import { ChevronDown, ChevronRight, Download, ListTodo, Play, Plus, RotateCcw, X } from "lucide-react";
 import { Fragment, useEffect, useState } from "react";
 import { useCameras } from "~/api/cameras";
 import { ask, post, url } from "~/api/client";
 import { reconnected, useEvents } from "~/api/events";
 import type { JobKind, Target } from "~/api/manage";
 import { useQuery } from "~/api/query";
-import { useMay } from "~/api/session";
+import { useLimited, useMay } from "~/api/session";
 import type { Job } from "~/api/types";
 import { Unavailable } from "~/components/absent";
 import { Button } from "~/components/button";
+import { Dialog } from "~/components/dialog";
 import { Select } from "~/components/field";
 import { Menu } from "~/components/menu";
 import { Badge, Empty, PageHead, Progress, Spinner } from "~/components/misc";
@@ -28,6 +29,7 @@ const TONES = { queued: "none", running: "accent", done: "good", failed: "bad", 
 export default function JobsPage() {
   const t = useT();
   const operator = useMay("operator");
+  const limited = useLimited();
   const cameras = useCameras();
   const [state, setState] = useState<StateFilter>("all");
   const [kind, setKind] = useState("");
@@ -64,7 +66,7 @@ export default function JobsPage() {
     <>
       <PageHead title={t("common.nav_jobs")}>
         {operator && any && <Button kind="ghost" onClick={() => void clean()}>{t("jobs.clean")}</Button>}
-        {operator && <Menu button={{ kind: "primary", icon: <Plus size={15} />, children: t("jobs.new") }} items={WISHES.map((one) => ({ label: t(`jobs.new_${one}`), onSelect: () => setWish(one) }))} />}
+        {operator && <Menu button={{ kind: "primary", icon: <Plus size={15} />, children: t("jobs.new") }} items={WISHES.filter((one) => one !== "merge" || !limited).map((one) => ({ label: t(`jobs.new_${one}`), onSelect: () => setWish(one) }))} />}
       </PageHead>
       {kinds.data && (
         <ul className="stats stats-row" tabIndex={-1}>
@@ -126,6 +128,9 @@ function kindName(t: ReturnType<typeof useT>, kind: string): string {
 function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | null | undefined; order: boolean; onChanged(): void }) {
   const t = useT();
   const [open, setOpen] = useState(false);
+  const [playing, setPlaying] = useState(false);
+  const operator = useMay("operator");
+  const hasFile = MAKES_FILE.includes(job.kind) && job.state === "done" && typeof job.result?.["file"] === "string";
   const told = (path: string) => post(path).then(onChanged, toastError);
   const left = timeLeft(job);
   const [from, to] = [anyTime(job.params["from"]), anyTime(job.params["to"])];
@@ -136,7 +141,7 @@ function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | 
       <div className="job-head">
         <Button kind="ghost" size="small" icon={open ? <ChevronDown size={15} /> : <ChevronRight size={15} />} label={t("jobs.details", { job: name })} aria-expanded={open} onClick={() => setOpen(!open)} />
         <div className="job-what">
-          <span className="job-title"><b>{kindName(t, job.kind)}</b><span className="muted">#{job.id}</span>{(camera ?? members) && <span className="ellipsis">{camera ?? members}</span>}</span>
+          <span className="job-title"><b>{kindName(t, job.kind)}</b><span className="muted">#{job.id}</span>{typeof job.params["daily"] === "string" && <Badge>{t("jobs.daily", { name: job.params["daily"] })}</Badge>}{(camera ?? members) && <span className="ellipsis">{camera ?? members}</span>}</span>
           {from && to && <span className="muted job-range">{moment(from)} – {moment(to)}</span>}
         </div>
         <div className="job-state">
@@ -144,7 +149,8 @@ function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | 
           <span className="muted job-when">{ago(job.ended ?? job.started ?? job.created)}</span>
         </div>
         <div className="job-actions">
-          {MAKES_FILE.includes(job.kind) && job.state === "done" && <a className="button button-plain button-small" href={url(`/jobs/${job.id}/file`)} download><Download size={14} /><span>{t("common.download")}</span></a>}
+          {hasFile && operator && <Button size="small" icon={<Play size={14} />} onClick={() => setPlaying(true)}>{t("jobs.play")}</Button>}
+          {hasFile && <a className="button button-plain button-small" href={url(`/jobs/${job.id}/file`)} download><Download size={14} /><span>{t("common.download")}</span></a>}
           {order && !isOver(job) && <Button size="small" icon={<X size={14} />} onClick={() => void told(`/jobs/${job.id}/cancel`)}>{t("common.cancel")}</Button>}
           {order && (job.state === "failed" || job.state === "cancelled" || (job.state === "queued" && job.error)) && <Button size="small" icon={<RotateCcw size={14} />} onClick={() => void told(`/jobs/${job.id}/retry`)}>{t("common.retry")}</Button>}
         </div>
@@ -156,6 +162,11 @@ function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | 
         </div>
       )}
       {(job.error && job.state !== "done") ? <p className="job-text tone-bad">{job.error}</p> : job.message && <p className="job-text muted">{job.message}</p>}
+      {playing && (
+        <Dialog title={name} wide onClose={() => setPlaying(false)}>
+          <video className="job-video" src={url(`/jobs/${job.id}/file`)} controls autoPlay muted playsInline onError={() => toast(t("jobs.not_playable"))} />
+        </Dialog>
+      )}
       {open && (
         <dl className="facts job-facts">
           {(

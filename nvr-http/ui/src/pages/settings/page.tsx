@@ -67,7 +67,7 @@ export default function SettingsPage() {
   const mistakes = [...form.edits.keys()].filter((path) => form.mistake(path)).length;
   const cameraSection = sections.find((s) => s.name === "cameras");
   const taken = cameraSection ? entriesOf(file, cameraSection) : [];
-  const order = ["cameras", "recording", "retention", "upload", "alerts", "alert_channel", "alert_rule", "mqtt", "transcode", "tier", "jobs", "http", "recorder", "log"];
+  const order = ["cameras", "recording", "retention", "stills", "timelapse", "upload", "alerts", "alert_channel", "alert_rule", "mqtt", "transcode", "tier", "jobs", "http", "recorder", "log"];
   const sorted = [...sections].sort((a, b) => (order.indexOf(a.name) + 99) % 99 - (order.indexOf(b.name) + 99) % 99);
   const badIn = (name: string) => [...form.refused.keys()].some((p) => p.startsWith(`${name}.`));
   return (
@@ -122,7 +122,7 @@ export default function SettingsPage() {
 }
 
 function sectionName(t: ReturnType<typeof useT>, name: string): string {
-  const known = (["cameras", "recording", "retention", "upload", "alerts", "alert_channel", "alert_rule", "mqtt", "transcode", "tier", "jobs", "http", "recorder", "log"] as const).find((k) => k === name);
+  const known = (["cameras", "recording", "retention", "stills", "timelapse", "upload", "alerts", "alert_channel", "alert_rule", "mqtt", "transcode", "tier", "jobs", "http", "recorder", "log"] as const).find((k) => k === name);
   return known ? t(`settings.section_${known}`) : title(name);
 }
 

@@ -2,6 +2,7 @@ import { type FormEvent, useEffect, useState } from "react";
 import { ask, post, url } from "~/api/client";
 import { useEvents } from "~/api/events";
 import { MOST_MERGED } from "~/api/merge";
+import { useLimited } from "~/api/session";
 import type { Camera, Job } from "~/api/types";
 import { Button } from "~/components/button";
 import { Dialog } from "~/components/dialog";
@@ -27,6 +28,7 @@ export function ExportDialog({ cameras, mark, onClose }: { cameras: Camera[]; ma
   const [length, setLength] = useState("60");
   const [jobs, setJobs] = useState<Job[]>([]);
   const [busy, setBusy] = useState(false);
+  const limited = useLimited();
   const [from, to] = [fromLocal(range.from), fromLocal(range.to)];
   const wrong = !(from < to);
   const members = cameras.filter((c) => chosen.has(c.id));
@@ -103,8 +105,9 @@ export function ExportDialog({ cameras, mark, onClose }: { cameras: Camera[]; ma
           )}
           {few && <p className="field-error" role="alert">{t("timeline.make_two")}</p>}
           <Select label={t("timeline.make_what")} value={what} onChange={(e) => setWhat(e.target.value as What)}>
-            {(["files", "merge", "timelapse"] as const).map((one) => (one !== "merge" || cameras.length > 1) && <option key={one} value={one}>{t(`timeline.make_${one}`)}</option>)}
+            {(["files", "merge", "timelapse"] as const).map((one) => (one !== "merge" || (cameras.length > 1 && !limited)) && <option key={one} value={one}>{t(`timeline.make_${one}`)}</option>)}
           </Select>
+          {limited && cameras.length > 1 && <p className="field-hint">{t("jobs.merge_refused")}</p>}
           {what === "merge" && <MergeFields value={merging} onChange={setMerging} cameras={members} />}
           {what === "timelapse" && <TextField label={t("timeline.make_length")} type="number" min={1} max={36000} required value={length} onChange={(e) => setLength(e.target.value)} />}
           {what === "files" && (
