@@ -1,5 +1,5 @@
 //! Everything at once for a while: three cameras, a small disk, footage encoded again once the window opens, and a service for
-//! its copies that is away in between. `make soak` runs it for half an hour, `make test` for less than a minute.
+//! its copies that is away in between. The program `endurance` makes half an hour of it, with a `kill -9`.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -19,28 +19,25 @@ use nvr_core::track::VideoCodec;
 use nvr_core::window::Windows;
 use nvr_core::{EventKind, Timestamp};
 use nvr_tests::disk::{Mount, available, run, text};
-use nvr_tests::rig::{Rig, checked, file_of, id, judge_timeline, rows, small, storage_fault, whole};
+use nvr_tests::rig::{LIMIT, Rig, checked, file_of, id, judge_timeline, rows, small, storage_fault, whole};
 use nvr_tests::s3::{Mode, S3};
 use nvr_tests::{Picture, TestCam, TestCamOptions, judge, wait};
 
 const MIB: u64 = 1 << 20;
+/// How long they record.
+const SECONDS: u64 = 40;
+const DISK_MIB: u64 = 24;
 const CAMERAS: [&str; 3] = ["ball", "other", "snow"];
 
-/// How long they record.
-fn seconds() -> u64 {
-    let asked = std::env::var("NVR_SOAK_SECONDS");
-    asked.map_or(40, |s| s.parse().expect("NVR_SOAK_SECONDS is a number"))
-}
-
 /// Two that are worth being encoded again, and one that fills the disk.
-fn cameras(snow_bps: u32) -> [TestCam; 3] {
+fn cameras() -> [TestCam; 3] {
     let ball = || TestCamOptions {
         fps: 15,
         gop: 30,
         ..TestCamOptions::default()
     };
     let snow = TestCamOptions {
-        bitrate_bps: snow_bps,
+        bitrate_bps: 4_000_000,
         picture: Picture::Snow,
         ..small()
     };
@@ -48,14 +45,14 @@ fn cameras(snow_bps: u32) -> [TestCam; 3] {
 }
 
 /// A disk with a file system as most have it, in a file; in memory where files cannot be mounted.
-fn disk(at: &Path, mebibytes: u64) -> Option<Mount> {
+fn disk(at: &Path) -> Option<Mount> {
     if !Path::new("/dev/loop-control").exists() {
-        return Mount::memory(at, mebibytes);
+        return Mount::memory(at, DISK_MIB);
     }
     let image = at.with_extension("img");
     std::fs::File::create(&image)
         .unwrap()
-        .set_len(mebibytes * MIB)
+        .set_len(DISK_MIB * MIB)
         .unwrap();
     assert!(run("mkfs.ext4", &["-q", "-m", "0", text(&image)]));
     Mount::new(at, &["-o", "loop", text(&image)])
@@ -95,8 +92,7 @@ async fn copies(s3: &S3) -> HashMap<[u8; 32], Vec<u32>> {
 
 /// Waits until whatever is complete has its copy and nothing is left to be done.
 async fn settled(rig: &Rig) {
-    let limit = Duration::from_secs(120) + Duration::from_secs(seconds() / 2);
-    wait::until_async("the copies", limit, || async {
+    wait::until_async("the copies", 2 * LIMIT, || async {
         for row in rig.rows().await.unwrap() {
             if row.state == SegmentState::Open {
                 continue;
@@ -115,28 +111,22 @@ async fn settled(rig: &Rig) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_at_once_on_a_small_disk() {
-    let length = seconds();
-    let (disk_mib, snow_bps) = if length < 300 {
-        (24, 4_000_000)
-    } else {
-        (300, 2_500_000)
-    };
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("disk");
-    let Some(_mount) = disk(&root, disk_mib) else {
+    let Some(_mount) = disk(&root) else {
         return;
     };
     let whole_disk = available(&root);
 
     let s3 = S3::start().await.unwrap();
-    let cams = cameras(snow_bps);
+    let cams = cameras();
     let mut rig = Rig::at(&root.join("recordings"));
     std::fs::create_dir(rig.root()).unwrap();
     let retention = &mut rig.config.retention;
     retention.min_free = Room::Bytes(whole_disk / 4);
     retention.critical_free = Room::Bytes(whole_disk / 20);
     let mut target = s3.target("s3");
-    target.local_retention = Some(Duration::from_secs(length / 4));
+    target.local_retention = Some(Duration::from_secs(SECONDS / 4));
     rig.config.uploads.push(target);
     rig.config.jobs.retry_ceiling = Duration::from_secs(2);
     // Others use this machine, too.
@@ -146,25 +136,23 @@ async fn everything_at_once_on_a_small_disk() {
     transcode.after = Duration::ZERO;
     transcode.min_bytes = 0;
     transcode.preset = Some("superfast".into());
-    rig.config.transcode.window = opens_in(&rig, length / 4);
+    rig.config.transcode.window = opens_in(&rig, SECONDS / 4);
     for (name, cam) in CAMERAS.iter().zip(&cams) {
-        rig.add(name, &cam.url()).unwrap().segment = Duration::from_secs((length / 30).max(2));
+        rig.add(name, &cam.url()).unwrap().segment = Duration::from_secs(2);
     }
     rig.start().await.unwrap();
 
     let mut least = u64::MAX;
-    for second in 0..length {
-        if second == length * 2 / 5 {
+    for second in 0..SECONDS {
+        if second == SECONDS * 2 / 5 {
             s3.set(Mode::Away);
-        } else if second == length * 3 / 5 {
+        } else if second == SECONDS * 3 / 5 {
             s3.set(Mode::Pass);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
         least = least.min(available(&root));
-        if length < 300 {
-            // By itself it looks for footage once a minute.
-            rig.nvr().set_transcoding(true).await.unwrap();
-        }
+        // By itself it looks for footage once a minute.
+        rig.nvr().set_transcoding(true).await.unwrap();
     }
     let failures: u64 = rig.nvr().uploads().figures().values().map(|f| f.failures).sum();
     settled(&rig).await;
@@ -181,11 +169,7 @@ async fn everything_at_once_on_a_small_disk() {
     rig.stop_clean().await.unwrap();
 
     // The disk was never full, though more was recorded than it holds, and nobody was ever held up.
-    eprintln!(
-        "{length} s, disk {} KiB, least free {} KiB",
-        whole_disk / 1024,
-        least / 1024
-    );
+    eprintln!("disk {} KiB, least free {} KiB", whole_disk / 1024, least / 1024);
     assert!(least > whole_disk / 20, "only {least} bytes were free");
     assert_eq!(rig.count(|k| storage_fault(k).is_some()), 0);
     assert_eq!(rig.count(|k| matches!(k, EventKind::FramesDropped { .. })), 0);
