@@ -143,7 +143,7 @@ impl Archive {
         mut watcher: Watcher<'_>,
     ) -> Result<Composed> {
         let (range, count) = params.check()?;
-        let (shape, stills) = self.material(params, range, count)?;
+        let (shape, material) = self.material(params, range, count)?;
         let height = params.height.unwrap_or(shape.1.clamp(64, 2160));
         let (size, _) = super::arrange(super::Layout::OneAfterTheOther, 1, shape, height);
         let inner = &self.converter().0;
@@ -167,9 +167,8 @@ impl Archive {
                     inner,
                     camera: &params.camera,
                     range,
-                    count,
                     size,
-                    stills: stills.as_deref(),
+                    material: &material,
                 };
                 lapse.run(file, spec, &mut watcher)
             },
@@ -180,13 +179,13 @@ impl Archive {
 }
 
 impl Archive {
-    /// The size of the pictures, and the stills that are shown; without these footage is.
+    /// The size of the pictures, and what is shown.
     fn material(
         &self,
         params: &TimelapseParams,
         range: TimeRange,
         count: i64,
-    ) -> Result<((u32, u32), Option<Vec<StillName>>)> {
+    ) -> Result<((u32, u32), Material)> {
         if params.source != LapseSource::Stills {
             let parts = match self.stretches(&params.camera, range) {
                 Err(e) if e.kind() == ErrorKind::NotFound && params.source == LapseSource::Auto => Vec::new(),
@@ -196,7 +195,8 @@ impl Archive {
                 let init = first.segment.init()?;
                 let shape = init.video().map(|v| (u32::from(v.width), u32::from(v.height)));
                 let shape = shape.ok_or_else(|| Error::new(ErrorKind::Corrupt, "a stretch without video"))?;
-                return Ok((shape, None));
+                let recorded: Vec<TimeRange> = parts.iter().map(|part| part.shown).collect();
+                return Ok((shape, Material::Footage(moments(range, count, &recorded))));
             }
             if params.source == LapseSource::Footage {
                 return Err(self.nothing_in(&params.camera, range));
@@ -206,7 +206,7 @@ impl Archive {
         for still in &stills {
             let shape = self.read_still(still).ok().and_then(|jpeg| jpeg_size(&jpeg));
             if let Some(shape) = shape {
-                return Ok((shape, Some(stills)));
+                return Ok((shape, Material::Stills(stills)));
             }
         }
         let (from, to) = (range.start(), range.end());
@@ -217,6 +217,48 @@ impl Archive {
         Err(Error::new(ErrorKind::NotFound, message)
             .with_hint("`stills = \"10m\"` at the camera has some taken from then on"))
     }
+}
+
+/// What a time-lapse is made of, as it was found.
+enum Material {
+    /// The moments whose keyframes are shown.
+    Footage(Vec<Timestamp>),
+    /// The stills that are shown.
+    Stills(Vec<StillName>),
+}
+
+/// So many moments at even distances; over what is recorded alone, if less than a tenth of those of the whole range lie in
+/// it.
+fn moments(range: TimeRange, count: i64, recorded: &[TimeRange]) -> Vec<Timestamp> {
+    let nth =
+        |len_ns: i64, n: i64| i64::try_from(i128::from(len_ns) * i128::from(n) / i128::from(count.max(1)));
+    let even = |n| range.start().add_ns(nth(range.len_ns(), n).unwrap_or(0));
+    let all: Vec<Timestamp> = (0..count).map(even).collect();
+    // Stretches come in order.
+    let hits = |at: &&Timestamp| {
+        let before = recorded.partition_point(|r| r.start() <= **at);
+        before > 0 && recorded[before - 1].contains(**at)
+    };
+    if recorded.is_empty() || all.iter().filter(hits).count() * 10 >= all.len() {
+        return all;
+    }
+    let whole = recorded
+        .iter()
+        .fold(0i64, |sum, r| sum.saturating_add(r.len_ns()));
+    let (mut parts, mut before) = (recorded.iter().peekable(), 0i64);
+    let mut out = Vec::new();
+    for n in 0..count {
+        let after = nth(whole, n).unwrap_or(0);
+        while let Some(part) = parts.peek() {
+            if after < before.saturating_add(part.len_ns()) {
+                out.push(part.start().add_ns(after - before));
+                break;
+            }
+            before = before.saturating_add(part.len_ns());
+            parts.next();
+        }
+    }
+    out
 }
 
 /// Of stills in order those that are shown: at each of so many even moments the newest, each once.
@@ -240,28 +282,28 @@ struct Lapse<'a> {
     inner: &'a Inner,
     camera: &'a CameraId,
     range: TimeRange,
-    count: i64,
     size: (u32, u32),
-    stills: Option<&'a [StillName]>,
+    material: &'a Material,
 }
 
 impl Lapse<'_> {
     fn run(&self, to: &Path, spec: FileSpec<'_>, watcher: &mut Watcher<'_>) -> Result<Composed, FileFault> {
         let mut file = PictureFile::create(to, spec)?;
         let (mut missing, mut damaged) = (0u64, 0u64);
-        if let Some(stills) = self.stills {
-            damaged = self.show(stills, &mut file, watcher)?;
-            return self.made(file, spec, (0, damaged), watcher);
-        }
+        let moments = match self.material {
+            Material::Footage(moments) => moments,
+            Material::Stills(stills) => {
+                damaged = self.show(stills, &mut file, watcher)?;
+                return self.made(file, spec, (0, damaged), watcher);
+            }
+        };
         // Keyframes with the same parameters go through one decoder.
         let mut held: Option<(CodedVideo, VecDeque<CodedFrame>)> = None;
-        for n in 0..self.count {
+        for (n, at) in moments.iter().enumerate() {
             if (watcher.stop)() {
                 return Err(stopped().into());
             }
-            let at = i128::from(self.range.len_ns()) * i128::from(n) / i128::from(self.count);
-            let at = self.range.start().add_ns(i64::try_from(at).unwrap_or(0));
-            match self.archive.keyframe_at(self.camera, at)? {
+            match self.archive.keyframe_at(self.camera, *at)? {
                 None => missing += 1,
                 Some((video, data, _)) => {
                     let same = held.as_ref().is_some_and(|(v, frames)| {
@@ -279,7 +321,7 @@ impl Lapse<'_> {
                     });
                 }
             }
-            (watcher.progress)(n as f64 / self.count as f64, "encoding");
+            (watcher.progress)(n as f64 / moments.len() as f64, "encoding");
         }
         if let Some((video, frames)) = held {
             damaged += self.decode(&video, frames, &mut file, watcher)?;
@@ -302,7 +344,7 @@ impl Lapse<'_> {
         if missing > 0 {
             warnings.push(format!(
                 "nothing is recorded at {missing} of {} moments; they are left out",
-                self.count
+                missing + damaged + frames
             ));
         }
         if damaged > 0 {
@@ -418,6 +460,25 @@ mod tests {
         assert_eq!(chosen(all.clone(), range, 1000), all);
         assert_eq!(chosen(vec![at(3), at(80)], range, 10), [at(3), at(80)]);
         assert!(chosen(Vec::new(), range, 10).is_empty());
+    }
+
+    #[test]
+    fn a_day_with_a_minute_of_footage_is_shown_by_that_minute() {
+        let s = |a: i64, b: i64| TimeRange::new(Timestamp::from_secs(a), Timestamp::from_secs(b)).unwrap();
+        let seconds =
+            |all: Vec<Timestamp>| -> Vec<i64> { all.iter().map(|t| t.as_ns() / NS_PER_S).collect() };
+        assert_eq!(seconds(moments(s(0, 100), 4, &[s(20, 60)])), [0, 25, 50, 75]);
+        assert_eq!(
+            seconds(moments(s(0, 100), 4, &[s(5, 9), s(30, 34)])),
+            [5, 7, 30, 32]
+        );
+        assert_eq!(seconds(moments(s(0, 100), 1, &[s(5, 9)])), [5]);
+        let many = moments(s(0, 1000), 100, &[s(5, 65)]);
+        assert!(
+            many.iter().all(|t| s(5, 65).contains(*t)),
+            "six of a hundred would be a blink"
+        );
+        assert_eq!(seconds(moments(s(0, 100), 2, &[])), [0, 50]);
     }
 
     #[test]
