@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use super::RecordingConfig;
 use super::motion::{MotionConfig, MotionStream};
+use super::privacy;
 use super::reader::{At, Reader, Section, section};
 use super::recording::{CHUNK, PRE_ROLL, SEGMENT, START_DEADLINE, WATCHDOG, warn_of_odd_segment};
 use super::retention::{self, Age, CameraRetention};
 use super::values::{Bytes, Size, Span, Text, Word};
 use crate::ids::CameraId;
+use crate::privacy::Privacy;
 use crate::schedule::{RecordMode, Schedule};
 use crate::secret::Secret;
 use crate::segment::Container;
@@ -61,6 +63,8 @@ pub struct CameraConfig {
     pub motion: MotionConfig,
     /// How it is asked by ONVIF, if it is.
     pub onvif: Option<OnvifConfig>,
+    /// What of its picture nobody is to see.
+    pub privacy: Privacy,
 }
 
 /// Priority of a camera that says nothing.
@@ -101,6 +105,7 @@ impl CameraConfig {
             priority: PRIORITY,
             motion: MotionConfig::default(),
             onvif: None,
+            privacy: Privacy::default(),
         }
     }
 
@@ -116,8 +121,8 @@ impl CameraConfig {
         self.enabled && (self.motion.enabled || self.mode_at(t) == RecordMode::Motion)
     }
 
-    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority, motion and ONVIF may differ
-    /// without a new start.
+    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority, motion, ONVIF and privacy may
+    /// differ without a new start.
     pub(crate) fn records_like(&self, other: &Self) -> bool {
         let mut same = self.clone();
         same.name.clone_from(&other.name);
@@ -127,6 +132,7 @@ impl CameraConfig {
         same.priority = other.priority;
         same.motion.clone_from(&other.motion);
         same.onvif.clone_from(&other.onvif);
+        same.privacy.clone_from(&other.privacy);
         same == *other
     }
 }
@@ -234,6 +240,16 @@ section! {
         onvif_profile: Text,
         /// Whether what the camera sees by itself (motion, crossed lines, tampering, inputs) is kept as detections.
         onvif_events: bool = false,
+        /// Parts of the picture that nobody is to see, written like `motion_zones` without `@`:
+        /// `"window: 0.1,0.2 0.4,0.2 0.4,0.9 0.1,0.9; garden: 0,0.5 1,0.5 1,1 0,1"`. They are covered in pictures and in all
+        /// that is encoded here: transcodes, exports that are encoded, merges, time-lapses. What is handed on as the camera
+        /// sent it (recording, playback and live video without encoding) is not masked; see the guide on privacy.
+        privacy_masks: Text,
+        /// What covers them: `black`, a colour such as `#404040`, or `pixelate`, which leaves visible that something is there.
+        privacy_style: Text = "black",
+        /// Whether complete segments are encoded again by themselves, whatever `[transcode]` says of `enabled`, `cameras`,
+        /// `after`, `min_size`, `smaller_by` and `keep_original`, so that no unmasked original stays.
+        privacy_transcode: bool = false,
     }
 }
 
@@ -323,6 +339,7 @@ impl CameraConfig {
         apply_options(reader, &raw, source.is_some(), &mut out.source);
         out.motion = MotionConfig::read(reader, &raw, sub.is_some() || raw.sub.is_some());
         out.onvif = onvif::read(reader, section, &raw, &out.source);
+        out.privacy = privacy::read(reader, &raw, out.container);
         out.sub = sub;
         if let Some(sub) = &mut out.sub {
             share_options(&raw, &out.source, sub);

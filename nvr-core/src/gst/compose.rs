@@ -12,11 +12,13 @@ use gst_video::VideoFrameExt as _;
 
 pub(crate) use self::file::{CodedSound, FileFault, FileSpec, PictureFile};
 use super::calm::{self, Said};
+use super::mask::{self, Masking};
 use super::recode::{CodedFrame, CodedVideo, coded_caps, decoder};
 use super::sources::{caps_filter, make};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::priority::Priority;
+use crate::privacy::Privacy;
 
 /// Frames on their way through a decoder.
 const AHEAD: u64 = 32;
@@ -167,7 +169,12 @@ impl std::fmt::Debug for PictureReader {
 
 impl PictureReader {
     /// `size` is even.
-    pub(crate) fn new(video: &CodedVideo, size: (u32, u32), priority: Option<Priority>) -> Result<Self> {
+    pub(crate) fn new(
+        video: &CodedVideo,
+        size: (u32, u32),
+        privacy: Option<Arc<Privacy>>,
+        priority: Option<Priority>,
+    ) -> Result<Self> {
         super::init()?;
         let (w, h) = video.size;
         if w == 0 || h == 0 || u64::from(w) * u64::from(h) > MOST_PIXELS {
@@ -190,15 +197,15 @@ impl PictureReader {
             .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
             .build();
         let sink = gst_app::AppSink::builder().sync(false).max_buffers(6).build();
-        let chain = [
-            src.clone().upcast(),
-            parser,
-            decoder,
+        let mut chain: Vec<gst::Element> = vec![src.clone().upcast(), parser, decoder];
+        let masking = Masking::of(privacy, video.codec, &video.codec_data);
+        chain.extend(mask::elements(masking)?);
+        chain.extend([
             scale,
             make("videoconvert")?,
             caps_filter(&caps)?,
-            sink.clone().upcast::<gst::Element>(),
-        ];
+            sink.clone().upcast(),
+        ]);
         let pipeline = gst::Pipeline::new();
         pipeline.add_many(&chain).map_err(internal)?;
         gst::Element::link_many(&chain).map_err(internal)?;

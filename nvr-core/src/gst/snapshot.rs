@@ -1,11 +1,14 @@
 //! One JPEG picture from encoded frames: decode from a keyframe to the wanted frame, scale, encode.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gst::prelude::*;
 
 use super::AccessUnit;
+use super::mask::{self, Masking};
 use crate::error::{Error, ErrorKind, Result};
+use crate::privacy::Privacy;
 use crate::track::VideoCodec;
 
 /// An encoded frame as it stands in a segment (length-prefixed NAL units).
@@ -44,11 +47,12 @@ const MOST_THREADS: i32 = 4;
 /// Largest picture that is decoded (8K), so that a forged header cannot ask for gigabytes.
 const MOST_PIXELS: u64 = 7680 * 4320;
 
-/// A JPEG of one keyframe as a camera sent it, scaled to `width` pixels (aspect kept) if given. Blocking.
+/// A JPEG of one keyframe as a camera sent it, scaled to `width` pixels (aspect kept) if given, with what nobody is to see
+/// covered. Blocking.
 ///
 /// # Errors
 /// As [`jpeg`].
-pub fn jpeg_of(unit: &AccessUnit, width: Option<u32>) -> Result<Vec<u8>> {
+pub fn jpeg_of(unit: &AccessUnit, width: Option<u32>, privacy: Option<Arc<Privacy>>) -> Result<Vec<u8>> {
     let video = &unit.tracks().video;
     let codec_data = unit
         .codec_data()
@@ -63,25 +67,30 @@ pub fn jpeg_of(unit: &AccessUnit, width: Option<u32>) -> Result<Vec<u8>> {
         }],
         wanted_pts_ns: 0,
     };
-    jpeg(&group, width)
+    jpeg(&group, width, privacy)
 }
 
-/// Decodes the wanted frame and encodes it as JPEG, scaled to `width` pixels (aspect kept) if given.
-/// Blocking.
+/// Decodes the wanted frame and encodes it as JPEG, scaled to `width` pixels (aspect kept) if given, with what nobody is to
+/// see covered. Blocking.
 ///
 /// # Errors
 /// `Unsupported` when a decoder is missing, `Corrupt` when the frames cannot be decoded,
 /// `InvalidArgument` for a width outside 16 to 7680.
-pub fn jpeg(group: &PictureGroup, width: Option<u32>) -> Result<Vec<u8>> {
+pub fn jpeg(group: &PictureGroup, width: Option<u32>, privacy: Option<Arc<Privacy>>) -> Result<Vec<u8>> {
     super::init()?;
     let pipeline = gst::Pipeline::new();
-    let result = run(&pipeline, group, width);
+    let result = run(&pipeline, group, width, privacy);
     // Also after an error: an element that is not in NULL keeps its threads.
     let _ = pipeline.set_state(gst::State::Null);
     result
 }
 
-fn run(pipeline: &gst::Pipeline, group: &PictureGroup, width: Option<u32>) -> Result<Vec<u8>> {
+fn run(
+    pipeline: &gst::Pipeline,
+    group: &PictureGroup,
+    width: Option<u32>,
+    privacy: Option<Arc<Privacy>>,
+) -> Result<Vec<u8>> {
     let (w, h) = group.size;
     if w == 0 || h == 0 || u64::from(w) * u64::from(h) > MOST_PIXELS {
         return Err(Error::new(
@@ -132,17 +141,12 @@ fn run(pipeline: &gst::Pipeline, group: &PictureGroup, width: Option<u32>) -> Re
     }
     let encoder = make("jpegenc")?;
     let sink = gst_app::AppSink::builder().sync(false).build();
-    let chain = [
-        src.upcast_ref(),
-        &decoder,
-        &scale,
-        &convert,
-        &filter,
-        &encoder,
-        sink.upcast_ref::<gst::Element>(),
-    ];
-    pipeline.add_many(chain).map_err(internal)?;
-    gst::Element::link_many(chain).map_err(internal)?;
+    let mut chain: Vec<gst::Element> = vec![src.clone().upcast(), decoder.clone()];
+    let masking = Masking::of(privacy, group.codec, &group.codec_data);
+    chain.extend(mask::elements(masking)?);
+    chain.extend([scale, convert, filter, encoder, sink.clone().upcast()]);
+    pipeline.add_many(&chain).map_err(internal)?;
+    gst::Element::link_many(&chain).map_err(internal)?;
 
     let wanted = gst::ClockTime::from_nseconds(group.wanted_pts_ns);
     let pad = decoder
@@ -329,10 +333,10 @@ mod tests {
                 let mut g = all.clone();
                 g.wanted_pts_ns = all.frames[last].pts_ns;
                 g.frames.truncate(last + 1);
-                let whole = jpeg(&g, Some(160)).unwrap();
+                let whole = jpeg(&g, Some(160), None).unwrap();
                 let mut needed = needed.into_iter();
                 g.frames.retain(|_| needed.next().unwrap());
-                let picture = jpeg(&g, Some(160)).unwrap();
+                let picture = jpeg(&g, Some(160), None).unwrap();
                 assert!(whole == picture, "{codec} {extra}: frame {last} differs");
                 shown.push((g.wanted_pts_ns, luma(picture)));
             }
@@ -355,8 +359,8 @@ mod tests {
         for f in &mut g.frames {
             f.data = bytes::Bytes::from_static(&[0, 0, 0, 9, 1, 2, 3]);
         }
-        assert_eq!(jpeg(&g, None).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(jpeg(&g, None, None).unwrap_err().kind(), ErrorKind::Corrupt);
         g.size = (60000, 60000);
-        assert_eq!(jpeg(&g, None).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(jpeg(&g, None, None).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }
