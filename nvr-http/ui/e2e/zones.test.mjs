@@ -121,7 +121,6 @@ export const tests = [
     writeFileSync(path, file(server).replace(/motion_zones = "[^"]*"/, 'motion_zones = "gate: 0.1,0.2 0.4,0.2 0.4,0.9 0.1,0.9"\nmotion_masks = "0,0 0.2,0 0.2,0.1"'));
     const page = await editor(browser, server, { viewport: { width: 1280, height: 860 } });
     check((await shapes(page)).filter(([kind]) => kind === "motion_masks").length === 1, "changes by hand are seen");
-    await page.locator(".zones-lists").getByRole("button", { name: "gate", exact: true }).click();
     await page.getByLabel("Sensitivity of its own").fill("30");
     await page.getByRole("button", { name: "Take over" }).click();
     await page.locator(".save-bar").getByRole("button", { name: "Save" }).click();
