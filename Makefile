@@ -7,6 +7,8 @@ DEMO_ARGS ?=
 # For the benchmarks: --quick, --json FILE, or what to measure.
 BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
+# How long `endurance` records.
+MINUTES ?= 30
 # What the command is built with, separated by commas; `oidc` is another one.
 FEATURES ?= rtsp-server
 # What the image of the recorder stands on, which program is in it, and where both come together.
@@ -26,7 +28,7 @@ UI_SOURCES = $(shell find $(UI)/src $(UI)/public -type f 2>/dev/null) $(addprefi
 # What the browser tests leave: pictures of each page.
 UI_SHOTS ?= target/ui-shots
 
-.PHONY: help demo build ui ui-deps test test-rust test-rtspsrc test-ui test-page test-api test-v4l2 deb deb-files test-deb test-prometheus container container-files test-container test-kubernetes bench fuzz lint fmt docs deps clean
+.PHONY: help demo build ui ui-deps test test-rust test-rtspsrc test-ui test-page test-api test-v4l2 deb deb-files test-deb test-prometheus container container-files test-container test-kubernetes bench endurance fuzz lint fmt docs deps clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -129,6 +131,11 @@ test-prometheus: ui ## Load rules and dashboard queries in a real Prometheus bes
 bench: ## Measure, beside ffmpeg on the same input; prints one table
 	@tools/install-deps.sh build run test bench
 	$(CARGO) run --quiet --release -p nvr-benches -- $(BENCH_ARGS)
+
+endurance: ui ## Half an hour of everything at once on a small disk, judged; takes root
+	@tools/install-deps.sh build run test
+	$(CARGO) build --quiet --release $(WHOLE) --bin nvr --bin endurance
+	target/release/endurance --minutes $(MINUTES)
 
 fuzz: ## Feed the parsers at random, FUZZ_SECONDS each
 	@tools/install-deps.sh build

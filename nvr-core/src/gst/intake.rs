@@ -61,6 +61,8 @@ struct VideoIn {
     retimer: Retimer,
     checked_steady_ns: i64,
     tap_dropped: u64,
+    /// The files are being closed: what still comes is of no run.
+    over: bool,
 }
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -374,6 +376,9 @@ impl Intake {
     }
 
     fn video_unit(&self, v: &mut VideoIn, unit: AccessUnit, check: Option<(Timestamp, i64)>) {
+        if v.over {
+            return;
+        }
         let steady_ns = self.spec.clock.steady_ns();
         let Some(clock) = self.run_clock.get() else { return };
         if self.count(&unit, steady_ns) {

@@ -36,7 +36,13 @@ impl Intake {
         let span = tracing::Span::current();
         let spawned = std::thread::Builder::new()
             .name("nvr-end".into())
-            .spawn(move || span.in_scope(|| me.complete(explain(cause), END)));
+            .spawn(move || {
+                span.in_scope(|| {
+                    let cause = explain(cause);
+                    me.take_no_more();
+                    me.complete(cause, END)
+                })
+            });
         if spawned.is_err() {
             self.complete(fallback, Duration::ZERO);
         }
@@ -54,7 +60,14 @@ impl Intake {
         }
         e.started = true;
         drop(e);
+        self.take_no_more();
         self.complete(cause, deadline)
+    }
+
+    /// A frame that came later would count, and be in no file; the first one would even begin a file that nobody closes.
+    /// Not from a source's thread, which may be handing over a frame.
+    fn take_no_more(&self) {
+        lock(&self.video).over = true;
     }
 
     fn complete(&self, cause: Cause, deadline: Duration) -> bool {

@@ -9,9 +9,11 @@ use gst::prelude::*;
 
 use super::harness::*;
 use crate::clock::Clock;
-use crate::event::CauseKind;
-use crate::gst::RunEvent;
+use crate::event::{Cause, CauseKind};
+use crate::gst::intake::Intake;
+use crate::gst::{RunEvent, RunInput};
 use crate::segment::Container;
+use crate::source::{SourceSpec, TestSource};
 
 /// Changes each frame's times on their way out of the source.
 fn retimed(f: impl Fn(u64, u64) -> u64 + Send + Sync + 'static) -> Options {
@@ -283,4 +285,37 @@ fn twenty_runs_leave_nothing_behind() {
     until("all pipelines are gone", || {
         weak.iter().all(|w| w.upgrade().is_none()).then_some(())
     });
+}
+
+#[test]
+fn what_comes_after_the_end_is_of_no_run() {
+    let mut b = Bench::start(&h264(25, 10, ""), None, Options::default());
+    b.wait_frames(20);
+    assert!(b.stop());
+    let units = b.video();
+    let counted = |before: usize| {
+        let folder = Arc::new(Folder {
+            root: b.dir.path().join(before.to_string()),
+            ..Folder::default()
+        });
+        std::fs::create_dir(&folder.root).unwrap();
+        let input = RunInput::Source(SourceSpec::Test(TestSource::default()));
+        let spec = Bench::spec(&folder, b.clock.clone(), &Options::default(), input);
+        let (events, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let intake = Intake::new(spec, events, None);
+        for unit in &units[..before] {
+            intake.unit_from_tap(unit, 0);
+        }
+        assert!(intake.stop(Cause::new(CauseKind::Shutdown, "test"), Duration::from_secs(10)));
+        for unit in &units[before..] {
+            intake.unit_from_tap(unit, 0);
+        }
+        let mut files = 0;
+        while let Ok(event) = told.try_recv() {
+            files += usize::from(matches!(event, RunEvent::SegmentOpened { .. }));
+        }
+        (intake.stats().frames as usize, files)
+    };
+    assert_eq!(counted(10), (10, 1));
+    assert_eq!(counted(0), (0, 0), "a file was begun that nobody closes");
 }

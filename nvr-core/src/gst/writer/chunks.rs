@@ -147,16 +147,20 @@ impl ChunkWriter {
         Ok(())
     }
 
-    /// Nothing will come for a while: what there is becomes a chunk, but for the last frame, whose end is not known.
+    /// Nothing will come for a while: what there is becomes a chunk, but for the last frame, whose end is not known, and those
+    /// that are shown between it and earlier ones.
     pub(super) fn pause(&mut self) -> Result<(), Ended> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        let Some(last) = file.video.pop() else {
+        let Some(dts_ns) = self.cuts.at_pause() else {
             return Ok(());
         };
-        let cut = self.cuts.at_pause(&last);
-        let handed_on = if cut { self.hand_on(last.dts_ns) } else { Ok(()) };
+        let Some(at) = file.video.iter().rposition(|u| u.dts_ns == dts_ns) else {
+            return Ok(());
+        };
+        let rest = file.video.split_off(at);
+        let handed_on = self.hand_on(dts_ns);
         if let Some(file) = &mut self.file {
-            file.video.push(last);
+            file.video = rest;
         }
         handed_on
     }
