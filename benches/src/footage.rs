@@ -152,6 +152,7 @@ fn lay(bench: &Bench, name: &str, cameras: usize, segments: u32, turns: u64) -> 
             camera_start: None,
             container: Container::Fmp4,
             tracks: tracks(),
+            masks: None,
         };
         let mut file = tree.create(&start)?;
         let mut at = 0;

@@ -113,6 +113,7 @@ fn make(root: &Path, rows: usize) -> anyhow::Result<Config> {
                 camera_start: None,
                 container: Container::Fmp4,
                 tracks: tracks(),
+                masks: None,
             };
             batch.push(ClosedSegment {
                 path: nvr_core::files::SegmentName::of(&start).path(),

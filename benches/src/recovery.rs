@@ -81,6 +81,7 @@ fn make(root: &Path, segments: usize) -> anyhow::Result<()> {
             camera_start: None,
             container: Container::Fmp4,
             tracks: tracks(),
+            masks: None,
         };
         let made = SyntheticSegment {
             frames: 60,

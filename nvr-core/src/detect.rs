@@ -5,8 +5,11 @@ pub use crate::gst::{
     ProbeReport,
 };
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::nvr::blocking;
+use crate::privacy::Privacy;
 use crate::source::SourceSpec;
 
 /// Opens a source, reads some frames and says what it is.
@@ -17,7 +20,7 @@ pub async fn probe(source: SourceSpec, options: ProbeOptions) -> Result<ProbeRep
     blocking(move || crate::gst::probe(&source, options)).await
 }
 
-/// The same, with a JPEG of the first keyframe, at most so many pixels wide; an error in its place says why there is none.
+/// The same, with a JPEG of the first keyframe, at most so many pixels wide and with what nobody is to see covered; an error in its place says why there is none.
 ///
 /// # Errors
 /// Those of [`probe`].
@@ -25,8 +28,9 @@ pub async fn probe_with_picture(
     source: SourceSpec,
     options: ProbeOptions,
     width: u32,
+    privacy: Option<Arc<Privacy>>,
 ) -> Result<(ProbeReport, Result<Vec<u8>>)> {
-    blocking(move || crate::gst::probe_with_picture(&source, options, width)).await
+    blocking(move || crate::gst::probe_with_picture(&source, options, width, privacy)).await
 }
 
 /// The GStreamer that is in use (`GStreamer 1.22.0`).

@@ -173,6 +173,7 @@
 //!     format: Packing::Mp4,
 //!     path: Some("/srv/clips/day.mp4".into()),
 //!     codec: nvr_core::ClipCodec::AsRecorded,
+//!     masked: false,
 //! };
 //! let job = nvr.jobs().enqueue(params.job()?).await?.job;
 //! let done = nvr.jobs().wait(job.id).await?;
@@ -263,6 +264,7 @@ pub mod grey;
 pub mod health;
 pub mod ids;
 pub mod priority;
+pub mod privacy;
 pub mod redact;
 pub mod run;
 pub mod schedule;

@@ -108,6 +108,9 @@ pub struct SegmentStart {
     pub container: Container,
     /// Tracks as they are in the file (audio codec: as in the file, i.e. AAC).
     pub tracks: Tracks,
+    /// Privacy masks that are burnt into its pictures, as [`Privacy::text`](crate::privacy::Privacy::text) writes them;
+    /// `None` without.
+    pub masks: Option<String>,
 }
 
 /// A finished segment: its file is complete and synced.

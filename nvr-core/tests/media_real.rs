@@ -135,6 +135,7 @@ fn start() -> SegmentStart {
             },
             audio: None,
         },
+        masks: None,
     }
 }
 

@@ -136,6 +136,29 @@ pub(crate) struct CameraDto {
     /// Time of the newest frame.
     last_frame: Option<String>,
     counters: CountersDto,
+    /// What of its picture nobody is to see, if anything.
+    privacy: Option<PrivacyDto>,
+}
+
+/// Privacy masks of a camera.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PrivacyDto {
+    /// Names of the masks.
+    masks: Vec<String>,
+    /// What covers them: `black`, `#rrggbb` or `pixelate`.
+    style: String,
+    /// Whether complete segments are encoded again by themselves, so that no unmasked one stays.
+    transcode: bool,
+}
+
+impl PrivacyDto {
+    fn new(privacy: &nvr_core::privacy::Privacy) -> Option<Self> {
+        privacy.is_on().then(|| Self {
+            masks: privacy.masks.iter().map(|m| m.name.clone()).collect(),
+            style: privacy.style.to_string(),
+            transcode: privacy.transcode,
+        })
+    }
 }
 
 /// When a camera is recorded in another way than its mode says.
@@ -240,6 +263,7 @@ impl CameraDto {
                 restarts: c.restarts,
                 index_lost: c.index_lost,
             },
+            privacy: PrivacyDto::new(&config.privacy),
         }
     }
 }
@@ -415,6 +439,10 @@ pub(crate) struct SegmentDto {
     transcoded: bool,
     /// The root that the file lies below: `first` or `second`.
     tier: &'static str,
+    /// Whether privacy masks are burnt into its pictures.
+    masked: bool,
+    /// Which, and how: `black | window: 0.1,0.2 0.4,0.2 0.4,0.9`.
+    masks: Option<String>,
 }
 
 impl From<&SegmentRow> for SegmentDto {
@@ -436,6 +464,8 @@ impl From<&SegmentRow> for SegmentDto {
             event: r.marks.is_event(),
             transcoded: r.marks.is_transcoded(),
             tier: r.tier.as_str(),
+            masked: r.masks.is_some(),
+            masks: r.masks.clone(),
         }
     }
 }

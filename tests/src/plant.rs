@@ -88,6 +88,7 @@ pub fn planted(config: &Config, camera: &str, n: i64, content: &[u8]) -> ClosedS
                 },
                 audio: None,
             },
+            masks: None,
         },
         path,
         duration_ns: 60_000_000_000,

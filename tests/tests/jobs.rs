@@ -145,6 +145,7 @@ async fn an_export_as_a_job_is_the_same_file() {
         format: Default::default(),
         path: None,
         codec: nvr_core::ClipCodec::AsRecorded,
+        masked: false,
     };
     let job = jobs.enqueue(params.job().unwrap()).await.unwrap().job;
     let done = jobs.wait(job.id).await.unwrap();

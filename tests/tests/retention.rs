@@ -328,6 +328,7 @@ fn history(config: &nvr_core::config::Config, row: &SegmentRow, count: i64) -> C
             camera_start: None,
             container: row.container,
             tracks: row.tracks.clone(),
+            masks: None,
         };
         let path = SegmentName::of(&start).path();
         let file = config.recorder.root.join(&path);

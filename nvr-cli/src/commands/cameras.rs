@@ -43,6 +43,26 @@ pub struct CameraView {
     recorded_ns: i64,
     size_bytes: u64,
     segments: u64,
+    /// What of its picture nobody is to see.
+    privacy: Option<PrivacyView>,
+}
+
+/// Privacy masks of a camera.
+#[derive(Serialize)]
+pub struct PrivacyView {
+    masks: Vec<String>,
+    style: String,
+    transcode: bool,
+}
+
+impl PrivacyView {
+    fn new(privacy: &nvr_core::privacy::Privacy) -> Option<Self> {
+        privacy.is_on().then(|| Self {
+            masks: privacy.masks.iter().map(|m| m.name.clone()).collect(),
+            style: privacy.style.to_string(),
+            transcode: privacy.transcode,
+        })
+    }
 }
 
 pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
@@ -53,7 +73,14 @@ pub async fn run(global: &Global, output: Output) -> Result<(), Failure> {
         None => None,
     };
     let views = collect(&config, live.as_ref()).await?;
-    output.result(&views, || table(&views))
+    output.result(&views, || {
+        let mut text = table(&views);
+        for line in views.iter().filter_map(CameraView::masks) {
+            text.push('\n');
+            text.push_str(&line);
+        }
+        text
+    })
 }
 
 /// Brings together configuration, index and the running recorder.
@@ -106,6 +133,7 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
             recorded_ns: totals.as_ref().map_or(0, |t| t.duration_ns),
             size_bytes: totals.as_ref().map_or(0, |t| t.size_bytes),
             segments: totals.as_ref().map_or(0, |t| t.segments),
+            privacy: PrivacyView::new(&camera.privacy),
             id,
         });
     }
@@ -131,6 +159,7 @@ pub async fn collect(config: &Config, live: Option<&Value>) -> Result<Vec<Camera
                 recorded_ns: t.duration_ns,
                 size_bytes: t.size_bytes,
                 segments: t.segments,
+                privacy: None,
             }),
     );
     Ok(views)
@@ -165,6 +194,22 @@ pub fn table(views: &[CameraView]) -> String {
 }
 
 impl CameraView {
+    /// A line on its privacy masks.
+    pub fn masks(&self) -> Option<String> {
+        let privacy = self.privacy.as_ref()?;
+        let burnt_in = if privacy.transcode {
+            "burnt into every complete segment"
+        } else {
+            "in pictures and in what is encoded; recordings are unmasked until they are transcoded"
+        };
+        Some(format!(
+            "{}: privacy masks ({}; {}): {burnt_in}",
+            self.id,
+            privacy.masks.join(", "),
+            privacy.style
+        ))
+    }
+
     /// A line on a clock that is wrong.
     pub fn clock(&self) -> Option<String> {
         let ahead = self.clock_ahead_seconds.filter(|s| s.abs() > 5.0)?;

@@ -35,6 +35,9 @@ pub struct ExportArgs {
     /// changes inside the range.
     #[arg(long, value_enum, conflicts_with = "split")]
     codec: Option<Codec>,
+    /// Encode it as H.264, with the camera's privacy masks in every picture.
+    #[arg(long, conflicts_with = "split")]
+    masked: bool,
     /// Write one file for each stretch of equal codec parameters, where they change.
     #[arg(long)]
     split: bool,
@@ -90,12 +93,12 @@ pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(
         Packing::Fmp4 => ExportFormat::Fmp4,
     };
     let request = ExportRequest::new(camera.clone(), range, format);
-    let request = request.codec(args.codec());
+    let request = request.codec(args.codec()).masked(args.masked);
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if to_stdout && output.json() {
         return Err(one_to_stdout());
     }
-    let clips = if args.codec.is_some() {
+    let clips = if args.codec.is_some() || args.masked {
         match asked.archive.open_export(request).await? {
             Export::Clip(clip) => vec![clip],
             Export::Converted(made) => return encode(made, &camera, args, output).await,
@@ -234,6 +237,7 @@ async fn enqueue(
         },
         path,
         codec: args.codec(),
+        masked: args.masked,
     };
     let job = params.job()?;
     let queue = Queue::find(asked.config).await;

@@ -46,6 +46,8 @@ struct SegmentView {
     protected: bool,
     tier: Tier,
     path: std::path::PathBuf,
+    /// Privacy masks that are burnt in.
+    masks: Option<String>,
 }
 
 impl From<SegmentRow> for SegmentView {
@@ -68,6 +70,7 @@ impl From<SegmentRow> for SegmentView {
             protected: row.protected,
             tier: row.tier,
             path: row.path,
+            masks: row.masks,
         }
     }
 }
@@ -101,10 +104,14 @@ pub async fn run(global: &Global, args: &SegmentsArgs, output: Output) -> Result
         }
     };
     let second = asked.archive.is_reachable(Tier::Second).await?;
-    let state = |s: &SegmentView| match s.tier {
-        Tier::Second if !second => format!("{}, not reachable", s.state.as_str()),
-        Tier::Second => format!("{}, second root", s.state.as_str()),
-        Tier::First => s.state.as_str().to_owned(),
+    let state = |s: &SegmentView| {
+        let place = match s.tier {
+            Tier::Second if !second => ", not reachable",
+            Tier::Second => ", second root",
+            Tier::First => "",
+        };
+        let masked = if s.masks.is_some() { ", masked" } else { "" };
+        format!("{}{place}{masked}", s.state.as_str())
     };
     output.result(&found, || {
         let header = ["ID", "CAMERA", "START", "LENGTH", "SIZE", "STATE", "PATH"];

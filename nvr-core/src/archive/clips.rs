@@ -30,6 +30,8 @@ pub struct ExportRequest {
     pub format: Format,
     /// Codec of the video.
     pub codec: ClipCodec,
+    /// Encode it, so that the camera's privacy masks are in every picture. Without masks it makes no difference.
+    pub masked: bool,
 }
 
 /// Which codec somebody can play.
@@ -61,7 +63,15 @@ impl ExportRequest {
             range,
             format,
             codec: ClipCodec::AsRecorded,
+            masked: false,
         }
+    }
+
+    /// The same, with the camera's privacy masks.
+    #[must_use]
+    pub fn masked(mut self, masked: bool) -> Self {
+        self.masked = masked;
+        self
     }
 
     /// The same with another codec.
@@ -130,7 +140,7 @@ impl Archive {
 
     /// One file for a range of footage in the codec that is asked for. Footage that has it already, with the same
     /// parameters throughout, is given out as it is, like [`export`](Self::export) does. Else all of it is encoded by one
-    /// encoder: also where the resolution changes; then the pictures are brought to the first size, with bars. Waits some
+    /// encoder, with the camera's privacy masks: also where they are asked for, or the resolution changes; then the pictures are brought to the first size, with bars. Waits some
     /// seconds for its turn.
     ///
     /// # Errors
@@ -145,10 +155,12 @@ impl Archive {
         request: ExportRequest,
         patience: Duration,
     ) -> Result<Export> {
-        if request.codec == ClipCodec::AsRecorded {
+        // Also of what has masks already: they may be others, or not all of it has them.
+        let to_mask = request.masked && self.0.privacy.of(&request.camera).is_some();
+        if request.codec == ClipCodec::AsRecorded && !to_mask {
             return self.export(request).await.map(Export::Clip);
         }
-        if self.is_h264(&request).await? {
+        if !to_mask && self.is_h264(&request).await? {
             match self.export(request.clone()).await {
                 Err(e) if e.kind() == ErrorKind::Conflict => {}
                 result => return result.map(Export::Clip),
@@ -162,7 +174,8 @@ impl Archive {
                 .map_err(|e| e.context(format_args!("camera {}", asked.camera)))
         })
         .await?;
-        let converted = self.0.converter.export(parts, patience).await;
+        let privacy = self.0.privacy.of(&request.camera);
+        let converted = self.0.converter.export(parts, privacy, patience).await;
         converted
             .map(Export::Converted)
             .map_err(|e| e.context(format_args!("camera {}", request.camera)))
@@ -211,13 +224,14 @@ impl Archive {
                 VodPart::Fragments(f) if !playlist::is_piece(&segment.index, f) => {
                     Err(none("has no such part").with_hint("ask for those that the playlist names"))
                 }
-                _ => Ok(segment),
+                _ => Ok((segment, archive.0.privacy.of(&row.camera))),
             }
         })
         .await?;
+        let (segment, privacy) = segment;
         match part {
             VodPart::Init => self.0.converter.header(&segment).await,
-            VodPart::Fragments(fragments) => self.0.converter.piece(&segment, fragments).await,
+            VodPart::Fragments(fragments) => self.0.converter.piece(&segment, fragments, privacy).await,
         }
     }
 

@@ -36,6 +36,7 @@ use crate::files::Tree;
 use crate::ids::{CameraId, SegmentId};
 use crate::media::FragmentIndex;
 use crate::nvr::blocking;
+use crate::privacy::PrivacyBook;
 use crate::retention::Policy;
 use crate::segment::Tier;
 use crate::store::{CameraRow, OpenMode, Store};
@@ -63,6 +64,8 @@ struct Inner {
     indices: Mutex<HashMap<(SegmentId, u64), Arc<FragmentIndex>>>,
     /// Makes H.264 of what is H.265 for those who cannot play it.
     converter: Converter,
+    /// What nobody is to see of the cameras.
+    privacy: PrivacyBook,
 }
 
 impl Archive {
@@ -96,8 +99,11 @@ impl Archive {
         clock: SharedClock,
         targets: Arc<Targets>,
     ) -> Self {
+        let privacy = PrivacyBook::default();
+        privacy.set(config.privacy());
         Self(Arc::new(Inner {
             store,
+            privacy,
             root: config.recorder.root.clone(),
             second: config.tier.as_ref().map(|t| t.root.clone()),
             converter: Converter::new(&config.transcode, clock.clone()),
@@ -130,6 +136,12 @@ impl Archive {
 
     pub(crate) fn set_policy(&self, policy: Policy) {
         self.0.policy.store(Arc::new(policy));
+    }
+
+    /// The privacy masks of the cameras.
+    #[must_use]
+    pub fn privacy(&self) -> &PrivacyBook {
+        &self.0.privacy
     }
 
     pub(crate) fn configure_playback(&self, config: &TranscodeConfig) {

@@ -56,7 +56,7 @@ pub struct Snapshot {
 const MOST_BYTES: u64 = 256 << 20;
 
 impl Archive {
-    /// A picture of a recorded moment.
+    /// A picture of a recorded moment, with the camera's privacy masks.
     ///
     /// # Errors
     /// `NotFound` when nothing is recorded there (the message names the nearest footage), `Unsupported` for
@@ -93,7 +93,7 @@ impl Archive {
         let footage = self.footage_at(&request.camera, request.at)?;
         let at_ns = request.at.map_or(i64::MAX, |at| at.since(footage.start));
         let (group, offset_ns) = read_group(&footage, at_ns, request.exact || request.at.is_none())?;
-        let jpeg = crate::gst::snapshot::jpeg(&group, request.width)?;
+        let jpeg = crate::gst::snapshot::jpeg(&group, request.width, self.privacy().of(&request.camera))?;
         Ok(Snapshot {
             jpeg: jpeg.into(),
             at: footage.start.add_ns(offset_ns),

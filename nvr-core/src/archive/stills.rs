@@ -24,7 +24,8 @@ impl Archive {
         let archive = self.clone();
         blocking(move || {
             archive.known(&query.camera)?;
-            page(&archive.root_folder()?, &query)
+            let root = archive.root_folder()?;
+            page(&root, &query)
         })
         .await
     }
@@ -55,7 +56,8 @@ impl Archive {
 
     /// Reads one of them. Blocking.
     pub(crate) fn read_still(&self, name: &StillName) -> Result<Vec<u8>> {
-        tree::read(&self.root_folder()?, name)
+        let root = self.root_folder()?;
+        tree::read(&root, name)
     }
 
     fn root_folder(&self) -> Result<Arc<OwnedFd>> {

@@ -23,7 +23,8 @@ impl Archive {
     /// An error of the index.
     pub async fn transcode_jobs(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<NewJob>> {
         let camera = camera.clone();
-        self.read(move |store| crate::transcode::on_demand(store, camera, range))
+        let privacy = self.privacy().of(&camera);
+        self.read(move |store| crate::transcode::on_demand(store, camera, range, privacy.as_deref()))
             .await
     }
 }

@@ -248,6 +248,7 @@ pub fn likeness(clip: &Clip, file: &Path, every: u32) -> Result<(f64, f64)> {
         None,
         every,
         None,
+        None,
         &mut || gst::Gate::Go,
     );
     match compared {

@@ -17,6 +17,7 @@ use crate::gst::{AccessUnit, Tap, TapReceiver};
 use crate::ids::CameraId;
 use crate::live::{Hls, PictureRequest, PictureViewer, StreamKind, Viewer, Viewers, Viewing};
 use crate::motion::{Motion, MotionStatus};
+use crate::privacy::Privacy;
 use crate::track::Tracks;
 
 /// How a recording by hand is to be.
@@ -149,6 +150,12 @@ impl Camera {
 
     pub(crate) fn tap(&self) -> Option<Tap> {
         self.status.tap()
+    }
+
+    /// Masks of its live pictures from now on.
+    pub(crate) fn set_privacy(&self, privacy: &Privacy) {
+        self.status.viewing.set_privacy(privacy);
+        self.sub.viewing.set_privacy(privacy);
     }
 
     pub(crate) fn send(&self, command: Command) -> Result<()> {

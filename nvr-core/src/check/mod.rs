@@ -55,6 +55,7 @@ fn start_of(store: &Store, row: &SegmentRow) -> SegmentStart {
         camera_start: row.camera_start,
         container: row.container,
         tracks: row.tracks.clone(),
+        masks: row.masks.clone(),
     }
 }
 

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::RecordingConfig;
 use super::motion::{MotionConfig, MotionStream};
+use super::privacy;
 use super::reader::{At, Reader, Section, section};
 use super::recording::{CHUNK, PRE_ROLL, SEGMENT, START_DEADLINE, WATCHDOG, warn_of_odd_segment};
 use super::retention::{self, Age, CameraRetention};
 use super::stills::CameraStills;
 use super::values::{Bytes, Size, Span, Text, Word};
 use crate::ids::CameraId;
+use crate::privacy::Privacy;
 use crate::schedule::{RecordMode, Schedule};
 use crate::secret::Secret;
 use crate::segment::Container;
@@ -64,6 +66,8 @@ pub struct CameraConfig {
     pub onvif: Option<OnvifConfig>,
     /// Which stills are kept of it.
     pub stills: CameraStills,
+    /// What of its picture nobody is to see.
+    pub privacy: Privacy,
 }
 
 /// Priority of a camera that says nothing.
@@ -105,6 +109,7 @@ impl CameraConfig {
             motion: MotionConfig::default(),
             onvif: None,
             stills: CameraStills::default(),
+            privacy: Privacy::default(),
         }
     }
 
@@ -120,7 +125,7 @@ impl CameraConfig {
         self.enabled && (self.motion.enabled || self.mode_at(t) == RecordMode::Motion)
     }
 
-    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority, motion, ONVIF and stills may
+    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority, motion, ONVIF, stills and privacy may
     /// differ without a new start.
     pub(crate) fn records_like(&self, other: &Self) -> bool {
         let mut same = self.clone();
@@ -132,6 +137,7 @@ impl CameraConfig {
         same.motion.clone_from(&other.motion);
         same.onvif.clone_from(&other.onvif);
         same.stills.clone_from(&other.stills);
+        same.privacy.clone_from(&other.privacy);
         same == *other
     }
 }
@@ -253,6 +259,16 @@ section! {
         stills_max_bytes: Bytes,
         /// Most stills of it.
         stills_max_count: u64,
+        /// Parts of the picture that nobody is to see, written like `motion_zones` without `@`:
+        /// `"window: 0.1,0.2 0.4,0.2 0.4,0.9 0.1,0.9; garden: 0,0.5 1,0.5 1,1 0,1"`. They are covered in pictures and in all
+        /// that is encoded here: transcodes, exports that are encoded, merges, time-lapses. What is handed on as the camera
+        /// sent it (recording, playback and live video without encoding) is not masked; see the guide on privacy.
+        privacy_masks: Text,
+        /// What covers them: `black`, a colour such as `#404040`, or `pixelate`, which leaves visible that something is there.
+        privacy_style: Text = "black",
+        /// Whether complete segments are encoded again by themselves, whatever `[transcode]` says of `enabled`, `cameras`,
+        /// `after`, `min_size`, `smaller_by` and `keep_original`, so that no unmasked original stays.
+        privacy_transcode: bool = false,
     }
 }
 
@@ -343,6 +359,7 @@ impl CameraConfig {
         out.motion = MotionConfig::read(reader, &raw, sub.is_some() || raw.sub.is_some());
         out.stills = CameraStills::read(reader, &raw, zone);
         out.onvif = onvif::read(reader, section, &raw, &out.source);
+        out.privacy = privacy::read(reader, &raw, out.container);
         out.sub = sub;
         if let Some(sub) = &mut out.sub {
             share_options(&raw, &out.source, sub);

@@ -18,6 +18,7 @@ mod log;
 mod motion;
 mod mqtt;
 mod oidc;
+mod privacy;
 mod recorder;
 mod recording;
 mod retention;
@@ -155,6 +156,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// What nobody is to see of each camera.
+    pub(crate) fn privacy(
+        &self,
+    ) -> impl Iterator<Item = (crate::ids::CameraId, crate::privacy::Privacy)> + '_ {
+        self.cameras.iter().map(|c| (c.id.clone(), c.privacy.clone()))
+    }
+
     /// A configuration with defaults, no cameras and recordings below `root`.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {

@@ -1,5 +1,6 @@
 //! One stretch of footage through decoder and encoder.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Inner;
@@ -9,6 +10,7 @@ use crate::gst::{
 };
 use crate::media::InitTrack;
 use crate::media::init::CodecConfig;
+use crate::privacy::Privacy;
 use crate::track::VideoCodec;
 
 /// What is looked at has a keyframe at least so often.
@@ -54,12 +56,13 @@ impl Inner {
         }
     }
 
-    /// Encodes a stretch, brought to a size or as it is. Blocks; for a thread of its own. `Ok(false)` when it was told to
+    /// Encodes a stretch, brought to a size or as it is, with what nobody is to see covered. Blocks; for a thread of its own. `Ok(false)` when it was told to
     /// stop.
     pub(super) fn encode(
         &self,
         track: &InitTrack,
         fit: Option<(u32, u32)>,
+        privacy: Option<&Arc<Privacy>>,
         stretch: &mut dyn Stretch,
         stop: &AtomicBool,
     ) -> Result<bool> {
@@ -78,6 +81,7 @@ impl Inner {
                 settings: &settings,
                 priority: Some(self.config.load().priority),
                 view: Some(View { fit, gop_ns: GOP_NS }),
+                privacy,
             };
             let result = gst::recode(
                 &video,

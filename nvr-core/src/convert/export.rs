@@ -14,6 +14,7 @@ use super::{Converter, Inner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::{CodedFrame, Recoded};
 use crate::media::clip::{PlanPart, Remade, RemadePart};
+use crate::privacy::Privacy;
 use crate::time::TimeRange;
 
 /// Pieces between the encoder and who reads them.
@@ -25,6 +26,7 @@ const AHEAD: usize = 4;
 pub struct Converted {
     remade: Remade,
     fit: Option<(u32, u32)>,
+    privacy: Option<Arc<Privacy>>,
     pub(super) inner: Arc<Inner>,
     slot: Slot,
 }
@@ -40,7 +42,12 @@ pub struct ConvertedPiece {
 
 impl Converter {
     /// Prepares a clip of parts whose codec may differ; waits so long for its turn.
-    pub(crate) async fn export(&self, parts: Vec<PlanPart>, patience: Duration) -> Result<Converted> {
+    pub(crate) async fn export(
+        &self,
+        parts: Vec<PlanPart>,
+        privacy: Option<Arc<Privacy>>,
+        patience: Duration,
+    ) -> Result<Converted> {
         let (remade, fit) = crate::nvr::blocking(move || {
             let fit = common_size(&parts)?;
             Ok((Remade::new(parts)?, fit))
@@ -49,6 +56,7 @@ impl Converter {
         Ok(Converted {
             remade,
             fit,
+            privacy,
             inner: Arc::clone(&self.0),
             slot: self.0.slots.take(patience).await?,
         })
@@ -124,12 +132,13 @@ impl Converted {
         let Self {
             remade,
             fit,
+            privacy,
             inner,
             slot,
         } = self;
         let priority = inner.config.load().priority;
         slots::start(slot, priority, move || {
-            let result = make(&inner, remade, fit, &sender, &flag);
+            let result = make(&inner, remade, fit, privacy.as_ref(), &sender, &flag);
             if let Err(e) = result {
                 let _ = sender.blocking_send(Err(e));
             }
@@ -143,6 +152,7 @@ fn make(
     inner: &Inner,
     mut remade: Remade,
     fit: Option<(u32, u32)>,
+    privacy: Option<&Arc<Privacy>>,
     out: &mpsc::Sender<Result<ConvertedPiece>>,
     stop: &AtomicBool,
 ) -> Result<()> {
@@ -165,7 +175,7 @@ fn make(
             sets: Vec::new(),
             taken: false,
         };
-        match inner.encode(&track, fit, &mut work, stop) {
+        match inner.encode(&track, fit, privacy, &mut work, stop) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             // A stretch that is damaged is left out, if there are others.

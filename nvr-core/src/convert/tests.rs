@@ -24,7 +24,7 @@ fn converter() -> Converter {
 /// A clip of a range, written to a file.
 async fn export(segments: &[ClipSegment], range: TimeRange, path: &Path) -> Result<()> {
     let parts = shown(segments, range, 1_000_000_000).unwrap();
-    let converted = converter().export(parts, SOON).await?;
+    let converted = converter().export(parts, None, SOON).await?;
     let mut file = std::fs::File::create(path).unwrap();
     let made = tokio::task::spawn_blocking(move || {
         let mut last = 0.0;
@@ -174,9 +174,9 @@ async fn the_pieces_of_a_playlist_stand_alone_and_follow_each_other() {
         let VodPart::Fragments(fragments) = part else {
             panic!("{part:?}")
         };
-        let piece = converter.piece(&one, fragments.clone()).await.unwrap();
+        let piece = converter.piece(&one, fragments.clone(), None).await.unwrap();
         // The second time it is at hand: the very same memory.
-        let again = converter.piece(&one, fragments).await.unwrap();
+        let again = converter.piece(&one, fragments, None).await.unwrap();
         assert_eq!(piece.as_ptr(), again.as_ptr());
         let alone = dir.path().join(format!("piece{}.mp4", each.len()));
         std::fs::write(&alone, [&header[..], &piece].concat()).unwrap();
@@ -203,7 +203,7 @@ async fn large_pictures_are_made_smaller_for_playlists() {
     config.playback.max_height = 120;
     let converter = Converter::new(&config, SystemClock::shared());
     let header = converter.header(&one).await.unwrap();
-    let piece = converter.piece(&one, 0..4).await.unwrap();
+    let piece = converter.piece(&one, 0..4, None).await.unwrap();
     let path = dir.path().join("small.mp4");
     std::fs::write(&path, [&header[..], &piece].concat()).unwrap();
     assert_eq!(about(&path).0, "h264,160,120");
@@ -217,7 +217,10 @@ async fn an_encoder_that_fails_is_followed_by_the_next() {
     let config = TranscodeConfig::default();
     let converter = Converter::of(test_encoders::BREAKING_THEN_X264, &config, SystemClock::shared());
     let header = converter.header(&one).await.unwrap();
-    let piece = converter.piece(&one, 0..one.index.fragments.len()).await.unwrap();
+    let piece = converter
+        .piece(&one, 0..one.index.fragments.len(), None)
+        .await
+        .unwrap();
     let path = dir.path().join("piece.mp4");
     std::fs::write(&path, [&header[..], &piece].concat()).unwrap();
     // The parameter sets of the second encoder are in the stream: the header has those of the first.
@@ -275,7 +278,12 @@ async fn an_export_ends_with_its_reader() {
     config.playback.max_running = 1;
     let converter = Converter::new(&config, SystemClock::shared());
     let parts = shown(&segments, range_ms(0, 9000), 0).unwrap();
-    let mut stream = converter.export(parts, SOON).await.unwrap().stream().unwrap();
+    let mut stream = converter
+        .export(parts, None, SOON)
+        .await
+        .unwrap()
+        .stream()
+        .unwrap();
     let first = tokio_stream::StreamExt::next(&mut stream).await.unwrap().unwrap();
     assert_eq!(&first.bytes[4..8], b"ftyp");
     assert_eq!(converter.running(), 1);
@@ -307,7 +315,7 @@ async fn packed(converter: &Converter, full: bool) -> Result<Vec<u8>> {
     let (segments, _) = three(dir.path(), Kind::H265B);
     let parts = shown(&segments, range_ms(1480, 8000), 1_000_000_000).unwrap();
     let scratch = Converted::scratch(dir.path()).unwrap();
-    let made = converter.export(parts, SOON).await?;
+    let made = converter.export(parts, None, SOON).await?;
     let mut stream = made.stream_mp4(scratch, move |_| full)?;
     let mut all = Vec::new();
     while let Some(piece) = tokio_stream::StreamExt::next(&mut stream).await {

@@ -16,6 +16,7 @@ use crate::gst::{CodedFrame, Recoded};
 use crate::media::clip::ClipSegment;
 use crate::media::init::{InitSegment, InitTrack};
 use crate::media::recode::{Chunk, NewSample, NewVideo, in_band, init_with};
+use crate::privacy::Privacy;
 use crate::time::NS_PER_S;
 use crate::track::VideoCodec;
 
@@ -73,6 +74,8 @@ struct PieceKey {
     fragments: Range<usize>,
     fit: Option<(u32, u32)>,
     quality: u8,
+    /// What is masked in it.
+    masks: Option<String>,
 }
 
 /// What was made before.
@@ -153,7 +156,7 @@ impl Converter {
             let mut piece = Piece::read(&segment, first..first + 1)?;
             piece.most = 1;
             let track = piece.init.clone();
-            inner.encode(video_of(&segment, &track)?, wanted.fit, &mut piece, stop)?;
+            inner.encode(video_of(&segment, &track)?, wanted.fit, None, &mut piece, stop)?;
             piece
                 .config
                 .take()
@@ -168,8 +171,13 @@ impl Converter {
         Ok(config)
     }
 
-    /// Some fragments of a segment as H.264.
-    pub(crate) async fn piece(&self, segment: &ClipSegment, fragments: Range<usize>) -> Result<Bytes> {
+    /// Some fragments of a segment as H.264, with what nobody is to see covered.
+    pub(crate) async fn piece(
+        &self,
+        segment: &ClipSegment,
+        fragments: Range<usize>,
+        privacy: Option<Arc<Privacy>>,
+    ) -> Result<Bytes> {
         let init = init_of(segment).await?;
         let track = video_of(segment, &init)?;
         let key = PieceKey {
@@ -178,6 +186,7 @@ impl Converter {
             fragments: fragments.clone(),
             fit: self.0.fit(track),
             quality: self.0.config.load().quality,
+            masks: privacy.as_ref().map(|p| p.text()),
         };
         if let Some(bytes) = lock(&self.0.made.pieces).get(&key) {
             return Ok(bytes);
@@ -191,7 +200,7 @@ impl Converter {
             making.insert(key.clone(), Arc::downgrade(&cell));
             cell
         };
-        let made = cell.get_or_try_init(|| self.make(segment, fragments, key.clone(), config));
+        let made = cell.get_or_try_init(|| self.make(segment, fragments, privacy, key.clone(), config));
         made.await.cloned()
     }
 
@@ -199,6 +208,7 @@ impl Converter {
         &self,
         segment: &ClipSegment,
         fragments: Range<usize>,
+        privacy: Option<Arc<Privacy>>,
         key: PieceKey,
         config: Arc<Vec<u8>>,
     ) -> Result<Bytes> {
@@ -209,7 +219,13 @@ impl Converter {
         let work = move |stop: &AtomicBool| {
             let mut piece = Piece::read(&segment, fragments)?;
             let init = piece.init.clone();
-            if !inner.encode(video_of(&segment, &init)?, fit, &mut piece, stop)? {
+            if !inner.encode(
+                video_of(&segment, &init)?,
+                fit,
+                privacy.as_ref(),
+                &mut piece,
+                stop,
+            )? {
                 return Err(Error::new(ErrorKind::Unavailable, "nobody waits for it any more"));
             }
             Ok(Bytes::from(piece.finish(&config)))

@@ -277,6 +277,7 @@ fn bare_start(name: &SegmentName, container: Container, tracks: Tracks) -> Segme
         camera_start: None,
         container,
         tracks,
+        masks: None,
     }
 }
 

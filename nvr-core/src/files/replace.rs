@@ -282,6 +282,14 @@ pub fn forget_original(root: &Root, path: &Path) -> Result<()> {
     remove(root, path, LeftoverKind::Original)
 }
 
+/// An old version that was kept goes before its time.
+///
+/// # Errors
+/// `Storage` when it cannot be removed; one that is not there is no error.
+pub fn forget_kept(root: &Root, path: &Path) -> Result<()> {
+    remove(root, path, LeftoverKind::Kept)
+}
+
 /// The index knows of the new version: the old one stays for a while.
 ///
 /// # Errors

@@ -10,12 +10,14 @@ use gst::prelude::*;
 use gst_video::prelude::*;
 
 use super::calm::{self, Said};
+use super::mask::{Masker, Masking, components};
 use super::recode::{Gate, RecodeFault, decoder, unfit};
 use super::sources::{make, on_pad};
-use super::ssim::{self, Plane};
+use super::ssim::{self, Plane, Without};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::priority::Priority;
+use crate::privacy::Difference;
 use crate::track::VideoCodec;
 
 /// How long to wait for a frame before looking whether to go on.
@@ -39,21 +41,30 @@ pub struct Comparison {
     pub psnr_db: f64,
 }
 
+/// How far samples may be from the cover on average, over a picture: what coding does to a flat colour is far less.
+const MOST_COVER_MEAN: f64 = 6.0;
+/// Which share of them may be further than coding leads: ringing at the edge of a mask.
+const MOST_COVER_FAR: f64 = 0.02;
+
 /// Decodes both files and compares them; `full_range` is what the second must say of its range of values, where that is
-/// known of the first (decoders of this GStreamer do not tell it of H.264). Every `every`-th picture is looked at, from the first on. Blocks.
+/// known of the first (decoders of this GStreamer do not tell it of H.264). Every `every`-th picture is looked at, from the first on. Where
+/// parts are masked in the second, these are left out of the comparison, and every picture of it is looked at whether they
+/// are covered. Blocks.
 ///
 /// # Errors
-/// `Input` with what differs: number of frames, times, size, range of values or sound, or that a file cannot be
-/// decoded. `Stopped` when the gate said so.
+/// `Input` with what differs: number of frames, times, size, range of values or sound, that a masked part is not covered,
+/// or that a file cannot be decoded. `Stopped` when the gate said so.
 pub fn compare(
     original: (&Path, VideoCodec),
     other: (&Path, VideoCodec),
     full_range: Option<bool>,
     every: u32,
+    masking: Option<Masking>,
     priority: Option<Priority>,
     gate: &mut dyn FnMut() -> Gate,
 ) -> Result<Comparison, RecodeFault> {
     super::init()?;
+    let mut covering = masking.map(Covering::new);
     let a = Reader::open(original.0, original.1, priority)?;
     let b = Reader::open(other.0, other.1, priority)?;
     a.play()?;
@@ -85,11 +96,16 @@ pub fn compare(
             return differ(format!("frame {} is at {q} instead of {p}", found.frames));
         }
         if found.frames.is_multiple_of(u64::from(every.max(1))) {
-            let like = look(one, two, full_range)?;
+            let like = look(one, two, full_range, covering.as_mut())?;
             ssim += like.ssim;
             mse += like.mse;
             found.worst_ssim = found.worst_ssim.min(like.ssim);
             found.compared += 1;
+        }
+        if let Some(covering) = &mut covering {
+            covering
+                .check(one, two)
+                .map_err(|what| RecodeFault::Input(format!("frame {}: {what}", found.frames)))?;
         }
         found.frames += 1;
     }
@@ -119,22 +135,99 @@ fn look(
     one: &gst::Sample,
     two: &gst::Sample,
     full_range: Option<bool>,
+    covering: Option<&mut Covering>,
 ) -> Result<ssim::Likeness, RecodeFault> {
     let (Some(one), Some(two)) = (Picture::of(one), Picture::of(two)) else {
         return Err(RecodeFault::Input("a picture that cannot be read".into()));
     };
-    if full_range.is_some_and(|full| full != two.full_range) {
+    // What is masked is of a codec of which both tell it.
+    let wanted = full_range.or(covering.is_some().then_some(one.full_range));
+    if wanted.is_some_and(|full| full != two.full_range) {
         return Err(RecodeFault::Input(
             "the range of values differs: players would show other colours".into(),
         ));
     }
+    let without = covering.map(|c| c.blocks(one.size()));
     one.plane()
         .zip(two.plane())
-        .and_then(|(a, b)| ssim::compare(a, b))
+        .and_then(|(a, b)| ssim::compare(a, b, without))
         .ok_or_else(|| {
             let ((w, h), (v, k)) = (one.size(), two.size());
             RecodeFault::Input(format!("pictures of {w}x{h} and {v}x{k} cannot be compared"))
         })
+}
+
+/// Looks whether masked parts are covered: by what covering the original gives.
+struct Covering {
+    masker: Masker,
+    /// Blocks of 4x4 pixels that hold a covered one, for pictures of a size.
+    blocks: Option<((usize, usize), Vec<bool>)>,
+}
+
+impl Covering {
+    fn new(masking: Masking) -> Self {
+        Self {
+            masker: Masker::new(masking),
+            blocks: None,
+        }
+    }
+
+    fn blocks(&mut self, size: (usize, usize)) -> Without<'_> {
+        if self.blocks.as_ref().is_none_or(|(of, _)| *of != size) {
+            self.blocks = None;
+        }
+        let masker = &mut self.masker;
+        let (_, blocks) = self
+            .blocks
+            .get_or_insert_with(|| (size, masker.cover((size.0 as u32, size.1 as u32)).blocks(4)));
+        Without(blocks)
+    }
+
+    fn check(&mut self, one: &gst::Sample, two: &gst::Sample) -> Result<(), String> {
+        let unreadable = || "a picture that cannot be read".to_owned();
+        let info = |sample: &gst::Sample| {
+            let caps = sample.caps().ok_or_else(unreadable)?;
+            gst_video::VideoInfo::from_caps(caps).map_err(|_| unreadable())
+        };
+        let (one_info, two_info) = (info(one)?, info(two)?);
+        let original = one.buffer().ok_or_else(unreadable)?;
+        let expected = self
+            .masker
+            .masked(original, &one_info)
+            .map_err(|e| e.to_string())?;
+        let a = gst_video::VideoFrameRef::from_buffer_ref_readable(&expected, &one_info)
+            .map_err(|_| unreadable())?;
+        let found = two.buffer().ok_or_else(unreadable)?;
+        let b =
+            gst_video::VideoFrameRef::from_buffer_ref_readable(found, &two_info).map_err(|_| unreadable())?;
+        let size = (b.width(), b.height());
+        if (a.width(), a.height()) != size {
+            return Err("its size differs".to_owned());
+        }
+        let cover = self.masker.cover(size);
+        let of_a = components(a.info()).map_err(|e| e.to_string())?;
+        let of_b = components(b.info()).map_err(|e| e.to_string())?;
+        // A picture without colours becomes one whose colours are grey.
+        for (x, y) in of_a.iter().zip(&of_b) {
+            if (x.step, x.offset, x.shift) != (y.step, y.offset, y.shift) {
+                return Err("its format differs".to_owned());
+            }
+            let (Ok(one), Ok(two)) = (a.plane_data(x.plane), b.plane_data(y.plane)) else {
+                return Err(unreadable());
+            };
+            let difference: Difference =
+                cover.difference((one, x.stride), (two, y.stride), (x.step, x.offset), x.shift);
+            if difference.mean() > MOST_COVER_MEAN || difference.far_share() > MOST_COVER_FAR {
+                return Err(format!(
+                    "a masked part is not covered (off by {:.1} on average, {:.1} % by more than {})",
+                    difference.mean(),
+                    difference.far_share() * 100.0,
+                    Difference::FAR
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
 struct Picture<'a> {

@@ -12,11 +12,13 @@ use gst_video::VideoFrameExt as _;
 
 pub(crate) use self::file::{CodedSound, FileFault, FileSpec, PictureFile};
 use super::calm::{self, Said};
+use super::mask::{self, Masking};
 use super::recode::{CodedFrame, CodedVideo, coded_caps, decoder};
 use super::sources::{caps_filter, make};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::priority::Priority;
+use crate::privacy::Privacy;
 
 /// Frames on their way through a decoder.
 const AHEAD: u64 = 32;
@@ -178,7 +180,12 @@ impl PictureReader {
     }
 
     /// `size` is even.
-    pub(crate) fn new(video: &CodedVideo, size: (u32, u32), priority: Option<Priority>) -> Result<Self> {
+    pub(crate) fn new(
+        video: &CodedVideo,
+        size: (u32, u32),
+        privacy: Option<Arc<Privacy>>,
+        priority: Option<Priority>,
+    ) -> Result<Self> {
         super::init()?;
         let (w, h) = video.size;
         if w == 0 || h == 0 || u64::from(w) * u64::from(h) > MOST_PIXELS {
@@ -187,7 +194,13 @@ impl PictureReader {
         }
         let [parser, decoder] = decoder(video.codec)?;
         decoder.set_property("max-errors", -1i32);
-        Self::build(&coded_caps(video), vec![parser, decoder], size, priority)
+        let mut decoders = vec![parser, decoder];
+        decoders.extend(mask::elements(Masking::of(
+            privacy,
+            video.codec,
+            &video.codec_data,
+        ))?);
+        Self::build(&coded_caps(video), decoders, size, priority)
     }
 
     fn build(

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use gst::prelude::*;
 
 use super::guard::guarded;
+use super::mask::{self, Masking};
 use super::sources::{caps_filter, make, on_pad};
 use super::tap::{AccessUnit, StreamInfo, UnitTrack};
 use crate::error::{Error, ErrorKind, Result};
+use crate::privacy::Privacy;
 use crate::time::{NS_PER_S, Timestamp};
 use crate::track::VideoCodec;
 
@@ -35,12 +37,13 @@ pub(crate) struct PictureStream {
 }
 
 impl PictureStream {
-    /// For the stream of a keyframe; `width` in pixels, the aspect is kept. At most `fps` pictures (hundredths) a second
+    /// For the stream of a keyframe; `width` in pixels, the aspect is kept. What nobody is to see is covered. At most `fps` pictures (hundredths) a second
     /// come out. Blocks for some milliseconds.
     pub(crate) fn start(
         first: &AccessUnit,
         width: u32,
         fps: Arc<AtomicU32>,
+        privacy: Option<Arc<Privacy>>,
         on_picture: OnPicture,
     ) -> Result<Self> {
         super::init()?;
@@ -82,16 +85,16 @@ impl PictureStream {
             .max_buffers(2)
             .drop(true)
             .build();
-        let chain = [
-            src.upcast_ref(),
-            &decoder,
-            &make("videoscale")?,
-            &make("videoconvert")?,
-            &scaled,
-            &encoder,
-            sink.upcast_ref::<gst::Element>(),
-        ]
-        .map(Clone::clone);
+        let mut chain: Vec<gst::Element> = vec![src.clone().upcast(), decoder.clone()];
+        let codec_data = first.codec_data().map(|d| d.to_vec()).unwrap_or_default();
+        chain.extend(mask::elements(Masking::of(privacy, video.codec, &codec_data))?);
+        chain.extend([
+            make("videoscale")?,
+            make("videoconvert")?,
+            scaled,
+            encoder,
+            sink.clone().upcast(),
+        ]);
         pipeline.add_many(&chain).map_err(internal)?;
         gst::Element::link_many(&chain).map_err(internal)?;
 

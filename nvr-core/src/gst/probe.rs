@@ -1,6 +1,6 @@
 //! Opens a source for a moment, reads some frames and says what it is.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -14,6 +14,7 @@ use super::sources::describe::video_track;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
+use crate::privacy::Privacy;
 use crate::source::SourceSpec;
 use crate::time::duration_ns;
 use crate::track::{Tracks, VideoTrack};
@@ -87,7 +88,8 @@ pub fn probe(spec: &SourceSpec, options: ProbeOptions) -> Result<ProbeReport> {
     look(spec, options).map(|(report, _)| report)
 }
 
-/// The same, with a JPEG of the first keyframe, at most `width` pixels wide, or why there is none. Blocks.
+/// The same, with a JPEG of the first keyframe, at most `width` pixels wide and with what nobody is to see covered, or why
+/// there is none. Blocks.
 ///
 /// # Errors
 /// Those of [`probe`].
@@ -95,6 +97,7 @@ pub fn probe_with_picture(
     spec: &SourceSpec,
     options: ProbeOptions,
     width: u32,
+    privacy: Option<Arc<Privacy>>,
 ) -> Result<(ProbeReport, Result<Vec<u8>>)> {
     let (report, seen) = look(spec, options)?;
     let video = &report.tracks.video;
@@ -106,7 +109,7 @@ pub fn probe_with_picture(
                 "no keyframe came among the frames that were read",
             )
         })
-        .and_then(|group| jpeg(&group, (video.width > width).then_some(width)));
+        .and_then(|group| jpeg(&group, (video.width > width).then_some(width), privacy));
     Ok((report, picture))
 }
 
@@ -427,7 +430,7 @@ mod tests {
             ("test:?size=640x360&fps=10&audio=0", 640),
             ("test:?size=1280x720&fps=10&audio=0", 640),
         ] {
-            let (report, picture) = probe_with_picture(&source(text), options, 640).unwrap();
+            let (report, picture) = probe_with_picture(&source(text), options, 640, None).unwrap();
             let picture = picture.unwrap();
             assert_eq!(&picture[..2], &[0xff, 0xd8], "{report:?}");
             // SOF0: marker, length, precision, height, width (ISO/IEC 10918-1, B.2.2).

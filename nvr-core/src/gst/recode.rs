@@ -17,10 +17,12 @@ use self::parts::{ask_for_keyframes, fitted, watch_decoder};
 pub(super) use self::parts::{coded_caps, decoder, unfit};
 use super::archive_encoders::{ArchiveEncoder, ArchiveSettings};
 use super::calm::{self, Said};
+use super::mask::{self, Masking};
 use super::sources::make;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::priority::Priority;
+use crate::privacy::Privacy;
 use crate::track::VideoCodec;
 
 /// Frames between the feeder and the decoder: enough to keep it busy, few enough to hold in memory.
@@ -130,6 +132,8 @@ pub struct RecodeWith<'a> {
     pub priority: Option<Priority>,
     /// For somebody who looks at it, and not for keeping.
     pub view: Option<View>,
+    /// What nobody is to see of it.
+    pub privacy: Option<&'a Arc<Privacy>>,
 }
 
 /// What is other where the pictures are only looked at: what cannot be decoded is left out, other formats are
@@ -235,6 +239,9 @@ impl Line {
         queue.set_property("max-size-bytes", 0u32);
         queue.set_property("max-size-time", 0u64);
         chain.push(queue);
+        // Before anything is scaled: no pixel of what is covered goes into others.
+        let masking = Masking::of(with.privacy.cloned(), video.codec, &video.codec_data);
+        chain.extend(mask::elements(masking)?);
         if let Some(size) = with.view.and_then(|v| v.fit) {
             chain.extend(fitted(size)?);
         }

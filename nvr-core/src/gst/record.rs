@@ -313,6 +313,7 @@ impl Recorder {
                 video: unit.info.tracks.video.clone(),
                 audio: self.audio.as_ref().map(|(_, track, _)| track.clone()),
             },
+            masks: None,
         }
     }
 

@@ -1,11 +1,14 @@
 //! One JPEG picture from encoded frames: decode from a keyframe to the wanted frame, scale, encode.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gst::prelude::*;
 
 use super::AccessUnit;
+use super::mask::{self, Masking};
 use crate::error::{Error, ErrorKind, Result};
+use crate::privacy::Privacy;
 use crate::track::VideoCodec;
 
 /// An encoded frame as it stands in a segment (length-prefixed NAL units).
@@ -45,11 +48,16 @@ const MOST_THREADS: i32 = 4;
 const MOST_PIXELS: u64 = 7680 * 4320;
 
 /// A JPEG of one keyframe as a camera sent it, scaled to `width` pixels (aspect kept) if given, of a quality from 1 to 100
-/// (85 if not given). Blocking.
+/// (85 if not given), with what nobody is to see covered. Blocking.
 ///
 /// # Errors
 /// As [`jpeg`].
-pub fn jpeg_of(unit: &AccessUnit, width: Option<u32>, quality: Option<u8>) -> Result<Vec<u8>> {
+pub fn jpeg_of(
+    unit: &AccessUnit,
+    width: Option<u32>,
+    quality: Option<u8>,
+    privacy: Option<Arc<Privacy>>,
+) -> Result<Vec<u8>> {
     let video = &unit.tracks().video;
     let codec_data = unit
         .codec_data()
@@ -64,23 +72,28 @@ pub fn jpeg_of(unit: &AccessUnit, width: Option<u32>, quality: Option<u8>) -> Re
         }],
         wanted_pts_ns: 0,
     };
-    jpeg_of_quality(&group, width, quality)
+    jpeg_of_quality(&group, width, quality, privacy)
 }
 
-/// Decodes the wanted frame and encodes it as JPEG, scaled to `width` pixels (aspect kept) if given.
-/// Blocking.
+/// Decodes the wanted frame and encodes it as JPEG, scaled to `width` pixels (aspect kept) if given, with what nobody is to
+/// see covered. Blocking.
 ///
 /// # Errors
 /// `Unsupported` when a decoder is missing, `Corrupt` when the frames cannot be decoded,
 /// `InvalidArgument` for a width outside 16 to 7680.
-pub fn jpeg(group: &PictureGroup, width: Option<u32>) -> Result<Vec<u8>> {
-    jpeg_of_quality(group, width, None)
+pub fn jpeg(group: &PictureGroup, width: Option<u32>, privacy: Option<Arc<Privacy>>) -> Result<Vec<u8>> {
+    jpeg_of_quality(group, width, None, privacy)
 }
 
-fn jpeg_of_quality(group: &PictureGroup, width: Option<u32>, quality: Option<u8>) -> Result<Vec<u8>> {
+fn jpeg_of_quality(
+    group: &PictureGroup,
+    width: Option<u32>,
+    quality: Option<u8>,
+    privacy: Option<Arc<Privacy>>,
+) -> Result<Vec<u8>> {
     super::init()?;
     let pipeline = gst::Pipeline::new();
-    let result = run(&pipeline, group, width, quality);
+    let result = run(&pipeline, group, width, quality, privacy);
     // Also after an error: an element that is not in NULL keeps its threads.
     let _ = pipeline.set_state(gst::State::Null);
     result
@@ -91,6 +104,7 @@ fn run(
     group: &PictureGroup,
     width: Option<u32>,
     quality: Option<u8>,
+    privacy: Option<Arc<Privacy>>,
 ) -> Result<Vec<u8>> {
     let (w, h) = group.size;
     if w == 0 || h == 0 || u64::from(w) * u64::from(h) > MOST_PIXELS {
@@ -145,17 +159,12 @@ fn run(
         encoder.set_property("quality", i32::from(quality.clamp(1, 100)));
     }
     let sink = gst_app::AppSink::builder().sync(false).build();
-    let chain = [
-        src.upcast_ref(),
-        &decoder,
-        &scale,
-        &convert,
-        &filter,
-        &encoder,
-        sink.upcast_ref::<gst::Element>(),
-    ];
-    pipeline.add_many(chain).map_err(internal)?;
-    gst::Element::link_many(chain).map_err(internal)?;
+    let mut chain: Vec<gst::Element> = vec![src.clone().upcast(), decoder.clone()];
+    let masking = Masking::of(privacy, group.codec, &group.codec_data);
+    chain.extend(mask::elements(masking)?);
+    chain.extend([scale, convert, filter, encoder, sink.clone().upcast()]);
+    pipeline.add_many(&chain).map_err(internal)?;
+    gst::Element::link_many(&chain).map_err(internal)?;
 
     let wanted = gst::ClockTime::from_nseconds(group.wanted_pts_ns);
     let pad = decoder
@@ -342,10 +351,10 @@ mod tests {
                 let mut g = all.clone();
                 g.wanted_pts_ns = all.frames[last].pts_ns;
                 g.frames.truncate(last + 1);
-                let whole = jpeg(&g, Some(160)).unwrap();
+                let whole = jpeg(&g, Some(160), None).unwrap();
                 let mut needed = needed.into_iter();
                 g.frames.retain(|_| needed.next().unwrap());
-                let picture = jpeg(&g, Some(160)).unwrap();
+                let picture = jpeg(&g, Some(160), None).unwrap();
                 assert!(whole == picture, "{codec} {extra}: frame {last} differs");
                 shown.push((g.wanted_pts_ns, luma(picture)));
             }
@@ -368,8 +377,8 @@ mod tests {
         for f in &mut g.frames {
             f.data = bytes::Bytes::from_static(&[0, 0, 0, 9, 1, 2, 3]);
         }
-        assert_eq!(jpeg(&g, None).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(jpeg(&g, None, None).unwrap_err().kind(), ErrorKind::Corrupt);
         g.size = (60000, 60000);
-        assert_eq!(jpeg(&g, None).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(jpeg(&g, None, None).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }

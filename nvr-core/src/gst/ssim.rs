@@ -72,14 +72,25 @@ pub(crate) struct Likeness {
     pub mse: f64,
 }
 
-/// Compares two planes of one size; `None` when they are not, or smaller than a window.
-pub(crate) fn compare(a: Plane<'_>, b: Plane<'_>) -> Option<Likeness> {
+/// What is left out of a comparison: blocks of 4x4 pixels row by row, as far as whole ones go into the picture.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Without<'a>(pub &'a [bool]);
+
+impl Without<'_> {
+    fn has(&self, column: usize, row: usize, columns: usize) -> bool {
+        self.0.get(row * columns + column).copied().unwrap_or(false)
+    }
+}
+
+/// Compares two planes of one size; `None` when they are not, or smaller than a window. Windows that touch what is left
+/// out are, and so are its pixels; without any window left the planes count as equal.
+pub(crate) fn compare(a: Plane<'_>, b: Plane<'_>, without: Option<Without<'_>>) -> Option<Likeness> {
     if (a.width, a.height) != (b.width, b.height) || a.width < 8 || a.height < 8 {
         return None;
     }
     let (columns, rows) = (a.width / 4, a.height / 4);
     let mut above: Vec<Sums> = Vec::new();
-    let mut total = 0.0;
+    let (mut total, mut windows) = (0.0, 0u64);
     for y in 0..rows {
         let mut here = vec![Sums::default(); columns];
         for line in 0..4 {
@@ -95,25 +106,39 @@ pub(crate) fn compare(a: Plane<'_>, b: Plane<'_>) -> Option<Likeness> {
             }
         }
         if y > 0 {
-            for (up, low) in above.windows(2).zip(here.windows(2)) {
-                total += up[0].plus(up[1]).plus(low[0]).plus(low[1]).ssim();
+            for (x, (up, low)) in above.windows(2).zip(here.windows(2)).enumerate() {
+                let left_out = without.is_some_and(|w| {
+                    [(x, y - 1), (x + 1, y - 1), (x, y), (x + 1, y)]
+                        .iter()
+                        .any(|&(x, y)| w.has(x, y, columns))
+                });
+                if !left_out {
+                    total += up[0].plus(up[1]).plus(low[0]).plus(low[1]).ssim();
+                    windows += 1;
+                }
             }
         }
         above = here;
     }
-    let windows = ((columns - 1) * (rows - 1)) as f64;
-    let mut squares = 0u64;
+    let (mut squares, mut pixels) = (0u64, 0u64);
     for y in 0..a.height {
-        squares += a
-            .row(y)
-            .iter()
-            .zip(b.row(y))
-            .map(|(&x, &y)| u64::from(x.abs_diff(y)).pow(2))
-            .sum::<u64>();
+        let (ra, rb) = (a.row(y), b.row(y));
+        // The rest of a picture that is no multiple of 4 belongs to no block.
+        for (n, (pa, pb)) in ra.chunks(4).zip(rb.chunks(4)).enumerate() {
+            if n < columns && without.is_some_and(|w| w.has(n, y / 4, columns)) {
+                continue;
+            }
+            pixels += pa.len() as u64;
+            squares += pa
+                .iter()
+                .zip(pb)
+                .map(|(&x, &y)| u64::from(x.abs_diff(y)).pow(2))
+                .sum::<u64>();
+        }
     }
     Some(Likeness {
-        ssim: total / windows,
-        mse: squares as f64 / (a.width * a.height) as f64,
+        ssim: if windows == 0 { 1.0 } else { total / windows as f64 },
+        mse: squares as f64 / pixels.max(1) as f64,
     })
 }
 
@@ -170,7 +195,7 @@ mod tests {
             let mut next = move || { x ^= x << 13; x ^= x >> 7; x ^= x << 17; x };
             let a: Vec<u8> = (0..width * height).map(|_| next() as u8).collect();
             let b: Vec<u8> = a.iter().map(|v| v.wrapping_add((next() % (u64::from(noise) + 1)) as u8)).collect();
-            let found = compare(plane(&a, width, height), plane(&b, width, height)).unwrap();
+            let found = compare(plane(&a, width, height), plane(&b, width, height), None).unwrap();
             prop_assert!((found.ssim - plain(&a, &b, width, height)).abs() < 1e-9);
             let mse = a.iter().zip(&b).map(|(x, y)| f64::from(x.abs_diff(*y)).powi(2)).sum::<f64>()
                 / a.len() as f64;
@@ -181,14 +206,32 @@ mod tests {
     #[test]
     fn known_pictures() {
         let flat = vec![100u8; 64 * 48];
-        let same = compare(plane(&flat, 64, 48), plane(&flat, 64, 48)).unwrap();
+        let same = compare(plane(&flat, 64, 48), plane(&flat, 64, 48), None).unwrap();
         assert!((same.ssim - 1.0).abs() < 1e-12 && same.mse == 0.0);
         let brighter = vec![110u8; 64 * 48];
-        let found = compare(plane(&flat, 64, 48), plane(&brighter, 64, 48)).unwrap();
+        let found = compare(plane(&flat, 64, 48), plane(&brighter, 64, 48), None).unwrap();
         assert!((found.mse - 100.0).abs() < 1e-12 && found.ssim < 1.0);
         assert!((psnr(found.mse) - 28.13).abs() < 0.01);
-        assert_eq!(compare(plane(&flat, 64, 48), plane(&flat, 48, 64)), None);
+        assert_eq!(compare(plane(&flat, 64, 48), plane(&flat, 48, 64), None), None);
         assert!(Plane::new(&flat, 10, 64, 48).is_none());
         assert!(Plane::new(&flat, 64, 64, 49).is_none());
+    }
+
+    #[test]
+    fn what_is_left_out_does_not_count() {
+        let a = vec![100u8; 64 * 48];
+        let mut b = a.clone();
+        let mut blocks = vec![false; 16 * 12];
+        for (x, y) in [(20, 8), (21, 9), (60, 40)] {
+            b[y * 64 + x] = 255;
+            blocks[y / 4 * 16 + x / 4] = true;
+        }
+        let with = compare(plane(&a, 64, 48), plane(&b, 64, 48), None).unwrap();
+        assert!(with.ssim < 0.99 && with.mse > 1.0);
+        let without = compare(plane(&a, 64, 48), plane(&b, 64, 48), Some(Without(&blocks))).unwrap();
+        assert!((without.ssim - 1.0).abs() < 1e-12 && without.mse == 0.0);
+        let all = vec![true; 16 * 12];
+        let nothing = compare(plane(&a, 64, 48), plane(&b, 64, 48), Some(Without(&all))).unwrap();
+        assert_eq!((nothing.ssim, nothing.mse), (1.0, 0.0));
     }
 }

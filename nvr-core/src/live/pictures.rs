@@ -91,8 +91,10 @@ impl Feed {
         let (tx, latest) = watch::channel(None);
         let fps = Arc::new(AtomicU32::new(100));
         let viewer = Viewer::new(viewing, CAPACITY);
-        let task =
-            tokio::spawn(decode(viewer, width, Arc::clone(&fps), tx).instrument(viewing.span().clone()));
+        let task = tokio::spawn(
+            decode(viewer, width, Arc::clone(viewing), Arc::clone(&fps), tx)
+                .instrument(viewing.span().clone()),
+        );
         Arc::new(Self {
             latest,
             fps,
@@ -115,14 +117,23 @@ impl Feed {
 async fn decode(
     mut viewer: Viewer,
     width: u32,
+    viewing: Arc<Viewing>,
     fps: Arc<AtomicU32>,
     tx: watch::Sender<Option<Arc<LivePicture>>>,
 ) {
     let tx = Arc::new(tx);
     let number = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let mut stream: Option<PictureStream> = None;
+    let mut masked = viewing.privacy();
     while let Some(live) = viewer.next().await {
         let Live::Frame(unit) = live else { continue };
+        let privacy = viewing.privacy();
+        if privacy != masked {
+            // Nothing more without the new masks: it begins again at the next keyframe.
+            masked = privacy;
+            let old = stream.take();
+            let _ = tokio::task::spawn_blocking(move || drop(old)).await;
+        }
         let fits = stream.as_ref().is_some_and(|s| !unit.keyframe() || s.fits(&unit));
         if unit.track() == crate::gst::UnitTrack::Video && unit.keyframe() && !fits {
             let (tx, number) = (Arc::clone(&tx), Arc::clone(&number));
@@ -135,10 +146,10 @@ async fn decode(
                 })));
             });
             let (first, fps, old) = (unit.clone(), Arc::clone(&fps), stream.take());
-            let span = tracing::Span::current();
+            let (span, privacy) = (tracing::Span::current(), masked.clone());
             let started = tokio::task::spawn_blocking(move || {
                 drop(old);
-                span.in_scope(|| PictureStream::start(&first, width, fps, on_picture))
+                span.in_scope(|| PictureStream::start(&first, width, fps, privacy, on_picture))
             })
             .await;
             match started {

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -10,6 +11,7 @@ use tracing::Span;
 use super::hls::Feeds;
 use super::pictures::Pictures;
 use crate::gst::Tap;
+use crate::privacy::Privacy;
 use crate::track::Tracks;
 
 /// Figures of those who watch a stream.
@@ -34,6 +36,8 @@ pub(crate) struct Viewing {
     asked: Notify,
     tap: watch::Sender<Option<Tap>>,
     about: Mutex<About>,
+    /// What nobody is to see of it.
+    privacy: ArcSwapOption<Privacy>,
     gone: CancellationToken,
     /// Of the camera.
     span: Span,
@@ -58,6 +62,7 @@ impl Viewing {
             asked: Notify::new(),
             tap: watch::Sender::new(None),
             about: Mutex::default(),
+            privacy: ArcSwapOption::empty(),
             gone: CancellationToken::new(),
             pictures: Pictures::default(),
             hls: Feeds::default(),
@@ -67,6 +72,17 @@ impl Viewing {
     /// What is done for viewers is logged as about the camera.
     pub(super) const fn span(&self) -> &Span {
         &self.span
+    }
+
+    /// Masks of the camera from now on.
+    pub(crate) fn set_privacy(&self, privacy: &Privacy) {
+        let masks = privacy.is_on().then(|| Arc::new(privacy.clone()));
+        self.privacy.store(masks);
+    }
+
+    /// What nobody is to see of it; `None` when all may be seen.
+    pub(super) fn privacy(&self) -> Option<Arc<Privacy>> {
+        self.privacy.load_full()
     }
 
     fn about(&self) -> std::sync::MutexGuard<'_, About> {

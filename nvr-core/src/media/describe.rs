@@ -40,6 +40,7 @@ mod tag {
     pub(super) const AUDIO_CODEC: u64 = 14;
     pub(super) const SAMPLE_RATE: u64 = 15;
     pub(super) const CHANNELS: u64 = 16;
+    pub(super) const MASKS: u64 = 17;
 }
 
 /// The whole box, ready to be written behind `moov`.
@@ -91,6 +92,9 @@ fn to_record(s: &SegmentStart) -> Vec<u8> {
             .number(tag::SAMPLE_RATE, u64::from(a.sample_rate))
             .number(tag::CHANNELS, u64::from(a.channels));
     }
+    if let Some(masks) = &s.masks {
+        w.bytes(tag::MASKS, masks.as_bytes());
+    }
     w.finish()
 }
 
@@ -136,6 +140,14 @@ fn from_record(data: &[u8]) -> Result<SegmentStart> {
                 frame_rate,
             },
             audio,
+        },
+        masks: match r.get(tag::MASKS) {
+            Some(v) => Some(
+                std::str::from_utf8(v)
+                    .map_err(|_| corrupt("masks are not text"))?
+                    .to_owned(),
+            ),
+            None => None,
         },
     })
 }
@@ -213,6 +225,7 @@ pub(super) mod tests {
             (container, video_codec, width, height) in (0..3u64, 0..2u64, any::<u32>(), any::<u32>()),
             frame_rate in prop::option::of(0.01f64..1000.0),
             audio in prop::option::of((0..6u64, any::<u32>(), any::<u32>())),
+            masks in prop::option::of("[a-z |:0-9,.;]{0,60}"),
         ) -> SegmentStart {
             SegmentStart {
                 camera: CameraId::new(&camera).unwrap(),
@@ -230,6 +243,7 @@ pub(super) mod tests {
                         codec: audio_codec(codec), sample_rate, channels,
                     }),
                 },
+                masks,
             }
         }
     }
@@ -238,7 +252,7 @@ pub(super) mod tests {
         #[test]
         fn round_trip(start in any_start()) {
             let data = to_box(&start);
-            prop_assert!(data.len() < 300);
+            prop_assert!(data.len() < 400);
             prop_assert_eq!(from_box(&data).unwrap(), start.clone());
             let s = SyntheticSegment { description: Some(start.clone()), ..SyntheticSegment::new() }.build();
             let mut g = GrowingIndex::new();
@@ -259,7 +273,7 @@ pub(super) mod tests {
 
         #[test]
         fn fields_that_lie_do_not_panic(
-            fields in prop::collection::vec((1..18u64, prop::collection::vec(any::<u8>(), 0..12)), 0..20),
+            fields in prop::collection::vec((1..19u64, prop::collection::vec(any::<u8>(), 0..12)), 0..20),
         ) {
             let mut w = RecordWriter::new(VERSION);
             for (tag, value) in &fields {

@@ -100,6 +100,7 @@ impl Inner {
                         format: Packing::Mp4,
                         path: None,
                         codec: crate::ClipCodec::AsRecorded,
+                        masked: false,
                     }
                     .job()?,
                 ),

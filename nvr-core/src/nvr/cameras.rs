@@ -68,9 +68,13 @@ impl Nvr {
             .store
             .upsert_camera(&id, Some(&config.name), self.clock().now())
             .await?;
+        // Before there is anything to be seen.
+        self.privacy().put(&id, &config.privacy);
         let (commands, status) = camera::spawn(config.clone(), self.0.context.clone());
+        status.viewing.set_privacy(&config.privacy);
         let config = Arc::new(arc_swap::ArcSwap::from_pointee(config));
         let sub = camera::SubStream::spawn(Arc::clone(&config), self.0.context.clone());
+        sub.viewing.set_privacy(&config.load().privacy);
         let streams = [Arc::clone(&status.viewing), Arc::clone(&sub.viewing)];
         let camera = Camera {
             motion: crate::motion::Motion::spawn(Arc::clone(&config), streams, self.0.motion.clone()),
@@ -121,7 +125,8 @@ impl Nvr {
             .await
     }
 
-    /// A picture: of a recorded moment, or without one of now, from the stream while there is one.
+    /// A picture, with the camera's privacy masks: of a recorded moment, or without one of now, from the stream while there is
+    /// one.
     ///
     /// # Errors
     /// As [`Archive::snapshot`](crate::Archive::snapshot).
@@ -136,8 +141,9 @@ impl Nvr {
         let Some(unit) = unit else {
             return self.snapshot(request).await;
         };
+        let privacy = self.privacy().of(&request.camera);
         blocking(move || {
-            let jpeg = crate::gst::snapshot::jpeg_of(&unit, request.width, None)?;
+            let jpeg = crate::gst::snapshot::jpeg_of(&unit, request.width, None, privacy)?;
             Ok(Snapshot {
                 jpeg: jpeg.into(),
                 at: unit.utc(),

@@ -218,7 +218,7 @@ impl Nvr {
         );
         let me = Arc::new(OnceLock::new());
         let jobs_config = Arc::new(ArcSwap::from_pointee(config.jobs.clone()));
-        let transcoding = transcoding::new(&context, &config.transcode);
+        let transcoding = transcoding::new(&context, &config.transcode, archive.privacy().clone());
         let mut kinds = kinds;
         kinds.push(Arc::new(transcoding.clone()));
         let moving = Moving::new(store.clone(), tree.clone(), clock.clone(), config.tier.clone());
@@ -386,6 +386,7 @@ impl Inner {
         let mut config = Config::clone(&guard);
         change(&mut config);
         self.archive.set_policy(Policy::of(&config));
+        self.archive.privacy().set(config.privacy());
         *guard = Arc::new(config);
     }
 }

@@ -35,6 +35,7 @@ impl Nvr {
                     .store
                     .upsert_camera(&camera.id, Some(&camera.name), self.clock().now())
                     .await?;
+                handle.set_privacy(&camera.privacy);
                 handle.config.store(Arc::new(camera.clone()));
                 handle.send(Command::Configure(Box::new(camera.clone())))?;
                 self.0.change_config(|c| {
@@ -61,6 +62,7 @@ impl Nvr {
         };
         self.0.moving.configure(in_force.tier.clone());
         self.0.archive.set_policy(Policy::of(&in_force));
+        self.0.archive.privacy().set(in_force.privacy());
         self.0.jobs_config.store(Arc::new(in_force.jobs.clone()));
         self.0.uploads.set(&in_force.uploads).await?;
         let mqtt = self.0.reconnect(&in_force);

@@ -245,7 +245,9 @@ impl Inner {
             // None is made larger.
             let width = rules.width.map(|w| w.min(unit.tracks().video.width));
             let quality = rules.quality;
-            let jpeg = blocking(move || crate::gst::snapshot::jpeg_of(&unit, width, Some(quality))).await?;
+            let privacy = self.archive.privacy().of(id);
+            let jpeg = crate::gst::snapshot::jpeg_of;
+            let jpeg = blocking(move || jpeg(&unit, width, Some(quality), privacy)).await?;
             drop(turn);
             jpeg
         };

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gst::Catalogue;
 use crate::ids::{CameraId, JobId};
 use crate::jobs::JobState;
+use crate::privacy::PrivacyBook;
 use crate::time::TimeRange;
 use crate::transcode::{KIND, Transcoding, TranscodingStatus, Worker};
 
@@ -20,13 +21,14 @@ const LOOK: Duration = Duration::from_secs(60);
 /// How often kept originals are looked at, in looks.
 const TIDY_LOOKS: u32 = 60;
 
-pub(super) fn new(context: &Context, config: &TranscodeConfig) -> Transcoding {
+pub(super) fn new(context: &Context, config: &TranscodeConfig, privacy: PrivacyBook) -> Transcoding {
     let catalogue = Arc::new(Catalogue::new(context.clock.clone(), config.probe_keep));
     let worker = Worker::new(
         context.store.clone(),
         context.tree.clone(),
         context.clock.clone(),
         catalogue,
+        privacy,
     );
     Transcoding::new(
         worker,

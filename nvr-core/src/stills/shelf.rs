@@ -79,7 +79,8 @@ impl Shelf {
 
     /// Counts a day.
     pub(super) fn count(root: &Root, camera: &CameraId, day: Day) -> Result<Option<OfDay>> {
-        let there = stills(&root.dir()?, camera, day)?;
+        let dir = root.dir()?;
+        let there = stills(&dir, camera, day)?;
         Ok(there.first().map(|(first, _)| OfDay {
             sums: StillSums {
                 count: there.len() as u64,
@@ -192,7 +193,8 @@ impl<'a> Clearing<'a> {
             let Some(day) = first.map(|(day, _)| *day) else {
                 return Ok(());
             };
-            let there = stills(&self.root.dir()?, camera, day)?;
+            let dir = self.root.dir()?;
+            let there = stills(&dir, camera, day)?;
             let gone = there.iter().take_while(|(name, _)| name.at() < before).count();
             self.delete(camera, day, &there[..gone])?;
             if self.deleted >= MOST {

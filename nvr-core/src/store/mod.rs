@@ -62,7 +62,7 @@ pub use rows::{
     MAX_PAGE, Marks, Nearest, Order, Page, RunRow, SegmentQuery, SegmentRow, SegmentState, StockRow,
     TierTotals, TimelineRows,
 };
-pub use transcodes::{TranscodeQuery, TranscodeRecord, TranscodeTotals};
+pub use transcodes::{MasksWanted, TranscodeQuery, TranscodeRecord, TranscodeTotals};
 
 pub use upload_rows::{
     InboxRow, NewUpload, QueuedUpload, UploadCount, UploadQuery, UploadRow, UploadState, UploadedCopy,

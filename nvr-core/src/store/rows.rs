@@ -127,6 +127,9 @@ pub struct SegmentRow {
     pub marks: Marks,
     /// Which root its file lies below.
     pub tier: Tier,
+    /// Privacy masks that are burnt into its pictures, as [`Privacy::text`](crate::privacy::Privacy::text) writes them;
+    /// `None` without.
+    pub masks: Option<String>,
 }
 
 impl SegmentRow {

@@ -21,7 +21,7 @@ use crate::track::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
 pub(super) const COLUMNS: &str = "id, camera, run, sequence, path, \
      CASE WHEN state = 'missing' AND copies > 0 THEN 'remote' ELSE state END, start_ns, duration_ns, size_bytes, \
      container, video_codec, width, height, frame_rate, audio_codec, audio_rate, audio_channels, hash, \
-     protected, camera_start_ns, marks, tier";
+     protected, camera_start_ns, marks, tier, masks";
 
 /// Text of a path that may stand in the index: relative, UTF-8, without `..`, so that no row can ever
 /// lead out of the recordings root.
@@ -103,6 +103,7 @@ pub(super) fn read_of(camera: CameraId, row: &Row<'_>) -> rusqlite::Result<Segme
         camera_start: row.get::<_, Option<i64>>(19)?.map(Timestamp::from_ns),
         marks: Marks::from_bits(row.get(20)?),
         tier: Tier::from_number(row.get(21)?),
+        masks: row.get(22)?,
     })
 }
 
@@ -143,10 +144,10 @@ fn put(conn: &Connection, v: &Values<'_>) -> Result<SegmentId> {
     conn.prepare_cached(
         "INSERT INTO segments (camera, run, sequence, path, state, start_ns, duration_ns, size_bytes,
              container, video_codec, width, height, frame_rate, audio_codec, audio_rate, audio_channels,
-             hash, camera_start_ns)
+             hash, camera_start_ns, masks)
          VALUES (:camera, :run, :sequence, :path, :state, :start, :duration, :size,
              :container, :video, :width, :height, :rate, :audio, :audio_rate, :channels,
-             :hash, :camera_start)
+             :hash, :camera_start, :masks)
          ON CONFLICT (path) DO UPDATE SET
              camera = excluded.camera, run = excluded.run, sequence = excluded.sequence,
              state = excluded.state, start_ns = excluded.start_ns, duration_ns = excluded.duration_ns,
@@ -155,7 +156,7 @@ fn put(conn: &Connection, v: &Values<'_>) -> Result<SegmentId> {
              video_codec = excluded.video_codec, width = excluded.width, height = excluded.height,
              frame_rate = excluded.frame_rate, audio_codec = excluded.audio_codec,
              audio_rate = excluded.audio_rate, audio_channels = excluded.audio_channels,
-             camera_start_ns = excluded.camera_start_ns
+             camera_start_ns = excluded.camera_start_ns, masks = excluded.masks
          RETURNING id",
     )
     .and_then(|mut s| {
@@ -179,6 +180,7 @@ fn put(conn: &Connection, v: &Values<'_>) -> Result<SegmentId> {
                 ":channels": tracks.audio.as_ref().map(|a| a.channels),
                 ":hash": v.hash,
                 ":camera_start": v.start.camera_start.map(Timestamp::as_ns),
+                ":masks": v.start.masks,
             },
             |row| row.get(0),
         )

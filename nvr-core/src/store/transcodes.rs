@@ -31,6 +31,8 @@ pub struct TranscodeRecord {
     pub ssim: Option<f64>,
     /// Peak signal to noise ratio in dB, if it was compared.
     pub psnr_db: Option<f64>,
+    /// Whether privacy masks were burnt in, or were to be.
+    pub masked: bool,
 }
 
 /// Sums over one camera's footage that was encoded again, also of what is gone since.
@@ -58,6 +60,18 @@ pub struct TranscodeTotals {
     pub psnr_db: Option<f64>,
 }
 
+/// Whether footage is looked for because of privacy masks.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum MasksWanted {
+    /// No.
+    #[default]
+    No,
+    /// What has none and was not tried with some.
+    Any,
+    /// What has others than these.
+    These(String),
+}
+
 /// Which footage may be encoded again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TranscodeQuery {
@@ -69,6 +83,8 @@ pub struct TranscodeQuery {
     pub min_bytes: u64,
     /// Also what was tried before and left as it was.
     pub again: bool,
+    /// Because of privacy masks, then also H.265.
+    pub masks: MasksWanted,
     /// Most rows.
     pub limit: u32,
 }
@@ -76,8 +92,8 @@ pub struct TranscodeQuery {
 fn note(conn: &Connection, id: SegmentId, camera: &str, footage_ns: i64, r: &TranscodeRecord) -> Result<()> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO transcodes (segment, at_ns, outcome, reason, encoder, before_bytes, after_bytes,
-             elapsed_ns, ssim, psnr_db)
-         VALUES (:segment, :at, :outcome, :reason, :encoder, :before, :after, :elapsed, :ssim, :psnr)",
+             elapsed_ns, ssim, psnr_db, masked)
+         VALUES (:segment, :at, :outcome, :reason, :encoder, :before, :after, :elapsed, :ssim, :psnr, :masked)",
     )
     .and_then(|mut s| {
         s.execute(named_params! {
@@ -91,6 +107,7 @@ fn note(conn: &Connection, id: SegmentId, camera: &str, footage_ns: i64, r: &Tra
             ":elapsed": r.elapsed_ns,
             ":ssim": r.ssim,
             ":psnr": r.psnr_db,
+            ":masked": r.masked,
         })
     })
     .sql()?;
@@ -144,7 +161,7 @@ fn exchange(conn: &Connection, id: SegmentId, new: &ClosedSegment, record: &Tran
     let video = &new.start.tracks.video;
     conn.prepare_cached(
         "UPDATE segments SET duration_ns = :duration, size_bytes = :size, hash = :hash,
-             video_codec = :codec, width = :width, height = :height, marks = marks | 1
+             video_codec = :codec, width = :width, height = :height, marks = marks | 1, masks = :masks
          WHERE id = :id",
     )
     .and_then(|mut s| {
@@ -156,6 +173,7 @@ fn exchange(conn: &Connection, id: SegmentId, new: &ClosedSegment, record: &Tran
             ":codec": video_name(video.codec),
             ":width": video.width,
             ":height": video.height,
+            ":masks": new.start.masks,
         })
     })
     .sql()?;
@@ -187,22 +205,29 @@ writes! {
 
 impl Store {
     /// Footage that may be encoded again, oldest first: H.264 in fragmented MP4, complete, neither protected nor
-    /// being deleted or uploaded; and unless it is wanted again, neither tried before nor called off.
+    /// being deleted or uploaded; and unless it is wanted again, neither tried before nor called off. With masks that are
+    /// wanted also H.265 without them.
     ///
     /// # Errors
     /// `Storage` or `Corrupt` when the index cannot be read.
     pub fn transcodable(&self, query: &TranscodeQuery) -> Result<Vec<SegmentRow>> {
         self.read(|conn| {
             let columns = segments::COLUMNS;
+            // The same parameters in each, so that there is one way to bind them.
+            let (wanted, tried, masks) = match &query.masks {
+                MasksWanted::No => ("video_codec = 'h264' AND :masks IS NULL", "", None),
+                MasksWanted::Any => ("masks IS :masks", "AND masked = 1", None),
+                MasksWanted::These(text) => ("(video_codec = 'h264' OR masks IS NOT :masks)", "", Some(text)),
+            };
             let mut statement = conn
                 .prepare_cached(&format!(
                     "SELECT {columns} FROM segments
                      WHERE camera = :camera AND start_ns >= :from AND start_ns + duration_ns <= :to
-                         AND start_ns < :to AND video_codec = 'h264' AND protected = 0
+                         AND start_ns < :to AND {wanted} AND protected = 0
                          AND state IN ('closed', 'recovered') AND container = 'fmp4' AND size_bytes >= :min
                          AND NOT EXISTS (SELECT 1 FROM deletions WHERE segment = segments.id)
                          AND NOT EXISTS (SELECT 1 FROM uploads WHERE segment = segments.id AND state = 'queued')
-                         AND (:again OR NOT EXISTS (SELECT 1 FROM transcodes WHERE segment = segments.id)
+                         AND (:again OR NOT EXISTS (SELECT 1 FROM transcodes WHERE segment = segments.id {tried})
                              AND NOT EXISTS (SELECT 1 FROM jobs WHERE dedupe = 'transcode:' || segments.id
                                  AND kind = 'transcode' AND state IN ('failed', 'cancelled')))
                      ORDER BY start_ns LIMIT :limit"
@@ -216,6 +241,7 @@ impl Store {
                         ":to": query.range.end().as_ns(),
                         ":min": bytes(query.min_bytes),
                         ":again": query.again,
+                        ":masks": masks,
                         ":limit": query.limit,
                     },
                     segments::read,
@@ -272,7 +298,8 @@ impl Store {
     pub fn transcode_of(&self, id: SegmentId) -> Result<Option<TranscodeRecord>> {
         self.read(|conn| {
             conn.prepare_cached(
-                "SELECT at_ns, outcome, reason, encoder, before_bytes, after_bytes, elapsed_ns, ssim, psnr_db
+                "SELECT at_ns, outcome, reason, encoder, before_bytes, after_bytes, elapsed_ns, ssim, psnr_db,
+                     masked
                  FROM transcodes WHERE segment = ?1",
             )
             .and_then(|mut s| {
@@ -288,6 +315,7 @@ impl Store {
                         elapsed_ns: r.get(6)?,
                         ssim: r.get(7)?,
                         psnr_db: r.get(8)?,
+                        masked: r.get(9)?,
                     })
                 })
                 .optional()

@@ -81,6 +81,7 @@ fn segment(camera: &CameraId, run: RunId, n: u32, start: Timestamp) -> ClosedSeg
                     channels: 1,
                 }),
             },
+            masks: None,
         },
         path: PathBuf::from(format!("{camera}/synthetic/{n:08}-{run}.mp4")),
         duration_ns: SYNTHETIC_SEGMENT_NS,

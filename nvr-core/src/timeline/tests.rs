@@ -51,6 +51,7 @@ fn row(run: u64, start_ms: i64, length_ms: i64) -> SegmentRow {
         camera_start: None,
         marks: crate::store::Marks::default(),
         tier: crate::segment::Tier::First,
+        masks: None,
     }
 }
 

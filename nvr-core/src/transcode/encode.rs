@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault::storage;
@@ -15,6 +16,7 @@ use crate::media::init::CodecConfig;
 use crate::media::recode::{Chunk, NewSample, NewVideo, init_with, is_avc};
 use crate::media::{ClosedInfo, GrowingIndex, InitSegment, describe, mfra, read_closed};
 use crate::priority::Priority;
+use crate::privacy::Privacy;
 use crate::segment::{ClosedSegment, SegmentStart};
 use crate::time::NS_PER_S;
 use crate::track::VideoCodec;
@@ -42,8 +44,14 @@ impl Original {
             return Ok(Err("its end is missing or damaged".into()));
         };
         let video = info.init.video();
-        if !video.is_some_and(|v| is_avc(v.sample_entry) && matches!(v.config, CodecConfig::Avc(_))) {
-            return Ok(Err("its video is not H.264".into()));
+        let is_usable = video.is_some_and(|v| match &v.config {
+            CodecConfig::Avc(_) => is_avc(v.sample_entry),
+            // To burn masks in.
+            CodecConfig::Hevc(_) => v.sample_entry == b"hvc1",
+            _ => false,
+        });
+        if !is_usable {
+            return Ok(Err("its video is neither H.264 nor H.265".into()));
         }
         let (mut frames, mut first_pts, mut reorders) = (0u64, i64::MAX, false);
         let mut last_pts = i64::MIN;
@@ -80,11 +88,13 @@ impl Original {
     /// What its video is.
     pub(super) fn video(&self) -> Option<CodedVideo> {
         let track = self.info.init.video()?;
-        let CodecConfig::Avc(config) = &track.config else {
-            return None;
+        let (codec, config) = match &track.config {
+            CodecConfig::Avc(config) => (VideoCodec::H264, config),
+            CodecConfig::Hevc(config) => (VideoCodec::H265, config),
+            _ => return None,
         };
         Some(CodedVideo {
-            codec: VideoCodec::H264,
+            codec,
             codec_data: config.clone(),
             size: (track.width.into(), track.height.into()),
         })
@@ -139,6 +149,8 @@ pub(super) struct How<'a> {
     pub(super) priority: Priority,
     /// More than this is not worth it.
     pub(super) most_bytes: u64,
+    /// What nobody is to see of it.
+    pub(super) privacy: Option<&'a Arc<Privacy>>,
 }
 
 /// Encodes a segment into a draft. `progress` is told the share that is done.
@@ -151,7 +163,7 @@ pub(super) fn encode(
 ) -> Result<ClosedSegment, Failure> {
     let video = original
         .video()
-        .ok_or_else(|| Failure::Keep("its video is not H.264".into()))?;
+        .ok_or_else(|| Failure::Keep("its video is neither H.264 nor H.265".into()))?;
     let state = RefCell::new(State {
         original,
         out: Output::new(&draft.file),
@@ -160,6 +172,7 @@ pub(super) fn encode(
         frame: 0,
         done: 0,
         most_bytes: how.most_bytes,
+        masks: how.privacy.map(|p| p.text()),
         failure: None,
     });
     let with = gst::RecodeWith {
@@ -167,6 +180,7 @@ pub(super) fn encode(
         settings: how.settings,
         priority: Some(how.priority),
         view: None,
+        privacy: how.privacy,
     };
     let result = gst::recode(
         &video,
@@ -215,6 +229,8 @@ struct State<'a> {
     frame: usize,
     done: u64,
     most_bytes: u64,
+    /// What is burnt in.
+    masks: Option<String>,
     failure: Option<Failure>,
 }
 
@@ -260,6 +276,7 @@ impl State<'_> {
             Recoded::Config(config) => {
                 let mut start = self.original.info.description.clone();
                 start.tracks.video.codec = VideoCodec::H265;
+                start.masks.clone_from(&self.masks);
                 let init = init_with(
                     &self.original.info.init,
                     &NewVideo {

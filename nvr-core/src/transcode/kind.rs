@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
-use super::policy::{Facts, Rules, choose};
+use super::policy::{Facts, MasksOf, Rules, choose};
 use super::settle::settle;
 use super::work::{Control, Outcome, Worker};
 use crate::config::TranscodeConfig;
@@ -20,8 +20,9 @@ use crate::jobs::{
     JobContext, JobError, JobFuture, JobKind, JobOutcome, KindLimits, NewJob, Origin, params_of,
 };
 use crate::nvr::blocking;
+use crate::privacy::{Privacy, PrivacyBook};
 use crate::segment::Tier;
-use crate::store::{SegmentRow, Store, TranscodeQuery, TranscodeTotals};
+use crate::store::{MasksWanted, SegmentRow, Store, TranscodeQuery, TranscodeTotals};
 use crate::time::{TimeRange, Timestamp};
 
 /// Name of the kind.
@@ -44,6 +45,17 @@ struct Params {
     /// Somebody asked for it: age, size, camera and earlier tries do not count.
     #[serde(default)]
     on_demand: bool,
+    /// No unmasked segment of its camera is to stay: what `[transcode]` says of which footage does not count.
+    #[serde(default)]
+    privacy: bool,
+}
+
+/// Why a job is entered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Because {
+    Config,
+    Demand,
+    Privacy,
 }
 
 /// Encoding footage again: the kind of job, and what is asked of it.
@@ -139,6 +151,10 @@ impl Transcoding {
         self.0.enabled.load(Ordering::SeqCst)
     }
 
+    fn masks_by_itself(&self, camera: &CameraId) -> bool {
+        self.0.worker.privacy().transcodes(camera)
+    }
+
     /// How it stands, with sums by camera.
     ///
     /// # Errors
@@ -161,21 +177,8 @@ impl Transcoding {
     /// An error of the index.
     pub async fn on_demand(&self, camera: CameraId, range: TimeRange) -> Result<Vec<NewJob>> {
         let store = self.0.store.clone();
-        blocking(move || {
-            let query = TranscodeQuery {
-                camera,
-                range,
-                min_bytes: 0,
-                again: true,
-                limit: MOST_ON_DEMAND,
-            };
-            let rows = store.transcodable(&query)?;
-            Ok(rows
-                .iter()
-                .map(|row| job(row, true).anytime().priority(1))
-                .collect())
-        })
-        .await
+        let privacy = self.0.worker.privacy().of(&camera);
+        blocking(move || on_demand(&store, camera, range, privacy.as_deref())).await
     }
 
     /// The jobs that are due by themselves, when `waiting` wait already.
@@ -183,13 +186,15 @@ impl Transcoding {
     /// # Errors
     /// An error of the index.
     pub async fn due(&self, waiting: u64) -> Result<Vec<NewJob>> {
-        if !self.is_enabled() || waiting >= AHEAD {
+        let privacy = self.0.worker.privacy().clone();
+        let enabled = self.is_enabled();
+        if !(enabled || privacy.transcodes_any()) || waiting >= AHEAD {
             return Ok(Vec::new());
         }
         let room = AHEAD - waiting;
         let (store, now) = (self.0.store.clone(), self.0.clock.now());
         let config = self.0.config.load_full();
-        blocking(move || due(&store, &config, now, room as usize)).await
+        blocking(move || due(&store, enabled.then_some(&*config), &privacy, now, room as usize)).await
     }
 
     /// Removes kept originals whose time is over. What an exchange left is settled at the start and by the next
@@ -209,18 +214,21 @@ impl Transcoding {
     async fn work(&self, ctx: JobContext, params: Params) -> Result<JobOutcome, JobError> {
         let id = SegmentId(params.segment);
         let config = self.0.config.load_full();
-        if !params.on_demand && !self.is_enabled() {
+        let store = self.0.store.clone();
+        let row = blocking(move || store.segment(id)).await?;
+        let for_privacy = params.privacy && row.as_ref().is_some_and(|row| self.masks_by_itself(&row.camera));
+        if !params.on_demand && !for_privacy && !self.is_enabled() {
             let reason = "transcoding is switched off";
             return Ok(JobOutcome::new(json!({ "skipped": reason }), reason));
         }
         let rules = if params.on_demand {
             Rules::on_demand()
+        } else if for_privacy {
+            Rules::privacy()
         } else {
             Rules::of(&config)
         };
-        let store = self.0.store.clone();
-        let row = blocking(move || store.segment(id)).await?;
-        let tier = row.map_or(Tier::First, |row| row.tier);
+        let tier = row.as_ref().map_or(Tier::First, |row| row.tier);
         let lost = || {
             let words = format!("the disk of segment {id} does not answer");
             JobError::passing(Error::new(ErrorKind::Unavailable, words)).after(DISK_AGAIN)
@@ -237,6 +245,7 @@ impl Transcoding {
             ctx: ctx.clone(),
             transcoding: self.clone(),
             on_demand: params.on_demand,
+            private: row.filter(|_| for_privacy).map(|row| row.camera),
             left: Arc::clone(&left),
         };
         let (tell, mut told) = tokio::sync::oneshot::channel();
@@ -266,10 +275,17 @@ impl Transcoding {
             Ok(Outcome::Done(report)) => {
                 let (before, after) = (report.before_bytes, report.after_bytes);
                 let percent = 100.0 - after as f64 * 100.0 / before.max(1) as f64;
+                let (percent, than) = match after > before {
+                    true => (-percent, "larger"),
+                    false => (percent, "smaller"),
+                };
                 let mut message = format!(
-                    "{percent:.0} % smaller ({before} to {after} bytes), SSIM {:.4}, by {}",
+                    "{percent:.0} % {than} ({before} to {after} bytes), SSIM {:.4}, by {}",
                     report.comparison.ssim, report.encoder
                 );
+                if report.masks.is_some() {
+                    message.push_str("; privacy masks are burnt in");
+                }
                 for f in &report.failed {
                     message.push_str(&format!("; {} failed: {}", f.encoder, f.reason));
                 }
@@ -295,8 +311,14 @@ impl Transcoding {
 }
 
 /// See [`Transcoding::on_demand`].
-pub(crate) fn on_demand(store: &Store, camera: CameraId, range: TimeRange) -> Result<Vec<NewJob>> {
+pub(crate) fn on_demand(
+    store: &Store,
+    camera: CameraId,
+    range: TimeRange,
+    privacy: Option<&Privacy>,
+) -> Result<Vec<NewJob>> {
     let query = TranscodeQuery {
+        masks: privacy.map_or(MasksWanted::No, |p| MasksWanted::These(p.text())),
         camera,
         range,
         min_bytes: 0,
@@ -306,38 +328,88 @@ pub(crate) fn on_demand(store: &Store, camera: CameraId, range: TimeRange) -> Re
     let rows = store.transcodable(&query)?;
     Ok(rows
         .iter()
-        .map(|row| job(row, true).anytime().priority(1))
+        .map(|row| job(row, Because::Demand).anytime().priority(1))
         .collect())
 }
 
-fn due(store: &Store, config: &TranscodeConfig, now: Timestamp, room: usize) -> Result<Vec<NewJob>> {
-    let rules = Rules::of(config);
-    let until = now - config.after;
+fn due(
+    store: &Store,
+    config: Option<&TranscodeConfig>,
+    privacy: &PrivacyBook,
+    now: Timestamp,
+    room: usize,
+) -> Result<Vec<NewJob>> {
+    let mut jobs: Vec<NewJob> = Vec::new();
+    // Some of what is found waits in the queue already.
+    let limit = 2 * AHEAD as u32;
+    let most = room + AHEAD as usize;
+    let rules = config.map(Rules::of);
     let mut rows: Vec<SegmentRow> = Vec::new();
     for camera in store.cameras()? {
+        if privacy.transcodes(&camera.id) {
+            let found = store.transcodable(&TranscodeQuery {
+                camera: camera.id.clone(),
+                range: TimeRange::new(Timestamp::MIN, now)?,
+                min_bytes: 0,
+                again: false,
+                masks: MasksWanted::Any,
+                limit,
+            })?;
+            let masks = privacy.of(&camera.id);
+            let facts: Vec<Facts> = found
+                .iter()
+                .map(|row| {
+                    let masks = MasksOf::of(row.masks.as_deref(), masks.as_deref());
+                    Facts::of(row, masks, false, false)
+                })
+                .collect();
+            let chosen = choose(&facts, &Rules::privacy(), now, most);
+            jobs.extend(
+                found
+                    .iter()
+                    .filter(|row| chosen.contains(&row.id))
+                    .map(|row| job(row, Because::Privacy)),
+            );
+            continue;
+        }
+        let (Some(config), Some(rules)) = (config, &rules) else {
+            continue;
+        };
         if !rules.cameras.is_empty() && !rules.cameras.contains(&camera.id) {
             continue;
         }
         rows.extend(store.transcodable(&TranscodeQuery {
             camera: camera.id,
-            range: TimeRange::new(Timestamp::MIN, until)?,
+            range: TimeRange::new(Timestamp::MIN, now - config.after)?,
             min_bytes: config.min_bytes,
             again: false,
-            // Some of them wait in the queue already.
-            limit: 2 * AHEAD as u32,
+            masks: MasksWanted::No,
+            limit,
         })?);
     }
-    let facts: Vec<Facts> = rows.iter().map(|row| Facts::of(row, false, false)).collect();
-    let chosen = choose(&facts, &rules, now, room + AHEAD as usize);
-    Ok(chosen
+    jobs.truncate(most);
+    let Some(rules) = rules else { return Ok(jobs) };
+    // Which masks they lack is of no meaning to these rules.
+    let facts: Vec<Facts> = rows
         .iter()
-        .filter_map(|id| rows.iter().find(|row| row.id == *id))
-        .map(|row| job(row, false))
-        .collect())
+        .map(|row| Facts::of(row, MasksOf::Fitting, false, false))
+        .collect();
+    let chosen = choose(&facts, &rules, now, most);
+    jobs.extend(
+        chosen
+            .iter()
+            .filter_map(|id| rows.iter().find(|row| row.id == *id))
+            .map(|row| job(row, Because::Config)),
+    );
+    Ok(jobs)
 }
 
-fn job(row: &SegmentRow, on_demand: bool) -> NewJob {
-    NewJob::new(KIND, json!({ "segment": row.id.0, "on_demand": on_demand }))
+fn job(row: &SegmentRow, because: Because) -> NewJob {
+    let mut params = json!({ "segment": row.id.0, "on_demand": because == Because::Demand });
+    if because == Because::Privacy {
+        params["privacy"] = Value::Bool(true);
+    }
+    NewJob::new(KIND, params)
         .camera(row.camera.clone())
         .dedupe(format!("{KIND}:{}", row.id))
         .input_bytes(row.size_bytes)
@@ -347,6 +419,8 @@ struct Job {
     ctx: JobContext,
     transcoding: Transcoding,
     on_demand: bool,
+    /// The camera whose masks it is for.
+    private: Option<CameraId>,
     /// Nobody waits for it any more.
     left: Arc<AtomicBool>,
 }
@@ -361,7 +435,12 @@ impl Control for Job {
     fn stopped(&self) -> bool {
         self.left.load(Ordering::SeqCst)
             || self.ctx.stopped()
-            || !(self.on_demand || self.transcoding.is_enabled())
+            || !(self.on_demand
+                || self.transcoding.is_enabled()
+                || self
+                    .private
+                    .as_ref()
+                    .is_some_and(|camera| self.transcoding.masks_by_itself(camera)))
     }
 
     fn commit(&mut self) -> bool {

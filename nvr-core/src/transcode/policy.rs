@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::TranscodeConfig;
 use crate::ids::{CameraId, SegmentId};
+use crate::privacy::Privacy;
 use crate::segment::Container;
 use crate::store::{SegmentRow, SegmentState};
 use crate::time::{Timestamp, duration_ns};
@@ -32,13 +33,40 @@ pub struct Facts {
     pub size_bytes: u64,
     /// End of its footage.
     pub end: Timestamp,
+    /// Which privacy masks it lacks.
+    pub masks: MasksOf,
+}
+
+/// How the masks that are burnt into a segment compare with those of its camera.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MasksOf {
+    /// The camera has none, or the segment has the same.
+    Fitting,
+    /// The segment has none.
+    Missing,
+    /// The segment has others.
+    Other,
+}
+
+impl MasksOf {
+    /// Of what is burnt into a segment, and what its camera has.
+    #[must_use]
+    pub fn of(burnt_in: Option<&str>, privacy: Option<&Privacy>) -> Self {
+        match (burnt_in, privacy.filter(|p| p.is_on())) {
+            (_, None) => Self::Fitting,
+            (None, Some(_)) => Self::Missing,
+            (Some(text), Some(p)) if text == p.text() => Self::Fitting,
+            (Some(_), Some(_)) => Self::Other,
+        }
+    }
 }
 
 impl Facts {
     /// What the index says of a segment.
     #[must_use]
-    pub fn of(row: &SegmentRow, in_use: bool, tried: bool) -> Self {
+    pub fn of(row: &SegmentRow, masks: MasksOf, in_use: bool, tried: bool) -> Self {
         Self {
+            masks,
             id: row.id,
             camera: row.camera.clone(),
             codec: row.tracks.video.codec,
@@ -64,6 +92,8 @@ pub struct Rules {
     pub min_bytes: u64,
     /// Also what was tried before.
     pub again: bool,
+    /// Also H.265 that lacks the masks of its camera.
+    pub masks: bool,
 }
 
 impl Rules {
@@ -75,6 +105,19 @@ impl Rules {
             after: config.after,
             min_bytes: config.min_bytes,
             again: false,
+            masks: false,
+        }
+    }
+
+    /// Those of a camera of which no unmasked segment is to stay.
+    #[must_use]
+    pub const fn privacy() -> Self {
+        Self {
+            cameras: Vec::new(),
+            after: Duration::ZERO,
+            min_bytes: 0,
+            again: false,
+            masks: true,
         }
     }
 
@@ -86,6 +129,7 @@ impl Rules {
             after: Duration::ZERO,
             min_bytes: 0,
             again: true,
+            masks: true,
         }
     }
 }
@@ -145,7 +189,13 @@ pub fn judge(f: &Facts, rules: &Rules, now: Timestamp) -> Result<(), Why> {
     if f.in_use {
         return Err(Why::InUse);
     }
-    if f.codec != VideoCodec::H264 {
+    // Masks that were burnt in are exchanged for others only if somebody asks: the pictures become worse.
+    let lacks = match f.masks {
+        MasksOf::Fitting => false,
+        MasksOf::Missing => rules.masks,
+        MasksOf::Other => rules.masks && rules.again,
+    };
+    if f.codec != VideoCodec::H264 && !lacks {
         return Err(Why::IsH265);
     }
     if f.container != Container::Fmp4 {
@@ -198,36 +248,45 @@ mod tests {
         (
             (0i64..50, 0usize..3, any::<bool>(), any::<bool>()),
             (0usize..4, any::<bool>(), any::<bool>(), any::<bool>()),
-            (0u64..5_000_000, 0i64..1_000_000),
+            (0u64..5_000_000, 0i64..1_000_000, 0usize..3),
         )
             .prop_map(
-                |((id, camera, h265, plain), (state, protected, in_use, tried), (size_bytes, end))| Facts {
-                    id: SegmentId(id),
-                    camera: CameraId::new(["a", "b", "c"][camera]).unwrap(),
-                    codec: if h265 { VideoCodec::H265 } else { VideoCodec::H264 },
-                    container: if plain {
-                        Container::Matroska
-                    } else {
-                        Container::Fmp4
-                    },
-                    state: [
-                        SegmentState::Open,
-                        SegmentState::Closed,
-                        SegmentState::Recovered,
-                        SegmentState::Missing,
-                    ][state],
-                    protected,
-                    in_use,
-                    tried,
-                    size_bytes,
-                    end: Timestamp::from_secs(end),
+                |((id, camera, h265, plain), (state, protected, in_use, tried), (size_bytes, end, masks))| {
+                    Facts {
+                        masks: [MasksOf::Fitting, MasksOf::Missing, MasksOf::Other][masks],
+                        id: SegmentId(id),
+                        camera: CameraId::new(["a", "b", "c"][camera]).unwrap(),
+                        codec: if h265 { VideoCodec::H265 } else { VideoCodec::H264 },
+                        container: if plain {
+                            Container::Matroska
+                        } else {
+                            Container::Fmp4
+                        },
+                        state: [
+                            SegmentState::Open,
+                            SegmentState::Closed,
+                            SegmentState::Recovered,
+                            SegmentState::Missing,
+                        ][state],
+                        protected,
+                        in_use,
+                        tried,
+                        size_bytes,
+                        end: Timestamp::from_secs(end),
+                    }
                 },
             )
     }
 
     fn any_rules() -> impl Strategy<Value = Rules> {
-        (any::<bool>(), 0u64..1_000_000, 0u64..5_000_000, any::<bool>()).prop_map(
-            |(one, after, min_bytes, again)| Rules {
+        (
+            any::<bool>(),
+            0u64..1_000_000,
+            0u64..5_000_000,
+            any::<[bool; 2]>(),
+        )
+            .prop_map(|(one, after, min_bytes, [again, masks])| Rules {
+                masks,
                 cameras: if one {
                     vec![CameraId::new("a").unwrap()]
                 } else {
@@ -236,19 +295,19 @@ mod tests {
                 after: Duration::from_secs(after),
                 min_bytes,
                 again,
-            },
-        )
+            })
     }
 
     proptest! {
         #[test]
         fn what_must_not_be_touched_never_is(f in any_facts(), rules in any_rules(), now in 0i64..2_000_000) {
             let now = Timestamp::from_secs(now);
-            for rules in [rules, Rules::on_demand()] {
+            for rules in [rules, Rules::privacy(), Rules::on_demand()] {
                 if judge(&f, &rules, now).is_ok() {
                     prop_assert!(!f.protected && !f.in_use);
                     prop_assert!(matches!(f.state, SegmentState::Closed | SegmentState::Recovered));
-                    prop_assert_eq!(f.codec, VideoCodec::H264);
+                    prop_assert!(f.codec == VideoCodec::H264 || (rules.masks && f.masks != MasksOf::Fitting));
+                    prop_assert!(f.codec == VideoCodec::H264 || f.masks == MasksOf::Missing || rules.again);
                     prop_assert_eq!(f.container, Container::Fmp4);
                     prop_assert!(rules.cameras.is_empty() || rules.cameras.contains(&f.camera));
                     prop_assert!(now.since(f.end) >= duration_ns(rules.after));

@@ -143,6 +143,7 @@ fn tells(row: &SegmentRow, segment: &ClosedSegment) -> bool {
     row.size_bytes == segment.size_bytes
         && row.tracks.video.codec == segment.start.tracks.video.codec
         && row.duration_ns == segment.duration_ns
+        && row.masks == segment.start.masks
 }
 
 /// Makes a row tell what its file is.
@@ -164,6 +165,7 @@ fn follow(
         // It was checked before it got its name; the figures went with the process that knew them.
         ssim: None,
         psnr_db: None,
+        masked: segment.start.masks.is_some(),
     };
     store.exchange_segment_blocking(row.id, segment, record)
 }
@@ -177,7 +179,11 @@ fn kept(
     settled: &mut Settled,
 ) -> Result<()> {
     let over = clock.now().since(leftover.since) >= duration_ns(keep);
-    if over || store.segment_by_path(&leftover.path)?.is_none() {
+    // One without masks must not outlive that its segment got some.
+    let is_wanted = store
+        .segment_by_path(&leftover.path)?
+        .is_some_and(|row| row.masks.is_none());
+    if over || !is_wanted {
         settled.expired += 1;
         return replace::remove_leftover(root, leftover);
     }

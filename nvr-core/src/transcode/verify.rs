@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::encode::{Failure, Original, read_chunk};
 use crate::config::TranscodeConfig;
 use crate::files::replace::Draft;
-use crate::gst::{self, Comparison, Gate, RecodeFault};
+use crate::gst::{self, Comparison, Gate, Masking, RecodeFault};
 use crate::media::read_closed;
+use crate::privacy::Privacy;
 use crate::segment::ClosedSegment;
 use crate::track::VideoCodec;
 
@@ -24,14 +26,23 @@ pub(super) fn verify(
     draft: &Draft,
     made: &ClosedSegment,
     config: &TranscodeConfig,
+    privacy: Option<&Arc<Privacy>>,
     gate: &mut dyn FnMut() -> Gate,
 ) -> Result<Comparison, Failure> {
-    tables(original, &draft.file, made)?;
+    tables(original, &draft.file, made, privacy)?;
+    let video = original
+        .video()
+        .ok_or_else(|| Failure::Keep("its video cannot be read".into()))?;
+    let full_range = video.is_full_range();
     let found = gst::compare(
-        (original_path, VideoCodec::H264),
+        (original_path, video.codec),
         (draft.absolute(), VideoCodec::H265),
-        original.video().map(|v| v.is_full_range()),
+        (video.codec == VideoCodec::H264).then_some(full_range),
         config.compare_every,
+        privacy.map(|p| Masking {
+            privacy: Arc::clone(p),
+            full_range,
+        }),
         Some(config.priority),
         gate,
     );
@@ -73,11 +84,17 @@ fn looks(found: &Comparison, config: &TranscodeConfig) -> Result<(), String> {
 }
 
 /// What the draft says of itself and what its tables say, beside the original's.
-fn tables(original: &Original, file: &File, made: &ClosedSegment) -> Result<(), Failure> {
+fn tables(
+    original: &Original,
+    file: &File,
+    made: &ClosedSegment,
+    privacy: Option<&Arc<Privacy>>,
+) -> Result<(), Failure> {
     let wrong = |what: String| Failure::Encoder(format!("the new file is not as it should be: {what}"));
     let info = read_closed(&mut &*file)?.ok_or_else(|| wrong("it is not complete".into()))?;
     let mut start = original.info.description.clone();
     start.tracks.video.codec = VideoCodec::H265;
+    start.masks = privacy.map(|p| p.text());
     if info.description != start || made.start != start {
         return Err(wrong("it says something else of itself".into()));
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::encode::{Failure, How, Original, encode};
-use super::policy::{self, Facts, Rules};
+use super::policy::{self, Facts, MasksOf, Rules};
 use super::settle;
 use super::verify::verify;
 use crate::clock::SharedClock;
@@ -14,6 +14,7 @@ use crate::files::replace::{self, Draft, Step};
 use crate::files::{self, Tree};
 use crate::gst::{ArchiveEncoder, ArchiveSettings, Catalogue, Comparison, Gate};
 use crate::ids::{CameraId, SegmentId};
+use crate::privacy::{Privacy, PrivacyBook};
 use crate::segment::ClosedSegment;
 use crate::store::{SegmentRow, SegmentState, Store, TranscodeRecord};
 
@@ -51,6 +52,9 @@ pub struct Report {
     pub comparison: Comparison,
     /// Encoders that failed before, and how.
     pub failed: Vec<FailedEncoder>,
+    /// Privacy masks that were burnt in, and how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masks: Option<String>,
 }
 
 /// An encoder that failed at work.
@@ -88,6 +92,7 @@ pub struct Worker {
     tree: Tree,
     clock: SharedClock,
     catalogue: Arc<Catalogue>,
+    privacy: PrivacyBook,
 }
 
 impl fmt::Debug for Worker {
@@ -106,13 +111,26 @@ struct Made {
 impl Worker {
     /// A worker on footage that this process is the recorder of.
     #[must_use]
-    pub fn new(store: Store, tree: Tree, clock: SharedClock, catalogue: Arc<Catalogue>) -> Self {
+    pub fn new(
+        store: Store,
+        tree: Tree,
+        clock: SharedClock,
+        catalogue: Arc<Catalogue>,
+        privacy: PrivacyBook,
+    ) -> Self {
         Self {
             store,
             tree,
             clock,
             catalogue,
+            privacy,
         }
+    }
+
+    /// The privacy masks of the cameras.
+    #[must_use]
+    pub const fn privacy(&self) -> &PrivacyBook {
+        &self.privacy
     }
 
     /// The encoders that are known here.
@@ -140,7 +158,10 @@ impl Worker {
         settle::settle_one(&self.store, self.tree.root_of(row.tier)?, &row.path)?;
         // It may have been another version's row until then.
         let row = self.row(id)?;
-        if let Err(why) = self.judge(&row, rules)? {
+        // Those of now: what is drawn while it is encoded is for the next.
+        let privacy = self.privacy.of(&row.camera);
+        let privacy = privacy.as_ref();
+        if let Err(why) = self.judge(&row, rules, privacy)? {
             return Ok(Outcome::Skipped {
                 reason: format!("the segment {}", why.words()),
             });
@@ -163,13 +184,13 @@ impl Worker {
         {
             let reason = "its file is not as it was recorded (another hash)".to_owned();
             tracing::error!(camera = %row.camera, path = %row.path.display(), "{reason}");
-            return self.keep(&row, begun, String::new(), reason);
+            return self.keep(&row, begun, String::new(), reason, privacy);
         }
         let original = match Original::read(file).map_err(|e| e.context(row.path.display())) {
             Ok(Ok(original)) => original,
-            Ok(Err(reason)) => return self.keep(&row, begun, String::new(), reason),
+            Ok(Err(reason)) => return self.keep(&row, begun, String::new(), reason, privacy),
             Err(e) if e.kind() == ErrorKind::Corrupt || e.kind() == ErrorKind::Unsupported => {
-                return self.keep(&row, begun, String::new(), e.to_string());
+                return self.keep(&row, begun, String::new(), e.to_string(), privacy);
             }
             Err(e) => return Err(e),
         };
@@ -185,9 +206,12 @@ impl Worker {
                 continue;
             }
             let name = named(encoder, &settings);
-            match self.attempt(&row, &original, encoder, &settings, config, &failed, control) {
+            match self.attempt(
+                &row, &original, encoder, &settings, config, privacy, &failed, control,
+            ) {
                 Ok(made) => {
-                    return self.put_in_place(&row, made, name, failed, begun, config, rules, control);
+                    return self
+                        .put_in_place(&row, made, name, failed, begun, config, rules, privacy, control);
                 }
                 Err(Failure::Stopped) => return Ok(Outcome::Stopped),
                 // The encoder is not to blame for a file that retention took away in the middle.
@@ -197,7 +221,7 @@ impl Worker {
                     });
                 }
                 Err(Failure::Other(e)) => return Err(e),
-                Err(Failure::Keep(reason)) => return self.keep(&row, begun, name, reason),
+                Err(Failure::Keep(reason)) => return self.keep(&row, begun, name, reason, privacy),
                 Err(Failure::Encoder(reason)) => {
                     tracing::warn!(camera = %row.camera, segment = %id, encoder = name, reason, "an encoder failed; the next one tries");
                     self.catalogue.failed(encoder, size, &settings, &reason);
@@ -236,11 +260,19 @@ impl Worker {
         })
     }
 
-    fn judge(&self, row: &SegmentRow, rules: &Rules) -> Result<Result<(), policy::Why>> {
+    fn judge(
+        &self,
+        row: &SegmentRow,
+        rules: &Rules,
+        privacy: Option<&Arc<Privacy>>,
+    ) -> Result<Result<(), policy::Why>> {
         let in_use = self.store.is_in_use(row.id)?;
-        let tried = self.store.transcode_of(row.id)?.is_some();
+        let record = self.store.transcode_of(row.id)?;
+        // What was tried without masks was not tried with them.
+        let tried = record.is_some_and(|r| r.masked || !rules.masks);
+        let masks = MasksOf::of(row.masks.as_deref(), privacy.map(|p| &**p));
         Ok(policy::judge(
-            &Facts::of(row, in_use, tried),
+            &Facts::of(row, masks, in_use, tried),
             rules,
             self.clock.now(),
         ))
@@ -257,6 +289,7 @@ impl Worker {
         encoder: &ArchiveEncoder,
         settings: &ArchiveSettings,
         config: &TranscodeConfig,
+        privacy: Option<&Arc<Privacy>>,
         failed: &[FailedEncoder],
         control: &mut dyn Control,
     ) -> Result<Made, Failure> {
@@ -266,7 +299,12 @@ impl Worker {
             encoder,
             settings,
             priority: config.priority,
-            most_bytes: policy::most_bytes(row.size_bytes, config.smaller_by_percent),
+            // What nobody is to see does not stay because it is small.
+            most_bytes: match privacy {
+                Some(_) => u64::MAX,
+                None => policy::most_bytes(row.size_bytes, config.smaller_by_percent),
+            },
+            privacy,
         };
         let doing = match failed.last() {
             Some(f) => format!(
@@ -285,7 +323,9 @@ impl Worker {
         };
         let mut progress = |share: f64| control.borrow_mut().progress(share * ENCODING, &doing);
         let segment = encode(original, &draft, &how, &mut progress, &mut gate)?;
-        if !policy::is_smaller(row.size_bytes, segment.size_bytes, config.smaller_by_percent) {
+        if privacy.is_none()
+            && !policy::is_smaller(row.size_bytes, segment.size_bytes, config.smaller_by_percent)
+        {
             return Err(Failure::Keep(format!(
                 "it does not become small enough ({} of {} bytes)",
                 segment.size_bytes, row.size_bytes
@@ -295,7 +335,7 @@ impl Worker {
             .borrow_mut()
             .progress(ENCODING, "comparing with the original");
         let path = root.path().join(&row.path);
-        let comparison = verify(original, &path, &draft, &segment, config, &mut gate)?;
+        let comparison = verify(original, &path, &draft, &segment, config, privacy, &mut gate)?;
         Ok(Made {
             draft,
             segment,
@@ -316,6 +356,7 @@ impl Worker {
         begun: i64,
         config: &TranscodeConfig,
         rules: &Rules,
+        privacy: Option<&Arc<Privacy>>,
         control: &mut dyn Control,
     ) -> Result<Outcome> {
         if !control.commit() {
@@ -323,7 +364,7 @@ impl Worker {
         }
         // Much may have happened since: it may be protected now, or on its way out.
         let now = self.row(row.id)?;
-        if let Err(why) = self.judge(&now, rules)? {
+        if let Err(why) = self.judge(&now, rules, privacy)? {
             return Ok(Outcome::Skipped {
                 reason: format!("the segment {}", why.words()),
             });
@@ -348,6 +389,7 @@ impl Worker {
             elapsed_ns: self.clock.steady_ns() - begun,
             ssim: Some(comparison.ssim),
             psnr_db: Some(comparison.psnr_db),
+            masked: privacy.is_some(),
         };
         let report = Report {
             segment: row.id,
@@ -358,6 +400,7 @@ impl Worker {
             elapsed_ns: record.elapsed_ns,
             comparison,
             failed,
+            masks: segment.start.masks.clone(),
         };
         let root = self.tree.root_of(row.tier)?;
         replace::exchange(root, draft, &mut |step| control.step(step))?;
@@ -376,7 +419,11 @@ impl Worker {
         control.step(Step::RowWritten);
         self.store.make_durable()?;
         control.step(Step::RowDurable);
-        if config.keep_original.is_zero() {
+        if report.masks.is_some() {
+            // Nor may one stay that was kept before there were masks.
+            replace::forget_original(root, &row.path)?;
+            replace::forget_kept(root, &row.path)?;
+        } else if config.keep_original.is_zero() {
             replace::forget_original(root, &row.path)?;
         } else {
             replace::keep_original(root, &row.path)?;
@@ -386,8 +433,19 @@ impl Worker {
         Ok(Outcome::Done(Box::new(report)))
     }
 
-    fn keep(&self, row: &SegmentRow, begun: i64, encoder: String, reason: String) -> Result<Outcome> {
-        tracing::info!(segment = %row.id, camera = %row.camera, reason, "the original stays");
+    fn keep(
+        &self,
+        row: &SegmentRow,
+        begun: i64,
+        encoder: String,
+        reason: String,
+        privacy: Option<&Arc<Privacy>>,
+    ) -> Result<Outcome> {
+        if privacy.is_some() {
+            tracing::warn!(segment = %row.id, camera = %row.camera, reason, "the original stays, without its privacy masks");
+        } else {
+            tracing::info!(segment = %row.id, camera = %row.camera, reason, "the original stays");
+        }
         let record = TranscodeRecord {
             at: self.clock.now(),
             kept: Some(reason.clone()),
@@ -397,6 +455,7 @@ impl Worker {
             elapsed_ns: self.clock.steady_ns() - begun,
             ssim: None,
             psnr_db: None,
+            masked: privacy.is_some(),
         };
         self.store.note_kept_blocking(row.id, record)?;
         Ok(Outcome::Kept { reason })

@@ -121,6 +121,7 @@ mod tests {
             camera_start: None,
             marks: Marks::default(),
             tier: crate::segment::Tier::First,
+            masks: None,
         }
     }
 

@@ -208,7 +208,8 @@ pub(crate) struct ProbeRequest {
     /// Whether a picture is wanted, at most 640 pixels wide.
     #[serde(default)]
     picture: bool,
-    /// A camera of the configuration whose user and password are used where none are given.
+    /// A camera of the configuration whose user and password are used where none are given, and whose privacy masks the
+    /// picture gets.
     camera: Option<String>,
 }
 
@@ -241,6 +242,10 @@ pub(crate) async fn probe(
     let mut source = SourceSpec::parse(&request.source)?;
     let stored = match &request.camera {
         Some(id) => credentials(&app.nvr.camera(&id.parse()?)?.config().source).cloned(),
+        None => None,
+    };
+    let privacy = match &request.camera {
+        Some(id) => app.nvr.privacy().of(&id.parse()?),
         None => None,
     };
     let kept = |password: &str| password == nvr_core::config::KEPT;
@@ -281,7 +286,8 @@ pub(crate) async fn probe(
     };
     let address = source.to_string();
     let (report, picture) = if request.picture {
-        let (report, picture) = nvr_core::detect::probe_with_picture(source, options, PICTURE_WIDTH).await?;
+        let (report, picture) =
+            nvr_core::detect::probe_with_picture(source, options, PICTURE_WIDTH, privacy).await?;
         (report, Some(picture))
     } else {
         (nvr_core::detect::probe(source, options).await?, None)

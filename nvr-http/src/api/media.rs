@@ -152,6 +152,7 @@ pub(crate) fn made_part(method: &Method, headers: &HeaderMap, bytes: Bytes, immu
         ("to" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("format" = inline(Option<Packing>), Query, description = "fmp4 (default): fragments as recorded; mp4: for every player, ends at the very frame"),
         ("codec" = inline(Option<Codec>), Query, description = "h264: where the footage is not that throughout, it is encoded: from the exact start, without length and `Range`, also where the size of the picture changes. fmp4 is sent while it is encoded, mp4 when all of it is; until then an empty box comes every few seconds"),
+        ("masked" = Option<bool>, Query, description = "It is encoded, with the camera's privacy masks in every picture"),
         ("download" = Option<bool>, Query, description = "Ask the browser to save it")),
     responses((status = 200, description = "The file; `Range` is answered with 206", content_type = "video/mp4"),
         (status = 404, description = "Nothing is recorded there", body = Problem),
@@ -169,8 +170,9 @@ pub(crate) async fn export(
     let format = packing(&mut query)?;
     let download = query.flag("download")?;
     let codec = query.codec()?;
+    let masked = query.flag("masked")?;
     query.end()?;
-    let request = ExportRequest::new(id, range, format).codec(codec);
+    let request = ExportRequest::new(id, range, format).codec(codec).masked(masked);
     exported(&app, request, download, &method, &headers).await
 }
 

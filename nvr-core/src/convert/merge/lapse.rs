@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Composed, Watcher, check_common, invalid, ultrafast};
 use crate::archive::Archive;
@@ -12,6 +13,7 @@ use crate::gst::{
     CodedFrame, CodedVideo, FileFault, FileSpec, PictureFile, PictureReader, jpeg_size, stopped,
 };
 use crate::ids::CameraId;
+use crate::privacy::Privacy;
 use crate::time::{NS_PER_S, TimeRange, Timestamp};
 
 /// Longest range: a year.
@@ -166,6 +168,7 @@ impl Archive {
                     archive: self,
                     inner,
                     camera: &params.camera,
+                    privacy: self.privacy().of(&params.camera),
                     range,
                     size,
                     material: &material,
@@ -281,6 +284,8 @@ struct Lapse<'a> {
     archive: &'a Archive,
     inner: &'a Inner,
     camera: &'a CameraId,
+    /// What nobody is to see of it.
+    privacy: Option<Arc<Privacy>>,
     range: TimeRange,
     size: (u32, u32),
     material: &'a Material,
@@ -423,7 +428,7 @@ impl Lapse<'_> {
     ) -> Result<u64, FileFault> {
         let given = frames.len() as u64;
         let priority = self.inner.config.load().priority;
-        let mut reader = PictureReader::new(video, self.size, Some(priority))?;
+        let mut reader = PictureReader::new(video, self.size, self.privacy.clone(), Some(priority))?;
         let mut taken = 0;
         loop {
             match reader.next(&mut || Ok(frames.pop_front()), watcher.stop) {

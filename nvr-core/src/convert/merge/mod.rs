@@ -6,6 +6,7 @@ mod params;
 mod reel;
 
 use std::path::Path;
+use std::sync::Arc;
 
 pub use self::lapse::{LapseSource, TimelapseParams};
 pub use self::layout::Layout;
@@ -21,6 +22,7 @@ use crate::gst::{
 };
 use crate::ids::CameraId;
 use crate::media::clip::PlanPart;
+use crate::privacy::Privacy;
 use crate::time::{NS_PER_S, TimeRange, Timestamp};
 
 /// So far ahead of the pictures sound is given.
@@ -76,8 +78,10 @@ impl Archive {
     pub fn merge(&self, params: &MergeParams, to: &Path, mut watcher: Watcher<'_>) -> Result<Composed> {
         let range = params.check()?;
         let mut cameras: Vec<(CameraId, Vec<PlanPart>)> = Vec::new();
+        let mut masks = Vec::new();
         for camera in &params.cameras {
             cameras.push((camera.clone(), self.stretches(camera, range)?));
+            masks.push(self.privacy().of(camera));
         }
         let (mut shape, mut lowest, mut quickest) = (None, u32::MAX, 0.0f64);
         for part in cameras.iter().filter_map(|(_, parts)| parts.first()) {
@@ -102,6 +106,7 @@ impl Archive {
         let work = Merge {
             range,
             cameras,
+            masks,
             panes,
             size,
             fps,
@@ -122,6 +127,8 @@ impl Archive {
 struct Merge {
     range: TimeRange,
     cameras: Vec<(CameraId, Vec<PlanPart>)>,
+    /// What nobody is to see of each.
+    masks: Vec<Option<Arc<Privacy>>>,
     panes: Vec<Pane>,
     size: (u32, u32),
     fps: u32,
@@ -294,7 +301,7 @@ impl Merge {
             let mut reels = Vec::new();
             for n in members {
                 let (camera, parts) = &self.cameras[n];
-                let reel = Reel::start(parts.clone(), self.panes[n].size, priority)?;
+                let reel = Reel::start(parts.clone(), self.panes[n].size, self.masks[n].clone(), priority)?;
                 reels.push((camera, self.panes[n], reel, Black::default()));
             }
             for n in 0..moments {

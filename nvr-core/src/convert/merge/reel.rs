@@ -12,6 +12,7 @@ use crate::gst::{CodedFrame, CodedSound, Picture, PictureReader, stopped};
 use crate::media::clip::{PlanPart, Remade, RemadePart, decoder_specific};
 use crate::media::init::CodecConfig;
 use crate::priority::Priority;
+use crate::privacy::Privacy;
 use crate::time::{TimeRange, Timestamp};
 
 /// Between two stretches that lie so close the last picture stands.
@@ -86,11 +87,16 @@ pub(super) struct Reel {
 }
 
 impl Reel {
-    pub(super) fn start(parts: Vec<PlanPart>, size: (u32, u32), priority: Priority) -> Result<Self> {
+    pub(super) fn start(
+        parts: Vec<PlanPart>,
+        size: (u32, u32),
+        privacy: Option<Arc<Privacy>>,
+        priority: Priority,
+    ) -> Result<Self> {
         let line = Line::start("nvr-reel", WAITING, priority, move |out, stop| {
             for part in parts {
                 let shown = part.shown;
-                match pictures(part, size, priority, out, stop) {
+                match pictures(part, size, privacy.clone(), priority, out, stop) {
                     Ok(true) => {}
                     Ok(false) => return,
                     Err(e) => {
@@ -140,6 +146,7 @@ impl Reel {
 fn pictures(
     part: PlanPart,
     size: (u32, u32),
+    privacy: Option<Arc<Privacy>>,
     priority: Priority,
     out: &SyncSender<Item<Picture>>,
     stop: &AtomicBool,
@@ -149,7 +156,7 @@ fn pictures(
     let mut part = clip.part(0)?;
     let track = part.track().cloned();
     let track = track.ok_or_else(|| Error::new(ErrorKind::Corrupt, "a stretch without video"))?;
-    let mut reader = PictureReader::new(&coded(&track)?, size, Some(priority))?;
+    let mut reader = PictureReader::new(&coded(&track)?, size, privacy, Some(priority))?;
     let stopping = || stop.load(Ordering::Acquire);
     while let Some(picture) = reader.next(&mut || frame(&mut part), &stopping)? {
         let at = part.utc_of(picture.pts_ns);

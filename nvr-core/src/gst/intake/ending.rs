@@ -34,15 +34,13 @@ impl Intake {
         let Some(me) = self.me.upgrade() else { return };
         let fallback = cause.clone();
         let span = tracing::Span::current();
-        let spawned = std::thread::Builder::new()
-            .name("nvr-end".into())
-            .spawn(move || {
-                span.in_scope(|| {
-                    let cause = explain(cause);
-                    me.take_no_more();
-                    me.complete(cause, END)
-                })
-            });
+        let spawned = std::thread::Builder::new().name("nvr-end".into()).spawn(move || {
+            span.in_scope(|| {
+                let cause = explain(cause);
+                me.take_no_more();
+                me.complete(cause, END)
+            })
+        });
         if spawned.is_err() {
             self.complete(fallback, Duration::ZERO);
         }

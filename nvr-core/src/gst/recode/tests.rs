@@ -69,6 +69,7 @@ fn run(
         settings: &settings,
         priority: Some(Priority::default()),
         view: None,
+        privacy: None,
     };
     let result = recode(
         video,
@@ -178,6 +179,7 @@ fn it_stops_and_waits_when_it_is_told() {
         settings: &settings,
         priority: None,
         view: None,
+        privacy: None,
     };
     let mut given = 0;
     let mut looks = 0;

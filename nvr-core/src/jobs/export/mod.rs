@@ -56,6 +56,9 @@ pub struct ExportParams {
     /// Codec of the video: `as-recorded`, or `h264`, for which footage that is not that is encoded.
     #[serde(default, skip_serializing_if = "is_as_recorded")]
     pub codec: ClipCodec,
+    /// Whether it is encoded, so that the camera's privacy masks are in every picture.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub masked: bool,
 }
 
 fn is_as_recorded(codec: &ClipCodec) -> bool {
@@ -150,7 +153,10 @@ impl ExportKind {
         let params: ExportParams = params_of(KIND, &params)?;
         ctx.progress(0.0, "planning");
         let request = ExportRequest::new(params.camera.clone(), params.range()?, params.format.format());
-        let clip = match self.open(&ctx, request.codec(params.codec)).await? {
+        let clip = match self
+            .open(&ctx, request.codec(params.codec).masked(params.masked))
+            .await?
+        {
             Export::Clip(clip) => clip,
             Export::Converted(made) => return self.encode(ctx, params, made).await,
         };

@@ -46,6 +46,7 @@ fn start(camera: usize, second: i64) -> SegmentStart {
             },
             audio: None,
         },
+        masks: None,
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) fn start(camera: &str, run: u64, sequence: u32, start_s: i64) -> Segm
                 channels: 2,
             }),
         },
+        masks: None,
     }
 }
 

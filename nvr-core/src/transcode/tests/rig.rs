@@ -13,8 +13,9 @@ use crate::files::replace::Step;
 use crate::files::tests::{start, t, tree_at};
 use crate::files::{Inspection, Tree, hash_file, inspect};
 use crate::gst::Catalogue;
+use crate::privacy::PrivacyBook;
 use crate::segment::{ClosedSegment, SegmentFiles, SegmentStart};
-use crate::store::{OpenMode, SegmentRow, Store, TranscodeQuery};
+use crate::store::{MasksWanted, OpenMode, SegmentRow, Store, TranscodeQuery};
 use crate::time::TimeRange;
 
 /// Runs a program and gives what it prints.
@@ -81,6 +82,7 @@ pub(super) struct Rig {
     pub(super) clock: SharedClock,
     pub(super) config: TranscodeConfig,
     pub(super) catalogue: Arc<Catalogue>,
+    pub(super) privacy: PrivacyBook,
 }
 
 impl Rig {
@@ -92,6 +94,7 @@ impl Rig {
             store: Store::open(dir.join("index.db"), OpenMode::ReadWrite).unwrap(),
             catalogue: Arc::new(Catalogue::new(clock.clone(), Duration::from_secs(600))),
             clock,
+            privacy: PrivacyBook::default(),
             config: TranscodeConfig {
                 preset: Some("ultrafast".into()),
                 ..TranscodeConfig::default()
@@ -121,6 +124,7 @@ impl Rig {
             self.tree.clone(),
             self.clock.clone(),
             Arc::clone(&self.catalogue),
+            self.privacy.clone(),
         )
     }
 
@@ -175,6 +179,7 @@ impl Rig {
             range: TimeRange::ALL,
             min_bytes: 0,
             again: false,
+            masks: MasksWanted::No,
             limit: 10,
         };
         self.store.transcodable(&query).unwrap().len()

@@ -158,6 +158,7 @@ pub(super) async fn end(app: &AppState, session: &Arc<Session>) -> Result<Option
         format: nvr_core::jobs::export::Packing::Mp4,
         path: None,
         codec: ClipCodec::AsRecorded,
+        masked: false,
     };
     let jobs = app.nvr.jobs();
     let added = jobs.enqueue(export.job()?).await?;

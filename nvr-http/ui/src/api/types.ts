@@ -44,6 +44,8 @@ export interface Camera {
   ingest: { client: string; reason: string | null } | null;
   /** Whether it is asked by ONVIF. */
   onvif?: boolean;
+  /** What of its picture nobody is to see. */
+  privacy?: { masks: string[]; style: string; transcode: boolean } | null;
   last_frame: string | null;
   counters: { frames: number; bytes_in: number; frames_dropped: number; segments: number; segment_bytes: number; restarts: number; index_lost: number };
 }
@@ -95,6 +97,9 @@ export interface Segment {
   protected: boolean;
   event: boolean;
   transcoded: boolean;
+  /** Whether privacy masks are burnt in. */
+  masked?: boolean;
+  masks?: string | null;
 }
 
 export interface Segments {

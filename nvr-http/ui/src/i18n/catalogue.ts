@@ -15,12 +15,13 @@ import { system } from "./messages/system";
 import { share } from "./messages/share";
 import { timeline } from "./messages/timeline";
 import { users } from "./messages/users";
+import { zones } from "./messages/zones";
 
 export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français" } as const;
 export type Language = keyof typeof LANGUAGES;
 
 /** All words of the page. A page's words are one file in `messages/`, entered here. */
-export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share, pushes, events, ptz, bookings, alerts, stills };
+export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share, pushes, events, ptz, bookings, alerts, stills, zones };
 
 type Catalogue = typeof catalogue;
 type Words = { [N in keyof Catalogue]: Catalogue[N]["en"] };

@@ -1,6 +1,7 @@
 import { ChartGantt, CloudDownload, Download, Link2, Shield, ShieldOff, Trash2, X } from "lucide-react";
 import type { ReactNode } from "react";
 import { Link } from "wouter";
+import { useCameras } from "~/api/cameras";
 import { ask, post, url } from "~/api/client";
 import type { Upload } from "~/api/manage";
 import { useQuery } from "~/api/query";
@@ -51,6 +52,7 @@ function Content({ shown, name, onProtect, onDelete }: { shown: Shown; name: str
   const operator = useMay("operator");
   const { segment: s, camera, start, end, growing } = shown;
   const remote = s?.state === "remote";
+  const masks = useCameras().data?.find((c) => c.id === camera)?.privacy;
   const seconds = secondsBetween(start, end);
   const copies = useQuery(s ? `copies ${s.id}` : null, (signal) => ask<Upload[]>(`/segments/${s?.id}/copies`, { signal }));
   const save = (format: "fmp4" | "mp4") => url(`/cameras/${camera}/export.mp4`, { from: start, to: end, format, download: true });
@@ -67,6 +69,7 @@ function Content({ shown, name, onProtect, onDelete }: { shown: Shown; name: str
       [t("recordings.video"), `${codecName(video.codec)} ${video.width}×${video.height}${video.frame_rate ? ` · ${Math.round(video.frame_rate * 10) / 10} fps` : ""}`],
       [t("recordings.audio"), audio ? `${audio.codec.toUpperCase()} · ${audio.sample_rate / 1000} kHz` : t("recordings.no_audio")],
       [t("recordings.copies"), copies.data?.length ? copies.data.map((c) => (c.uploaded ? t("recordings.copy_done", { target: c.target, time: moment(c.uploaded) }) : t("recordings.copy_state", { target: c.target, state: c.state }))).join(", ") : t("recordings.no_copies")],
+      ...(s.masked || masks ? [[t("zones.burnt_in"), t(s.masked ? "zones.burnt_in_yes" : "zones.burnt_in_no")] as [string, ReactNode]] : []),
       [t("recordings.file"), <code key="f">{s.path}</code>],
       ...(s.hash ? [[t("recordings.hash"), <code key="h">{s.hash}</code>] as [string, ReactNode]] : []),
     );

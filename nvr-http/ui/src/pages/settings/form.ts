@@ -18,6 +18,8 @@ export interface Form {
   draft(path: string): Draft;
   mistake(path: string): Mistake | null;
   set(path: string, draft: Draft): void;
+  /** Several at once. */
+  setAll(drafts: readonly (readonly [string, Draft])[]): void;
   /** Forgets all edits, or those below a path. */
   discard(below?: string): void;
   /** Sends the edits; what needs a restart when it went well. */
@@ -35,6 +37,16 @@ export function useForm(sections: Section[], file: ConfigAnswer | undefined, onF
     const field = placeOf(sections, path)?.field;
     return field ? draftOf(field, valueAt(config, sections, path)) : null;
   };
+  const setAll = (drafts: readonly (readonly [string, Draft])[]) => {
+    const next = new Map(edits);
+    for (const [path, draft] of drafts) {
+      if (draft === stored(path)) next.delete(path);
+      else next.set(path, draft);
+    }
+    setEdits(next);
+    const changed = new Set(drafts.map(([path]) => path));
+    if ([...changed].some((path) => refused.has(path))) setRefused(new Map([...refused].filter(([p]) => !changed.has(p))));
+  };
   return {
     edits,
     refused,
@@ -45,13 +57,8 @@ export function useForm(sections: Section[], file: ConfigAnswer | undefined, onF
       const field = placeOf(sections, path)?.field;
       return field && edits.has(path) ? check(field, edits.get(path) ?? null, stored(path)) : null;
     },
-    set(path, draft) {
-      const next = new Map(edits);
-      if (draft === stored(path)) next.delete(path);
-      else next.set(path, draft);
-      setEdits(next);
-      if (refused.has(path)) setRefused(new Map([...refused].filter(([p]) => p !== path)));
-    },
+    set: (path, draft) => setAll([[path, draft]]),
+    setAll,
     discard(below) {
       setEdits(below ? new Map([...edits].filter(([p]) => !p.startsWith(`${below}.`))) : new Map());
       setRefused(new Map());

@@ -1,5 +1,5 @@
-import { Bell, Cctv, CloudUpload, Plus, Search, Trash2 } from "lucide-react";
-import { type ReactNode, useMemo, useState } from "react";
+import { Bell, Cctv, CloudUpload, Plus, Search, Trash2, VectorSquare } from "lucide-react";
+import { type ReactNode, Suspense, lazy, useMemo, useState } from "react";
 import { useLocation, useSearch } from "wouter";
 import { useCameras } from "~/api/cameras";
 import { type ApiError, ask, remove } from "~/api/client";
@@ -17,6 +17,8 @@ import { type Form, useForm } from "./form";
 import { Probe } from "./probe";
 import { FieldRow, Marked } from "./row";
 import { type Section, entriesOf, found, placeOf, readSchema, title } from "./schema";
+
+const ZoneEditor = lazy(() => import("./zones/editor"));
 
 /** Keys of a camera that everybody wants; the others come after them. */
 const FIRST = ["name", "source", "sub", "user", "password", "enabled", "record", "schedule", "audio", "max_age", "max_bytes", "priority"];
@@ -157,6 +159,7 @@ function ListSection({ section, form, file, entry, onShow, onRemoved, onAdd }: {
   const live = useCameras();
   const [removing, setRemoving] = useState<string | null>(null);
   const [naming, setNaming] = useState(false);
+  const [drawing, setDrawing] = useState<string | null>(null);
   const cameras = section.name === "cameras";
   const fresh = [...new Set([...form.edits.keys()].map((p) => placeOf([section], p)?.entry).filter((e): e is string => !!e))];
   const all = [...new Set([...entriesOf(file, section), ...fresh])];
@@ -197,6 +200,7 @@ function ListSection({ section, form, file, entry, onShow, onRemoved, onAdd }: {
       {chosen && (
         <Card title={<>{(cameras && text(chosen, "name")) || chosen} <span className="muted">{chosen}</span></>} tools={<Button size="small" kind="ghost" className="tone-bad" icon={<Trash2 size={14} />} onClick={() => setRemoving(chosen)}>{t("settings.remove")}</Button>}>
           {cameras && text(chosen, "source") && <div className="card-text"><Probe source={{ source: text(chosen, "source"), user: text(chosen, "user"), password: text(chosen, "password"), ...(entriesOf(file, section).includes(chosen) ? { camera: chosen } : {}) }} /></div>}
+          {cameras && entriesOf(file, section).includes(chosen) && <div className="card-text row"><p className="muted grow">{t("zones.open_about")}</p><Button icon={<VectorSquare size={15} />} onClick={() => setDrawing(chosen)}>{t("zones.open")}</Button></div>}
           {first.map((f) => <Row key={f.key} form={form} sections={[section]} path={`${section.name}.${chosen}.${f.key}`} />)}
           {rest.length > 0 && (
             <details className="more-settings" open={rest.some((f) => form.refused.has(`${section.name}.${chosen}.${f.key}`)) || undefined}>
@@ -205,6 +209,20 @@ function ListSection({ section, form, file, entry, onShow, onRemoved, onAdd }: {
             </details>
           )}
         </Card>
+      )}
+      {drawing && (
+        <Suspense>
+          <ZoneEditor
+            camera={drawing}
+            name={text(drawing, "name") || drawing}
+            texts={{ motion_zones: text(drawing, "motion_zones"), motion_masks: text(drawing, "motion_masks"), privacy_masks: text(drawing, "privacy_masks") }}
+            onClose={() => setDrawing(null)}
+            onDone={(changes) => {
+              form.setAll(changes.map(([key, draft]) => [`${section.name}.${drawing}.${key}`, draft] as const));
+              setDrawing(null);
+            }}
+          />
+        </Suspense>
       )}
       {removing && <RemoveEntry {...{ section, form }} entry={removing} stored={entriesOf(file, section).includes(removing)} onClose={() => setRemoving(null)} onDone={() => { setRemoving(null); onShow(null); onRemoved(); }} />}
       {naming && <NameTarget taken={all} kinds={kinds} upload={uploads} onClose={() => setNaming(false)} onDone={(name, what) => { setNaming(false); form.set(`${section.name}.${name}.${secondary}`, what); onShow(name); }} />}

@@ -26,6 +26,8 @@ export function ExportDialog({ cameras, mark, onClose }: { cameras: Camera[]; ma
   const [what, setWhat] = useState<What>("files");
   const [merging, setMerging] = useState<Merging>({ layout: "side_by_side", sound: "" });
   const [length, setLength] = useState("60");
+  // Whoever drew masks does not want to hand out what is behind them.
+  const [masked, setMasked] = useState(true);
   const [jobs, setJobs] = useState<Job[]>([]);
   const [busy, setBusy] = useState(false);
   const limited = useLimited();
@@ -46,8 +48,10 @@ export function ExportDialog({ cameras, mark, onClose }: { cameras: Camera[]; ma
         const sound = chosen.has(merging.sound) ? { sound: merging.sound } : {};
         made.push(await post<Job>("/jobs", { kind: "merge", params: { cameras: members.map((c) => c.id), ...times, layout: merging.layout, ...sound } }));
       } else {
-        const more = what === "files" ? { format } : { length_s: Number(length) };
-        for (const camera of members) made.push(await post<Job>("/jobs", { kind: what === "files" ? "export" : what, params: { camera: camera.id, ...times, ...more } }));
+        for (const camera of members) {
+          const more = what === "files" ? { format, ...(masked && camera.privacy ? { masked } : {}) } : { length_s: Number(length) };
+          made.push(await post<Job>("/jobs", { kind: what === "files" ? "export" : what, params: { camera: camera.id, ...times, ...more } }));
+        }
       }
       setJobs(made);
       // The same was exported before: it is there at once.
@@ -116,6 +120,7 @@ export function ExportDialog({ cameras, mark, onClose }: { cameras: Camera[]; ma
               <option value="fmp4">{t("timeline.export_fmp4")}</option>
             </Select>
           )}
+          {what === "files" && members.some((c) => c.privacy) && <Checkbox label={t("zones.masked_export")} hint={t("zones.masked_export_hint")} checked={masked} onChange={(e) => setMasked(e.target.checked)} />}
         </form>
       )}
     </Dialog>
