@@ -24,7 +24,7 @@ impl Archive {
         let archive = self.clone();
         blocking(move || {
             archive.known(&query.camera)?;
-            page(&archive.root_folder()?, &query)
+            page(&*archive.root_folder()?, &query)
         })
         .await
     }
@@ -55,7 +55,7 @@ impl Archive {
 
     /// Reads one of them. Blocking.
     pub(crate) fn read_still(&self, name: &StillName) -> Result<Vec<u8>> {
-        tree::read(&self.root_folder()?, name)
+        tree::read(&*self.root_folder()?, name)
     }
 
     fn root_folder(&self) -> Result<Arc<OwnedFd>> {

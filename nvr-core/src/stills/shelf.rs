@@ -79,7 +79,7 @@ impl Shelf {
 
     /// Counts a day.
     pub(super) fn count(root: &Root, camera: &CameraId, day: Day) -> Result<Option<OfDay>> {
-        let there = stills(&root.dir()?, camera, day)?;
+        let there = stills(&*root.dir()?, camera, day)?;
         Ok(there.first().map(|(first, _)| OfDay {
             sums: StillSums {
                 count: there.len() as u64,
@@ -192,7 +192,7 @@ impl<'a> Clearing<'a> {
             let Some(day) = first.map(|(day, _)| *day) else {
                 return Ok(());
             };
-            let there = stills(&self.root.dir()?, camera, day)?;
+            let there = stills(&*self.root.dir()?, camera, day)?;
             let gone = there.iter().take_while(|(name, _)| name.at() < before).count();
             self.delete(camera, day, &there[..gone])?;
             if self.deleted >= MOST {
