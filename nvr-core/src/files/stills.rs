@@ -421,7 +421,7 @@ mod tests {
     fn what_is_written_is_found_and_what_a_crash_left_goes() {
         let dir = tempfile::tempdir().unwrap();
         let root = root(dir.path());
-        let (a, b) = (name("2026-05-04T03:00:00Z"), name("2026-05-05T03:00:00Z"));
+        let (a, b) = (name("2026-05-04T03:00:00Z"), name("2026-05-05T05:00:00Z"));
         assert!(write(&root, &a, b"\xff\xd8one\xff\xd9").unwrap());
         assert!(write(&root, &b, b"\xff\xd8two\xff\xd9").unwrap());
         assert!(!write(&root, &a, b"another").unwrap(), "never written over");

@@ -106,6 +106,7 @@ mod tests {
             .enter_daily_blocking(key.clone(), Some(job.clone()), now, bounds)
             .unwrap();
         assert!(added.unwrap().is_new);
+        store.shutdown_blocking().unwrap();
         drop(store);
         let store = Store::open(&path, OpenMode::ReadWrite).unwrap();
         assert!(store.has_daily(&key).unwrap());
