@@ -1,5 +1,7 @@
 //! Real H.265 in, H.264 out, judged by ffprobe and ffmpeg.
 
+mod masked;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;

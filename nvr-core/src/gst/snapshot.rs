@@ -372,6 +372,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_masked_is_covered() {
+        let mut g = group(VideoCodec::H264, "bframes=0", 24);
+        g.wanted_pts_ns = g.frames[23].pts_ns;
+        let bright = luma(jpeg(&g, Some(160), None).unwrap());
+        assert!(bright > 150, "{bright}");
+        // The picture is looked at in its column 60 of 160 and row 20 of 120.
+        for (areas, covers) in [
+            ("a: 0.3,0.1 0.5,0.1 0.5,0.3 0.3,0.3", true),
+            ("a: 0.5,0.5 1,0.5 1,1 0.5,1", false),
+        ] {
+            let masks = crate::privacy::Privacy::parse_masks(areas).unwrap();
+            let privacy = Arc::new(Privacy::new(masks, crate::privacy::MaskStyle::default()));
+            let seen = luma(jpeg(&g, Some(160), Some(privacy)).unwrap());
+            assert_eq!(seen < 24, covers, "{areas}: {seen}");
+        }
+    }
+
+    #[test]
     fn rubbish_is_an_error_not_a_hang() {
         let mut g = group(VideoCodec::H264, "bframes=0", 2);
         for f in &mut g.frames {
