@@ -261,6 +261,7 @@ mod fault;
 pub mod grey;
 pub mod health;
 pub mod ids;
+pub mod line;
 pub mod priority;
 pub mod redact;
 pub mod run;

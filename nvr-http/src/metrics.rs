@@ -30,6 +30,7 @@ use crate::server::AppState;
 struct Scrape {
     cameras: Vec<CameraStatus>,
     motion: Vec<(CameraId, nvr_core::motion::MotionStatus)>,
+    mqtt_events: Option<nvr_core::nvr::MqttEventCounts>,
     health: Health,
     stats: Option<ArchiveStats>,
     deleted: Vec<DeletedSoFar>,
@@ -54,6 +55,7 @@ pub(crate) async fn render(app: &AppState) -> String {
     let scrape = Scrape {
         cameras: nvr.cameras().iter().map(nvr_core::Camera::status).collect(),
         motion: nvr.cameras().iter().map(|c| (c.id(), c.motion())).collect(),
+        mqtt_events: nvr.mqtt().map(|_| nvr.mqtt_event_counts()),
         health: nvr.health(),
         stats: nvr.stats().await.ok(),
         deleted: nvr.deleted(),
@@ -364,6 +366,9 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let e = &mut encoder;
         motion::encode(e, &self.motion)?;
+        if let Some(counts) = self.mqtt_events {
+            motion::encode_mqtt(e, counts)?;
+        }
         // The text format adds `_total` to the names of counters.
         self.gauges(e, "camera_stream_connected", "Whether frames arrive", |c| {
             Some(yes(matches!(

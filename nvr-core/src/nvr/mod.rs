@@ -9,6 +9,7 @@ mod calendars;
 mod cameras;
 mod housekeeping;
 mod idle;
+mod incoming;
 mod jobs;
 mod keeping;
 mod liveness;
@@ -37,6 +38,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::idle::Idle;
+pub use self::incoming::MqttEventCounts;
 use self::opening::Opened;
 pub use self::settings::{ConfigOrder, ConfigOutcome};
 pub use self::shutdown::ShutdownReport;
@@ -112,6 +114,7 @@ struct Inner {
     alerts: Alerts,
     /// The connection to the broker, one after the other as the configuration changes.
     mqtt: watch::Sender<Option<Mqtt>>,
+    mqtt_events: incoming::Counts,
     accounts: Accounts,
     jobs: Jobs,
     uploads: Uploads,
@@ -239,6 +242,7 @@ impl Nvr {
             archive,
             alerts,
             mqtt: watch::Sender::new(mqtt),
+            mqtt_events: incoming::Counts::default(),
             pushes,
             bookings,
             restream,
@@ -274,6 +278,7 @@ impl Nvr {
             nvr.0.stop.clone(),
         ));
         tokio::spawn(broker::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        tokio::spawn(incoming::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for event in recovered {
             nvr.0.publish(event).await;
         }
