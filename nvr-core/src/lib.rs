@@ -263,6 +263,7 @@ mod fault;
 pub mod grey;
 pub mod health;
 pub mod ids;
+pub mod line;
 pub mod priority;
 pub mod privacy;
 pub mod redact;

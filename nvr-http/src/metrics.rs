@@ -32,6 +32,7 @@ struct Scrape {
     cameras: Vec<CameraStatus>,
     motion: Vec<(CameraId, nvr_core::motion::MotionStatus)>,
     stills: Vec<(CameraId, nvr_core::stills::StillFigures)>,
+    mqtt_events: Option<nvr_core::nvr::MqttEventCounts>,
     health: Health,
     stats: Option<ArchiveStats>,
     deleted: Vec<DeletedSoFar>,
@@ -57,6 +58,7 @@ pub(crate) async fn render(app: &AppState) -> String {
         cameras: nvr.cameras().iter().map(nvr_core::Camera::status).collect(),
         motion: nvr.cameras().iter().map(|c| (c.id(), c.motion())).collect(),
         stills: nvr.still_figures(),
+        mqtt_events: nvr.mqtt().map(|_| nvr.mqtt_event_counts()),
         health: nvr.health(),
         stats: nvr.stats().await.ok(),
         deleted: nvr.deleted(),
@@ -368,6 +370,9 @@ impl Collector for Scrape {
         let e = &mut encoder;
         motion::encode(e, &self.motion)?;
         stills::encode(e, &self.stills)?;
+        if let Some(counts) = self.mqtt_events {
+            motion::encode_mqtt(e, counts)?;
+        }
         // The text format adds `_total` to the names of counters.
         self.gauges(e, "camera_stream_connected", "Whether frames arrive", |c| {
             Some(yes(matches!(

@@ -4,6 +4,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 use nvr_core::archive::{FoundMotion, MotionSearch};
 use nvr_core::error::{Error, ErrorKind};
+use nvr_core::line::Line;
 use nvr_core::zone::{Polygon, Zone};
 use nvr_core::{CameraId, TimeRange, Timestamp};
 use serde::Serialize;
@@ -31,6 +32,9 @@ pub struct MotionArgs {
     /// Masks, written as in the configuration; "" for none.
     #[arg(long, value_name = "MASKS")]
     masks: Option<String>,
+    /// Lines that may be crossed: "gate: 0.1,0.5 0.9,0.5; drive @left_to_right: 0.5,0 0.5,1"; "" for none.
+    #[arg(long, value_name = "LINES")]
+    lines: Option<String>,
     /// Leave out what is shorter (such as 2s).
     #[arg(long, value_name = "LENGTH")]
     min_duration: Option<String>,
@@ -67,6 +71,9 @@ pub async fn run(global: &Global, args: &MotionArgs, output: Output) -> Result<(
     }
     if let Some(text) = &args.masks {
         search.settings.masks = Polygon::parse_list(text)?;
+    }
+    if let Some(text) = &args.lines {
+        search.lines = Line::parse_list(text)?;
     }
     for (text, to) in [
         (&args.min_duration, &mut search.rules.min_duration_ns),
@@ -119,6 +126,21 @@ fn text(answer: &Answer, range: TimeRange, zone: &TimeZone) -> String {
                     times::show(s.to, zone),
                     output::duration(s.to.since(s.from)),
                     format!("{:.2}", s.peak),
+                ]
+            }),
+        );
+    }
+    if !found.crossings.is_empty() {
+        out.push('\n');
+        out += &output::table(
+            &["LINE", "DIRECTION", "FROM", "TO"],
+            &[],
+            found.crossings.iter().map(|c| {
+                vec![
+                    c.line.clone(),
+                    c.direction.as_str().to_owned(),
+                    times::show(c.from, zone),
+                    times::show(c.to, zone),
                 ]
             }),
         );

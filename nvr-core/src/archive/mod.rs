@@ -25,7 +25,7 @@ use arc_swap::ArcSwap;
 pub use self::clips::{ClipCodec, Export, ExportRequest, VodRequest};
 pub(crate) use self::footage::Footage;
 pub use self::history::DayBytes;
-pub use self::motion::{FoundMotion, MOST_BUCKETS, MotionSearch, MotionStretch};
+pub use self::motion::{CrossedLine, FoundMotion, MOST_BUCKETS, MotionSearch, MotionStretch};
 pub use self::picture::{Snapshot, SnapshotRequest};
 pub use self::stats::{ArchiveStats, CameraStats, TierStats};
 use crate::clock::{SharedClock, SystemClock};

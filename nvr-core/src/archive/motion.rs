@@ -7,8 +7,9 @@ use super::{Archive, Footage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gst::{GreyDecoder, GreyInput, GreyStream};
 use crate::ids::CameraId;
+use crate::line::{Direction, Line};
 use crate::media::init::InitSegment;
-use crate::motion::{Detector, Settings, SpanChange, SpanRules, Spans, WIDTH};
+use crate::motion::{Crossing, Detector, Scene, Settings, SpanChange, SpanRules, Spans, Tracker, WIDTH};
 use crate::nvr::blocking;
 use crate::strip;
 use crate::time::{NS_PER_S, TimeRange, Timestamp};
@@ -23,6 +24,8 @@ pub struct MotionSearch {
     pub settings: Settings,
     /// What makes a stretch.
     pub rules: SpanRules,
+    /// Lines that may be crossed.
+    pub lines: Vec<Line>,
 }
 
 impl Default for MotionSearch {
@@ -40,7 +43,9 @@ impl MotionSearch {
                 sensitivity: config.sensitivity,
                 zones: config.zones.clone(),
                 masks: config.masks.clone(),
+                things: false,
             },
+            lines: config.lines.clone(),
             rules: SpanRules {
                 min_duration_ns: crate::time::duration_ns(config.min_duration),
                 cool_down_ns: crate::time::duration_ns(config.cool_down),
@@ -60,11 +65,26 @@ pub struct MotionStretch {
     pub peak: f32,
 }
 
+/// A line that something crossed.
+#[derive(Clone, PartialEq, Debug, serde::Serialize)]
+pub struct CrossedLine {
+    /// Its name.
+    pub line: String,
+    /// Which way.
+    pub direction: Direction,
+    /// The last keyframe that shows it on the one side.
+    pub from: Timestamp,
+    /// The first that shows it on the other.
+    pub to: Timestamp,
+}
+
 /// What was found.
 #[derive(Clone, PartialEq, Debug, Default, serde::Serialize)]
 pub struct FoundMotion {
     /// The stretches, in order.
     pub stretches: Vec<MotionStretch>,
+    /// Crossings of lines, in order.
+    pub crossings: Vec<CrossedLine>,
     /// Keyframes looked at.
     pub keyframes: u64,
     /// Keyframes that could not be decoded.
@@ -128,7 +148,11 @@ impl Archive {
             });
         }
         let mut hunt = Hunt {
-            detector: Detector::new(search.settings),
+            detector: Detector::new(Settings {
+                things: !search.lines.is_empty(),
+                ..search.settings
+            }),
+            tracker: Tracker::new(search.lines),
             spans: Spans::new(search.rules),
             decoder: None,
             reached: None,
@@ -143,8 +167,20 @@ impl Archive {
     }
 }
 
+impl From<Crossing> for CrossedLine {
+    fn from(c: Crossing) -> Self {
+        Self {
+            line: c.line,
+            direction: c.direction,
+            from: c.from,
+            to: c.to,
+        }
+    }
+}
+
 struct Hunt {
     detector: Detector,
+    tracker: Tracker,
     spans: Spans,
     decoder: Option<GreyDecoder>,
     reached: Option<Timestamp>,
@@ -175,6 +211,7 @@ impl Hunt {
                 .is_some_and(|reached| at.since(reached) > 60 * NS_PER_S)
             {
                 self.detector.forget();
+                self.tracker.forget();
             }
             self.reached = Some(at);
             let mut bytes = vec![0; fragment.size as usize];
@@ -205,6 +242,12 @@ impl Hunt {
         for change in self.spans.look(at, look.score) {
             self.take(Some(change));
         }
+        if matches!(look.scene, Scene::Learning | Scene::Light) {
+            self.tracker.forget();
+            return Ok(());
+        }
+        let crossed = self.tracker.look(at, &look.things).into_iter();
+        self.out.crossings.extend(crossed.map(CrossedLine::from));
         Ok(())
     }
 

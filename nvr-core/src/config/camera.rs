@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::RecordingConfig;
+use super::lists::Tables;
 use super::motion::{MotionConfig, MotionStream};
+use super::motion_lines::RawLine;
 use super::privacy;
 use super::reader::{At, Reader, Section, section};
 use super::recording::{CHUNK, PRE_ROLL, SEGMENT, START_DEADLINE, WATCHDOG, warn_of_odd_segment};
@@ -125,6 +127,12 @@ impl CameraConfig {
         self.enabled && (self.motion.enabled || self.mode_at(t) == RecordMode::Motion)
     }
 
+    /// Whether its pictures are looked at at a moment: for motion, or because there are lines to be crossed.
+    #[must_use]
+    pub fn looks_at(&self, t: Timestamp) -> bool {
+        self.motion_at(t) || self.enabled && !self.motion.lines.is_empty()
+    }
+
     /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority, motion, ONVIF, stills and privacy may
     /// differ without a new start.
     pub(crate) fn records_like(&self, other: &Self) -> bool {
@@ -227,8 +235,12 @@ section! {
         /// In which stream motion is looked for.
         motion_stream: Word<MotionStream> = "auto",
         /// Whether all frames are decoded for it, instead of keyframes only. That costs far more, and is for
-        /// cameras whose keyframes are many seconds apart.
-        motion_every_frame: bool = false,
+        /// cameras whose keyframes are many seconds apart, and for `motion_lines`. By default only with lines, and only of
+        /// a sub stream.
+        motion_every_frame: bool,
+        /// Lines of which it is told when something crosses them, with or without `motion`:
+        /// `[{ name = "gate", from = [0.1, 0.5], to = [0.9, 0.5], direction = "any" }]`.
+        motion_lines: Tables<RawLine>,
         /// How much from before motion is recorded with it, 0 to 60 s, where it is recorded because of motion. So is the
         /// next.
         motion_pre_roll: Span = "5s",
@@ -356,7 +368,7 @@ impl CameraConfig {
             out.priority = n as u8;
         }
         apply_options(reader, &raw, source.is_some(), &mut out.source);
-        out.motion = MotionConfig::read(reader, &raw, sub.is_some() || raw.sub.is_some());
+        out.motion = MotionConfig::read(reader, section, &raw, sub.is_some() || raw.sub.is_some());
         out.stills = CameraStills::read(reader, &raw, zone);
         out.onvif = onvif::read(reader, section, &raw, &out.source);
         out.privacy = privacy::read(reader, &raw, out.container);

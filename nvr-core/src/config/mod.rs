@@ -14,9 +14,13 @@ mod diff;
 mod edit;
 mod http;
 mod jobs;
+mod lists;
 mod log;
 mod motion;
+mod motion_lines;
 mod mqtt;
+mod mqtt_events;
+mod mqtt_pattern;
 mod oidc;
 mod privacy;
 mod recorder;
@@ -40,7 +44,7 @@ mod values;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 pub use self::alert_channel::{AlertChannel, ChannelKind, ChannelPlace, MailTls};
 pub use self::alerts::AlertsConfig;
@@ -55,6 +59,9 @@ pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::motion::{MotionConfig, MotionStream};
 pub use self::mqtt::MqttConfig;
+pub use self::mqtt_events::MqttEventConfig;
+pub(crate) use self::mqtt_pattern::Filling;
+pub use self::mqtt_pattern::Pattern;
 pub use self::oidc::{GroupRole, OidcConfig, OidcGroup};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
@@ -458,31 +465,17 @@ fn each_table<'a, 'b>(
     root: &DeTable<'_>,
     key: &str,
     thing: &str,
-    mut read: impl FnMut(&mut Reader<'a, 'b>, &Section<'_>),
+    read: impl FnMut(&mut Reader<'a, 'b>, &Section<'_>),
 ) {
     let Some(found) = root.get(key) else {
         return;
     };
-    let list = found.get_ref().as_array();
-    if list.is_none() {
+    if found.get_ref().as_array().is_none() {
         let hint = Some(format!("write [[{key}]] above each {thing}, in double brackets"));
         let message = format!("`{key}` is a list, not {}", reader::a_kind(found.get_ref()));
         reader.problems.error(&found.span(), key, message, hint);
     }
-    for (index, item) in list.into_iter().flat_map(|list| list.iter()).enumerate() {
-        let path = format!("{key}[{index}]");
-        let DeValue::Table(table) = item.get_ref() else {
-            let message = format!("a {thing} is a table, not {}", reader::a_kind(item.get_ref()));
-            reader.problems.error(&item.span(), &path, message, None);
-            continue;
-        };
-        let section = Section {
-            path,
-            table: Some(table),
-            span: item.span(),
-        };
-        read(reader, &section);
-    }
+    lists::each(reader, found, key, thing, read);
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::camera::RawCamera;
-use super::reader::Reader;
+use super::reader::{Reader, Section};
 use super::values::Span;
+use crate::line::Line;
 use crate::zone::{Polygon, Zone};
 
 /// From which stream of a camera motion is looked for.
@@ -49,8 +50,10 @@ pub struct MotionConfig {
     pub masks: Vec<Polygon>,
     /// From which stream.
     pub stream: MotionStream,
-    /// Whether all frames are decoded, instead of keyframes only (default: no).
-    pub every_frame: bool,
+    /// Whether all frames are decoded, instead of keyframes only. By default only with lines, and only of a sub stream.
+    pub every_frame: Option<bool>,
+    /// Lines of which it is told when something crosses them.
+    pub lines: Vec<Line>,
     /// How much from before it is recorded with motion (0 to 60 s; default 5 s).
     pub pre_roll: Duration,
     /// How much from after it (0 to 10 min; default 10 s).
@@ -67,7 +70,8 @@ impl Default for MotionConfig {
             zones: Vec::new(),
             masks: Vec::new(),
             stream: MotionStream::Auto,
-            every_frame: false,
+            every_frame: None,
+            lines: Vec::new(),
             pre_roll: Duration::from_secs(5),
             post_roll: Duration::from_secs(10),
         }
@@ -76,7 +80,12 @@ impl Default for MotionConfig {
 
 impl MotionConfig {
     /// Reads the keys of a camera.
-    pub(super) fn read(reader: &mut Reader<'_, '_>, raw: &RawCamera, has_sub: bool) -> Self {
+    pub(super) fn read(
+        reader: &mut Reader<'_, '_>,
+        section: &Section<'_>,
+        raw: &RawCamera,
+        has_sub: bool,
+    ) -> Self {
         let mut out = Self::default();
         if let Some(at) = &raw.motion {
             out.enabled = at.value;
@@ -96,8 +105,9 @@ impl MotionConfig {
             }
         }
         if let Some(at) = &raw.motion_every_frame {
-            out.every_frame = at.value;
+            out.every_frame = Some(at.value);
         }
+        out.lines = super::motion_lines::read(reader, section, raw);
         if let Some(at) = &raw.motion_stream {
             out.stream = at.value.0;
             if out.stream == MotionStream::Sub && !has_sub {

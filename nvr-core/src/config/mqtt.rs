@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::lists::Tables;
+use super::mqtt_events::{MqttEventConfig, RawMqttEvent};
 use super::reader::{Reader, Section, section};
 use super::values::{Span, Text};
 use crate::secret::Secret;
 
 /// A broker.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct MqttConfig {
     /// Host name or address.
@@ -33,6 +35,8 @@ pub struct MqttConfig {
     pub discovery_prefix: String,
     /// How often a picture of each camera is published; zero: never (the default).
     pub pictures: Duration,
+    /// Which messages are events of cameras.
+    pub events: Vec<MqttEventConfig>,
 }
 
 section! {
@@ -57,6 +61,8 @@ section! {
         pictures: Span = "0s",
         /// File with certificates (PEM) to trust beside those of the system.
         ca: Text,
+        /// Which messages are events of cameras; each a table below `[[mqtt.events]]`.
+        events: Tables<RawMqttEvent>,
     }
 }
 
@@ -76,6 +82,7 @@ impl MqttConfig {
             discovery: true,
             discovery_prefix: "homeassistant".into(),
             pictures: Duration::ZERO,
+            events: Vec::new(),
         }
     }
 
@@ -103,6 +110,10 @@ impl MqttConfig {
         let day = Span(Duration::from_secs(86_400));
         let never = raw.pictures.as_ref().filter(|at| !at.value.0.is_zero());
         let pictures = reader.within(never, &(Span(Duration::from_secs(5))..=day));
+        let events = match &raw.events {
+            Some(_) => super::mqtt_events::read(reader, section, "events"),
+            None => Vec::new(),
+        };
         let at = raw.url.as_ref()?;
         if at.unknown {
             return None;
@@ -131,6 +142,7 @@ impl MqttConfig {
             discovery: raw.discovery.as_ref().is_none_or(|at| at.value),
             discovery_prefix: text(&raw.discovery_prefix, "homeassistant"),
             pictures: pictures.map_or(Duration::ZERO, |d| d.0),
+            events,
             ..Self::new(host, port)
         })
     }

@@ -119,6 +119,10 @@ impl Reader<'_, '_> {
                 .as_str()
                 .parse()
                 .map_or(Value::Other("a number with decimals"), Value::Float),
+            DeValue::Array(list) if !list.is_empty() => {
+                let numbers: Option<Vec<f64>> = list.iter().map(|n| number(n.get_ref())).collect();
+                numbers.map_or(Value::Other("a list"), Value::Numbers)
+            }
             other => Value::Other(a_kind(other)),
         })
     }
@@ -185,6 +189,15 @@ impl Reader<'_, '_> {
             Some(format!("from {} to {}", bounds.start(), bounds.end())),
         );
         None
+    }
+}
+
+/// The number that a value is.
+fn number(value: &DeValue<'_>) -> Option<f64> {
+    match value {
+        DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
+        DeValue::Float(n) => n.as_str().parse().ok(),
+        _ => None,
     }
 }
 

@@ -84,27 +84,41 @@ impl Config {
         let mut out = String::from(INTRODUCTION);
         for (name, heading) in SECTIONS {
             let section = section_schema(&schema, name);
-            let about = section["description"].as_str().unwrap_or_default();
-            let _ = write!(
-                out,
-                "\n## `{heading}`\n\n{about}\n\n| key | type | default | |\n|---|---|---|---|\n"
-            );
+            refer(&mut out, heading, section);
             for (key, property) in section["properties"].as_object().into_iter().flatten() {
-                let default = match (&property["default"], is_required(section, key)) {
-                    (Value::Null, true) => "required".to_owned(),
-                    (Value::Null, false) => String::new(),
-                    (value, _) => format!("`{value}`"),
-                };
-                let about = property["description"].as_str().unwrap_or_default();
-                let words = words(property);
-                let _ = writeln!(
-                    out,
-                    "| `{key}` | {} | {default} | {about}{words} |",
-                    kind(property)
-                );
+                let items = &property["items"]["$ref"];
+                let items = items
+                    .as_str()
+                    .and_then(|path| schema.pointer(path.trim_start_matches('#')));
+                if let Some(items) = items {
+                    refer(&mut out, &format!("[[{name}.{key}]]"), items);
+                }
             }
         }
         out
+    }
+}
+
+/// The keys of a table as a table.
+fn refer(out: &mut String, heading: &str, section: &Value) {
+    let about = section["description"].as_str().unwrap_or_default();
+    let _ = write!(
+        out,
+        "\n## `{heading}`\n\n{about}\n\n| key | type | default | |\n|---|---|---|---|\n"
+    );
+    for (key, property) in section["properties"].as_object().into_iter().flatten() {
+        let default = match (&property["default"], is_required(section, key)) {
+            (Value::Null, true) => "required".to_owned(),
+            (Value::Null, false) => String::new(),
+            (value, _) => format!("`{value}`"),
+        };
+        let about = property["description"].as_str().unwrap_or_default();
+        let words = words(property);
+        let _ = writeln!(
+            out,
+            "| `{key}` | {} | {default} | {about}{words} |",
+            kind(property)
+        );
     }
 }
 

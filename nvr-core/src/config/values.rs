@@ -14,6 +14,8 @@ pub(super) enum Value {
     Integer(Option<u64>),
     Bool(bool),
     Float(f64),
+    /// A list of numbers, at least one.
+    Numbers(Vec<f64>),
     /// Something else, by the name of its type.
     Other(&'static str),
 }
@@ -28,6 +30,7 @@ impl Value {
             Self::Integer(None) => "the number".into(),
             Self::Bool(b) => b.to_string(),
             Self::Float(n) => n.to_string(),
+            Self::Numbers(_) => "a list of numbers".into(),
             Self::Other(kind) => (*kind).to_owned(),
         }
     }

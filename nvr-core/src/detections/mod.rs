@@ -1,7 +1,8 @@
 //! Detections of a running recorder: whoever sees something tells it here. They go to the index, to those who listen, and
 //! the footage around them is marked as that of an event.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 mod rate;
@@ -36,6 +37,8 @@ struct Inner {
     clock: SharedClock,
     config: ArcSwap<DetectionsConfig>,
     rate: Mutex<rate::Rate>,
+    /// Those that somebody else ends.
+    held: Mutex<HashSet<DetectionId>>,
 }
 
 impl Detections {
@@ -51,6 +54,7 @@ impl Detections {
             clock,
             config: ArcSwap::from_pointee(config),
             rate: Mutex::default(),
+            held: Mutex::default(),
         }))
     }
 
@@ -93,6 +97,15 @@ impl Detections {
     /// # Errors
     /// As there, and `Busy` when there are more.
     pub async fn enter_external(&self, new: NewDetection) -> Result<Detection> {
+        self.enter_limited(NewDetection {
+            kind: DetectionKind::External,
+            ..new
+        })
+        .await
+    }
+
+    /// As [`enter_external`](Self::enter_external), of any kind.
+    pub(crate) async fn enter_limited(&self, new: NewDetection) -> Result<Detection> {
         if !self.allows(&new.camera) {
             let message = format!(
                 "camera {}: more than {} detections in a minute",
@@ -102,11 +115,7 @@ impl Detections {
             return Err(Error::new(ErrorKind::Busy, message)
                 .with_hint("tell of one thing once, and when it is over, instead of again and again"));
         }
-        self.enter(NewDetection {
-            kind: DetectionKind::External,
-            ..new
-        })
-        .await
+        self.enter(new).await
     }
 
     /// As [`end`](Self::end), of external ones of a camera only.
@@ -191,7 +200,8 @@ impl Detections {
         let (store, now) = (self.0.store.clone(), self.0.clock.now());
         for detection in blocking(move || store.open_detections()).await? {
             let until = detection.from.add_ns(longest);
-            if detection.kind == DetectionKind::External && until <= now {
+            let held = self.held().contains(&detection.id);
+            if detection.kind == DetectionKind::External && !held && until <= now {
                 match self.end(detection.id, until).await {
                     Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {
                         return Err(e);
@@ -201,6 +211,20 @@ impl Detections {
             }
         }
         Ok(())
+    }
+
+    /// Whoever holds one ends it: it is not ended as one that was forgotten.
+    pub(crate) fn hold(&self, id: DetectionId) {
+        self.held().insert(id);
+    }
+
+    /// Nobody holds it any more.
+    pub(crate) fn release(&self, id: DetectionId) {
+        self.held().remove(&id);
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashSet<DetectionId>> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets old ones.

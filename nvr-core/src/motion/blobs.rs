@@ -1,12 +1,18 @@
 //! Cells that changed, put together to things. Pure.
 
+/// Left, top, right and bottom cell, the last two included.
+pub(super) type Bounds = (usize, usize, usize, usize);
+
+/// So many cells between two parts are no gap: somebody whose coat looks like the wall behind is still one.
+const GAP: usize = 3;
+
 /// A thing: cells that touch each other.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Blob {
     /// Their numbers.
     pub(super) cells: Vec<usize>,
-    /// Left, top, right and bottom cell, the last two included.
-    pub(super) bounds: (usize, usize, usize, usize),
+    /// Where they are.
+    pub(super) bounds: Bounds,
 }
 
 /// Cells that changed, without those that stand alone: three of the eight around have to be changed as well.
@@ -66,6 +72,34 @@ pub(super) fn find(changed: &[bool], width: usize) -> Vec<Blob> {
     blobs
 }
 
+/// Bounds of things, those next to each other as one; the largest `most`.
+pub(super) fn together(blobs: &[Blob], most: usize) -> Vec<Bounds> {
+    let mut out: Vec<Bounds> = blobs.iter().map(|b| b.bounds).collect();
+    let near =
+        |a: &Bounds, b: &Bounds| a.0 <= b.2 + GAP && b.0 <= a.2 + GAP && a.1 <= b.3 + GAP && b.1 <= a.3 + GAP;
+    let mut n = 0;
+    while n < out.len() {
+        let one = out[n];
+        match (n + 1..out.len()).find(|m| near(&one, &out[*m])) {
+            Some(m) => {
+                let other = out.swap_remove(m);
+                out[n] = (
+                    one.0.min(other.0),
+                    one.1.min(other.1),
+                    one.2.max(other.2),
+                    one.3.max(other.3),
+                );
+                // The larger one may be next to one that was passed by.
+                n = 0;
+            }
+            None => n += 1,
+        }
+    }
+    out.sort_by_key(|b| std::cmp::Reverse((b.2 + 1 - b.0) * (b.3 + 1 - b.1)));
+    out.truncate(most);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +123,23 @@ mod tests {
         let found = find(&kept, 8);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].cells.len(), found[0].bounds), (6, (2, 2, 3, 4)));
+    }
+
+    #[test]
+    fn parts_next_to_each_other_are_one_thing() {
+        let part = |bounds| Blob {
+            cells: Vec::new(),
+            bounds,
+        };
+        let parts = [
+            part((10, 10, 12, 14)),
+            part((40, 10, 60, 30)),
+            part((10, 20, 12, 24)),
+            // Joins the first and the third.
+            part((9, 17, 13, 18)),
+        ];
+        assert_eq!(together(&parts, 9), [(40, 10, 60, 30), (9, 10, 13, 24)]);
+        assert_eq!(together(&parts, 1), [(40, 10, 60, 30)]);
     }
 
     #[test]

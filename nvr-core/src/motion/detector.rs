@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use super::background::{Background, Seen};
 use super::blobs::{self, Blob};
 use super::light;
+use super::tracks::Thing;
 use crate::grey::GreyFrame;
 use crate::time::NS_PER_S;
 use crate::zone::{Polygon, Zone};
@@ -39,6 +40,8 @@ const MOMENT_NS: i64 = 400_000_000;
 const DEVIATIONS: f32 = 4.0;
 /// With a hundredth of the cells specks, a thing needs twice the cells.
 const SPECKS: f32 = 100.0;
+/// So many things are told of at most, the largest.
+const MOST_THINGS: usize = 24;
 /// So many small things at once are rain or snow.
 const MANY: usize = 8;
 
@@ -51,6 +54,8 @@ pub struct Settings {
     pub zones: Vec<Zone>,
     /// What moves in one of these never counts.
     pub masks: Vec<Polygon>,
+    /// Whether what moves is told thing by thing ([`Look::things`]), wherever no mask is, zones or not.
+    pub things: bool,
 }
 
 impl Default for Settings {
@@ -59,6 +64,7 @@ impl Default for Settings {
             sensitivity: 50,
             zones: Vec::new(),
             masks: Vec::new(),
+            things: false,
         }
     }
 }
@@ -87,6 +93,8 @@ pub struct Look {
     pub scene: Scene,
     /// Where it moves most: left, top, width and height in shares of the picture.
     pub place: Option<(f32, f32, f32, f32)>,
+    /// What moves, thing by thing, if that was asked for: parts that are next to each other are one.
+    pub things: Vec<Thing>,
 }
 
 /// A sensitivity as what it means.
@@ -116,6 +124,8 @@ struct Watch {
     zone: Option<usize>,
     needs: Needs,
     cells: Vec<bool>,
+    /// Whether it counts as motion; else it is for things only.
+    counts: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -129,6 +139,8 @@ struct Seat {
     last_ns: i64,
     /// What all cells had in common at the last look.
     last_common: f32,
+    /// Whether things are asked for.
+    things: bool,
     settling_until_ns: i64,
 }
 
@@ -152,6 +164,7 @@ impl Detector {
         if let Some(seat) = &mut self.seat {
             let (w, h) = (seat.background.width, seat.background.height);
             seat.watches = watches(&self.settings, w, h);
+            seat.things = self.settings.things;
             seat.active = active(&self.settings.masks, w, h);
         }
     }
@@ -184,6 +197,7 @@ impl Detector {
                     recent: VecDeque::from([(at_ns, cells)]),
                     last_ns: at_ns,
                     last_common: 0.0,
+                    things: self.settings.things,
                     settling_until_ns: i64::MIN,
                 });
                 nothing(zones, Scene::Learning)
@@ -198,6 +212,7 @@ fn nothing(zones: usize, scene: Scene) -> Look {
         zones: vec![0.0; zones],
         scene,
         place: None,
+        things: Vec::new(),
     }
 }
 
@@ -232,16 +247,23 @@ fn watches(settings: &Settings, width: usize, height: usize) -> Vec<Watch> {
             zone: None,
             needs: needs(settings.sensitivity),
             cells: vec![true; width * height],
+            counts: true,
         }];
     }
     let zones = settings.zones.iter().enumerate();
-    zones
-        .map(|(n, zone)| Watch {
-            zone: Some(n),
-            needs: needs(zone.sensitivity.unwrap_or(settings.sensitivity)),
-            cells: inside(&zone.area, width, height),
-        })
-        .collect()
+    let zones = zones.map(|(n, zone)| Watch {
+        zone: Some(n),
+        needs: needs(zone.sensitivity.unwrap_or(settings.sensitivity)),
+        cells: inside(&zone.area, width, height),
+        counts: true,
+    });
+    let everywhere = settings.things.then(|| Watch {
+        zone: None,
+        needs: needs(settings.sensitivity),
+        cells: vec![true; width * height],
+        counts: false,
+    });
+    zones.chain(everywhere).collect()
 }
 
 impl Seat {
@@ -313,14 +335,27 @@ impl Seat {
         let mut look = nothing(zones, scene);
         let mut best = 0.0;
         for watch in &self.watches {
-            let (score, blob) = self.score(watch, &off, &kept, &cells, before.as_deref(), &mut seen);
+            let (score, found) = self.score(watch, &off, &kept, &cells, before.as_deref(), &mut seen);
+            let height = self.background.height;
+            if self.things && watch.zone.is_none() {
+                look.things = blobs::together(&found, MOST_THINGS)
+                    .iter()
+                    .map(|bounds| Thing {
+                        place: place(*bounds, width, height),
+                    })
+                    .collect();
+            }
+            if !watch.counts {
+                continue;
+            }
             if let Some(zone) = watch.zone {
                 look.zones[zone] = score;
             }
             look.score = look.score.max(score);
-            if let Some(blob) = blob.filter(|_| score > best) {
+            let largest = found.iter().max_by_key(|b| b.cells.len());
+            if let Some(blob) = largest.filter(|_| score > best) {
                 best = score;
-                look.place = Some(place(&blob, width, self.background.height));
+                look.place = Some(place(blob.bounds, width, height));
             }
         }
         self.background.learn(&cells, &seen, elapsed_s);
@@ -345,7 +380,7 @@ impl Seat {
         changed as f32 / active as f32
     }
 
-    /// How much moves where a watch is kept, and the largest thing of it.
+    /// How much moves where a watch is kept, and what.
     fn score(
         &self,
         watch: &Watch,
@@ -354,7 +389,7 @@ impl Seat {
         cells: &[f32],
         before: Option<&[f32]>,
         seen: &mut [Seen],
-    ) -> (f32, Option<Blob>) {
+    ) -> (f32, Vec<Blob>) {
         let width = self.background.width;
         let mut changed = self.changed(off, watch.needs.levels);
         for (cell, watched) in changed.iter_mut().zip(&watch.cells) {
@@ -394,14 +429,14 @@ impl Seat {
             for at in things.iter().flat_map(|b| &b.cells) {
                 seen[*at] = Seen::Quiet;
             }
-            return (0.0, None);
+            return (0.0, Vec::new());
         }
         let weight: f32 = things
             .iter()
             .map(|b| self.weight(b, watch.needs.levels, off))
             .sum();
         let score = weight / (weight + 3.0 * needed);
-        (score, things.into_iter().max_by_key(|b| b.cells.len()))
+        (score, things)
     }
 
     /// Cells of a thing, more for one that stands out and fewer for one that hardly does.
@@ -440,8 +475,8 @@ impl Seat {
     }
 }
 
-fn place(blob: &Blob, width: usize, height: usize) -> (f32, f32, f32, f32) {
-    let (left, top, right, bottom) = blob.bounds;
+fn place(bounds: blobs::Bounds, width: usize, height: usize) -> (f32, f32, f32, f32) {
+    let (left, top, right, bottom) = bounds;
     let share = |n: usize, of: usize| n as f32 / of as f32;
     (
         share(left, width),

@@ -15,6 +15,17 @@ pub struct ZoneScore {
     pub score: f32,
 }
 
+/// How often a line was crossed since the recorder started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LineCount {
+    /// Its name.
+    pub line: String,
+    /// From the left to the right of who looks from its first point to its second.
+    pub left_to_right: u64,
+    /// The other way.
+    pub right_to_left: u64,
+}
+
 /// What is known of a camera's motion now.
 #[derive(Clone, PartialEq, Debug, Default)]
 #[non_exhaustive]
@@ -29,6 +40,8 @@ pub struct MotionStatus {
     pub score: f32,
     /// The same of each zone.
     pub zones: Vec<ZoneScore>,
+    /// How often each line was crossed.
+    pub lines: Vec<LineCount>,
     /// What the picture is as a whole.
     pub scene: Option<Scene>,
     /// Where most moves: left, top, width and height in shares of the picture.

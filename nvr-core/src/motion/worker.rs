@@ -10,13 +10,14 @@ use tracing::Instrument as _;
 
 use super::eye::Eye;
 use super::pool::Pool;
-use super::status::{MotionStatus, StatusCell, ZoneScore};
-use super::{Detector, LIKELY, Look, Scene, Settings, SpanChange, SpanRules, Spans};
+use super::status::{LineCount, MotionStatus, StatusCell, ZoneScore};
+use super::{Crossing, Detector, LIKELY, Look, Scene, Settings, SpanChange, SpanRules, Spans, Tracker};
 use crate::about;
 use crate::clock::SharedClock;
 use crate::config::{CameraConfig, MotionConfig, MotionStream};
 use crate::gst::{AccessUnit, Tap, TapReceiver};
 use crate::ids::CameraId;
+use crate::line::{Direction, Line};
 use crate::live::{Kept, StreamKind, Viewing};
 use crate::store::Store;
 use crate::strip::Strip;
@@ -54,6 +55,8 @@ pub(crate) enum Told {
     GoesOn,
     /// It is over; this was the last look that showed it.
     Ended { at: Timestamp },
+    /// Something crossed a line; how much moved then.
+    Crossed { crossing: Crossing, score: f32 },
 }
 
 /// Who is told.
@@ -92,6 +95,8 @@ impl Motion {
         let worker = Worker {
             camera: config.load().id.clone(),
             spans: Spans::new(rules(&config.load().motion)),
+            tracker: Tracker::new(config.load().motion.lines.clone()),
+            tells: false,
             motion: config.load().motion.clone(),
             config,
             streams,
@@ -140,6 +145,7 @@ fn settings(motion: &MotionConfig) -> Settings {
         sensitivity: motion.sensitivity,
         zones: motion.zones.clone(),
         masks: motion.masks.clone(),
+        things: !motion.lines.is_empty(),
     }
 }
 
@@ -154,6 +160,9 @@ struct Worker {
     status: Arc<StatusCell>,
     eye: Option<Box<Eye>>,
     spans: Spans,
+    tracker: Tracker,
+    /// Whether motion is told, or only lines that are crossed.
+    tells: bool,
     strip: Strip,
     /// The best look of what may become a stretch.
     best: (Timestamp, f32),
@@ -183,6 +192,7 @@ enum Step {
 impl Worker {
     async fn work(mut self, stop: CancellationToken) {
         let clock = self.shared.clock.clone();
+        self.count_lines();
         let mut watched: Option<Watched> = None;
         let mut tick = clock.tick(TICK);
         loop {
@@ -224,11 +234,14 @@ impl Worker {
         if config.motion != self.motion {
             self.motion = config.motion.clone();
             self.spans.set(rules(&self.motion));
+            self.tracker.set(self.motion.lines.clone());
+            self.count_lines();
             if let Some(eye) = &mut self.eye {
                 eye.detector.set(settings(&self.motion));
             }
         }
-        if !config.motion_at(now) {
+        self.tells = config.motion_at(now);
+        if !config.looks_at(now) {
             if watched.take().is_some() {
                 self.close().await;
                 self.eye = None;
@@ -272,7 +285,8 @@ impl Worker {
             Some(_) => self.sub_given_up_ns = None,
             None => {}
         }
-        let keyframes_only = !self.motion.every_frame;
+        let lines_in_sub = !self.motion.lines.is_empty() && wanted == StreamKind::Sub;
+        let keyframes_only = !self.motion.every_frame.unwrap_or(lines_in_sub);
         let same = watched
             .as_ref()
             .is_some_and(|w| w.kind == wanted && w.keyframes_only == keyframes_only);
@@ -386,7 +400,10 @@ impl Worker {
         {
             self.best = (at, look.score);
         }
-        for change in self.spans.look(at, look.score) {
+        self.follow(at, &look).await;
+        // Without anybody to tell it goes on as if nothing moved, so that what was told before ends.
+        let score = if self.tells { look.score } else { 0.0 };
+        for change in self.spans.look(at, score) {
             match change {
                 SpanChange::Began { at: from, peak } => {
                     let best_at = if self.best.0 >= from { self.best.0 } else { at };
@@ -406,6 +423,43 @@ impl Worker {
                 ended @ SpanChange::Ended { .. } => self.told(ended).await,
             }
         }
+    }
+
+    /// Follows what moves over lines.
+    async fn follow(&mut self, at: Timestamp, look: &Look) {
+        if matches!(look.scene, Scene::Learning | Scene::Light) {
+            return self.tracker.forget();
+        }
+        for crossing in self.tracker.look(at, &look.things) {
+            self.status.change(|s| {
+                let count = s.lines.iter_mut().find(|l| l.line == crossing.line);
+                match (count, crossing.direction) {
+                    (Some(l), Direction::LeftToRight) => l.left_to_right += 1,
+                    (Some(l), Direction::RightToLeft) => l.right_to_left += 1,
+                    (None, _) => {}
+                }
+            });
+            let told = Told::Crossed {
+                crossing,
+                score: look.score,
+            };
+            self.shared.teller.tell(&self.camera, told).await;
+        }
+    }
+
+    /// Has each line counted, those that are known from where they are.
+    fn count_lines(&self) {
+        self.status.change(|s| {
+            let count = |line: &Line| {
+                let known = s.lines.iter().find(|l| l.line == line.name).cloned();
+                known.unwrap_or_else(|| LineCount {
+                    line: line.name.clone(),
+                    left_to_right: 0,
+                    right_to_left: 0,
+                })
+            };
+            s.lines = self.tracker.lines().iter().map(count).collect();
+        });
     }
 
     async fn told(&mut self, change: SpanChange) {

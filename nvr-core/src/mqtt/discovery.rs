@@ -2,12 +2,13 @@
 //!
 //! One retained message for each entity below `<prefix>/<component>/<node>/<object>/config`, with the keys that
 //! <https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery> and the pages of the components (`binary_sensor.mqtt`,
-//! `sensor.mqtt`, `switch.mqtt`, `camera.mqtt`) name. An empty message takes an entity away.
+//! `sensor.mqtt`, `event.mqtt`, `switch.mqtt`, `camera.mqtt`) name. An empty message takes an entity away.
 
 use serde_json::{Value, json};
 
 use crate::config::MqttConfig;
 use crate::ids::CameraId;
+use crate::line::Direction;
 
 /// What is told of a camera.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +21,8 @@ pub struct DiscoveredCamera {
     pub manual: bool,
     /// Whether something looks for motion or objects: then there is a sensor of motion.
     pub motion: bool,
+    /// Whether it has lines that may be crossed: then there is an event of it.
+    pub lines: bool,
 }
 
 /// Topics of a camera below the base.
@@ -155,6 +158,17 @@ pub fn camera(config: &MqttConfig, camera: &DiscoveredCamera) -> Vec<Announcemen
             }),
         ),
         (
+            "event",
+            "line",
+            camera.lines,
+            json!({
+                "name": "Line crossed",
+                "icon": "mdi:vector-line",
+                "event_types": [Direction::LeftToRight.as_str(), Direction::RightToLeft.as_str()],
+                "state_topic": topic("line"),
+            }),
+        ),
+        (
             "switch",
             "record",
             camera.manual,
@@ -191,6 +205,7 @@ pub fn gone(config: &MqttConfig, id: &CameraId) -> Vec<Announcement> {
         name: String::new(),
         manual: false,
         motion: false,
+        lines: false,
     };
     let all = camera(config, &none).into_iter();
     all.map(|(topic, _)| (topic, String::new())).collect()

@@ -6,6 +6,7 @@
 
 mod connection;
 pub mod discovery;
+pub(crate) mod incoming;
 #[cfg(test)]
 pub(crate) mod tests;
 

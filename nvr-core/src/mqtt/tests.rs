@@ -159,7 +159,7 @@ async fn what_is_no_broker_is_told() {
 }
 
 /// The keys that the pages of Home Assistant's components list, without those that no entity of ours could use
-/// (`integrations/binary_sensor.mqtt`, `sensor.mqtt`, `switch.mqtt`, `camera.mqtt`), and those that are required.
+/// (`integrations/binary_sensor.mqtt`, `sensor.mqtt`, `event.mqtt`, `switch.mqtt`, `camera.mqtt`), and those that are required.
 fn documented(component: &str) -> (&'static [&'static str], &'static [&'static str]) {
     const ALL: [&str; 12] = [
         "availability",
@@ -201,6 +201,10 @@ fn documented(component: &str) -> (&'static [&'static str], &'static [&'static s
             &["command_topic"],
         ),
         "camera" => (&["topic", "image_encoding"], &["topic"]),
+        "event" => (
+            &["state_topic", "event_types", "value_template"],
+            &["state_topic", "event_types"],
+        ),
         "" => (&ALL, &[]),
         other => panic!("{other} is no component of ours"),
     }
@@ -217,6 +221,7 @@ fn discovery_has_the_documented_keys() {
         name: "Tür".into(),
         manual: true,
         motion: true,
+        lines: true,
     };
     let mut all = discovery::camera(&config, &camera);
     all.push(discovery::recorder(&config));
@@ -257,13 +262,17 @@ fn discovery_has_the_documented_keys() {
     let without = DiscoveredCamera {
         manual: false,
         motion: false,
+        lines: false,
         ..camera
     };
     let empty = discovery::camera(&config, &without)
         .iter()
         .filter(|(_, p)| p.is_empty())
         .count();
-    assert_eq!(empty, 2, "the switch and the sensor of motion are taken away");
+    assert_eq!(
+        empty, 3,
+        "the switch, the sensor of motion and the event of lines are taken away"
+    );
     assert!(
         discovery::gone(&config, &without.id)
             .iter()

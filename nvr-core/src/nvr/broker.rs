@@ -14,7 +14,7 @@ use super::{Inner, Nvr};
 use crate::alerts::AlertKind;
 use crate::archive::SnapshotRequest;
 use crate::config::{Config, RecordMode};
-use crate::detection::{Detection, DetectionId};
+use crate::detection::{Detection, DetectionId, DetectionKind};
 use crate::event::{CameraPhase, EventKind};
 use crate::ids::CameraId;
 use crate::mqtt::discovery::{self, DiscoveredCamera, camera_topic};
@@ -106,6 +106,7 @@ impl Inner {
                 let found = DiscoveredCamera {
                     manual: wanted.enabled && wanted.record == RecordMode::Manual,
                     motion,
+                    lines: wanted.enabled && !wanted.motion.lines.is_empty(),
                     name: wanted.name.clone(),
                     id,
                 };
@@ -194,9 +195,13 @@ async fn session(recorder: &Weak<Inner>, mqtt: Mqtt) {
             },
             event = events.next() => match event.map(|e| e.kind) {
                 None => return,
-                Some(EventKind::DetectionStarted { detection } | EventKind::DetectionEnded { detection }) => {
+                Some(EventKind::DetectionStarted { detection }) => {
                     note(&mut motions, &detection);
-                    tell_detection(&mqtt, &detection).await;
+                    tell_detection(&mqtt, &detection, true).await;
+                }
+                Some(EventKind::DetectionEnded { detection }) => {
+                    note(&mut motions, &detection);
+                    tell_detection(&mqtt, &detection, false).await;
                 }
                 Some(_) => {}
             },
@@ -215,7 +220,7 @@ fn note(motions: &mut Motions, seen: &Detection) {
 }
 
 /// What was detected, as attributes of the sensor of motion. Not kept: it is news.
-async fn tell_detection(mqtt: &Mqtt, seen: &Detection) {
+async fn tell_detection(mqtt: &Mqtt, seen: &Detection, begins: bool) {
     let topic = camera_topic(mqtt.config(), &seen.camera, "detection");
     let body = serde_json::json!({
         "id": seen.id,
@@ -228,6 +233,14 @@ async fn tell_detection(mqtt: &Mqtt, seen: &Detection) {
     });
     if let Err(e) = mqtt.publish(topic, body.to_string(), false).await {
         tracing::debug!(error = %e, "a detection was not told");
+    }
+    // Once: it begins and ends in one.
+    if seen.kind == DetectionKind::Line && begins {
+        let topic = camera_topic(mqtt.config(), &seen.camera, "line");
+        let body = serde_json::json!({ "event_type": seen.label, "line": seen.zone, "at": seen.best_at.to_string() });
+        if let Err(e) = mqtt.publish(topic, body.to_string(), false).await {
+            tracing::debug!(error = %e, "a crossed line was not told");
+        }
     }
 }
 

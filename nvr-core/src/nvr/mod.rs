@@ -10,6 +10,7 @@ mod cameras;
 mod daily;
 mod housekeeping;
 mod idle;
+mod incoming;
 mod jobs;
 mod keeping;
 mod liveness;
@@ -39,6 +40,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::idle::Idle;
+pub use self::incoming::MqttEventCounts;
 use self::opening::Opened;
 pub use self::settings::{ConfigOrder, ConfigOutcome};
 pub use self::shutdown::ShutdownReport;
@@ -114,6 +116,7 @@ struct Inner {
     alerts: Alerts,
     /// The connection to the broker, one after the other as the configuration changes.
     mqtt: watch::Sender<Option<Mqtt>>,
+    mqtt_events: incoming::Counts,
     accounts: Accounts,
     jobs: Jobs,
     uploads: Uploads,
@@ -242,6 +245,7 @@ impl Nvr {
             archive,
             alerts,
             mqtt: watch::Sender::new(mqtt),
+            mqtt_events: incoming::Counts::default(),
             pushes,
             bookings,
             restream,
@@ -278,6 +282,7 @@ impl Nvr {
             nvr.0.stop.clone(),
         ));
         tokio::spawn(broker::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        tokio::spawn(incoming::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for event in recovered {
             nvr.0.publish(event).await;
         }

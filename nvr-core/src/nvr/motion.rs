@@ -119,6 +119,19 @@ impl motion::Teller for Teller {
                 }
                 Ok(())
             }
+            Told::Crossed { crossing, score } => {
+                let mut new = NewDetection::new(id.clone(), DetectionKind::Line, crossing.from);
+                new.to = Some(crossing.to);
+                new.best_at = crossing.to;
+                new.score = score.clamp(0.0, 1.0);
+                new.label = Some(crossing.direction.as_str().to_owned());
+                new.zone = Some(crossing.line);
+                let (left, top, width, height) = crossing.place;
+                new.data = Some(serde_json::json!({ "box": [left, top, width, height] }).to_string());
+                new.pre = Some(config.motion.pre_roll);
+                new.post = Some(config.motion.post_roll);
+                inner.detections.enter_limited(new).await.map(drop)
+            }
             Told::Ended { at } => {
                 self.going().remove(id);
                 let Some(going) = going else { return };
@@ -134,7 +147,10 @@ impl motion::Teller for Teller {
         };
         // Somebody may have deleted it.
         if let Err(e) = told
-            && !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict)
+            && !matches!(
+                e.kind(),
+                ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Busy
+            )
         {
             tracing::warn!(camera = %id, error = %e, "motion is not told");
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_stream::StreamExt;
 
 mod days;
+mod mqtt_events;
 
 use super::Nvr;
 use super::storage_watch::STORAGE_LOOK;

@@ -5,6 +5,7 @@ mod asking;
 mod detections;
 mod house;
 mod lifecycle;
+mod lines;
 mod live;
 mod modes;
 mod motion;

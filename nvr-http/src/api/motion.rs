@@ -20,6 +20,16 @@ pub(crate) struct ZoneScoreDto {
     score: f32,
 }
 
+/// How often a line was crossed since the recorder started.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LineCountDto {
+    line: String,
+    /// From the left to the right of who looks from its first point to its second.
+    left_to_right: u64,
+    /// The other way.
+    right_to_left: u64,
+}
+
 /// How much moves in a camera's pictures now.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MotionNowDto {
@@ -33,6 +43,7 @@ pub(crate) struct MotionNowDto {
     /// 0 to 1: from 0.5 on motion for sure, from 0.2 on if it does so again.
     score: f32,
     zones: Vec<ZoneScoreDto>,
+    lines: Vec<LineCountDto>,
     /// `learning`, `steady`, `light` (it changed, or the camera was turned) or `shaken`.
     scene: Option<&'static str>,
     /// Where most moves: left, top, width and height in shares of the picture.
@@ -85,6 +96,15 @@ pub(crate) async fn now(
             .map(|z| ZoneScoreDto {
                 zone: z.zone,
                 score: z.score,
+            })
+            .collect(),
+        lines: s
+            .lines
+            .into_iter()
+            .map(|l| LineCountDto {
+                line: l.line,
+                left_to_right: l.left_to_right,
+                right_to_left: l.right_to_left,
             })
             .collect(),
         scene: s.scene.map(|scene| match scene {

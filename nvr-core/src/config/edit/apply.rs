@@ -7,8 +7,9 @@ use serde_json::{Map, Value as Json};
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use super::EditOrigin;
-use super::comments::{positions, prefix, remove, staying, tables_mut};
+use super::comments::{last_position, positions, prefix, remove, staying, tables_mut};
 use super::fields::{FieldError, Names};
+use super::lists;
 use super::mask::{is_secret, references, resolved};
 use crate::config::SECTIONS;
 
@@ -241,7 +242,7 @@ impl Edit {
                 let mut table = Table::new();
                 table.decor_mut().set_prefix("\n");
                 // Directly behind the last one.
-                table.set_position(list.iter().last().and_then(Table::position));
+                table.set_position(list.iter().last().and_then(last_position));
                 table.insert(id, named);
                 list.push(table);
                 return list.len() - 1;
@@ -331,8 +332,12 @@ fn set(table: &mut dyn TableLike, path: &str, key: &str, value: &Json, origin: E
             (None, Some(n)) => Value::from(n),
             (None, None) => return done.errors.push(FieldError::new(&path, "not a number", "")),
         },
-        Json::Array(_) | Json::Object(_) => {
-            let message = "this is a text, a number, or true or false";
+        Json::Array(_) => match lists::value(key, value, old, origin) {
+            Ok(list) => list,
+            Err((message, hint)) => return done.errors.push(FieldError::new(&path, message, hint)),
+        },
+        Json::Object(_) => {
+            let message = "this is a text, a number, true or false, or a list";
             return done
                 .errors
                 .push(FieldError::new(&path, message, "see GET /config/schema"));
@@ -371,12 +376,13 @@ fn is_same(old: &Value, new: &Value) -> bool {
         (Value::Integer(a), Value::Integer(b)) => a.value() == b.value(),
         (Value::Float(a), Value::Float(b)) => a.value() == b.value(),
         (Value::Boolean(a), Value::Boolean(b)) => a.value() == b.value(),
+        (Value::Array(a), Value::Array(b)) => lists::json(a) == lists::json(b),
         _ => false,
     }
 }
 
 /// The text that is meant, if this origin may say it.
-fn checked(
+pub(super) fn checked(
     key: &str,
     text: &str,
     old: Option<&str>,

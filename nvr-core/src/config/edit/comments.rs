@@ -61,10 +61,20 @@ pub(super) fn positions(document: &DocumentMut) -> Vec<isize> {
     let mut out = Vec::new();
     for (_, item) in document.iter() {
         match item {
-            Item::Table(table) => out.extend(table.position()),
-            Item::ArrayOfTables(list) => out.extend(list.iter().filter_map(Table::position)),
+            Item::Table(table) => out.extend(last_position(table)),
+            Item::ArrayOfTables(list) => out.extend(list.iter().filter_map(last_position)),
             _ => {}
         }
     }
     out
+}
+
+/// The place of a table, or of the last one within it (`[[cameras.motion_lines]]` behind its `[[cameras]]`).
+pub(super) fn last_position(table: &Table) -> Option<isize> {
+    let within = table.iter().flat_map(|(_, item)| match item {
+        Item::Table(table) => vec![last_position(table)],
+        Item::ArrayOfTables(list) => list.iter().map(last_position).collect(),
+        _ => Vec::new(),
+    });
+    within.chain([table.position()]).flatten().max()
 }

@@ -8,6 +8,7 @@ mod apply;
 mod comments;
 mod fields;
 mod file;
+mod lists;
 mod mask;
 #[cfg(test)]
 mod tests;

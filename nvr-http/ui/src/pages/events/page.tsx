@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import { useCameras } from "~/api/cameras";
 import { ask } from "~/api/client";
-import { DETECTION_KINDS, type Detection, type DetectionKind, detectionOf, pictureOf } from "~/api/detections";
+import { type Detection, type DetectionKind, detectionOf, pictureOf } from "~/api/detections";
 import { useEvents } from "~/api/events";
 import type { NvrEvent } from "~/api/types";
 import { Button } from "~/components/button";
@@ -13,6 +13,7 @@ import { useT } from "~/i18n";
 import { dateText, secondsBetween } from "~/lib/days";
 import { clock, dateFormat, duration, percent } from "~/lib/format";
 import { usePages } from "~/lib/pages";
+import { titleOf } from "~/lib/seen-title";
 import { type Filters, OTHER_CHOICES, SEEN_CHOICES, type What, asked, isNarrow, readFilters, writeFilters } from "./filters";
 import { KINDS, TONES, about } from "./kinds";
 
@@ -136,9 +137,7 @@ function List({ filters, names }: { filters: Filters; names: Map<string, string>
 function Row({ event, seen, name }: { event: NvrEvent; seen: Detection | null; name: string | null }) {
   const t = useT();
   const kind = KINDS.find((k) => k === event.kind);
-  const seenKind = seen && (DETECTION_KINDS.find((k) => k === seen.kind) ?? "external");
-  const word = seenKind ? t(`events.kind_${seenKind}`) : kind ? t(`system.kind_${kind}`) : event.kind;
-  const what = seen ? titleOf(seen, word) : word;
+  const what = seen ? titleOf(t, seen) : kind ? t(`system.kind_${kind}`) : event.kind;
   const tone = (kind && TONES[kind]) ?? "none";
   const words = seen ? [seen.to ? duration(Math.max(0, secondsBetween(seen.from, seen.to))) : t("events.goes_on"), seen.score < 1 ? t("events.sure", { share: percent(seen.score) }) : "", seen.source ? t("events.by", { source: seen.source }) : ""].filter(Boolean).join(" · ") : about(t, event);
   const inside = (
@@ -155,11 +154,6 @@ function Row({ event, seen, name }: { event: NvrEvent; seen: Detection | null; n
   if (!event.camera) return <div className="happening">{inside}</div>;
   const at = seen ? seen.from : event.kind === "gap_closed" && typeof event.detail["since"] === "string" ? event.detail["since"] : event.at;
   return <Link className="happening" href={`/timeline?${new URLSearchParams({ camera: event.camera, at })}`}>{inside}</Link>;
-}
-
-/** The label with its zone, or else the kind in words. */
-export function titleOf(seen: Detection, kind: string): string {
-  return `${seen.label ?? kind}${seen.zone ? ` (${seen.zone})` : ""}`;
 }
 
 function Picture({ seen }: { seen: Detection }) {

@@ -20,6 +20,7 @@ export function FieldRow({ field, path, draft, changed, error, hint, onChange, p
         <label htmlFor={id}>{place && <span className="muted">{place} · </span>}{title(field.key)}{field.required && <span className="muted"> *</span>}</label>
         <p id={`${id}-about`}>
           <Marked text={field.about} />
+          {field.kind === "list" && <> <span className="nowrap">{t("settings.unit_list")}</span></>}
           {units && <> <span className="nowrap">{t(`settings.unit_${units}`)}</span></>}
         </p>
       </div>
@@ -41,6 +42,8 @@ export function FieldRow({ field, path, draft, changed, error, hint, onChange, p
               {!field.required && <option value="">{fallback ? t("settings.default", { value: fallback }) : "–"}</option>}
               {field.choices.map((c) => <option key={c.value} value={c.value}>{c.value}{c.about && ` – ${c.about.replace(/\.$/, "")}`}</option>)}
             </select>
+          ) : field.kind === "list" ? (
+            <textarea {...common} className="input setting-list" rows={3} autoComplete="off" spellCheck={false} placeholder="[]" value={draft === null ? "" : String(draft)} onChange={(e) => onChange(e.target.value === "" ? null : e.target.value)} />
           ) : field.secret ? (
             <SecretInput {...common} draft={draft} onChange={onChange} />
           ) : (

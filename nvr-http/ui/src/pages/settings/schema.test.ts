@@ -61,6 +61,14 @@ describe("fields", () => {
     expect(jsonOf(field("retention", "max_age"), " 14d ")).toBe("14d");
     expect(jsonOf(field("cameras", "name"), "12")).toBe("12");
     expect(jsonOf(field("cameras", "name"), "  ")).toBeNull();
+    const lines = field("cameras", "motion_lines");
+    const value = [{ name: "gate", from: [0.1, 0.5], to: [0.9, 0.5] }];
+    expect(lines.kind).toBe("list");
+    expect(jsonOf(lines, draftOf(lines, value))).toEqual(value);
+    expect(jsonOf(lines, " ")).toBeNull();
+    expect(check(lines, "[{ name: gate }]")).toBe("list");
+    expect(check(lines, "{}")).toBe("list");
+    expect(check(lines, "[]")).toBeNull();
     expect(draftOf(field("jobs", "max_running"), 3)).toBe("3");
     expect(draftOf(field("transcode", "enabled"), true)).toBe(true);
     expect(draftOf(field("cameras", "name"), undefined)).toBeNull();

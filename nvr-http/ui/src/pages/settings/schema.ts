@@ -1,7 +1,7 @@
 // The configuration's JSON Schema as fields of a form, and what was typed into them as a change.
 import type { Json, JsonObject } from "~/api/manage";
 
-export type Kind = "text" | "number" | "boolean" | "choice" | "duration" | "age" | "size" | "share";
+export type Kind = "text" | "number" | "boolean" | "choice" | "duration" | "age" | "size" | "share" | "list";
 
 export interface Field {
   key: string;
@@ -68,7 +68,8 @@ function readField(key: string, node: JsonObject, required: boolean): Field {
   const text = options.find((o) => o["type"] === "string" && o["pattern"]) ?? node;
   const type = Array.isArray(node["type"]) ? node["type"].find((x) => x !== "null") : node["type"];
   let kind: Kind = UNITS[string(node["title"])] ?? "text";
-  if (choices.length) kind = "choice";
+  if (type === "array") kind = "list";
+  else if (choices.length) kind = "choice";
   else if (type === "boolean") kind = "boolean";
   else if (type === "integer" || type === "number") kind = "number";
   let pattern: RegExp | null = null;
@@ -88,11 +89,12 @@ export type Draft = string | boolean | null;
 export function draftOf(field: Field, value: Json | undefined): Draft {
   if (value === undefined || value === null) return null;
   if (field.kind === "boolean") return value === true;
+  if (field.kind === "list") return JSON.stringify(value);
   if (Array.isArray(value)) return value.map(String).join(", ");
   return typeof value === "string" ? value : String(value);
 }
 
-export type Mistake = "required" | "number" | "integer" | "minimum" | "maximum" | "duration" | "age" | "size" | "share" | "choice" | "pattern" | "variable";
+export type Mistake = "required" | "number" | "integer" | "minimum" | "maximum" | "duration" | "age" | "size" | "share" | "choice" | "pattern" | "variable" | "list";
 
 /** What is wrong with a draft, before the recorder is asked. `before` is what the file has: what stands there may stay. */
 export function check(field: Field, draft: Draft, before: Draft = null): Mistake | null {
@@ -118,8 +120,20 @@ export function check(field: Field, draft: Draft, before: Draft = null): Mistake
     case "size":
     case "share":
       return /^\d+$/.test(text) || !field.pattern || field.pattern.test(text) ? null : field.kind;
+    case "list":
+      return listOf(text) ? null : "list";
     default:
       return field.pattern && !field.pattern.test(text) ? "pattern" : null;
+  }
+}
+
+/** A list that was written as JSON. */
+function listOf(text: string): Json[] | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? (value as Json[]) : null;
+  } catch {
+    return null;
   }
 }
 
@@ -128,6 +142,7 @@ export function jsonOf(field: Field, draft: Draft): Json {
   if (typeof draft === "boolean") return draft;
   if (draft === null || draft.trim() === "") return null;
   const text = draft.trim();
+  if (field.kind === "list") return listOf(text) ?? text;
   if (field.kind === "number" || ((field.kind === "duration" || field.kind === "age" || field.kind === "size" || field.kind === "share") && /^\d+$/.test(text))) return Number(text);
   return text;
 }

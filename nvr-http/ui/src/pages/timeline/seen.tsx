@@ -1,9 +1,10 @@
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import { ask } from "~/api/client";
-import { DETECTION_KINDS, type Detection, pictureOf } from "~/api/detections";
+import { type Detection, pictureOf } from "~/api/detections";
 import { useEvents } from "~/api/events";
 import { useT } from "~/i18n";
 import { clock, dateFormat, duration } from "~/lib/format";
+import { titleOf } from "~/lib/seen-title";
 import { type Cluster, clustered } from "./clusters";
 import { type View, span, toX } from "./scale";
 
@@ -50,8 +51,7 @@ export function Seen({ cameras, names, view, width, onGo }: { cameras: string[];
   if (!clusters.length) return null;
 
   const title = ({ best, count }: Cluster) => {
-    const kind = DETECTION_KINDS.find((k) => k === best.kind) ?? "external";
-    const what = `${best.label ?? t(`events.kind_${kind}`)}${best.zone ? ` (${best.zone})` : ""}`;
+    const what = titleOf(t, best);
     const camera = cameras.length > 1 ? `, ${names.get(best.camera) ?? best.camera}` : "";
     return `${what}${camera}${count > 1 ? ` + ${t("events.marks", { n: count - 1 })}` : ""}`;
   };
