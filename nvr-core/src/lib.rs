@@ -287,6 +287,7 @@ pub mod machine;
 pub mod media;
 pub mod moving;
 pub mod nvr;
+pub mod objects;
 pub mod onvif;
 pub mod pipeline_log;
 pub mod push;
