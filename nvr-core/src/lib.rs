@@ -295,6 +295,7 @@ pub mod media;
 pub mod motion;
 pub mod moving;
 pub mod nvr;
+pub mod objects;
 pub mod onvif;
 pub mod pipeline_log;
 pub mod push;
