@@ -14,6 +14,7 @@ mod http;
 mod jobs;
 mod log;
 mod motion;
+mod objects;
 mod oidc;
 mod recorder;
 mod recording;
@@ -45,6 +46,9 @@ pub use self::http::{Auth, Compat, HttpConfig, TlsFiles};
 pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::motion::{MotionConfig, MotionStream};
+#[cfg(not(feature = "onnx"))]
+pub(crate) use self::objects::NO_OBJECTS;
+pub use self::objects::ObjectsConfig;
 pub use self::oidc::{GroupRole, OidcConfig, OidcGroup};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
@@ -68,7 +72,7 @@ pub use crate::schedule::RecordMode;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 16] = [
+const SECTIONS: [(&str, &str); 17] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -81,6 +85,7 @@ const SECTIONS: [(&str, &str); 16] = [
     ("log", "[log]"),
     ("backup", "[backup]"),
     ("detections", "[detections]"),
+    ("objects", "[objects]"),
     ("bookings", "[bookings]"),
     ("cameras", "[[cameras]]"),
     ("upload", "[[upload]]"),
@@ -115,6 +120,8 @@ pub struct Config {
     pub backup: Option<BackupConfig>,
     /// What becomes of what is seen.
     pub detections: DetectionsConfig,
+    /// Looking for objects, if it is done.
+    pub objects: Option<ObjectsConfig>,
     /// Bookings.
     pub bookings: BookingsConfig,
     /// Calendars whose events are bookings, in the order of the file, names unique.
@@ -146,6 +153,7 @@ impl Config {
             log: LogConfig::default(),
             backup: None,
             detections: DetectionsConfig::default(),
+            objects: None,
             bookings: BookingsConfig::default(),
             calendars: Vec::new(),
             cameras: Vec::new(),
@@ -286,6 +294,8 @@ impl Config {
         let backup = BackupConfig::read(&mut reader, &section, base, &recorder.root);
         let section = reader.section(root, "detections");
         let detections = DetectionsConfig::read(&mut reader, &section);
+        let section = reader.section(root, "objects");
+        let objects = ObjectsConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "bookings");
         let bookings = BookingsConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
@@ -304,6 +314,7 @@ impl Config {
             log,
             backup,
             detections,
+            objects,
             bookings,
             calendars,
             cameras,

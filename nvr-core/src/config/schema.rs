@@ -12,6 +12,7 @@ use super::detections::RawDetections;
 use super::http::RawHttp;
 use super::jobs::RawJobs;
 use super::log::RawLog;
+use super::objects::RawObjects;
 use super::oidc::RawOidc;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
@@ -46,6 +47,7 @@ impl JsonSchema for RawConfig {
                 "log": generator.subschema_for::<RawLog>(),
                 "backup": generator.subschema_for::<RawBackup>(),
                 "detections": generator.subschema_for::<RawDetections>(),
+                "objects": generator.subschema_for::<RawObjects>(),
                 "bookings": generator.subschema_for::<RawBookings>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
                 "upload": { "type": "array", "items": generator.subschema_for::<RawUpload>() },

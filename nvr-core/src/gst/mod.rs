@@ -11,6 +11,7 @@ mod calm;
 mod catalogue;
 mod clips;
 mod codec_trial;
+mod colour;
 mod compare;
 mod debug_log;
 pub mod decode;
@@ -52,6 +53,9 @@ pub use archive_encoders::{ARCHIVE_H265, ArchiveEncoder, ArchiveSettings};
 pub use catalogue::{Catalogue, Ranked};
 pub use clips::{CLIP_FPS, Scene, write_clip};
 pub use codec_trial::{CodecKind, CodecReport, Outcome, detect_codecs};
+#[cfg(test)]
+pub(crate) use colour::testing;
+pub(crate) use colour::{ColourFrame, RgbMaker};
 pub use compare::{Comparison, compare};
 pub use debug_log::redact_debug_log;
 pub use devices::{DeviceFormatReport, DeviceReport, DeviceSize, devices};

@@ -1,18 +1,47 @@
 //! Objects in pictures: people, cars, animals, or what else a network of the user's knows.
 //!
 //! The network is one of the YOLO family in the ONNX format; none comes with the recorder. What goes in and what comes out
-//! is pure ([`yolo`]); the feature `onnx` brings a runtime in plain Rust that runs it.
+//! is pure ([`yolo`]); the feature `onnx` brings a runtime in plain Rust that runs it. Motion detection hands over the
+//! pictures in which something moves ([`watch`]); what is found in them becomes stretches of time ([`sightings`]).
 
+#[cfg(any(feature = "onnx", test))]
+mod labels;
 #[cfg(feature = "onnx")]
 mod model;
+mod queue;
+mod select;
+mod sightings;
+mod status;
+mod watch;
 mod yolo;
 
 #[cfg(feature = "onnx")]
 pub use model::{ObjectModel, ObjectModelOptions};
+pub(crate) use sightings::{Best, Change, Key, Sightings};
+pub use status::{ObjectFigures, ObjectsState, ObjectsStatus};
+pub(crate) use watch::{Found, Objects, Picture};
 pub use yolo::OutputLayout;
 
 /// Whether this was built with a runtime for networks (feature `onnx`).
 pub const BUILT_IN: bool = cfg!(feature = "onnx");
+
+#[cfg(feature = "onnx")]
+fn load(config: &crate::config::ObjectsConfig) -> crate::Result<Box<dyn watch::Network>> {
+    let labels = config.labels.as_deref().map(labels::read).transpose()?;
+    let options = ObjectModelOptions {
+        labels: labels.unwrap_or_default(),
+        size: Some(config.size),
+        layout: config.layout,
+        min_score: config.threshold,
+    };
+    Ok(Box::new(ObjectModel::load(&config.model, options)?))
+}
+
+#[cfg(not(feature = "onnx"))]
+fn load(_: &crate::config::ObjectsConfig) -> crate::Result<Box<dyn watch::Network>> {
+    let (message, hint) = crate::config::NO_OBJECTS;
+    Err(crate::Error::new(crate::error::ErrorKind::Unsupported, message).with_hint(hint))
+}
 
 /// A rectangle within a picture, as parts of its width and height from the upper left corner, each from 0 to 1.
 #[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]

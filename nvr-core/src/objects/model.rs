@@ -1,5 +1,6 @@
 //! A network that finds objects, run by tract.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,21 +9,25 @@ use std::sync::Arc;
 
 use tract_onnx::pb;
 use tract_onnx::prelude::{
-    DatumType, Framework as _, InferenceFact, InferenceModelExt as _, IntoRunnable as _, Tensor, TypedRunnableModel, tvec,
+    DatumType, Framework as _, InferenceFact, InferenceModelExt as _, IntoRunnable as _, Tensor, TypedModel,
+    TypedRunnableModel, tvec,
 };
 
+use super::labels::{self, MOST_CLASSES};
+use super::watch::Network;
 use super::yolo::{Letterbox, objects};
 use super::{Object, OutputLayout, RgbPicture};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Most that a model's file may have.
+/// Most that a model's file may have. The largest YOLO has a quarter of that.
 const MOST_BYTES: u64 = 1 << 30;
+/// Most numbers between two steps of a network: half a gigabyte. A picture of 2048 by 2048 pixels in 32 channels has as
+/// many.
+const MOST_NUMBERS: usize = 1 << 27;
 /// Width and height of the input where neither the model nor the caller says it.
 const USUAL_SIZE: usize = 640;
 /// Widths and heights that make sense.
 const SIZES: std::ops::RangeInclusive<usize> = 32..=2048;
-/// Most classes of which names are taken over from a model.
-const MOST_CLASSES: usize = 10_000;
 
 /// How a network is used.
 #[derive(Clone, Debug)]
@@ -82,12 +87,18 @@ impl ObjectModel {
         } else {
             options.labels.clone()
         };
+        let labels = labels::clean(labels);
         let plan = guarded(file, || {
+            refuse_large_constants(file, &proto)?;
             let fact = InferenceFact::dt_shape(DatumType::F32, [1, 3, height, width]);
-            tract_onnx::onnx()
+            let model = tract_onnx::onnx()
                 .model_for_proto_model(&proto)
                 .and_then(|model| model.with_input_fact(0, fact))
-                .and_then(|model| model.into_optimized())
+                .and_then(|model| model.into_typed())
+                .map_err(|e| unusable(file, &e))?;
+            refuse_large_steps(file, &model)?;
+            model
+                .into_optimized()
                 .and_then(|model| model.into_runnable())
                 .map_err(|e| unusable(file, &e))
         })?;
@@ -130,7 +141,10 @@ impl ObjectModel {
             let (width, height, stride) = (picture.width, picture.height, picture.stride);
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("a picture of {width}x{height} with rows of {stride} bytes in {}", picture.bytes.len()),
+                format!(
+                    "a picture of {width}x{height} with rows of {stride} bytes in {}",
+                    picture.bytes.len()
+                ),
             ));
         }
         let (width, height) = self.input;
@@ -144,9 +158,7 @@ impl ObjectModel {
             let first = answer
                 .first()
                 .ok_or_else(|| unusable(&self.file, &"it answers nothing"))?;
-            let values = first
-                .cast_to::<f32>()
-                .map_err(|e| unusable(&self.file, &e))?;
+            let values = first.cast_to::<f32>().map_err(|e| unusable(&self.file, &e))?;
             let view = values
                 .to_plain_array_view::<f32>()
                 .map_err(|e| unusable(&self.file, &e))?;
@@ -162,6 +174,77 @@ impl ObjectModel {
             .map_err(|e| e.context(self.file.display()))
         })
     }
+}
+
+impl Network for ObjectModel {
+    fn input_size(&self) -> (usize, usize) {
+        self.input
+    }
+
+    fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    fn find(&self, picture: &RgbPicture<'_>) -> Result<Vec<Object>> {
+        Self::find(self, picture)
+    }
+}
+
+/// A file of some bytes may ask for more memory than there is: by a constant that it blows up.
+fn refuse_large_constants(file: &Path, proto: &pb::ModelProto) -> Result<()> {
+    let Some(graph) = &proto.graph else { return Ok(()) };
+    let constants = graph.node.iter().filter(|n| n.op_type == "Constant");
+    let constants = constants.filter_map(|n| Some((n.output.first()?, n.attribute.first()?.t.as_ref()?)));
+    let known: HashMap<&str, &pb::TensorProto> = graph
+        .initializer
+        .iter()
+        .map(|t| (&*t.name, t))
+        .chain(constants.map(|(name, t)| (&**name, t)))
+        .collect();
+    for node in &graph.node {
+        let shape = match &*node.op_type {
+            "ConstantOfShape" => node.input.first(),
+            "Expand" | "Tile" => node.input.get(1),
+            _ => None,
+        };
+        let Some(shape) = shape.and_then(|name| known.get(&**name)) else {
+            continue;
+        };
+        let sides: Vec<i64> = if shape.int64_data.is_empty() {
+            let words = shape.raw_data.chunks_exact(8).filter_map(|w| w.try_into().ok());
+            words.map(i64::from_le_bytes).collect()
+        } else {
+            shape.int64_data.clone()
+        };
+        let numbers = sides.iter().fold(1_usize, |n, side| {
+            n.saturating_mul(usize::try_from(*side).unwrap_or(1).max(1))
+        });
+        if numbers > MOST_NUMBERS {
+            return Err(too_large(file, &node.name, numbers));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_large_steps(file: &Path, model: &TypedModel) -> Result<()> {
+    for node in &model.nodes {
+        for output in &node.outputs {
+            let sides = output.fact.shape.as_concrete().unwrap_or_default();
+            let numbers = sides.iter().fold(1_usize, |n, side| n.saturating_mul(*side));
+            if numbers > MOST_NUMBERS {
+                return Err(too_large(file, &node.name, numbers));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn too_large(file: &Path, step: &str, numbers: usize) -> Error {
+    let step: String = step.chars().filter(|c| !c.is_control()).take(100).collect();
+    unusable(
+        file,
+        &format!("its step {step:?} makes {numbers} numbers of a picture, more than {MOST_NUMBERS}"),
+    )
 }
 
 /// The runtime is not made for files that mean harm: a panic of its is an error of the file.
@@ -188,7 +271,10 @@ fn read(file: &Path) -> Result<pb::ModelProto> {
     let opened = File::open(file).map_err(io)?;
     let length = opened.metadata().map_err(io)?.len();
     if length > MOST_BYTES {
-        return Err(unusable(file, &format!("{length} bytes are more than a model may have ({MOST_BYTES})")));
+        return Err(unusable(
+            file,
+            &format!("{length} bytes are more than a model may have ({MOST_BYTES})"),
+        ));
     }
     let proto = tract_onnx::onnx()
         .proto_model_for_read(&mut opened.take(MOST_BYTES))
@@ -231,7 +317,9 @@ fn input_size(proto: &pb::ModelProto, options: &ObjectModelOptions) -> Result<(u
 
 fn known(dimension: &pb::tensor_shape_proto::Dimension) -> Option<usize> {
     match &dimension.value {
-        Some(pb::tensor_shape_proto::dimension::Value::DimValue(n)) => usize::try_from(*n).ok().filter(|n| *n > 0),
+        Some(pb::tensor_shape_proto::dimension::Value::DimValue(n)) => {
+            usize::try_from(*n).ok().filter(|n| *n > 0)
+        }
         _ => None,
     }
 }

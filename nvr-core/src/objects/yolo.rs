@@ -24,7 +24,9 @@ const MOST_END_TO_END: usize = 1000;
 const MOST_CANDIDATES: usize = 1000;
 
 /// How a network writes what it found.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputLayout {
     /// By the shape of the answer.
@@ -68,7 +70,8 @@ impl Letterbox {
             .map(|x| Step::at((x as f32 + 0.5 - self.left) / self.scale, picture.width as usize))
             .collect();
         for y in 0..height {
-            let Some(row) = Step::at((y as f32 + 0.5 - self.top) / self.scale, picture.height as usize) else {
+            let Some(row) = Step::at((y as f32 + 0.5 - self.top) / self.scale, picture.height as usize)
+            else {
                 continue;
             };
             let (above, below) = (row.before * picture.stride, row.after * picture.stride);
@@ -147,7 +150,10 @@ pub(super) fn objects(
 ) -> Result<Vec<Object>> {
     let (layout, outer, inner) = layout_of(layout, shape)?;
     if values.len() != outer * inner {
-        return Err(unsupported(format!("an answer of {} values for its shape {shape:?}", values.len())));
+        return Err(unsupported(format!(
+            "an answer of {} values for its shape {shape:?}",
+            values.len()
+        )));
     }
     let classes = match layout {
         OutputLayout::Yolov8 => outer - 4,
@@ -155,7 +161,10 @@ pub(super) fn objects(
         _ => inner - 5,
     };
     if !labels.is_empty() && classes != labels.len() {
-        return Err(unsupported(format!("a network of {classes} classes, and {} names for them", labels.len())));
+        return Err(unsupported(format!(
+            "a network of {classes} classes, and {} names for them",
+            labels.len()
+        )));
     }
     let mut found = Vec::new();
     let mut add = |class: usize, score: f32, area: Option<Area>| {
@@ -179,14 +188,22 @@ pub(super) fn objects(
                 let class = row[5];
                 // Rows without anything are zeros or below.
                 if class >= 0.0 && class < 65_536.0 {
-                    add(class as usize, row[4], letterbox.back(row[0], row[1], row[2], row[3]));
+                    add(
+                        class as usize,
+                        row[4],
+                        letterbox.back(row[0], row[1], row[2], row[3]),
+                    );
                 }
             }
         }
         _ => {
             for row in values.chunks_exact(inner) {
                 let (class, score) = best(row[5..].iter().copied());
-                add(class, score * row[4], centred(letterbox, row[0], row[1], row[2], row[3]));
+                add(
+                    class,
+                    score * row[4],
+                    centred(letterbox, row[0], row[1], row[2], row[3]),
+                );
             }
         }
     }
@@ -195,7 +212,9 @@ pub(super) fn objects(
 
 fn layout_of(wanted: OutputLayout, shape: &[usize]) -> Result<(OutputLayout, usize, usize)> {
     let &[1, outer, inner] = shape else {
-        return Err(unsupported(format!("an answer of shape {shape:?}, not [1, …, …]")));
+        return Err(unsupported(format!(
+            "an answer of shape {shape:?}, not [1, …, …]"
+        )));
     };
     let layout = match wanted {
         OutputLayout::Auto if inner == 6 && outer <= MOST_END_TO_END => OutputLayout::EndToEnd,
@@ -209,7 +228,9 @@ fn layout_of(wanted: OutputLayout, shape: &[usize]) -> Result<(OutputLayout, usi
         _ => inner > 5,
     };
     if !fits {
-        return Err(unsupported(format!("an answer of shape {shape:?}, which is not that of {layout:?}")));
+        return Err(unsupported(format!(
+            "an answer of shape {shape:?}, which is not that of {layout:?}"
+        )));
     }
     Ok((layout, outer, inner))
 }
@@ -221,9 +242,12 @@ fn centred(letterbox: &Letterbox, x: f32, y: f32, width: f32, height: f32) -> Op
 
 /// The class with the highest score.
 fn best(scores: impl Iterator<Item = f32>) -> (usize, f32) {
-    scores.enumerate().fold((0, 0.0), |best, (class, score)| {
-        if score > best.1 { (class, score) } else { best }
-    })
+    scores.enumerate().fold(
+        (0, 0.0),
+        |best, (class, score)| {
+            if score > best.1 { (class, score) } else { best }
+        },
+    )
 }
 
 /// Of boxes of one class that overlap much, the surest (greedy non-maximum suppression).
@@ -255,8 +279,11 @@ fn named(found: Vec<Candidate>, labels: &[String]) -> Vec<Object> {
 }
 
 fn unsupported(what: String) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("the model of objects gave {what}"))
-        .with_hint("models of the YOLO family in the ONNX format are understood; see docs/objects.md")
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("the model of objects gave {what}"),
+    )
+    .with_hint("models of the YOLO family in the ONNX format are understood; see docs/objects.md")
 }
 
 #[cfg(test)]
@@ -295,7 +322,10 @@ mod tests {
             let mut classes = [0.0, 0.0];
             classes[class] = 1.0;
             v5[n * 7..][..7].copy_from_slice(&[cx, cy, w, h, score, classes[0], classes[1]]);
-            for (row, value) in [cx, cy, w, h, classes[0] * score, classes[1] * score].into_iter().enumerate() {
+            for (row, value) in [cx, cy, w, h, classes[0] * score, classes[1] * score]
+                .into_iter()
+                .enumerate()
+            {
                 v8[row * BOXES + n] = value;
             }
             let (x, y) = (w / 2.0, h / 2.0);
@@ -304,12 +334,22 @@ mod tests {
         let ask = |shape: [usize; 3], values: &[f32]| {
             objects(OutputLayout::Auto, &shape, values, &labels(2), &letterbox, 0.5).unwrap()
         };
-        for found in [ask([1, BOXES, 7], &v5), ask([1, 6, BOXES], &v8), ask([1, 4, 6], &end)] {
+        for found in [
+            ask([1, BOXES, 7], &v5),
+            ask([1, 6, BOXES], &v8),
+            ask([1, 4, 6], &end),
+        ] {
             assert_eq!(found.len(), 2, "{found:?}");
             assert_eq!((&*found[0].label, &*found[1].label), ("thing 1", "thing 0"));
             let area = found[0].area;
-            assert!(near(found[0].score, 0.9) && near(area.x, 100.0 / 1280.0), "{found:?}");
-            assert!(near(area.y, 50.0 / 720.0) && near(area.width, 200.0 / 1280.0), "{found:?}");
+            assert!(
+                near(found[0].score, 0.9) && near(area.x, 100.0 / 1280.0),
+                "{found:?}"
+            );
+            assert!(
+                near(area.y, 50.0 / 720.0) && near(area.width, 200.0 / 1280.0),
+                "{found:?}"
+            );
             assert!(near(area.height, 300.0 / 720.0), "{found:?}");
         }
     }
@@ -329,7 +369,11 @@ mod tests {
             (OutputLayout::EndToEnd, &[1, 300, 7], 0),
             (OutputLayout::Auto, &[1, 84, 8400], 79),
         ] {
-            assert_eq!(ask(layout, shape, names), Err(ErrorKind::Unsupported), "{layout:?} {shape:?}");
+            assert_eq!(
+                ask(layout, shape, names),
+                Err(ErrorKind::Unsupported),
+                "{layout:?} {shape:?}"
+            );
         }
         assert_eq!(ask(OutputLayout::Auto, &[1, 84, 8400], 80), Ok(Vec::new()));
         // Names that nobody knows are numbers.
@@ -340,7 +384,12 @@ mod tests {
     fn a_picture_lies_in_the_middle_of_grey() {
         // Two by one: red, blue; scaled four times, with grey above and below.
         let bytes = [255, 0, 0, 0, 0, 255];
-        let picture = RgbPicture { width: 2, height: 1, stride: 6, bytes: &bytes };
+        let picture = RgbPicture {
+            width: 2,
+            height: 1,
+            stride: 6,
+            bytes: &bytes,
+        };
         let letterbox = Letterbox::new((2, 1), (8, 8));
         let mut planes = vec![0.0; 3 * 64];
         letterbox.fill(&picture, (8, 8), &mut planes);

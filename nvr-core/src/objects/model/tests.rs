@@ -3,8 +3,8 @@
 use prost::Message as _;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
-    TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto, tensor_proto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto, tensor_proto, type_proto,
 };
 
 use super::*;
@@ -75,7 +75,12 @@ fn redness(input: &[Option<i64>]) -> ModelProto {
     let nodes = vec![
         // [1, 3, 1, 1]: how bright each colour is at its brightest.
         node("GlobalMaxPool", &["images"], "colours", None),
-        node("Gather", &["colours", "red_and_blue"], "two", Some(integer("axis", 1))),
+        node(
+            "Gather",
+            &["colours", "red_and_blue"],
+            "two",
+            Some(integer("axis", 1)),
+        ),
         node("Reshape", &["two", "flat"], "classes", None),
         node("Concat", &["box", "classes"], "one", Some(integer("axis", 1))),
         node("Concat", &["one", "nothing"], "output0", Some(integer("axis", 2))),
@@ -138,7 +143,12 @@ fn a_network_is_read_and_asked() {
     assert!((red[0].score - 250.0 / 255.0).abs() < 1e-3, "{red:?}");
     assert_eq!(
         red[0].area,
-        crate::objects::Area { x: 0.0, y: 0.0, width: 0.5, height: 0.5 }
+        crate::objects::Area {
+            x: 0.0,
+            y: 0.0,
+            width: 0.5,
+            height: 0.5
+        }
     );
     assert_eq!(find(&model, &of_one_colour([0, 30, 200]))[0].label, "ocean");
     assert!(find(&model, &of_one_colour([90, 250, 90])).is_empty(), "neither");
@@ -156,11 +166,21 @@ fn sizes_and_names_of_the_user_count() {
     let model = ObjectModel::load(file.path(), options.clone()).unwrap();
     assert_eq!(model.input_size(), (96, 96));
     assert_eq!(find(&model, &of_one_colour([90, 250, 10]))[0].label, "a");
-    let load = |options| ObjectModel::load(file.path(), options).map_err(|e| e.kind()).map(|m| m.input_size());
-    let size = |size| ObjectModelOptions { size, ..options.clone() };
+    let load = |options| {
+        ObjectModel::load(file.path(), options)
+            .map_err(|e| e.kind())
+            .map(|m| m.input_size())
+    };
+    let size = |size| ObjectModelOptions {
+        size,
+        ..options.clone()
+    };
     assert_eq!(load(size(None)), Ok((640, 640)));
     assert_eq!(load(size(Some(7))), Err(ErrorKind::InvalidArgument));
-    let three = ObjectModelOptions { labels: vec![String::new(); 3], ..options.clone() };
+    let three = ObjectModelOptions {
+        labels: vec![String::new(); 3],
+        ..options.clone()
+    };
     assert_eq!(load(three), Err(ErrorKind::Unsupported));
 }
 
@@ -186,7 +206,10 @@ fn files_that_are_no_such_network_are_refused_with_a_reason() {
     ] {
         let error = load(bytes);
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-        assert!(error.hint().is_some() || error.to_string().contains("input"), "{error}");
+        assert!(
+            error.hint().is_some() || error.to_string().contains("input"),
+            "{error}"
+        );
     }
     let missing = ObjectModel::load(Path::new("/no/such/model.onnx"), ObjectModelOptions::default());
     assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
@@ -197,7 +220,15 @@ fn names_in_metadata() {
     let names = parse_names("{0: 'person', 1: \"driver's cab\", 2: 'car'}").unwrap();
     assert_eq!(names, ["person", "driver's cab", "car"]);
     assert_eq!(parse_names("{}"), Some(vec![]));
-    for wrong in ["", "{0: 'a'", "{1: 'a'}", "{0: 'a', 2: 'b'}", "{0: a}", "{0 'a'}", "['a']"] {
+    for wrong in [
+        "",
+        "{0: 'a'",
+        "{1: 'a'}",
+        "{0: 'a', 2: 'b'}",
+        "{0: a}",
+        "{0 'a'}",
+        "['a']",
+    ] {
         assert_eq!(parse_names(wrong), None, "{wrong}");
     }
 }
