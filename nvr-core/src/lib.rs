@@ -297,6 +297,7 @@ pub mod motion;
 pub mod moving;
 pub mod mqtt;
 pub mod nvr;
+pub mod objects;
 pub mod onvif;
 pub mod pipeline_log;
 pub mod push;

@@ -59,6 +59,8 @@ pub struct CameraConfig {
     pub priority: u8,
     /// Whether and where motion is looked for.
     pub motion: MotionConfig,
+    /// Whether objects are looked for where something moves, if there is a model (default: yes).
+    pub objects: bool,
     /// How it is asked by ONVIF, if it is.
     pub onvif: Option<OnvifConfig>,
 }
@@ -100,6 +102,7 @@ impl CameraConfig {
             retention: CameraRetention::default(),
             priority: PRIORITY,
             motion: MotionConfig::default(),
+            objects: true,
             onvif: None,
         }
     }
@@ -116,8 +119,8 @@ impl CameraConfig {
         self.enabled && (self.motion.enabled || self.mode_at(t) == RecordMode::Motion)
     }
 
-    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority, motion and ONVIF may differ
-    /// without a new start.
+    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority, motion, objects and ONVIF may
+    /// differ without a new start.
     pub(crate) fn records_like(&self, other: &Self) -> bool {
         let mut same = self.clone();
         same.name.clone_from(&other.name);
@@ -126,6 +129,7 @@ impl CameraConfig {
         same.retention.clone_from(&other.retention);
         same.priority = other.priority;
         same.motion.clone_from(&other.motion);
+        same.objects = other.objects;
         same.onvif.clone_from(&other.onvif);
         same == *other
     }
@@ -223,6 +227,8 @@ section! {
         motion_pre_roll: Span = "5s",
         /// How much from after it, 0 to 10 min.
         motion_post_roll: Span = "10s",
+        /// Whether objects are looked for where something moves, if `[objects]` names a model. Needs `motion`.
+        objects: bool = true,
         /// Where the camera's ONVIF service is asked, for pan, tilt and zoom, its clock and its events: `auto` (the host of
         /// `source`, port 80), `192.168.1.20:8080` or a whole address. Without it the camera is not asked.
         onvif: Text,
@@ -322,6 +328,16 @@ impl CameraConfig {
         }
         apply_options(reader, &raw, source.is_some(), &mut out.source);
         out.motion = MotionConfig::read(reader, &raw, sub.is_some() || raw.sub.is_some());
+        if let Some(at) = &raw.objects {
+            out.objects = at.value;
+            let may_move = out.motion.enabled || out.record == RecordMode::Motion || raw.schedule.is_some();
+            if out.objects && !may_move {
+                let message =
+                    "`objects`: motion is not looked for in this camera's pictures, and so are no objects";
+                let hint = Some("set motion = true".to_owned());
+                reader.problems.warn(&at.span, &at.key, message, hint);
+            }
+        }
         out.onvif = onvif::read(reader, section, &raw, &out.source);
         out.sub = sub;
         if let Some(sub) = &mut out.sub {

@@ -17,6 +17,7 @@ mod jobs;
 mod log;
 mod motion;
 mod mqtt;
+mod objects;
 mod oidc;
 mod recorder;
 mod recording;
@@ -51,6 +52,9 @@ pub use self::jobs::JobsConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::motion::{MotionConfig, MotionStream};
 pub use self::mqtt::MqttConfig;
+#[cfg(not(feature = "onnx"))]
+pub(crate) use self::objects::NO_OBJECTS;
+pub use self::objects::ObjectsConfig;
 pub use self::oidc::{GroupRole, OidcConfig, OidcGroup};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
@@ -74,7 +78,7 @@ pub use crate::schedule::RecordMode;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 20] = [
+const SECTIONS: [(&str, &str); 21] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -88,6 +92,7 @@ const SECTIONS: [(&str, &str); 20] = [
     ("backup", "[backup]"),
     ("mqtt", "[mqtt]"),
     ("detections", "[detections]"),
+    ("objects", "[objects]"),
     ("bookings", "[bookings]"),
     ("cameras", "[[cameras]]"),
     ("upload", "[[upload]]"),
@@ -127,6 +132,8 @@ pub struct Config {
     pub mqtt: Option<MqttConfig>,
     /// What becomes of what is seen.
     pub detections: DetectionsConfig,
+    /// Looking for objects, if it is done.
+    pub objects: Option<ObjectsConfig>,
     /// Bookings.
     pub bookings: BookingsConfig,
     /// Calendars whose events are bookings, in the order of the file, names unique.
@@ -161,6 +168,7 @@ impl Config {
             backup: None,
             mqtt: None,
             detections: DetectionsConfig::default(),
+            objects: None,
             bookings: BookingsConfig::default(),
             calendars: Vec::new(),
             alerts: AlertsConfig::default(),
@@ -304,6 +312,8 @@ impl Config {
         let mqtt = MqttConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "detections");
         let detections = DetectionsConfig::read(&mut reader, &section);
+        let section = reader.section(root, "objects");
+        let objects = ObjectsConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "bookings");
         let bookings = BookingsConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
@@ -325,6 +335,7 @@ impl Config {
             backup,
             mqtt,
             detections,
+            objects,
             bookings,
             calendars,
             alerts,

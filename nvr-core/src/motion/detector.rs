@@ -18,6 +18,7 @@ use super::background::{Background, Seen};
 use super::blobs::{self, Blob};
 use super::light;
 use crate::grey::GreyFrame;
+use crate::objects::Area;
 use crate::time::NS_PER_S;
 use crate::zone::{Polygon, Zone};
 
@@ -39,6 +40,8 @@ const MOMENT_NS: i64 = 400_000_000;
 const DEVIATIONS: f32 = 4.0;
 /// With a hundredth of the cells specks, a thing needs twice the cells.
 const SPECKS: f32 = 100.0;
+/// Most things of a look that are told.
+const MOST_MOVING: usize = 32;
 /// So many small things at once are rain or snow.
 const MANY: usize = 8;
 
@@ -87,6 +90,8 @@ pub struct Look {
     pub scene: Scene,
     /// Where it moves most: left, top, width and height in shares of the picture.
     pub place: Option<(f32, f32, f32, f32)>,
+    /// Everything that moves, the largest first, at most 32; the same thing twice where zones overlap.
+    pub moving: Vec<Area>,
 }
 
 /// A sensitivity as what it means.
@@ -198,6 +203,7 @@ fn nothing(zones: usize, scene: Scene) -> Look {
         zones: vec![0.0; zones],
         scene,
         place: None,
+        moving: Vec::new(),
     }
 }
 
@@ -313,16 +319,22 @@ impl Seat {
         let mut look = nothing(zones, scene);
         let mut best = 0.0;
         for watch in &self.watches {
-            let (score, blob) = self.score(watch, &off, &kept, &cells, before.as_deref(), &mut seen);
+            let moving = look.moving.len();
+            let (score, things) = self.score(watch, &off, &kept, &cells, before.as_deref(), &mut seen);
             if let Some(zone) = watch.zone {
                 look.zones[zone] = score;
             }
             look.score = look.score.max(score);
-            if let Some(blob) = blob.filter(|_| score > best) {
+            let areas = things.iter().map(|b| area(b, width, self.background.height));
+            look.moving.extend(areas.take(MOST_MOVING));
+            if let Some(largest) = look.moving.get(moving).filter(|_| score > best) {
                 best = score;
-                look.place = Some(place(&blob, width, self.background.height));
+                look.place = Some((largest.x, largest.y, largest.width, largest.height));
             }
         }
+        let size = |a: &Area| a.width * a.height;
+        look.moving.sort_by(|a, b| size(b).total_cmp(&size(a)));
+        look.moving.truncate(MOST_MOVING);
         self.background.learn(&cells, &seen, elapsed_s);
         self.remember(at_ns, cells);
         look
@@ -345,7 +357,7 @@ impl Seat {
         changed as f32 / active as f32
     }
 
-    /// How much moves where a watch is kept, and the largest thing of it.
+    /// How much moves where a watch is kept, and what, the largest first.
     fn score(
         &self,
         watch: &Watch,
@@ -354,7 +366,7 @@ impl Seat {
         cells: &[f32],
         before: Option<&[f32]>,
         seen: &mut [Seen],
-    ) -> (f32, Option<Blob>) {
+    ) -> (f32, Vec<Blob>) {
         let width = self.background.width;
         let mut changed = self.changed(off, watch.needs.levels);
         for (cell, watched) in changed.iter_mut().zip(&watch.cells) {
@@ -394,14 +406,15 @@ impl Seat {
             for at in things.iter().flat_map(|b| &b.cells) {
                 seen[*at] = Seen::Quiet;
             }
-            return (0.0, None);
+            return (0.0, Vec::new());
         }
         let weight: f32 = things
             .iter()
             .map(|b| self.weight(b, watch.needs.levels, off))
             .sum();
         let score = weight / (weight + 3.0 * needed);
-        (score, things.into_iter().max_by_key(|b| b.cells.len()))
+        things.sort_by_key(|b| std::cmp::Reverse(b.cells.len()));
+        (score, things)
     }
 
     /// Cells of a thing, more for one that stands out and fewer for one that hardly does.
@@ -440,13 +453,13 @@ impl Seat {
     }
 }
 
-fn place(blob: &Blob, width: usize, height: usize) -> (f32, f32, f32, f32) {
+fn area(blob: &Blob, width: usize, height: usize) -> Area {
     let (left, top, right, bottom) = blob.bounds;
     let share = |n: usize, of: usize| n as f32 / of as f32;
-    (
-        share(left, width),
-        share(top, height),
-        share(right + 1 - left, width),
-        share(bottom + 1 - top, height),
-    )
+    Area {
+        x: share(left, width),
+        y: share(top, height),
+        width: share(right + 1 - left, width),
+        height: share(bottom + 1 - top, height),
+    }
 }
