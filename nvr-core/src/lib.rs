@@ -247,6 +247,7 @@
 //!
 //! # Features
 //!
+//! - `onnx`: [`objects`], a runtime for networks that find objects.
 //! - `test-util`: `testing`, with a clock that tests turn and a maker of large indexes.
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may panic"))]

@@ -330,13 +330,6 @@ impl CameraConfig {
         out.motion = MotionConfig::read(reader, &raw, sub.is_some() || raw.sub.is_some());
         if let Some(at) = &raw.objects {
             out.objects = at.value;
-            let may_move = out.motion.enabled || out.record == RecordMode::Motion || raw.schedule.is_some();
-            if out.objects && !may_move {
-                let message =
-                    "`objects`: motion is not looked for in this camera's pictures, and so are no objects";
-                let hint = Some("set motion = true".to_owned());
-                reader.problems.warn(&at.span, &at.key, message, hint);
-            }
         }
         out.onvif = onvif::read(reader, section, &raw, &out.source);
         out.sub = sub;

@@ -54,7 +54,7 @@ pub use self::motion::{MotionConfig, MotionStream};
 pub use self::mqtt::MqttConfig;
 #[cfg(not(feature = "onnx"))]
 pub(crate) use self::objects::NO_OBJECTS;
-pub use self::objects::ObjectsConfig;
+pub use self::objects::{ObjectsConfig, OutputLayout};
 pub use self::oidc::{GroupRole, OidcConfig, OidcGroup};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
@@ -312,11 +312,11 @@ impl Config {
         let mqtt = MqttConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "detections");
         let detections = DetectionsConfig::read(&mut reader, &section);
-        let section = reader.section(root, "objects");
-        let objects = ObjectsConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "bookings");
         let bookings = BookingsConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
+        let section = reader.section(root, "objects");
+        let objects = ObjectsConfig::read(&mut reader, &section, base, &cameras);
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
         let calendars = read_calendars(&mut reader, root);
         let topic = mqtt.as_ref().map(|m| m.base_topic.as_str());

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::camera::CameraConfig;
 use super::reader::{At, Reader, Section, section};
 use super::values::{Ratio, Text, Word};
 use crate::detection::MOST_LABEL;
-use crate::objects::OutputLayout;
+use crate::schedule::RecordMode;
 
 /// What is said where it was not built in, and what to do.
 pub(crate) const NO_OBJECTS: (&str, &str) = (
@@ -15,6 +16,23 @@ pub(crate) const NO_OBJECTS: (&str, &str) = (
 
 /// Most classes that are looked for.
 const MOST_CLASSES: usize = 1000;
+
+/// How a network writes what it found.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputLayout {
+    /// By the shape of the answer.
+    #[default]
+    Auto,
+    /// `[1, boxes, 5 + classes]`, with objectness.
+    Yolov5,
+    /// `[1, 4 + classes, boxes]`.
+    Yolov8,
+    /// `[1, boxes, 6]`, already without doubles.
+    EndToEnd,
+}
 
 /// Looking for objects.
 #[derive(Clone, PartialEq, Debug)]
@@ -89,11 +107,13 @@ impl ObjectsConfig {
         same == *other
     }
 
-    /// Reads the section; none without `model`. `base` is the folder that relative paths start from.
+    /// Reads the section; none without `model`. `base` is the folder that relative paths start from,
+    /// `cameras` those that are configured.
     pub(super) fn read(
         reader: &mut Reader<'_, '_>,
         section: &Section<'_>,
         base: Option<&Path>,
+        cameras: &[CameraConfig],
     ) -> Option<Self> {
         let raw = RawObjects::read(reader, section);
         let mut out = Self::new("");
@@ -119,11 +139,18 @@ impl ObjectsConfig {
         out.labels = raw.labels.as_ref().and_then(|at| file(reader, at, base));
         let at = raw.model.as_ref()?;
         out.model = file(reader, at, base)?;
-        if out.enabled && !crate::objects::BUILT_IN {
+        if out.enabled && !cfg!(feature = "onnx") {
             let (message, hint) = NO_OBJECTS;
             reader
                 .problems
                 .error(&at.span, &at.key, message, Some(hint.to_owned()));
+        }
+        let moves =
+            |c: &CameraConfig| c.motion.enabled || c.record == RecordMode::Motion || !c.schedule.is_empty();
+        if out.enabled && !cameras.is_empty() && !cameras.iter().any(|c| c.objects && moves(c)) {
+            let message = "motion is looked for in no camera's pictures, and so are no objects";
+            let hint = "set `motion = true` in [[cameras]]".to_owned();
+            reader.problems.warn(&at.span, &at.key, message, Some(hint));
         }
         Some(out)
     }
@@ -151,12 +178,9 @@ fn read_classes(reader: &mut Reader<'_, '_>, at: &At<Text>) -> Vec<String> {
     if names.is_empty() || names.len() > MOST_CLASSES || !names.iter().all(usable) {
         let hint =
             Some("write names with commas between, as the model knows them: \"person, car\"".to_owned());
-        reader.problems.error(
-            &at.span,
-            &at.key,
-            "`classes`: not usable as names of classes",
-            hint,
-        );
+        reader
+            .problems
+            .error(&at.span, &at.key, "not usable as names of classes", hint);
         return Vec::new();
     }
     names

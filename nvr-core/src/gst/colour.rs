@@ -48,7 +48,10 @@ impl RgbMaker {
             *of == frame.format && (out.width(), out.height()) == (width, height)
         };
         if !self.0.as_ref().is_some_and(fits) {
+            // A converter changes neither of these, and is refused where they differ.
             let out = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width, height)
+                .fps(frame.format.fps())
+                .interlace_mode(frame.format.interlace_mode())
                 .build()
                 .map_err(|e| wrong(&e))?;
             let mut config = gst_video::VideoConverterConfig::new();
@@ -116,6 +119,7 @@ mod tests {
     fn i420(width: u32, height: u32, yuv: [u8; 3]) -> ColourFrame {
         super::super::init().unwrap();
         let format = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, width, height)
+            .fps(gst::Fraction::new(25, 1))
             .colorimetry(&gst_video::VideoColorimetry::new(
                 gst_video::VideoColorRange::Range16_235,
                 gst_video::VideoColorMatrix::Bt709,

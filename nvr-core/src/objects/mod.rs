@@ -1,8 +1,8 @@
 //! Objects in pictures: people, cars, animals, or what else a network of the user's knows.
 //!
 //! The network is one of the YOLO family in the ONNX format; none comes with the recorder. What goes in and what comes out
-//! is pure ([`yolo`]); the feature `onnx` brings a runtime in plain Rust that runs it. Motion detection hands over the
-//! pictures in which something moves ([`watch`]); what is found in them becomes stretches of time ([`sightings`]).
+//! is pure (`yolo`); the feature `onnx` brings a runtime in plain Rust that runs it. Motion detection hands over the
+//! pictures in which something moves (`watch`); what is found in them becomes stretches of time (`sightings`).
 
 #[cfg(any(feature = "onnx", test))]
 mod labels;
@@ -13,20 +13,29 @@ mod select;
 mod sightings;
 mod status;
 mod watch;
+#[cfg(any(feature = "onnx", test))]
 mod yolo;
 
+pub use crate::config::OutputLayout;
 #[cfg(feature = "onnx")]
 pub use model::{ObjectModel, ObjectModelOptions};
 pub(crate) use sightings::{Best, Change, Key, Sightings};
 pub use status::{ObjectFigures, ObjectsState, ObjectsStatus};
 pub(crate) use watch::{Found, Objects, Picture};
-pub use yolo::OutputLayout;
 
 /// Whether this was built with a runtime for networks (feature `onnx`).
 pub const BUILT_IN: bool = cfg!(feature = "onnx");
 
 #[cfg(feature = "onnx")]
 fn load(config: &crate::config::ObjectsConfig) -> crate::Result<Box<dyn watch::Network>> {
+    read(config).map_err(|e| match e.hint() {
+        Some(_) => e,
+        None => e.with_hint("let `model` (and `labels`) in [objects] name files that the recorder can read; see docs/objects.md"),
+    })
+}
+
+#[cfg(feature = "onnx")]
+fn read(config: &crate::config::ObjectsConfig) -> crate::Result<Box<dyn watch::Network>> {
     let labels = config.labels.as_deref().map(labels::read).transpose()?;
     let options = ObjectModelOptions {
         labels: labels.unwrap_or_default(),
@@ -41,6 +50,50 @@ fn load(config: &crate::config::ObjectsConfig) -> crate::Result<Box<dyn watch::N
 fn load(_: &crate::config::ObjectsConfig) -> crate::Result<Box<dyn watch::Network>> {
     let (message, hint) = crate::config::NO_OBJECTS;
     Err(crate::Error::new(crate::error::ErrorKind::Unsupported, message).with_hint(hint))
+}
+
+/// What a model turned out to be.
+#[derive(Clone, PartialEq, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct ModelReport {
+    /// Width and height of what the network is given, in pixels.
+    pub input: (usize, usize),
+    /// Names of what it knows; empty if nobody named them.
+    pub labels: Vec<String>,
+    /// How long it looked at an empty picture, nanoseconds.
+    pub look_ns: i64,
+}
+
+/// Reads a model as a recorder does that is configured so, and shows it an empty picture. Blocks, for seconds with a
+/// large one.
+///
+/// # Errors
+/// `Unsupported` without the feature `onnx` and for a file that is no network that is understood, `NotFound` and others
+/// of the file system, `InvalidArgument` when the configuration does not fit it.
+pub fn try_model(
+    config: &crate::config::ObjectsConfig,
+    clock: &dyn crate::clock::Clock,
+) -> crate::Result<ModelReport> {
+    let network = load(config)?;
+    watch::known(config, network.labels())?;
+    let input = network.input_size();
+    let (width, height) = (
+        u32::try_from(input.0).unwrap_or(1),
+        u32::try_from(input.1).unwrap_or(1),
+    );
+    let bytes = vec![0; 3 * input.0 * input.1];
+    let before = clock.steady_ns();
+    network.find(&RgbPicture {
+        width,
+        height,
+        stride: 3 * input.0,
+        bytes: &bytes,
+    })?;
+    Ok(ModelReport {
+        input,
+        labels: network.labels().to_vec(),
+        look_ns: clock.steady_ns() - before,
+    })
 }
 
 /// A rectangle within a picture, as parts of its width and height from the upper left corner, each from 0 to 1.
@@ -101,6 +154,7 @@ pub struct RgbPicture<'a> {
     pub bytes: &'a [u8],
 }
 
+#[cfg(feature = "onnx")]
 impl RgbPicture<'_> {
     /// Whether the bytes hold what width, height and stride say.
     fn is_whole(&self) -> bool {

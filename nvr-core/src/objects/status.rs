@@ -44,6 +44,8 @@ pub struct ObjectFigures {
     pub pictures: u64,
     /// Pictures left out because there was no time for them.
     pub pictures_dropped: u64,
+    /// Pictures that could not be converted, and were not looked at.
+    pub pictures_damaged: u64,
     /// Things found that count.
     pub found: u64,
     /// Processor time of scaling and looking, nanoseconds.

@@ -337,11 +337,13 @@ impl Shared {
         }))
         .unwrap_or_else(|_| Err(panicked()));
         let cpu_ns = thread_cpu_ns().saturating_sub(before);
+        let mut damaged = 0;
         let sighted = match found {
             Ok(found) => select(found, &moving, config, &motion),
             // The camera's picture is to blame, not the network.
             Err(e) if e.kind() == crate::error::ErrorKind::Corrupt => {
                 tracing::debug!(%camera, error = %e, "a picture is not looked at");
+                damaged = 1;
                 Vec::new()
             }
             Err(e) => {
@@ -351,7 +353,8 @@ impl Shared {
         };
         let mut state = self.state();
         let figures = state.status.cameras.entry(camera.clone()).or_default();
-        figures.pictures += 1;
+        figures.pictures += 1 - damaged;
+        figures.pictures_damaged += damaged;
         figures.cpu_ns += cpu_ns;
         figures.found += sighted.len() as u64;
         figures.at = Some(at);
@@ -384,7 +387,7 @@ fn print_of(config: &ObjectsConfig) -> Vec<Option<(u64, Option<SystemTime>)>> {
 }
 
 /// Whether the network knows what is looked for.
-fn known(config: &ObjectsConfig, labels: &[String]) -> Result<()> {
+pub(super) fn known(config: &ObjectsConfig, labels: &[String]) -> Result<()> {
     let unknown = config.classes.iter().find(|class| !labels.contains(class));
     let Some(class) = unknown.filter(|_| !labels.is_empty()) else {
         return Ok(());

@@ -11,7 +11,7 @@
 //!
 //! Source: the export formats in the documentation of Ultralytics, and of the THU-MIG's YOLOv10.
 
-use super::{Area, Object, RgbPicture};
+use super::{Area, Object, OutputLayout, RgbPicture};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Grey of the field around the picture, as in training.
@@ -22,23 +22,6 @@ const SAME: f32 = 0.45;
 const MOST_END_TO_END: usize = 1000;
 /// Most candidates looked at in one picture, the surest first: a network gone wild costs no more.
 const MOST_CANDIDATES: usize = 1000;
-
-/// How a network writes what it found.
-#[derive(
-    Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum OutputLayout {
-    /// By the shape of the answer.
-    #[default]
-    Auto,
-    /// `[1, boxes, 5 + classes]`, with objectness.
-    Yolov5,
-    /// `[1, 4 + classes, boxes]`.
-    Yolov8,
-    /// `[1, boxes, 6]`, already without doubles.
-    EndToEnd,
-}
 
 /// How a picture lies in the network's input.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -8,6 +8,8 @@ mod lifecycle;
 mod live;
 mod modes;
 mod motion;
+#[cfg(all(feature = "onnx", feature = "test-util"))]
+mod objects;
 mod pushing;
 mod reload;
 #[cfg(feature = "rtsp-server")]

@@ -1,77 +1,13 @@
 //! Models are made here: a network that says how red its input is, in the shape of a YOLOv8 with two classes.
 
 use prost::Message as _;
-use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
-    TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto, tensor_proto, type_proto,
-};
+use tract_onnx::pb::{GraphProto, ModelProto};
 
 use super::*;
-
-fn floats(name: &str, dims: &[i64], values: Vec<f32>) -> TensorProto {
-    TensorProto {
-        name: name.to_owned(),
-        dims: dims.to_vec(),
-        data_type: tensor_proto::DataType::Float as i32,
-        float_data: values,
-        ..TensorProto::default()
-    }
-}
-
-fn whole_numbers(name: &str, values: &[i64]) -> TensorProto {
-    TensorProto {
-        name: name.to_owned(),
-        dims: vec![i64::try_from(values.len()).unwrap()],
-        data_type: tensor_proto::DataType::Int64 as i32,
-        int64_data: values.to_vec(),
-        ..TensorProto::default()
-    }
-}
-
-fn node(operation: &str, inputs: &[&str], output: &str, attribute: Option<AttributeProto>) -> NodeProto {
-    NodeProto {
-        op_type: operation.to_owned(),
-        name: output.to_owned(),
-        input: inputs.iter().map(|&i| i.to_owned()).collect(),
-        output: vec![output.to_owned()],
-        attribute: attribute.into_iter().collect(),
-        ..NodeProto::default()
-    }
-}
-
-fn value(name: &str, dims: &[Option<i64>]) -> ValueInfoProto {
-    let dim = |d: &Option<i64>| Dimension {
-        value: Some(d.map_or_else(
-            || dimension::Value::DimParam("open".to_owned()),
-            dimension::Value::DimValue,
-        )),
-        ..Dimension::default()
-    };
-    let shape = TensorShapeProto {
-        dim: dims.iter().map(dim).collect(),
-    };
-    ValueInfoProto {
-        name: name.to_owned(),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(type_proto::Tensor {
-                elem_type: tensor_proto::DataType::Float as i32,
-                shape: Some(shape),
-            })),
-            ..TypeProto::default()
-        }),
-        ..ValueInfoProto::default()
-    }
-}
+use crate::testing::onnx::{floats, integer, model, node, value, whole_numbers};
 
 /// Answers one box in the left upper quarter whose class 0 is as sure as the picture is red, and class 1 as it is blue.
 fn redness(input: &[Option<i64>]) -> ModelProto {
-    let integer = |name: &str, value| AttributeProto {
-        name: name.to_owned(),
-        i: value,
-        r#type: attribute_proto::AttributeType::Int as i32,
-        ..AttributeProto::default()
-    };
     let nodes = vec![
         // [1, 3, 1, 1]: how bright each colour is at its brightest.
         node("GlobalMaxPool", &["images"], "colours", None),
@@ -85,17 +21,8 @@ fn redness(input: &[Option<i64>]) -> ModelProto {
         node("Concat", &["box", "classes"], "one", Some(integer("axis", 1))),
         node("Concat", &["one", "nothing"], "output0", Some(integer("axis", 2))),
     ];
-    ModelProto {
-        ir_version: 8,
-        opset_import: vec![OperatorSetIdProto {
-            domain: String::new(),
-            version: 13,
-        }],
-        metadata_props: vec![StringStringEntryProto {
-            key: "names".to_owned(),
-            value: "{0: 'fire engine', 1: 'ocean'}".to_owned(),
-        }],
-        graph: Some(GraphProto {
+    model(
+        GraphProto {
             name: "redness".to_owned(),
             node: nodes,
             input: vec![value("images", input)],
@@ -107,9 +34,9 @@ fn redness(input: &[Option<i64>]) -> ModelProto {
                 floats("nothing", &[1, 6, 63], vec![0.0; 6 * 63]),
             ],
             ..GraphProto::default()
-        }),
-        ..ModelProto::default()
-    }
+        },
+        "{0: 'fire engine', 1: 'ocean'}",
+    )
 }
 
 fn written(model: &ModelProto) -> tempfile::NamedTempFile {
