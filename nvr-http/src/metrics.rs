@@ -2,6 +2,7 @@
 
 mod alerts;
 mod motion;
+mod objects;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +31,7 @@ use crate::server::AppState;
 struct Scrape {
     cameras: Vec<CameraStatus>,
     motion: Vec<(CameraId, nvr_core::motion::MotionStatus)>,
+    objects: nvr_core::objects::ObjectsStatus,
     health: Health,
     stats: Option<ArchiveStats>,
     deleted: Vec<DeletedSoFar>,
@@ -54,6 +56,7 @@ pub(crate) async fn render(app: &AppState) -> String {
     let scrape = Scrape {
         cameras: nvr.cameras().iter().map(nvr_core::Camera::status).collect(),
         motion: nvr.cameras().iter().map(|c| (c.id(), c.motion())).collect(),
+        objects: nvr.objects(),
         health: nvr.health(),
         stats: nvr.stats().await.ok(),
         deleted: nvr.deleted(),
@@ -364,6 +367,7 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let e = &mut encoder;
         motion::encode(e, &self.motion)?;
+        objects::encode(e, &self.objects)?;
         // The text format adds `_total` to the names of counters.
         self.gauges(e, "camera_stream_connected", "Whether frames arrive", |c| {
             Some(yes(matches!(
