@@ -10,13 +10,13 @@ FUZZ_SECONDS ?= 60
 # How long `endurance` records.
 MINUTES ?= 30
 # What the command is built with, separated by commas; `oidc` is another one.
-FEATURES ?= rtsp-server
+FEATURES ?= rtsp-server,onnx
 # What the image of the recorder stands on, which program is in it, and where both come together.
 BASE ?= debian:12-slim
 NVR_BUILT ?= target/release/nvr
 CONTAINER := target/container
 # One choice of features for all tests, so that nothing is compiled twice.
-WHOLE := --workspace --features nvr-http/oidc,nvr-core/rtsp-server
+WHOLE := --workspace --features nvr-http/oidc,nvr-core/rtsp-server,nvr-core/onnx
 # Tests start pipelines and encoders, and wait for them: one more at once than there are cores, but not more than four.
 TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -ge 4 ] && echo 4 || echo $$((n + 1)))
 

@@ -107,6 +107,8 @@ pub enum Command {
     /// What was seen: list it, tell of more, end it.
     #[command(subcommand)]
     Detections(commands::detections::DetectionsCommand),
+    /// Show how looking for objects fares; read a model to see whether it can be used.
+    Objects(commands::objects::ObjectsArgs),
     /// Turn a camera: move, stop, presets (ONVIF).
     Ptz(commands::ptz::PtzArgs),
     /// Ask a camera by ONVIF: its streams, its clock.

@@ -241,19 +241,25 @@ impl NewDetection {
         {
             return wrong("pre and post: at most an hour".into());
         }
-        if let Some(data) = &self.data {
-            if data.len() > MOST_DATA {
-                return wrong(format!(
-                    "data: {} bytes of JSON are more than {MOST_DATA}",
-                    data.len()
-                ));
-            }
-            if serde_json::from_str::<serde::de::IgnoredAny>(data).is_err() {
-                return wrong("data: this is not JSON".into());
-            }
-        }
+        check_data(self.data.as_deref())?;
         Ok(())
     }
+}
+
+/// Whether this may be kept as data.
+pub(crate) fn check_data(data: Option<&str>) -> Result<()> {
+    let Some(data) = data else { return Ok(()) };
+    let wrong = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
+    if data.len() > MOST_DATA {
+        return wrong(format!(
+            "data: {} bytes of JSON are more than {MOST_DATA}",
+            data.len()
+        ));
+    }
+    if serde_json::from_str::<serde::de::IgnoredAny>(data).is_err() {
+        return wrong("data: this is not JSON".into());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

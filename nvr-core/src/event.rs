@@ -55,6 +55,8 @@ pub enum CauseKind {
     StorageHangs,
     /// Another storage error.
     StorageError,
+    /// The network that finds objects cannot be used.
+    ModelUnusable,
     /// The wall clock stepped.
     ClockStep,
     /// Not known (footage of before the index, for instance).
@@ -91,6 +93,7 @@ impl CauseKind {
             Self::StorageMissing => "storage_missing",
             Self::StorageHangs => "storage_hangs",
             Self::StorageError => "storage_error",
+            Self::ModelUnusable => "model_unusable",
             Self::ClockStep => "clock_step",
             Self::Unknown => "unknown",
             Self::Internal => "internal",

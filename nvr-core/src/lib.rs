@@ -248,6 +248,7 @@
 //!
 //! # Features
 //!
+//! - `onnx`: [`objects`], a runtime for networks that find objects.
 //! - `test-util`: `testing`, with a clock that tests turn and a maker of large indexes.
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may panic"))]
@@ -301,6 +302,7 @@ pub mod motion;
 pub mod moving;
 pub mod mqtt;
 pub mod nvr;
+pub mod objects;
 pub mod onvif;
 pub mod pipeline_log;
 pub mod push;

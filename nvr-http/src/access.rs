@@ -153,6 +153,7 @@ pub(crate) const TABLE: &[Line] = &[
     ("DELETE", "/api/v1/detections/{id}",             ADMIN,           About::Any,     Some(Action::Delete)),
     ("GET",    "/api/v1/detections/{id}/thumbnail",   LOOK,            About::Any,     Some(Action::Play)),
 
+    ("GET",    "/api/v1/objects",                     LOOK,            About::Any,     None),
     ("GET",    "/api/v1/rtsp",                        LOOK,            About::Any,     None),
     ("GET",    "/api/v1/pushes",                      CONTROL,         About::Any,     None),
     ("GET",    "/api/v1/cameras/{id}/pushes",         CONTROL,         About::Camera,  None),

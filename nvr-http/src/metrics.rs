@@ -2,6 +2,7 @@
 
 mod alerts;
 mod motion;
+mod objects;
 mod stills;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ struct Scrape {
     motion: Vec<(CameraId, nvr_core::motion::MotionStatus)>,
     stills: Vec<(CameraId, nvr_core::stills::StillFigures)>,
     mqtt_events: Option<nvr_core::nvr::MqttEventCounts>,
+    objects: nvr_core::objects::ObjectsStatus,
     health: Health,
     stats: Option<ArchiveStats>,
     deleted: Vec<DeletedSoFar>,
@@ -59,6 +61,7 @@ pub(crate) async fn render(app: &AppState) -> String {
         motion: nvr.cameras().iter().map(|c| (c.id(), c.motion())).collect(),
         stills: nvr.still_figures(),
         mqtt_events: nvr.mqtt().map(|_| nvr.mqtt_event_counts()),
+        objects: nvr.objects(),
         health: nvr.health(),
         stats: nvr.stats().await.ok(),
         deleted: nvr.deleted(),
@@ -373,6 +376,7 @@ impl Collector for Scrape {
         if let Some(counts) = self.mqtt_events {
             motion::encode_mqtt(e, counts)?;
         }
+        objects::encode(e, &self.objects)?;
         // The text format adds `_total` to the names of counters.
         self.gauges(e, "camera_stream_connected", "Whether frames arrive", |c| {
             Some(yes(matches!(

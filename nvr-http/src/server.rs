@@ -24,8 +24,8 @@ use utoipa_axum::routes;
 use crate::access::{self, Needs};
 use crate::api::{
     alerts, backup, bookings, cameras, config, detections, discovery, footage, jobs, live, log_level,
-    machine, media, motion, ptz, pushes, restream, session, shares, stills, storage, system, transcoding,
-    uploads, users,
+    machine, media, motion, objects, ptz, pushes, restream, session, shares, stills, storage, system,
+    transcoding, uploads, users,
 };
 use crate::auth::{Access, admit};
 use crate::conn::Patient;
@@ -221,6 +221,7 @@ fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(detections::list))
         .routes(routes!(detections::one, detections::forget))
         .routes(routes!(detections::thumbnail))
+        .routes(routes!(objects::status))
         .routes(routes!(pushes::all))
         .routes(routes!(pushes::of_camera, pushes::begin))
         .routes(routes!(pushes::end))

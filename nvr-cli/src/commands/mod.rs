@@ -19,6 +19,7 @@ pub mod init;
 pub mod jobs;
 pub mod log_level;
 pub mod motion;
+pub mod objects;
 pub mod onvif;
 pub mod package_files;
 pub mod probe;
@@ -79,6 +80,7 @@ pub fn dispatch(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Cleanup(args) => block_on(cleanup::run(&global, &args, *output)),
         Command::Protect(args) => block_on(protect::run(&global, &args, *output)),
         Command::Detections(command) => block_on(detections::run(&global, command, *output)),
+        Command::Objects(args) => block_on(objects::run(&global, args, *output)),
         Command::Ptz(args) => block_on(ptz::run(&global, args, *output)),
         Command::Onvif(command) => block_on(onvif::run(&global, command, *output)),
         Command::Book(command) => block_on(book::run(&global, command, *output)),

@@ -233,12 +233,12 @@ impl Hunt {
         };
         let frames = decoder.decode(GreyInput::keyframe(data, at.as_ns().rem_euclid(1 << 50)));
         self.out.keyframes += 1;
-        let Some((_, grey)) = frames.ok().and_then(|f| f.into_iter().next()) else {
+        let Some(picture) = frames.ok().and_then(|f| f.into_iter().next()) else {
             self.out.damaged += 1;
             self.decoder = None;
             return Ok(());
         };
-        let look = self.detector.look(&grey, at.as_ns());
+        let look = self.detector.look(&picture.grey, at.as_ns());
         for change in self.spans.look(at, look.score) {
             self.take(Some(change));
         }

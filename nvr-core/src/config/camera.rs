@@ -64,6 +64,8 @@ pub struct CameraConfig {
     pub priority: u8,
     /// Whether and where motion is looked for.
     pub motion: MotionConfig,
+    /// Whether objects are looked for where something moves, if there is a model (default: yes).
+    pub objects: bool,
     /// How it is asked by ONVIF, if it is.
     pub onvif: Option<OnvifConfig>,
     /// Which stills are kept of it.
@@ -109,6 +111,7 @@ impl CameraConfig {
             retention: CameraRetention::default(),
             priority: PRIORITY,
             motion: MotionConfig::default(),
+            objects: true,
             onvif: None,
             stills: CameraStills::default(),
             privacy: Privacy::default(),
@@ -133,7 +136,7 @@ impl CameraConfig {
         self.motion_at(t) || self.enabled && !self.motion.lines.is_empty()
     }
 
-    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority, motion, ONVIF, stills and privacy may
+    /// Whether it is recorded the same way: name, sub stream, schedule, retention, priority, motion, objects, ONVIF, stills and privacy may
     /// differ without a new start.
     pub(crate) fn records_like(&self, other: &Self) -> bool {
         let mut same = self.clone();
@@ -143,6 +146,7 @@ impl CameraConfig {
         same.retention.clone_from(&other.retention);
         same.priority = other.priority;
         same.motion.clone_from(&other.motion);
+        same.objects = other.objects;
         same.onvif.clone_from(&other.onvif);
         same.stills.clone_from(&other.stills);
         same.privacy.clone_from(&other.privacy);
@@ -246,6 +250,8 @@ section! {
         motion_pre_roll: Span = "5s",
         /// How much from after it, 0 to 10 min.
         motion_post_roll: Span = "10s",
+        /// Whether objects are looked for where something moves, if `[objects]` names a model. Needs `motion`.
+        objects: bool = true,
         /// Where the camera's ONVIF service is asked, for pan, tilt and zoom, its clock and its events: `auto` (the host of
         /// `source`, port 80), `192.168.1.20:8080` or a whole address. Without it the camera is not asked.
         onvif: Text,
@@ -370,6 +376,9 @@ impl CameraConfig {
         apply_options(reader, &raw, source.is_some(), &mut out.source);
         out.motion = MotionConfig::read(reader, section, &raw, sub.is_some() || raw.sub.is_some());
         out.stills = CameraStills::read(reader, &raw, zone);
+        if let Some(at) = &raw.objects {
+            out.objects = at.value;
+        }
         out.onvif = onvif::read(reader, section, &raw, &out.source);
         out.privacy = privacy::read(reader, &raw, out.container);
         out.sub = sub;

@@ -21,6 +21,7 @@ mod motion_lines;
 mod mqtt;
 mod mqtt_events;
 mod mqtt_pattern;
+mod objects;
 mod oidc;
 mod privacy;
 mod recorder;
@@ -62,6 +63,9 @@ pub use self::mqtt::MqttConfig;
 pub use self::mqtt_events::MqttEventConfig;
 pub(crate) use self::mqtt_pattern::Filling;
 pub use self::mqtt_pattern::Pattern;
+#[cfg(not(feature = "onnx"))]
+pub(crate) use self::objects::NO_OBJECTS;
+pub use self::objects::{ObjectsConfig, OutputLayout};
 pub use self::oidc::{GroupRole, OidcConfig, OidcGroup};
 pub use self::problem::{ConfigErrors, ConfigProblem, Severity};
 pub use self::recorder::RecorderConfig;
@@ -87,7 +91,7 @@ pub use crate::schedule::RecordMode;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The sections in the order in which people read them, with their heading in the file.
-const SECTIONS: [(&str, &str); 22] = [
+const SECTIONS: [(&str, &str); 23] = [
     ("recorder", "[recorder]"),
     ("recording", "[recording]"),
     ("retention", "[retention]"),
@@ -101,6 +105,7 @@ const SECTIONS: [(&str, &str); 22] = [
     ("backup", "[backup]"),
     ("mqtt", "[mqtt]"),
     ("detections", "[detections]"),
+    ("objects", "[objects]"),
     ("bookings", "[bookings]"),
     ("cameras", "[[cameras]]"),
     ("upload", "[[upload]]"),
@@ -142,6 +147,8 @@ pub struct Config {
     pub mqtt: Option<MqttConfig>,
     /// What becomes of what is seen.
     pub detections: DetectionsConfig,
+    /// Looking for objects, if it is done.
+    pub objects: Option<ObjectsConfig>,
     /// Bookings.
     pub bookings: BookingsConfig,
     /// Calendars whose events are bookings, in the order of the file, names unique.
@@ -187,6 +194,7 @@ impl Config {
             backup: None,
             mqtt: None,
             detections: DetectionsConfig::default(),
+            objects: None,
             bookings: BookingsConfig::default(),
             calendars: Vec::new(),
             alerts: AlertsConfig::default(),
@@ -335,6 +343,8 @@ impl Config {
         let section = reader.section(root, "bookings");
         let bookings = BookingsConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
+        let section = reader.section(root, "objects");
+        let objects = ObjectsConfig::read(&mut reader, &section, base, &cameras);
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);
         let calendars = read_calendars(&mut reader, root);
         let section = reader.section(root, "stills");
@@ -356,6 +366,7 @@ impl Config {
             backup,
             mqtt,
             detections,
+            objects,
             bookings,
             calendars,
             alerts,

@@ -15,6 +15,7 @@ use super::http::RawHttp;
 use super::jobs::RawJobs;
 use super::log::RawLog;
 use super::mqtt::RawMqtt;
+use super::objects::RawObjects;
 use super::oidc::RawOidc;
 use super::recorder::RawRecorder;
 use super::recording::RawRecording;
@@ -52,6 +53,7 @@ impl JsonSchema for RawConfig {
                 "backup": generator.subschema_for::<RawBackup>(),
                 "mqtt": generator.subschema_for::<RawMqtt>(),
                 "detections": generator.subschema_for::<RawDetections>(),
+                "objects": generator.subschema_for::<RawObjects>(),
                 "bookings": generator.subschema_for::<RawBookings>(),
                 "cameras": { "type": "array", "items": generator.subschema_for::<RawCamera>() },
                 "upload": { "type": "array", "items": generator.subschema_for::<RawUpload>() },

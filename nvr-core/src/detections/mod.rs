@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 
 use crate::clock::SharedClock;
 use crate::config::DetectionsConfig;
-use crate::detection::{Detection, DetectionId, DetectionKind, NewDetection};
+use crate::detection::{Detection, DetectionId, DetectionKind, NewDetection, check_data};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventKind};
 use crate::events::EventBus;
@@ -145,12 +145,28 @@ impl Detections {
     /// `NotFound` without such a detection, `Conflict` when it is over, `InvalidArgument` for a score outside 0 to 1,
     /// `Storage` when the index cannot be written.
     pub async fn update(&self, id: DetectionId, at: Timestamp, score: f32) -> Result<Detection> {
+        self.update_with(id, at, score, None).await
+    }
+
+    /// As [`update`](Self::update); with a higher score than before, `data` (a text in JSON) takes the place of what was
+    /// known.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn update_with(
+        &self,
+        id: DetectionId,
+        at: Timestamp,
+        score: f32,
+        data: Option<String>,
+    ) -> Result<Detection> {
         if !(0.0..=1.0).contains(&score) {
             let message = format!("score: {score} is not within 0 and 1");
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
         self.not_ahead("at", at)?;
-        done(id, self.0.store.update_detection(id, at, score).await?)
+        check_data(data.as_deref())?;
+        done(id, self.0.store.update_detection(id, at, score, data).await?)
     }
 
     /// It is over.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gst::prelude::*;
 use gst_video::prelude::*;
 
+use super::colour::ColourFrame;
 use super::guard::guarded;
 use super::sources::make;
 use super::tap::AccessUnit;
@@ -97,7 +98,17 @@ impl GreyInput {
     }
 }
 
-type Taken = Arc<Mutex<Vec<(i64, GreyFrame)>>>;
+/// What came out of a decoder.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    /// Its presentation time.
+    pub(crate) pts_ns: i64,
+    pub(crate) grey: GreyFrame,
+    /// The picture as it was decoded; costs nothing until it is looked at.
+    pub(crate) colour: ColourFrame,
+}
+
+type Taken = Arc<Mutex<Vec<Decoded>>>;
 
 /// A decoder of one stream.
 #[derive(Debug)]
@@ -163,11 +174,11 @@ impl GreyDecoder {
         self.keyframes_only == keyframes_only && self.stream == *stream
     }
 
-    /// Decodes a frame; gives what comes out with it, each with its presentation time. Blocks for some milliseconds.
+    /// Decodes a frame; gives what comes out with it. Blocks for some milliseconds.
     ///
     /// # Errors
     /// `Corrupt` when the decoder gave up; it is of no use any more.
-    pub(crate) fn decode(&mut self, input: GreyInput) -> Result<Vec<(i64, GreyFrame)>> {
+    pub(crate) fn decode(&mut self, input: GreyInput) -> Result<Vec<Decoded>> {
         let mut buffer = input.buffer;
         let at = u64::try_from(input.pts_ns.saturating_add(LEAD_NS)).unwrap_or(0);
         let at = gst::ClockTime::from_nseconds(at);
@@ -227,10 +238,15 @@ fn sink(taken: Taken, width: usize) -> gst::Pad {
                     let pts = buffer.pts().map_or(0, gst::ClockTime::nseconds);
                     let at_ns = i64::try_from(pts).unwrap_or(i64::MAX) - LEAD_NS;
                     if let Some(grey) = shrink(&buffer, &format, width) {
+                        let colour = ColourFrame::new(buffer, format);
                         taken
                             .lock()
                             .unwrap_or_else(PoisonError::into_inner)
-                            .push((at_ns, grey));
+                            .push(Decoded {
+                                pts_ns: at_ns,
+                                grey,
+                                colour,
+                            });
                     }
                     Ok(gst::FlowSuccess::Ok)
                 },
@@ -340,8 +356,8 @@ mod tests {
             for (data, _, at) in keys {
                 let frames = decoder.decode(GreyInput::keyframe(data, at)).unwrap();
                 assert_eq!(frames.len(), 1, "{codec} {extra} at {at}");
-                assert_eq!(frames[0].0, at, "{codec} {extra}");
-                let grey = &frames[0].1;
+                assert_eq!(frames[0].pts_ns, at, "{codec} {extra}");
+                let grey = &frames[0].grey;
                 assert_eq!((grey.width(), grey.height()), (160, 90));
                 let want = 20 + at / 100_000_000 * 2;
                 let have = i64::from(grey.cells()[80 * 160 + 40]);
@@ -364,7 +380,7 @@ mod tests {
                 pts_ns,
                 keyframe,
             };
-            times.extend(decoder.decode(input).unwrap().into_iter().map(|(at, _)| at));
+            times.extend(decoder.decode(input).unwrap().into_iter().map(|d| d.pts_ns));
         }
         assert!(times.len() >= 26, "{}", times.len());
         assert!(times.is_sorted(), "{times:?}");

@@ -11,6 +11,7 @@ mod calm;
 mod catalogue;
 mod clips;
 mod codec_trial;
+mod colour;
 mod compare;
 mod compose;
 mod debug_log;
@@ -55,6 +56,9 @@ pub use archive_encoders::{ARCHIVE_H265, ArchiveEncoder, ArchiveSettings};
 pub use catalogue::{Catalogue, Ranked};
 pub use clips::{CLIP_FPS, Scene, write_clip};
 pub use codec_trial::{CodecKind, CodecReport, Outcome, detect_codecs};
+#[cfg(test)]
+pub(crate) use colour::testing;
+pub(crate) use colour::{ColourFrame, RgbMaker};
 pub use compare::{Comparison, compare};
 pub(crate) use compose::{
     CodedSound, FileFault, FileSpec, Picture, PictureFile, PictureReader, black, name_plate, stopped,

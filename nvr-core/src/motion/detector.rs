@@ -19,6 +19,7 @@ use super::blobs::{self, Blob};
 use super::light;
 use super::tracks::Thing;
 use crate::grey::GreyFrame;
+use crate::objects::Area;
 use crate::time::NS_PER_S;
 use crate::zone::{Polygon, Zone};
 
@@ -42,6 +43,8 @@ const DEVIATIONS: f32 = 4.0;
 const SPECKS: f32 = 100.0;
 /// So many things are told of at most, the largest.
 const MOST_THINGS: usize = 24;
+/// Most things of a look that are told.
+const MOST_MOVING: usize = 32;
 /// So many small things at once are rain or snow.
 const MANY: usize = 8;
 
@@ -95,6 +98,8 @@ pub struct Look {
     pub place: Option<(f32, f32, f32, f32)>,
     /// What moves, thing by thing, if that was asked for: parts that are next to each other are one.
     pub things: Vec<Thing>,
+    /// Everything that moves, the largest first, at most 32; the same thing twice where zones overlap.
+    pub moving: Vec<Area>,
 }
 
 /// A sensitivity as what it means.
@@ -213,6 +218,7 @@ fn nothing(zones: usize, scene: Scene) -> Look {
         scene,
         place: None,
         things: Vec::new(),
+        moving: Vec::new(),
     }
 }
 
@@ -352,12 +358,16 @@ impl Seat {
                 look.zones[zone] = score;
             }
             look.score = look.score.max(score);
-            let largest = found.iter().max_by_key(|b| b.cells.len());
-            if let Some(blob) = largest.filter(|_| score > best) {
+            let areas = found.iter().map(|b| area(b.bounds, width, height));
+            look.moving.extend(areas.take(MOST_MOVING));
+            if let Some(blob) = found.first().filter(|_| score > best) {
                 best = score;
                 look.place = Some(place(blob.bounds, width, height));
             }
         }
+        let size = |a: &Area| a.width * a.height;
+        look.moving.sort_by(|a, b| size(b).total_cmp(&size(a)));
+        look.moving.truncate(MOST_MOVING);
         self.background.learn(&cells, &seen, elapsed_s);
         self.remember(at_ns, cells);
         look
@@ -380,7 +390,7 @@ impl Seat {
         changed as f32 / active as f32
     }
 
-    /// How much moves where a watch is kept, and what.
+    /// How much moves where a watch is kept, and what, the largest first.
     fn score(
         &self,
         watch: &Watch,
@@ -436,6 +446,7 @@ impl Seat {
             .map(|b| self.weight(b, watch.needs.levels, off))
             .sum();
         let score = weight / (weight + 3.0 * needed);
+        things.sort_by_key(|b| std::cmp::Reverse(b.cells.len()));
         (score, things)
     }
 
@@ -484,4 +495,9 @@ fn place(bounds: blobs::Bounds, width: usize, height: usize) -> (f32, f32, f32, 
         share(right + 1 - left, width),
         share(bottom + 1 - top, height),
     )
+}
+
+fn area(bounds: blobs::Bounds, width: usize, height: usize) -> Area {
+    let (x, y, width, height) = place(bounds, width, height);
+    Area { x, y, width, height }
 }

@@ -1,12 +1,21 @@
 //! A decoder and a detector: frames in, looks out. Blocks, so it is for the pool.
 
-use super::{Detector, Look, WIDTH};
+use super::{Detector, LIKELY, Look, WIDTH};
 use crate::error::Result;
-use crate::gst::{AccessUnit, GreyDecoder, GreyInput, GreyStream, UnitTrack};
+use crate::gst::{AccessUnit, ColourFrame, GreyDecoder, GreyInput, GreyStream, UnitTrack};
 use crate::time::Timestamp;
 
 /// With all frames decoded, looks are no closer than this: what moves has to move meanwhile.
 const CLOSEST_NS: i64 = 180_000_000;
+
+/// What a picture gave.
+#[derive(Debug)]
+pub(super) struct Glance {
+    pub(super) at: Timestamp,
+    pub(super) look: Look,
+    /// The picture itself, if something may move in it and somebody wants to see what.
+    pub(super) colour: Option<ColourFrame>,
+}
 
 #[derive(Debug)]
 pub(super) struct Eye {
@@ -31,12 +40,14 @@ impl Eye {
         self.detector.forget();
     }
 
-    /// Decodes frames and looks at what comes out. After an error it goes on with the next keyframe.
+    /// Decodes frames and looks at what comes out. After an error it goes on with the next keyframe. With `colours`,
+    /// pictures in which something may move are kept.
     pub(super) fn see(
         &mut self,
         units: Vec<AccessUnit>,
         keyframes_only: bool,
-    ) -> Result<Vec<(Timestamp, Look)>> {
+        colours: bool,
+    ) -> Result<Vec<Glance>> {
         let mut looks = Vec::new();
         for unit in units.into_iter().filter(|u| u.track() == UnitTrack::Video) {
             if unit.keyframe() {
@@ -59,13 +70,15 @@ impl Eye {
                     return Err(e);
                 }
             };
-            for (pts_ns, grey) in frames {
-                let at = unit.utc().add_ns(pts_ns.saturating_sub(unit.pts_ns()));
+            for picture in frames {
+                let at = unit.utc().add_ns(picture.pts_ns.saturating_sub(unit.pts_ns()));
                 if !keyframes_only && at.as_ns().saturating_sub(self.last_ns).abs() < CLOSEST_NS {
                     continue;
                 }
                 self.last_ns = at.as_ns();
-                looks.push((at, self.detector.look(&grey, at.as_ns())));
+                let look = self.detector.look(&picture.grey, at.as_ns());
+                let colour = (colours && look.score >= LIKELY).then_some(picture.colour);
+                looks.push(Glance { at, look, colour });
             }
         }
         Ok(looks)

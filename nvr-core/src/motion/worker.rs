@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument as _;
 
-use super::eye::Eye;
+use super::eye::{Eye, Glance};
 use super::pool::Pool;
 use super::status::{LineCount, MotionStatus, StatusCell, ZoneScore};
 use super::{Crossing, Detector, LIKELY, Look, Scene, Settings, SpanChange, SpanRules, Spans, Tracker};
@@ -19,6 +19,7 @@ use crate::gst::{AccessUnit, Tap, TapReceiver};
 use crate::ids::CameraId;
 use crate::line::{Direction, Line};
 use crate::live::{Kept, StreamKind, Viewing};
+use crate::objects::{Objects, Picture};
 use crate::store::Store;
 use crate::strip::Strip;
 use crate::time::{Timestamp, duration_ns};
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) pool: Arc<Pool>,
     pub(crate) teller: Arc<dyn Teller>,
+    /// Who looks at what moves.
+    pub(crate) objects: Objects,
 }
 
 /// A camera's worker. Dropped, or told to, it ends.
@@ -338,8 +341,9 @@ impl Worker {
             .take()
             .unwrap_or_else(|| Box::new(Eye::new(Detector::new(settings(&self.motion)))));
         let keyframes_only = w.keyframes_only;
+        let colours = self.config.load().objects && self.shared.objects.is_ready();
         let work = move || {
-            let looks = eye.see(units, keyframes_only);
+            let looks = eye.see(units, keyframes_only, colours);
             (eye, looks)
         };
         // After a panic it begins anew.
@@ -357,8 +361,17 @@ impl Worker {
         };
         w.dropped = dropped;
         let looked = u64::try_from(looks.len()).unwrap_or(0);
-        for (at, look) in looks {
+        for Glance { at, look, colour } in looks {
             w.blind_since_ns = self.shared.clock.steady_ns();
+            if let Some(colour) = colour {
+                self.shared.objects.offer(Picture {
+                    camera: self.camera.clone(),
+                    at,
+                    colour,
+                    moving: look.moving.clone(),
+                    motion: self.motion.clone(),
+                });
+            }
             self.looked(at, look).await;
         }
         let every_ns = self.spans.usual_ns();

@@ -15,6 +15,7 @@ mod jobs;
 mod keeping;
 mod liveness;
 mod motion;
+mod objects;
 mod onvif;
 mod opening;
 mod pushing;
@@ -61,6 +62,7 @@ use crate::ids::CameraId;
 use crate::jobs::{JobKind, Jobs};
 use crate::moving::Moving;
 use crate::mqtt::Mqtt;
+use crate::objects::Objects;
 use crate::push::Pushes;
 use crate::restream::Restream;
 use crate::retention::{Keeper, Policy};
@@ -128,6 +130,9 @@ struct Inner {
     detections: Detections,
     motion: crate::motion::Shared,
     taking: stills::Taking,
+    objects: Objects,
+    /// Cancelled when all that was seen is told.
+    objects_told: CancellationToken,
     jobs_config: Arc<ArcSwap<JobsConfig>>,
     context: Context,
     tree: Tree,
@@ -241,6 +246,8 @@ impl Nvr {
         let restream = restreaming::start(&config, clock.clone(), accounts.clone(), Arc::clone(&me)).await?;
         let mqtt = broker::connect(&config, &clock);
         let alerts = alerting::start(&context, &config.alerts, mqtt.clone(), Arc::clone(&me)).await?;
+        let (looking, found) = Objects::new(clock.clone());
+        looking.configure(config.objects.as_ref());
         let nvr = Self(Arc::new(Inner {
             archive,
             alerts,
@@ -250,8 +257,10 @@ impl Nvr {
             bookings,
             restream,
             detections,
+            motion: motion::shared(&context, looking.clone(), Arc::clone(&me)),
+            objects: looking,
+            objects_told: CancellationToken::new(),
             taking: stills::Taking::new(tree.clone()),
-            motion: motion::shared(&context, Arc::clone(&me)),
             accounts,
             jobs,
             uploads,
@@ -305,6 +314,8 @@ impl Nvr {
             let (recorder, stop) = (Arc::downgrade(&nvr.0), nvr.0.stop.clone());
             tokio::spawn(housekeeping::adopt_rest(recorder, stop));
         }
+        let teller = objects::Teller::new(nvr.0.detections.clone(), clock);
+        tokio::spawn(teller.work(found, nvr.0.stop.clone(), nvr.0.objects_told.clone()));
         tokio::spawn(transcoding::plan(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         tokio::spawn(backups::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         tokio::spawn(keeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
@@ -367,7 +378,8 @@ impl Nvr {
             place.lock().unwrap_or_else(PoisonError::into_inner).clone()
         };
         let calendars = self.0.bookings.calendars().into_iter().filter_map(|c| c.trouble);
-        let troubles = [of(&self.0.space_low), of(&self.0.tier_fault)];
+        let objects = self.0.objects.status().trouble;
+        let troubles = [of(&self.0.space_low), of(&self.0.tier_fault), objects];
         health::assess(
             &self.0.cameras(),
             of(&self.0.storage_fault).or_else(|| of(&self.0.storage_hangs)),

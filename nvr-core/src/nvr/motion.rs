@@ -10,6 +10,7 @@ use crate::detection::{DetectionId, DetectionKind, NewDetection};
 use crate::error::{ErrorKind, Result};
 use crate::ids::CameraId;
 use crate::motion::{self, Pool, Shared, Told};
+use crate::objects::Objects;
 use crate::time::{Timestamp, duration_ns};
 
 /// Who wants a camera recorded because of motion.
@@ -31,11 +32,16 @@ struct Teller {
     going: Mutex<HashMap<CameraId, Going>>,
 }
 
-pub(super) fn shared(context: &crate::camera::Context, recorder: Arc<OnceLock<Weak<Inner>>>) -> Shared {
+pub(super) fn shared(
+    context: &crate::camera::Context,
+    objects: Objects,
+    recorder: Arc<OnceLock<Weak<Inner>>>,
+) -> Shared {
     Shared {
         clock: context.clock.clone(),
         store: context.store.clone(),
         pool: Arc::new(Pool::default()),
+        objects,
         teller: Arc::new(Teller {
             recorder,
             going: Mutex::default(),

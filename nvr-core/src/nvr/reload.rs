@@ -70,6 +70,7 @@ impl Nvr {
         self.0.archive.configure_playback(&in_force.transcode);
         self.0.transcoding.configure(in_force.transcode.clone());
         self.0.detections.configure(in_force.detections.clone());
+        self.0.objects.configure(in_force.objects.as_ref());
         self.0.jobs.look();
         *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
         let changed = [&diff.added, &diff.removed, &diff.changed]

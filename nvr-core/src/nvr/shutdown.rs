@@ -61,6 +61,7 @@ impl Nvr {
                 Err(_) => report.cut.push(camera.id()),
             }
         }
+        let _ = tokio::time::timeout(MOTION_END, self.0.objects_told.cancelled()).await;
         let cut_off = self
             .clock()
             .steady_ns()

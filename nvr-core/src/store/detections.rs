@@ -131,18 +131,25 @@ fn mark(conn: &Connection, camera: &CameraId, from: Timestamp, to: Timestamp) ->
     Ok(())
 }
 
-fn update(conn: &Connection, id: DetectionId, at: Timestamp, score: f32) -> Result<Ended> {
+fn update(
+    conn: &Connection,
+    id: DetectionId,
+    at: Timestamp,
+    score: f32,
+    data: Option<&str>,
+) -> Result<Ended> {
     let changed = conn
         .prepare_cached(&format!(
             "UPDATE detections SET
                  best_ns = iif(:score > score, max(:at, from_ns), best_ns),
+                 data = iif(:score > score, coalesce(:data, data), data),
                  score = max(score, :score),
                  seen_ns = max(seen_ns, :at)
              WHERE id = :id AND to_ns IS NULL RETURNING {COLUMNS}"
         ))
         .and_then(|mut s| {
             s.query_row(
-                named_params! { ":id": id.0, ":at": at.as_ns(), ":score": f64::from(score) },
+                named_params! { ":id": id.0, ":at": at.as_ns(), ":score": f64::from(score), ":data": data },
                 read,
             )
             .optional()
@@ -343,12 +350,13 @@ writes! {
         move |conn: &Connection| begin(conn, &new)
     }
 
-    /// Notes that something still is seen at a moment; with the highest score so far it is the moment of its picture.
+    /// Notes that something still is seen at a moment; with the highest score so far it is the moment of its picture,
+    /// and what is known of that goes with it.
     ///
     /// # Errors
     /// `Storage` when the index cannot be written.
-    update_detection, update_detection_blocking(id: DetectionId, at: Timestamp, score: f32) -> Ended {
-        move |conn: &Connection| update(conn, id, at, score)
+    update_detection, update_detection_blocking(id: DetectionId, at: Timestamp, score: f32, data: Option<String>) -> Ended {
+        move |conn: &Connection| update(conn, id, at, score, data.as_deref())
     }
 
     /// Ends a detection, not before its begin, and marks the rest of its footage.

@@ -1,6 +1,9 @@
-//! Material for tests and benches (feature `test-util`): a clock to turn, an index with many rows, bodies of fuzz targets.
+//! Material for tests and benches (feature `test-util`): a clock to turn, an index with many rows, bodies of fuzz targets, a
+//! network that finds what is bright.
 
 mod clock;
+#[cfg(feature = "onnx")]
+pub(crate) mod onnx;
 
 use std::path::PathBuf;
 
@@ -17,6 +20,8 @@ pub use crate::rtsp::{
     seeds as rtsp_seeds,
 };
 pub use clock::ManualClock;
+#[cfg(feature = "onnx")]
+pub use onnx::{BRIGHT_LABEL, BRIGHT_SIZE, bright_model};
 
 /// Segments of this length are entered by [`synthetic_index`].
 pub const SYNTHETIC_SEGMENT_NS: i64 = 900 * NS_PER_S;

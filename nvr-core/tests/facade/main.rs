@@ -9,6 +9,8 @@ mod lines;
 mod live;
 mod modes;
 mod motion;
+#[cfg(all(feature = "onnx", feature = "test-util"))]
+mod objects;
 mod pushing;
 mod reload;
 #[cfg(feature = "rtsp-server")]

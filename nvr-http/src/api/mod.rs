@@ -14,6 +14,7 @@ pub(crate) mod log_level;
 pub(crate) mod machine;
 pub(crate) mod media;
 pub(crate) mod motion;
+pub(crate) mod objects;
 #[cfg(feature = "oidc")]
 pub(crate) mod oidc;
 pub(crate) mod ptz;

@@ -21,6 +21,7 @@ mod media;
 mod mistakes;
 mod motion;
 mod network;
+mod objects;
 #[cfg(feature = "oidc")]
 mod oidc;
 mod pushes;

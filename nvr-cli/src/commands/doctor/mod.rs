@@ -2,6 +2,7 @@
 
 mod channels;
 mod machine;
+mod objects;
 mod places;
 
 use clap::Args;
@@ -128,6 +129,7 @@ pub async fn run(global: &Global, args: &DoctorArgs, output: Output) -> Result<(
             findings.extend(clock_of(camera).await);
         }
         channels::look(config, &mut findings).await;
+        findings.extend(objects::look(config).await);
     }
     spinner.finish_and_clear();
     let report = Report {

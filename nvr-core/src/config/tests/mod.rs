@@ -123,6 +123,16 @@ pre = "3s"
 post = "4s"
 longest = "30m"
 
+[objects]
+enabled = false
+model = "models/yolo11n.onnx"
+labels = "models/names.txt"
+classes = "person, car"
+threshold = 0.4
+size = 320
+layout = "yolov8"
+standing = true
+
 [backup]
 dir = "/backup"
 every = "12h"

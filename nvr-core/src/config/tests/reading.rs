@@ -25,6 +25,16 @@ fn every_key_arrives() {
         (c.detections.pre, c.detections.post, c.detections.longest),
         (seconds(3), seconds(4), seconds(1800))
     );
+    let objects = c.objects.as_ref().unwrap();
+    assert!(!objects.enabled && objects.standing);
+    assert_eq!(objects.model, Path::new("/etc/nvr/models/yolo11n.onnx"));
+    assert_eq!(
+        objects.labels.as_deref(),
+        Some(Path::new("/etc/nvr/models/names.txt"))
+    );
+    assert_eq!(objects.classes, ["person", "car"]);
+    assert_eq!((objects.threshold, objects.size), (0.4, 320));
+    assert_eq!(objects.layout, OutputLayout::Yolov8);
     assert_eq!(c.recording.segment, seconds(300));
     assert_eq!(c.recording.sync, SyncMode::Close);
     assert_eq!(c.http.listen, "[::1]:9000".parse::<SocketAddr>().unwrap());

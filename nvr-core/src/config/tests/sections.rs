@@ -285,6 +285,57 @@ fn who_may_ask() {
     }
 }
 
+const OBJECTS: &str = "[recorder]\nroot = \"/srv/nvr\"\n[[cameras]]\nid = \"a\"\nsource = \"rtsp://host/\"\nmotion = true\n[objects]\n";
+
+#[cfg(not(feature = "onnx"))]
+#[test]
+fn looking_for_objects_that_was_not_built_in_is_refused() {
+    let said = mistakes(&format!("{OBJECTS}model = \"a.onnx\""));
+    assert_eq!(
+        said,
+        ["8:9 objects.model: this recorder was built without object detection"]
+    );
+    // What is off does not need it.
+    let off = parse(&format!("{OBJECTS}model = \"a.onnx\"\nenabled = false")).unwrap();
+    assert!(!off.objects.unwrap().enabled);
+}
+
+#[cfg(feature = "onnx")]
+#[test]
+fn looking_for_objects_needs_a_model_and_motion() {
+    assert_eq!(parse(OBJECTS).unwrap().objects, None);
+    let text = format!("{OBJECTS}model = \"a.onnx\"\nclasses = \" person,, delivery van \"");
+    let c = parse(&text).unwrap();
+    assert_eq!(c.warnings, []);
+    let objects = c.objects.unwrap();
+    assert_eq!(objects.model, Path::new("/etc/nvr/a.onnx"));
+    assert_eq!(objects.classes, ["person", "delivery van"]);
+    assert_eq!(
+        (objects.threshold, objects.size, objects.standing),
+        (0.5, 640, false)
+    );
+    let without = parse(&text.replace("motion = true", "motion = false")).unwrap();
+    assert_eq!(without.warnings.len(), 1);
+    let saying_no = parse(&text.replace("motion = true", "motion = true\nobjects = false")).unwrap();
+    assert_eq!(saying_no.warnings.len(), 1);
+}
+
+#[test]
+fn what_makes_no_sense_about_objects_is_refused() {
+    for (keys, wanted) in [
+        ("model = \"\"", "8:9 objects.model: the path is empty or unusable"),
+        (
+            "classes = \" , \"",
+            "8:11 objects.classes: not usable as names of classes",
+        ),
+    ] {
+        assert_eq!(mistakes(&format!("{OBJECTS}{keys}")), [wanted]);
+    }
+    for keys in ["threshold = 0.01", "size = 16", "size = 4096", "layout = \"v1\""] {
+        assert_eq!(mistakes(&format!("{OBJECTS}{keys}")).len(), 1, "{keys}");
+    }
+}
+
 const RTSP: &str = "[recorder]\nroot = \"/srv/nvr\"\n[rtsp_server]\nenabled = true\n";
 
 #[cfg(not(feature = "rtsp-server"))]

@@ -30,12 +30,12 @@ fn a_detection_begins_gets_surer_and_ends_once() {
     let id = enter(&f.store, d).id;
     assert_eq!(f.store.open_detections().unwrap().len(), 1);
 
-    let Ended::Done(d) = f.store.update_detection_blocking(id, at(110), 0.9).unwrap() else {
+    let Ended::Done(d) = f.store.update_detection_blocking(id, at(110), 0.9, None).unwrap() else {
         panic!("not there");
     };
     assert_eq!((d.best_at, d.score, d.to), (at(110), 0.9, None));
     // Less sure: the picture stays.
-    let Ended::Done(d) = f.store.update_detection_blocking(id, at(120), 0.5).unwrap() else {
+    let Ended::Done(d) = f.store.update_detection_blocking(id, at(120), 0.5, None).unwrap() else {
         panic!("not there");
     };
     assert_eq!((d.best_at, d.score), (at(110), 0.9));
@@ -46,7 +46,7 @@ fn a_detection_begins_gets_surer_and_ends_once() {
     assert_eq!((d.from, d.to), (at(100), Some(at(130))));
     assert_eq!(f.store.end_detection_blocking(id, at(140)).unwrap(), Ended::Over);
     assert_eq!(
-        f.store.update_detection_blocking(id, at(140), 1.0).unwrap(),
+        f.store.update_detection_blocking(id, at(140), 1.0, None).unwrap(),
         Ended::Over
     );
     let absent = DetectionId(id.0 + 1);
@@ -64,7 +64,7 @@ fn a_detection_begins_gets_surer_and_ends_once() {
 fn an_end_before_the_begin_or_the_picture_is_moved() {
     let f = Fixture::new();
     let id = enter(&f.store, new("a", 100, None)).id;
-    f.store.update_detection_blocking(id, at(150), 1.0).unwrap();
+    f.store.update_detection_blocking(id, at(150), 1.0, None).unwrap();
     let Ended::Done(d) = f.store.end_detection_blocking(id, at(50)).unwrap() else {
         panic!("not there");
     };
@@ -116,7 +116,9 @@ fn what_a_crash_left_open_ends_where_the_footage_ends() {
     let long = enter(&f.store, new("a", 150, None)).id;
     let later = enter(&f.store, new("a", 250, None)).id;
     let without = enter(&f.store, new("b", 300, None)).id;
-    f.store.update_detection_blocking(without, at(310), 1.0).unwrap();
+    f.store
+        .update_detection_blocking(without, at(310), 1.0, None)
+        .unwrap();
     assert_eq!(f.store.end_all_detections_blocking().unwrap(), 3);
     let to = |id| f.store.detection(id).unwrap().unwrap().to.unwrap();
     assert_eq!((to(long), to(later), to(without)), (at(200), at(250), at(310)));

@@ -16,6 +16,8 @@ export interface Detection {
   to: string | null;
   best_at: string;
   source: string | null;
+  /** JSON as a text, whatever was sent with it. */
+  data?: string | null;
 }
 
 /** The detection that an event tells of. */

@@ -14,6 +14,7 @@ import { dateText, secondsBetween } from "~/lib/days";
 import { clock, dateFormat, duration, percent } from "~/lib/format";
 import { usePages } from "~/lib/pages";
 import { titleOf } from "~/lib/seen-title";
+import { framed, objectOf } from "./objects";
 import { type Filters, OTHER_CHOICES, SEEN_CHOICES, type What, asked, isNarrow, readFilters, writeFilters } from "./filters";
 import { KINDS, TONES, about } from "./kinds";
 
@@ -139,7 +140,7 @@ function Row({ event, seen, name }: { event: NvrEvent; seen: Detection | null; n
   const kind = KINDS.find((k) => k === event.kind);
   const what = seen ? titleOf(t, seen) : kind ? t(`system.kind_${kind}`) : event.kind;
   const tone = (kind && TONES[kind]) ?? "none";
-  const words = seen ? [seen.to ? duration(Math.max(0, secondsBetween(seen.from, seen.to))) : t("events.goes_on"), seen.score < 1 ? t("events.sure", { share: percent(seen.score) }) : "", seen.source ? t("events.by", { source: seen.source }) : ""].filter(Boolean).join(" · ") : about(t, event);
+  const words = seen ? [seen.to ? duration(Math.max(0, secondsBetween(seen.from, seen.to))) : t("events.goes_on"), seen.score < 1 ? t("events.sure", { share: percent(seen.score) }) : "", objectOf(seen).count > 1 ? t("events.at_once", { n: objectOf(seen).count }) : "", seen.source ? t("events.by", { source: seen.source }) : ""].filter(Boolean).join(" · ") : about(t, event);
   const inside = (
     <>
       {seen ? <Picture key={seen.best_at} seen={seen} /> : <span className={`thumb thumb-mark tone-${tone}`}>{tone === "none" || tone === "good" ? <Info size={18} aria-hidden /> : <CircleAlert size={18} aria-hidden />}</span>}
@@ -158,10 +159,13 @@ function Row({ event, seen, name }: { event: NvrEvent; seen: Detection | null; n
 
 function Picture({ seen }: { seen: Detection }) {
   const [gone, setGone] = useState(false);
+  const [aspect, setAspect] = useState(0);
+  const { box } = objectOf(seen);
   const Icon = DETECTION_ICONS[seen.kind] ?? BellRing;
   return (
     <span className="thumb">
-      {gone ? <ImageOff size={16} aria-hidden /> : <img src={pictureOf(seen, 192)} alt="" width={96} height={54} loading="lazy" decoding="async" onError={() => setGone(true)} />}
+      {gone ? <ImageOff size={16} aria-hidden /> : <img src={pictureOf(seen, 192)} alt="" width={96} height={54} loading="lazy" decoding="async" onLoad={(e) => setAspect(e.currentTarget.naturalWidth / e.currentTarget.naturalHeight)} onError={() => setGone(true)} />}
+      {box && !gone && aspect > 0 && <span className="thumb-box" aria-hidden style={framed(box, aspect)} />}
       <span className="thumb-kind" aria-hidden><Icon size={12} /></span>
     </span>
   );

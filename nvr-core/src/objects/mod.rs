@@ -1,0 +1,171 @@
+//! Objects in pictures: people, cars, animals, or what else a network of the user's knows.
+//!
+//! The network is one of the YOLO family in the ONNX format; none comes with the recorder. What goes in and what comes out
+//! is pure (`yolo`); the feature `onnx` brings a runtime in plain Rust that runs it. Motion detection hands over the
+//! pictures in which something moves (`watch`); what is found in them becomes stretches of time (`sightings`).
+
+#[cfg(any(feature = "onnx", test))]
+mod labels;
+#[cfg(feature = "onnx")]
+mod model;
+mod queue;
+mod select;
+mod sightings;
+mod status;
+mod watch;
+#[cfg(any(feature = "onnx", test))]
+mod yolo;
+
+pub use crate::config::OutputLayout;
+#[cfg(feature = "onnx")]
+pub use model::{ObjectModel, ObjectModelOptions};
+pub(crate) use sightings::{Best, Change, Key, Sightings};
+pub use status::{ObjectFigures, ObjectsState, ObjectsStatus};
+pub(crate) use watch::{Found, Objects, Picture};
+
+/// Whether this was built with a runtime for networks (feature `onnx`).
+pub const BUILT_IN: bool = cfg!(feature = "onnx");
+
+#[cfg(feature = "onnx")]
+fn load(config: &crate::config::ObjectsConfig) -> crate::Result<Box<dyn watch::Network>> {
+    read(config).map_err(|e| match e.hint() {
+        Some(_) => e,
+        None => e.with_hint("let `model` (and `labels`) in [objects] name files that the recorder can read; see docs/objects.md"),
+    })
+}
+
+#[cfg(feature = "onnx")]
+fn read(config: &crate::config::ObjectsConfig) -> crate::Result<Box<dyn watch::Network>> {
+    let labels = config.labels.as_deref().map(labels::read).transpose()?;
+    let options = ObjectModelOptions {
+        labels: labels.unwrap_or_default(),
+        size: Some(config.size),
+        layout: config.layout,
+        min_score: config.threshold,
+    };
+    Ok(Box::new(ObjectModel::load(&config.model, options)?))
+}
+
+#[cfg(not(feature = "onnx"))]
+fn load(_: &crate::config::ObjectsConfig) -> crate::Result<Box<dyn watch::Network>> {
+    let (message, hint) = crate::config::NO_OBJECTS;
+    Err(crate::Error::new(crate::error::ErrorKind::Unsupported, message).with_hint(hint))
+}
+
+/// What a model turned out to be.
+#[derive(Clone, PartialEq, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct ModelReport {
+    /// Width and height of what the network is given, in pixels.
+    pub input: (usize, usize),
+    /// Names of what it knows; empty if nobody named them.
+    pub labels: Vec<String>,
+    /// How long it looked at an empty picture, nanoseconds.
+    pub look_ns: i64,
+}
+
+/// Reads a model as a recorder does that is configured so, and shows it an empty picture. Blocks, for seconds with a
+/// large one.
+///
+/// # Errors
+/// `Unsupported` without the feature `onnx` and for a file that is no network that is understood, `NotFound` and others
+/// of the file system, `InvalidArgument` when the configuration does not fit it.
+pub fn try_model(
+    config: &crate::config::ObjectsConfig,
+    clock: &dyn crate::clock::Clock,
+) -> crate::Result<ModelReport> {
+    let network = load(config)?;
+    watch::known(config, network.labels())?;
+    let input = network.input_size();
+    let (width, height) = (
+        u32::try_from(input.0).unwrap_or(1),
+        u32::try_from(input.1).unwrap_or(1),
+    );
+    let bytes = vec![0; 3 * input.0 * input.1];
+    let before = clock.steady_ns();
+    network.find(&RgbPicture {
+        width,
+        height,
+        stride: 3 * input.0,
+        bytes: &bytes,
+    })?;
+    Ok(ModelReport {
+        input,
+        labels: network.labels().to_vec(),
+        look_ns: clock.steady_ns() - before,
+    })
+}
+
+/// A rectangle within a picture, as parts of its width and height from the upper left corner, each from 0 to 1.
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
+pub struct Area {
+    /// Left edge.
+    pub x: f32,
+    /// Upper edge.
+    pub y: f32,
+    /// Width.
+    pub width: f32,
+    /// Height.
+    pub height: f32,
+}
+
+impl Area {
+    /// The middle.
+    #[must_use]
+    pub fn centre(&self) -> (f32, f32) {
+        (self.x + self.width / 2.0, self.y + self.height / 2.0)
+    }
+
+    /// What both cover as a part of what either covers (intersection over union), from 0 to 1.
+    #[must_use]
+    pub fn overlap(&self, other: &Self) -> f32 {
+        let across = (self.x + self.width).min(other.x + other.width) - self.x.max(other.x);
+        let down = (self.y + self.height).min(other.y + other.height) - self.y.max(other.y);
+        if across <= 0.0 || down <= 0.0 {
+            return 0.0;
+        }
+        let both = across * down;
+        let either = self.width * self.height + other.width * other.height - both;
+        if either > 0.0 { both / either } else { 0.0 }
+    }
+}
+
+/// Something that was found in a picture.
+#[derive(Clone, PartialEq, Debug, serde::Serialize)]
+pub struct Object {
+    /// What it is, by the names of the network.
+    pub label: String,
+    /// How sure the network is, from 0 to 1.
+    pub score: f32,
+    /// Where it is.
+    pub area: Area,
+}
+
+/// A picture of packed red, green and blue bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct RgbPicture<'a> {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Bytes from one row to the next.
+    pub stride: usize,
+    /// `stride` bytes for each row, the last one may be as short as `3 * width`.
+    pub bytes: &'a [u8],
+}
+
+#[cfg(feature = "onnx")]
+impl RgbPicture<'_> {
+    /// Whether the bytes hold what width, height and stride say.
+    fn is_whole(&self) -> bool {
+        let row = self.width as usize * 3;
+        let rows = self.height as usize;
+        rows > 0
+            && row > 0
+            && self.stride >= row
+            && (rows - 1)
+                .checked_mul(self.stride)
+                .and_then(|n| n.checked_add(row))
+                .is_some_and(|n| n <= self.bytes.len())
+    }
+}
