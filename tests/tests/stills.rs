@@ -252,7 +252,7 @@ async fn a_time_lapse_is_made_of_stills() {
         .root()
         .join("_stills")
         .join(CAM)
-        .join(first.to_string()[..10].to_owned())
+        .join(&first.to_string()[..10])
         .join("23-59-59.999Z.jpg");
     let day_end = Timestamp::from_ns((first.as_ns() / DAY_NS + 1) * DAY_NS);
     std::fs::write(bad, b"\xff\xd8 no picture \xff\xd9").unwrap();

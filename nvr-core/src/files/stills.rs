@@ -428,7 +428,7 @@ mod tests {
         let fd = root.dir().unwrap();
         assert_eq!(cameras(&fd).unwrap(), [camera()]);
         assert_eq!(days(&fd, &camera()).unwrap(), [a.day(), b.day()]);
-        assert_eq!(names(&fd, &camera(), a.day()).unwrap(), [a.clone()]);
+        assert_eq!(names(&fd, &camera(), a.day()).unwrap(), std::slice::from_ref(&a));
         assert_eq!(
             sizes(&fd, &camera(), a.day(), &[a.clone(), b.clone()]).unwrap(),
             [Some(7), None]
@@ -439,11 +439,11 @@ mod tests {
         let (part, other) = (day.join(".04-00-00.000Z.jpg.part"), day.join(".mine.part"));
         std::fs::write(&part, "half").unwrap();
         std::fs::write(&other, "not ours").unwrap();
-        assert_eq!(names(&fd, &camera(), a.day()).unwrap(), [a.clone()]);
+        assert_eq!(names(&fd, &camera(), a.day()).unwrap(), std::slice::from_ref(&a));
         assert_eq!(sweep(&root).unwrap(), 1);
         assert!(!part.exists() && other.exists());
 
-        delete(&root, &camera(), b.day(), &[b.clone()]).unwrap();
+        delete(&root, &camera(), b.day(), std::slice::from_ref(&b)).unwrap();
         assert_eq!(days(&fd, &camera()).unwrap(), [a.day()]);
         assert_eq!(read(&fd, &b).unwrap_err().kind(), ErrorKind::NotFound);
         // A folder with something of others in it stays.

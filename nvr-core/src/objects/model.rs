@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tract_onnx::pb;
 use tract_onnx::prelude::{
-    DatumType, Framework as _, InferenceFact, InferenceModelExt as _, IntoRunnable as _, Tensor, TypedModel,
+    DatumType, Framework as _, InferenceFact, InferenceModelExt, IntoRunnable, Tensor, TypedModel,
     TypedRunnableModel, tvec,
 };
 
@@ -94,12 +94,12 @@ impl ObjectModel {
             let model = tract_onnx::onnx()
                 .model_for_proto_model(&proto)
                 .and_then(|model| model.with_input_fact(0, fact))
-                .and_then(|model| model.into_typed())
+                .and_then(InferenceModelExt::into_typed)
                 .map_err(|e| unusable(file, &e))?;
             refuse_large_steps(file, &model)?;
             model
                 .into_optimized()
-                .and_then(|model| model.into_runnable())
+                .and_then(IntoRunnable::into_runnable)
                 .map_err(|e| unusable(file, &e))
         })?;
         let model = Self {

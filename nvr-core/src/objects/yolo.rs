@@ -133,7 +133,7 @@ pub(super) fn objects(
 ) -> Result<Vec<Object>> {
     let (layout, outer, inner) = layout_of(layout, shape)?;
     if values.len() != outer * inner {
-        return Err(unsupported(format!(
+        return Err(unsupported(&format!(
             "an answer of {} values for its shape {shape:?}",
             values.len()
         )));
@@ -144,7 +144,7 @@ pub(super) fn objects(
         _ => inner - 5,
     };
     if !labels.is_empty() && classes != labels.len() {
-        return Err(unsupported(format!(
+        return Err(unsupported(&format!(
             "a network of {classes} classes, and {} names for them",
             labels.len()
         )));
@@ -170,7 +170,7 @@ pub(super) fn objects(
             for row in values.chunks_exact(inner) {
                 let class = row[5];
                 // Rows without anything are zeros or below.
-                if class >= 0.0 && class < 65_536.0 {
+                if (0.0..65_536.0).contains(&class) {
                     add(
                         class as usize,
                         row[4],
@@ -195,7 +195,7 @@ pub(super) fn objects(
 
 fn layout_of(wanted: OutputLayout, shape: &[usize]) -> Result<(OutputLayout, usize, usize)> {
     let &[1, outer, inner] = shape else {
-        return Err(unsupported(format!(
+        return Err(unsupported(&format!(
             "an answer of shape {shape:?}, not [1, …, …]"
         )));
     };
@@ -211,7 +211,7 @@ fn layout_of(wanted: OutputLayout, shape: &[usize]) -> Result<(OutputLayout, usi
         _ => inner > 5,
     };
     if !fits {
-        return Err(unsupported(format!(
+        return Err(unsupported(&format!(
             "an answer of shape {shape:?}, which is not that of {layout:?}"
         )));
     }
@@ -261,7 +261,7 @@ fn named(found: Vec<Candidate>, labels: &[String]) -> Vec<Object> {
         .collect()
 }
 
-fn unsupported(what: String) -> Error {
+fn unsupported(what: &str) -> Error {
     Error::new(
         ErrorKind::Unsupported,
         format!("the model of objects gave {what}"),

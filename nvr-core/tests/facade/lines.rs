@@ -101,8 +101,10 @@ async fn what_crosses_a_line_is_told() {
     let archive = house.archive().await;
     let rows = segments(&archive, "rare").await;
     let range = TimeRange::new(rows[0].start, rows[0].end()).unwrap();
-    let mut search = nvr_core::archive::MotionSearch::default();
-    search.lines = Line::parse_list(LINES).unwrap();
+    let search = nvr_core::archive::MotionSearch {
+        lines: Line::parse_list(LINES).unwrap(),
+        ..Default::default()
+    };
     let found = archive.find_motion(&id("rare"), range, search).await.unwrap();
     let again = found.crossings.iter();
     let again = again.min_by_key(|c| c.to.since(first.best_at).abs());
