@@ -63,13 +63,14 @@ pub(crate) fn build(spec: &SourceSpec, around: &Around, on_tracks: OnTracks) -> 
 /// Name of the event by which a source says that nothing will follow for a while.
 const PAUSE: &str = "nvr-pause";
 
+/// Out of band: a parser keeps the others until the next frame, when the pause is over.
 fn pause_event() -> gst::Event {
-    gst::event::CustomDownstream::new(gst::Structure::new_empty(PAUSE))
+    gst::event::CustomDownstreamOob::new(gst::Structure::new_empty(PAUSE))
 }
 
 /// Whether this is the event by which a source says that nothing will follow for a while.
 pub(in crate::gst) fn is_pause(event: &gst::EventRef) -> bool {
-    event.type_() == gst::EventType::CustomDownstream && event.has_name(PAUSE)
+    event.type_() == gst::EventType::CustomDownstreamOob && event.has_name(PAUSE)
 }
 
 /// Makes an element.

@@ -316,3 +316,88 @@ pub(super) fn attach(src: &gst::Element, pace: Arc<Pace>) {
         None
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::gst::sources::{is_pause, make, pause_event};
+    use crate::gst::writer::any_pad;
+
+    fn coded(encoder: &str) -> (gst::Caps, Vec<gst::Buffer>) {
+        let line = format!(
+            "videotestsrc num-buffers=5 ! video/x-raw,format=I420,width=64,height=64,framerate=25/1 ! {encoder} ! appsink name=out sync=false"
+        );
+        let pipeline = gst::parse::launch(&line)
+            .unwrap()
+            .downcast::<gst::Pipeline>()
+            .unwrap();
+        let out = pipeline
+            .by_name("out")
+            .unwrap()
+            .downcast::<gst_app::AppSink>()
+            .unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let samples: Vec<gst::Sample> = std::iter::from_fn(|| out.pull_sample().ok()).collect();
+        pipeline.set_state(gst::State::Null).unwrap();
+        let caps = samples[0].caps_owned().unwrap();
+        (caps, samples.iter().map(|s| s.buffer_owned().unwrap()).collect())
+    }
+
+    /// Who hears of it only with the next frame ends the chunk when the pause is over.
+    #[test]
+    fn a_pause_passes_a_parser_at_once() {
+        crate::gst::init().unwrap();
+        for (encoder, parser) in [
+            (
+                "x264enc tune=zerolatency ! video/x-h264,stream-format=byte-stream,alignment=au",
+                "h264parse",
+            ),
+            (
+                "x265enc tune=zerolatency ! video/x-h265,stream-format=byte-stream,alignment=au",
+                "h265parse",
+            ),
+        ] {
+            let (caps, frames) = coded(encoder);
+            let seen: Arc<Mutex<Vec<&str>>> = Arc::default();
+            let (on_frame, on_event) = (Arc::clone(&seen), Arc::clone(&seen));
+            let sink = any_pad(gst::PadDirection::Sink, "sink")
+                .chain_function(move |_, _, _| {
+                    on_frame.lock().unwrap().push("frame");
+                    Ok(gst::FlowSuccess::Ok)
+                })
+                .event_function(move |_, _, event| {
+                    if is_pause(&event) {
+                        on_event.lock().unwrap().push("pause");
+                    }
+                    true
+                })
+                .build();
+            let src = any_pad(gst::PadDirection::Src, "src").build();
+            let parser = make(parser).unwrap();
+            src.link(&parser.static_pad("sink").unwrap()).unwrap();
+            parser.static_pad("src").unwrap().link(&sink).unwrap();
+            src.set_active(true).unwrap();
+            sink.set_active(true).unwrap();
+            parser.set_state(gst::State::Playing).unwrap();
+            src.push_event(gst::event::StreamStart::new("test"));
+            src.push_event(gst::event::Caps::new(&caps));
+            src.push_event(gst::event::Segment::new(
+                &gst::FormattedSegment::<gst::ClockTime>::new(),
+            ));
+            let count = frames.len();
+            for frame in frames {
+                src.push(frame).unwrap();
+                src.push_event(pause_event());
+            }
+            parser.set_state(gst::State::Null).unwrap();
+            assert_eq!(
+                *seen.lock().unwrap(),
+                ["frame", "pause"].repeat(count),
+                "{}",
+                parser.name()
+            );
+        }
+    }
+}
