@@ -39,6 +39,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub(crate) use self::idle::Idle;
 pub use self::incoming::MqttEventCounts;
@@ -130,6 +131,8 @@ struct Inner {
     detections: Detections,
     motion: crate::motion::Shared,
     taking: stills::Taking,
+    /// What reads and writes the disk by itself, for the end to wait for.
+    workers: TaskTracker,
     objects: Objects,
     /// Cancelled when all that was seen is told.
     objects_told: CancellationToken,
@@ -261,6 +264,7 @@ impl Nvr {
             objects: looking,
             objects_told: CancellationToken::new(),
             taking: stills::Taking::new(tree.clone()),
+            workers: TaskTracker::new(),
             accounts,
             jobs,
             uploads,
@@ -284,6 +288,7 @@ impl Nvr {
             config: RwLock::new(Arc::new(config.clone())),
         }));
         let _ = me.set(Arc::downgrade(&nvr.0));
+        let workers = nvr.0.workers.clone();
         // Before anything happens.
         tokio::spawn(alerting::work(
             Arc::downgrade(&nvr.0),
@@ -298,7 +303,7 @@ impl Nvr {
         if let Some(cause) = tier_fault {
             nvr.0.tell_tier(Some(cause)).await;
         }
-        tokio::spawn(tier::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        workers.spawn(tier::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         tokio::spawn(storage_watch::watch(
             Arc::downgrade(&nvr.0),
             storage_rx,
@@ -309,16 +314,16 @@ impl Nvr {
             Arc::downgrade(&nvr.0),
             nvr.0.stop.clone(),
         ));
-        tokio::spawn(housekeeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        workers.spawn(housekeeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         if incomplete {
             let (recorder, stop) = (Arc::downgrade(&nvr.0), nvr.0.stop.clone());
-            tokio::spawn(housekeeping::adopt_rest(recorder, stop));
+            workers.spawn(housekeeping::adopt_rest(recorder, stop));
         }
         let teller = objects::Teller::new(nvr.0.detections.clone(), clock);
         tokio::spawn(teller.work(found, nvr.0.stop.clone(), nvr.0.objects_told.clone()));
-        tokio::spawn(transcoding::plan(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
-        tokio::spawn(backups::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
-        tokio::spawn(keeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        workers.spawn(transcoding::plan(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        workers.spawn(backups::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        workers.spawn(keeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for camera in config.cameras {
             if let Err(e) = nvr.begin(camera).await {
                 // Those that were started end in order, and the root is free again.
@@ -326,8 +331,8 @@ impl Nvr {
                 return Err(e);
             }
         }
-        tokio::spawn(stills::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
-        tokio::spawn(daily::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        workers.spawn(stills::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        workers.spawn(daily::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         // Once the cameras are there: what lasts now goes on with them.
         tokio::spawn(bookings::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         tokio::spawn(calendars::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));

@@ -13,6 +13,8 @@ use crate::ids::CameraId;
 
 /// How long the end of looking for motion in one camera may take.
 const MOTION_END: Duration = Duration::from_secs(1);
+/// How long what works at the disk by itself is waited for; a disk that hangs is not.
+const WORKERS_END: Duration = Duration::from_secs(2);
 /// How long closing the index may take beyond the deadline of a stop.
 const INDEX_CLOSE: Duration = Duration::from_secs(3);
 
@@ -79,7 +81,9 @@ impl Nvr {
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
         let _ = jobs.await;
-        self.0.taking.end().await;
+        // So that the disk can be taken away afterwards.
+        self.0.workers.close();
+        let _ = tokio::time::timeout(WORKERS_END, self.0.workers.wait()).await;
         // Committed is what was answered; a disk that hangs must not hold up the end.
         let closed = tokio::time::timeout(INDEX_CLOSE, self.0.context.store.shutdown()).await;
         match closed {

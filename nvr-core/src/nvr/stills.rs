@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::{Inner, Nvr, blocking};
 use crate::camera::Camera;
@@ -29,15 +28,12 @@ const CLEAR: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(10);
 /// Pictures that are decoded at once.
 const DECODED_AT_ONCE: usize = 2;
-/// How long the end of the recorder waits for stills under way.
-const END: Duration = Duration::from_secs(2);
 
 /// What takes stills.
 #[derive(Debug)]
 pub(super) struct Taking {
     stills: Arc<Stills>,
     turns: Arc<Semaphore>,
-    tasks: TaskTracker,
     /// Cameras of which one is under way.
     busy: Mutex<HashSet<CameraId>>,
     /// The frames that were kept last.
@@ -49,7 +45,6 @@ impl Taking {
         Self {
             stills: Arc::new(Stills::new(tree)),
             turns: Arc::new(Semaphore::new(DECODED_AT_ONCE)),
-            tasks: TaskTracker::new(),
             busy: Mutex::default(),
             last: Mutex::default(),
         }
@@ -58,12 +53,6 @@ impl Taking {
     /// How many stills there are.
     pub(super) fn sums(&self) -> StillSums {
         self.stills.sums()
-    }
-
-    /// Waits for what is under way, but not for a disk that hangs.
-    pub(super) async fn end(&self) {
-        self.tasks.close();
-        let _ = tokio::time::timeout(END, self.tasks.wait()).await;
     }
 }
 
@@ -91,7 +80,9 @@ pub(super) async fn work(recorder: Weak<Inner>, stop: CancellationToken) {
             () = clock.sleep(AGAIN) => {}
         }
     }
-    tokio::spawn(clear(recorder.clone(), stop.clone()));
+    if let Some(inner) = recorder.upgrade() {
+        inner.workers.spawn(clear(recorder.clone(), stop.clone()));
+    }
     let mut dues: HashMap<CameraId, Due> = HashMap::new();
     loop {
         let Some(inner) = recorder.upgrade() else { return };
@@ -210,7 +201,7 @@ impl Inner {
             return;
         }
         let inner = Arc::clone(self);
-        taking.tasks.spawn(async move {
+        self.workers.spawn(async move {
             let at = unit.utc();
             match inner.take(&id, unit, &rules).await {
                 Ok(Ok(())) => {
