@@ -139,8 +139,13 @@ fn one_life(cam: &ReplayCam, root: &Path, client: Client) -> anyhow::Result<(f64
     std::thread::sleep(Duration::from_millis(u64::from(rand::random::<u8>())));
     let sent = cam.frames_sent();
     recorder.kill()?;
-    let file = footage::segments(root).pop().context("no file")?;
-    let recorded = footage::frames(&file)?.len() as u64;
+    let files = footage::segments(root);
+    ensure!(!files.is_empty(), "no file");
+    // The minute may have ended in between.
+    let mut recorded = 0;
+    for file in &files {
+        recorded += footage::frames(file)?.len() as u64;
+    }
     Ok((start_s, sent.saturating_sub(recorded) as f64 * FRAME_S))
 }
 
