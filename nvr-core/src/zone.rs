@@ -1,4 +1,4 @@
-//! Parts of a picture: polygons in relative units, with names where they are watched. Pure.
+//! Parts of a picture: polygons in relative units, with names where they are watched, and rectangles. Pure.
 //!
 //! Written as text, since one line of a configuration is easier to change than a table of tables:
 //! `door: 0.1,0.2 0.4,0.2 0.4,0.9; drive @70: 0,0.5 1,0.5 1,1 0,1`. Units are shares of width and height, from the
@@ -12,6 +12,52 @@ use crate::error::{Error, ErrorKind, Result};
 const MOST_CORNERS: usize = 64;
 /// Most polygons of a text.
 const MOST: usize = 32;
+
+/// A rectangle within a picture, as parts of its width and height from the upper left corner, each from 0 to 1.
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
+pub struct Area {
+    /// Left edge.
+    pub x: f32,
+    /// Upper edge.
+    pub y: f32,
+    /// Width.
+    pub width: f32,
+    /// Height.
+    pub height: f32,
+}
+
+impl Area {
+    /// The middle.
+    #[must_use]
+    pub fn centre(&self) -> (f32, f32) {
+        (self.x + self.width / 2.0, self.y + self.height / 2.0)
+    }
+
+    /// Left edge, upper edge, width and height.
+    #[must_use]
+    pub const fn to_array(self) -> [f32; 4] {
+        [self.x, self.y, self.width, self.height]
+    }
+
+    /// How much of the picture it is.
+    #[must_use]
+    pub fn size(&self) -> f32 {
+        self.width * self.height
+    }
+
+    /// What both cover as a part of what either covers (intersection over union), from 0 to 1.
+    #[must_use]
+    pub fn overlap(&self, other: &Self) -> f32 {
+        let across = (self.x + self.width).min(other.x + other.width) - self.x.max(other.x);
+        let down = (self.y + self.height).min(other.y + other.height) - self.y.max(other.y);
+        if across <= 0.0 || down <= 0.0 {
+            return 0.0;
+        }
+        let both = across * down;
+        let either = self.size() + other.size() - both;
+        if either > 0.0 { both / either } else { 0.0 }
+    }
+}
 
 /// A polygon in shares of width and height; it closes itself.
 #[derive(Clone, PartialEq, Debug)]

@@ -133,17 +133,12 @@ fn page(root: &OwnedFd, query: &StillQuery) -> Result<Page<Still>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{Create, Root, RootOptions};
+    use crate::files::tests::root_at;
 
     #[test]
     fn pages_are_whole_in_both_directions() {
         let dir = tempfile::tempdir().unwrap();
-        let options = RootOptions {
-            create: Create::IfEmpty,
-            expected: None,
-            exclusive: true,
-        };
-        let root = Root::open(dir.path(), options, crate::clock::SystemClock::shared()).unwrap();
+        let root = root_at(dir.path());
         let camera = CameraId::new("front").unwrap();
         let at = |n: i64| Timestamp::from_secs(1_800_000_000 + n * 7 * 3600);
         for n in 0..20 {

@@ -57,6 +57,25 @@ impl fmt::Display for Day {
     }
 }
 
+/// The time of the day of milliseconds since the Unix epoch, as it stands in names: `03-02-01.250Z`.
+pub(super) fn time_of_day(ms: i64) -> String {
+    let ms = ms.rem_euclid(MS_PER_DAY);
+    let (s, ms) = (ms / 1000, ms % 1000);
+    let (h, m, s) = (s / 3600, s / 60 % 60, s % 60);
+    format!("{h:02}-{m:02}-{s:02}.{ms:03}Z")
+}
+
+/// Milliseconds since the Unix epoch of exactly such a time on a day.
+pub(super) fn time_on(day: Day, b: &[u8]) -> Option<i64> {
+    if b.len() != 13 || (b[2], b[5], b[8], b[12]) != (b'-', b'-', b'.', b'Z') {
+        return None;
+    }
+    let (h, m, s) = (digits(&b[..2])?, digits(&b[3..5])?, digits(&b[6..8])?);
+    let ms = digits(&b[9..12])?;
+    let is_time = h <= 23 && m <= 59 && s <= 59;
+    is_time.then(|| day.0 * MS_PER_DAY + ((h * 60 + m) * 60 + s) * 1000 + ms)
+}
+
 /// What the path of a segment file says.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SegmentName {
@@ -118,11 +137,8 @@ impl SegmentName {
     /// The name within its day folder (`03-02-01.250Z-0123abcd.mp4`).
     #[must_use]
     pub fn file_name(&self) -> String {
-        let ms = self.start_ms.rem_euclid(MS_PER_DAY);
-        let (s, ms) = (ms / 1000, ms % 1000);
-        let (h, m, s) = (s / 3600, s / 60 % 60, s % 60);
         let ext = if self.matroska { "mkv" } else { "mp4" };
-        format!("{h:02}-{m:02}-{s:02}.{ms:03}Z-{}.{ext}", self.run)
+        format!("{}-{}.{ext}", time_of_day(self.start_ms), self.run)
     }
 
     /// The path relative to the recordings root.
@@ -152,20 +168,12 @@ impl SegmentName {
     pub fn parse_file(camera: &CameraId, day: Day, file: &str) -> Option<Self> {
         let b = file.as_bytes();
         // HH-MM-SS.mmmZ-rrrrrrrr.ext
-        if b.len() != 26
-            || !file.is_ascii()
-            || (b[2], b[5], b[8], b[12], b[13], b[22]) != (b'-', b'-', b'.', b'Z', b'-', b'.')
-        {
-            return None;
-        }
-        let (h, m, s) = (digits(&b[..2])?, digits(&b[3..5])?, digits(&b[6..8])?);
-        let ms = digits(&b[9..12])?;
-        if h > 23 || m > 59 || s > 59 {
+        if b.len() != 26 || !file.is_ascii() || (b[13], b[22]) != (b'-', b'.') {
             return None;
         }
         Some(Self {
             camera: camera.clone(),
-            start_ms: day.0 * MS_PER_DAY + ((h * 60 + m) * 60 + s) * 1000 + ms,
+            start_ms: time_on(day, &b[..13])?,
             run: file[14..22].parse().ok()?,
             matroska: match &file[23..] {
                 "mp4" => false,

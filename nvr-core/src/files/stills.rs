@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::dirs::{open_dir, open_or_make_dir};
 use super::marker::{FILE_MODE, STILLS};
-use super::naming::Day;
+use super::naming::{Day, time_of_day, time_on};
 use super::root::Root;
 use super::scan::list;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,7 +24,6 @@ use crate::ids::CameraId;
 use crate::time::Timestamp;
 
 const NS_PER_MS: i64 = 1_000_000;
-const MS_PER_DAY: i64 = 86_400_000;
 /// Largest file that is read as a still.
 const MOST_BYTES: u64 = 64 << 20;
 /// Ends the name of one that is being written.
@@ -64,10 +63,7 @@ impl StillName {
     /// The name within that folder (`03-02-01.250Z.jpg`).
     #[must_use]
     pub fn file_name(&self) -> String {
-        let ms = self.at_ms.rem_euclid(MS_PER_DAY);
-        let (s, ms) = (ms / 1000, ms % 1000);
-        let (h, m, s) = (s / 3600, s / 60 % 60, s % 60);
-        format!("{h:02}-{m:02}-{s:02}.{ms:03}Z.jpg")
+        format!("{}.jpg", time_of_day(self.at_ms))
     }
 
     /// The path relative to the recordings root.
@@ -79,23 +75,11 @@ impl StillName {
     /// Reads a file name found in the folder of a camera's day; `None` for whatever is not exactly such a name.
     #[must_use]
     pub fn parse_file(camera: &CameraId, day: Day, file: &str) -> Option<Self> {
-        let b = file.as_bytes();
-        if b.len() != 17 || !file.is_ascii() {
-            return None;
-        }
-        let number = |range: std::ops::Range<usize>| {
-            let part = file.get(range)?;
-            part.bytes()
-                .all(|c| c.is_ascii_digit())
-                .then(|| part.parse::<i64>().ok())?
-        };
-        let (h, m, s, ms) = (number(0..2)?, number(3..5)?, number(6..8)?, number(9..12)?);
-        if h > 23 || m > 59 || s > 59 {
-            return None;
-        }
-        let in_day = ((h * 60 + m) * 60 + s) * 1000 + ms;
-        let name = Self::of(camera.clone(), day.start().add_ns(in_day * NS_PER_MS));
-        (name.file_name() == file).then_some(name)
+        let time = file.strip_suffix(".jpg")?;
+        Some(Self {
+            at_ms: time_on(day, time.as_bytes())?,
+            camera: camera.clone(),
+        })
     }
 }
 
@@ -367,19 +351,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::files::{Create, RootOptions};
+    use crate::files::tests::root_at;
 
     fn camera() -> CameraId {
         CameraId::new("front").unwrap()
-    }
-
-    fn root(dir: &std::path::Path) -> Root {
-        let options = RootOptions {
-            create: Create::IfEmpty,
-            expected: None,
-            exclusive: true,
-        };
-        Root::open(dir, options, crate::clock::SystemClock::shared()).unwrap()
     }
 
     fn name(text: &str) -> StillName {
@@ -420,7 +395,7 @@ mod tests {
     #[test]
     fn what_is_written_is_found_and_what_a_crash_left_goes() {
         let dir = tempfile::tempdir().unwrap();
-        let root = root(dir.path());
+        let root = root_at(dir.path());
         let (a, b) = (name("2026-05-04T03:00:00Z"), name("2026-05-05T05:00:00Z"));
         assert!(write(&root, &a, b"\xff\xd8one\xff\xd9").unwrap());
         assert!(write(&root, &b, b"\xff\xd8two\xff\xd9").unwrap());
@@ -456,7 +431,7 @@ mod tests {
     #[test]
     fn no_link_leads_out_of_the_root() {
         let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let root = root(dir.path());
+        let root = root_at(dir.path());
         std::fs::create_dir(dir.path().join("_stills")).unwrap();
         std::os::unix::fs::symlink(outside.path(), dir.path().join("_stills/front")).unwrap();
         let one = name("2026-05-04T03:00:00Z");

@@ -168,15 +168,21 @@ impl std::fmt::Debug for PictureReader {
 }
 
 impl PictureReader {
-    /// Of JPEG pictures, each a frame of its own; `size` is even.
-    pub(crate) fn of_jpegs(size: (u32, u32), priority: Option<Priority>) -> Result<Self> {
+    /// Of JPEG pictures, each a frame of its own; `size` is even. They may be of before the masks.
+    pub(crate) fn of_jpegs(
+        size: (u32, u32),
+        privacy: Option<Arc<Privacy>>,
+        priority: Option<Priority>,
+    ) -> Result<Self> {
         super::init()?;
         let caps = gst::Caps::builder("image/jpeg")
             .field("framerate", gst::Fraction::new(25, 1))
             .build();
         let decoder = make("jpegdec")?;
         decoder.set_property("max-errors", -1i32);
-        Self::build(&caps, vec![decoder], size, priority)
+        let mut decoders = vec![decoder];
+        decoders.extend(mask::elements(Masking::of_jpeg(privacy))?);
+        Self::build(&caps, decoders, size, priority)
     }
 
     /// `size` is even.

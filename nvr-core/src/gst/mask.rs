@@ -29,6 +29,15 @@ impl Masking {
     /// Masks on coded video whose parameters are these.
     pub(super) fn of(privacy: Option<Arc<Privacy>>, codec: VideoCodec, codec_data: &[u8]) -> Option<Self> {
         let full_range = codec == VideoCodec::H264 && super::sources::h264_sps::is_full_range(codec_data);
+        Self::on(privacy, full_range)
+    }
+
+    /// Masks on JPEG pictures, which use all values (JFIF 1.02).
+    pub(super) fn of_jpeg(privacy: Option<Arc<Privacy>>) -> Option<Self> {
+        Self::on(privacy, true)
+    }
+
+    fn on(privacy: Option<Arc<Privacy>>, full_range: bool) -> Option<Self> {
         privacy
             .filter(|p| p.is_on())
             .map(|privacy| Self { privacy, full_range })

@@ -17,11 +17,9 @@ use std::collections::VecDeque;
 use super::background::{Background, Seen};
 use super::blobs::{self, Blob};
 use super::light;
-use super::tracks::Thing;
 use crate::grey::GreyFrame;
-use crate::objects::Area;
 use crate::time::NS_PER_S;
-use crate::zone::{Polygon, Zone};
+use crate::zone::{Area, Polygon, Zone};
 
 /// Cells of a row of the pictures that it is made for.
 pub const WIDTH: usize = 160;
@@ -94,10 +92,10 @@ pub struct Look {
     pub zones: Vec<f32>,
     /// What the picture is as a whole.
     pub scene: Scene,
-    /// Where it moves most: left, top, width and height in shares of the picture.
-    pub place: Option<(f32, f32, f32, f32)>,
+    /// Where it moves most.
+    pub place: Option<Area>,
     /// What moves, thing by thing, if that was asked for: parts that are next to each other are one.
-    pub things: Vec<Thing>,
+    pub things: Vec<Area>,
     /// Everything that moves, the largest first, at most 32; the same thing twice where zones overlap.
     pub moving: Vec<Area>,
 }
@@ -346,9 +344,7 @@ impl Seat {
             if self.things && watch.zone.is_none() {
                 look.things = blobs::together(&found, MOST_THINGS)
                     .iter()
-                    .map(|bounds| Thing {
-                        place: place(*bounds, width, height),
-                    })
+                    .map(|bounds| area(*bounds, width, height))
                     .collect();
             }
             if !watch.counts {
@@ -362,11 +358,10 @@ impl Seat {
             look.moving.extend(areas.take(MOST_MOVING));
             if let Some(blob) = found.first().filter(|_| score > best) {
                 best = score;
-                look.place = Some(place(blob.bounds, width, height));
+                look.place = Some(area(blob.bounds, width, height));
             }
         }
-        let size = |a: &Area| a.width * a.height;
-        look.moving.sort_by(|a, b| size(b).total_cmp(&size(a)));
+        look.moving.sort_by(|a, b| b.size().total_cmp(&a.size()));
         look.moving.truncate(MOST_MOVING);
         self.background.learn(&cells, &seen, elapsed_s);
         self.remember(at_ns, cells);
@@ -486,18 +481,12 @@ impl Seat {
     }
 }
 
-fn place(bounds: blobs::Bounds, width: usize, height: usize) -> (f32, f32, f32, f32) {
-    let (left, top, right, bottom) = bounds;
+fn area((left, top, right, bottom): blobs::Bounds, width: usize, height: usize) -> Area {
     let share = |n: usize, of: usize| n as f32 / of as f32;
-    (
-        share(left, width),
-        share(top, height),
-        share(right + 1 - left, width),
-        share(bottom + 1 - top, height),
-    )
-}
-
-fn area(bounds: blobs::Bounds, width: usize, height: usize) -> Area {
-    let (x, y, width, height) = place(bounds, width, height);
-    Area { x, y, width, height }
+    Area {
+        x: share(left, width),
+        y: share(top, height),
+        width: share(right + 1 - left, width),
+        height: share(bottom + 1 - top, height),
+    }
 }

@@ -20,5 +20,5 @@ pub use detector::{Detector, Look, Scene, Settings, WIDTH};
 pub(crate) use pool::Pool;
 pub use spans::{LIKELY, SURE, SpanChange, SpanRules, Spans};
 pub use status::{LineCount, MotionStatus, ZoneScore};
-pub use tracks::{Crossing, Thing, Tracker};
+pub use tracks::{Crossing, Tracker};
 pub(crate) use worker::{Motion, Shared, Teller, Told};

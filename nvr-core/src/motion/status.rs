@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use super::Scene;
 use crate::live::StreamKind;
 use crate::time::Timestamp;
+use crate::zone::Area;
 
 /// How much moves in a zone.
 #[derive(Clone, PartialEq, Debug)]
@@ -44,8 +45,8 @@ pub struct MotionStatus {
     pub lines: Vec<LineCount>,
     /// What the picture is as a whole.
     pub scene: Option<Scene>,
-    /// Where most moves: left, top, width and height in shares of the picture.
-    pub place: Option<(f32, f32, f32, f32)>,
+    /// Where most moves.
+    pub place: Option<Area>,
     /// Since when there is motion, while there is.
     pub moving_since: Option<Timestamp>,
     /// Pictures looked at since the recorder started.

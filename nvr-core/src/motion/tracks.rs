@@ -6,6 +6,7 @@
 
 use crate::line::{Direction, Line, length};
 use crate::time::{NS_PER_S, Timestamp};
+use crate::zone::Area;
 
 /// So far a thing may be from where it should be, in shares of the picture's width: at once, and for each second since.
 const NEAR: (f32, f32) = (0.1, 0.4);
@@ -26,26 +27,6 @@ const MOST_TRACKS: usize = 32;
 /// Places since a side was last certain.
 const MOST_PATH: usize = 64;
 
-/// Something that moves, where it is in one picture.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Thing {
-    /// Left, top, width and height in shares of the picture.
-    pub place: (f32, f32, f32, f32),
-}
-
-impl Thing {
-    /// Its middle.
-    #[must_use]
-    pub fn middle(&self) -> (f32, f32) {
-        let (left, top, width, height) = self.place;
-        (left + width / 2.0, top + height / 2.0)
-    }
-
-    fn area(&self) -> f32 {
-        (self.place.2 * self.place.3).max(1e-6)
-    }
-}
-
 /// A line was crossed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Crossing {
@@ -57,8 +38,8 @@ pub struct Crossing {
     pub from: Timestamp,
     /// The look at which it was on the other.
     pub to: Timestamp,
-    /// Where it was then: left, top, width and height in shares of the picture.
-    pub place: (f32, f32, f32, f32),
+    /// Where it was then.
+    pub place: Area,
 }
 
 /// Where a thing is beside a line.
@@ -81,31 +62,31 @@ struct Track {
 }
 
 impl Track {
-    fn new(thing: &Thing, at: Timestamp, lines: usize) -> Self {
+    fn new(thing: &Area, at: Timestamp, lines: usize) -> Self {
         Self {
             at,
-            place: thing.middle(),
-            area: thing.area(),
+            place: thing.centre(),
+            area: size(thing),
             speed: None,
             lines: vec![Beside::default(); lines],
         }
     }
 
     /// How well a thing fits, 0 the best; `None` when it cannot be this one.
-    fn fit(&self, thing: &Thing, at: Timestamp) -> Option<f32> {
+    fn fit(&self, thing: &Area, at: Timestamp) -> Option<f32> {
         let elapsed = at.since(self.at) as f32 / NS_PER_S as f32;
         let (vx, vy) = self.speed.unwrap_or_default();
         let expected = (self.place.0 + vx * elapsed, self.place.1 + vy * elapsed);
         let (least, each) = if self.speed.is_some() { NEAR_KNOWN } else { NEAR };
         let reach = (least + each * elapsed).min(FARTHEST);
-        let off = length(expected, thing.middle());
-        let ratio = (thing.area() / self.area).max(self.area / thing.area());
+        let off = length(expected, thing.centre());
+        let ratio = (size(thing) / self.area).max(self.area / size(thing));
         (off <= reach && ratio <= ALIKE).then(|| off / reach + ratio.ln() / ALIKE.ln() / 2.0)
     }
 
-    fn go(&mut self, thing: &Thing, at: Timestamp) {
+    fn go(&mut self, thing: &Area, at: Timestamp) {
         let elapsed = at.since(self.at) as f32 / NS_PER_S as f32;
-        let to = thing.middle();
+        let to = thing.centre();
         if elapsed > 0.0 {
             let now = ((to.0 - self.place.0) / elapsed, (to.1 - self.place.1) / elapsed);
             // Half of what was known: the middle trembles, and things turn.
@@ -114,8 +95,13 @@ impl Track {
                     .map_or(now, |old| ((old.0 + now.0) / 2.0, (old.1 + now.1) / 2.0)),
             );
         }
-        (self.at, self.place, self.area) = (at, to, thing.area());
+        (self.at, self.place, self.area) = (at, to, size(thing));
     }
+}
+
+/// Never nothing: sizes are divided.
+fn size(thing: &Area) -> f32 {
+    thing.size().max(1e-6)
 }
 
 /// Follows what moves in the pictures of one camera.
@@ -168,7 +154,7 @@ impl Tracker {
     }
 
     /// Takes what moves at a look, and says what crossed which line since the look before.
-    pub fn look(&mut self, at: Timestamp, things: &[Thing]) -> Vec<Crossing> {
+    pub fn look(&mut self, at: Timestamp, things: &[Area]) -> Vec<Crossing> {
         if self.lines.is_empty() {
             self.tracks.clear();
             return Vec::new();
@@ -220,7 +206,7 @@ impl Tracker {
 }
 
 /// On which side of each line a thing is now.
-fn beside(lines: &[Line], track: &mut Track, thing: &Thing, at: Timestamp, crossings: &mut Vec<Crossing>) {
+fn beside(lines: &[Line], track: &mut Track, thing: &Area, at: Timestamp, crossings: &mut Vec<Crossing>) {
     for (line, state) in lines.iter().zip(&mut track.lines) {
         if state.path.len() >= MOST_PATH {
             state.path.remove(1);
@@ -247,7 +233,7 @@ fn beside(lines: &[Line], track: &mut Track, thing: &Thing, at: Timestamp, cross
                     direction,
                     from,
                     to: at,
-                    place: thing.place,
+                    place: *thing,
                 });
             }
         }

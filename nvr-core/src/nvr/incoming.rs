@@ -131,6 +131,9 @@ impl Work {
             return over.await;
         };
         let own = format!("{}/", mqtt.config().base_topic);
+        let clock = self.clock.clone();
+        // Not begun anew with each message: many of them would put it off for ever.
+        let mut look = clock.tick(LOOK);
         loop {
             tokio::select! {
                 ended = &mut over => return ended,
@@ -144,7 +147,8 @@ impl Work {
                     }
                     Err(RecvError::Closed) => return over.await,
                 },
-                () = self.clock.tick(LOOK), if self.incoming.open() > 0 => {
+                () = &mut look, if self.incoming.open() > 0 => {
+                    look = clock.tick(LOOK);
                     for act in self.incoming.pass(self.now()) {
                         self.act(act).await;
                     }

@@ -132,8 +132,7 @@ impl motion::Teller for Teller {
                 new.score = score.clamp(0.0, 1.0);
                 new.label = Some(crossing.direction.as_str().to_owned());
                 new.zone = Some(crossing.line);
-                let (left, top, width, height) = crossing.place;
-                new.data = Some(serde_json::json!({ "box": [left, top, width, height] }).to_string());
+                new.data = Some(serde_json::json!({ "box": crossing.place.to_array() }).to_string());
                 new.pre = Some(config.motion.pre_roll);
                 new.post = Some(config.motion.post_roll);
                 inner.detections.enter_limited(new).await.map(drop)

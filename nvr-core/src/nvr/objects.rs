@@ -123,7 +123,7 @@ impl Teller {
 /// Where it is in its picture, and with how many others of its kind.
 fn about(best: &Best) -> String {
     let short = |n: f32| (f64::from(n) * 10_000.0).round() / 10_000.0;
-    let area = [best.area.x, best.area.y, best.area.width, best.area.height].map(short);
+    let area = best.area.to_array().map(short);
     serde_json::json!({ "box": area, "count": best.count }).to_string()
 }
 

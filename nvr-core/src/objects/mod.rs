@@ -17,6 +17,7 @@ mod watch;
 mod yolo;
 
 pub use crate::config::OutputLayout;
+pub use crate::zone::Area;
 #[cfg(feature = "onnx")]
 pub use model::{ObjectModel, ObjectModelOptions};
 pub(crate) use sightings::{Best, Change, Key, Sightings};
@@ -94,40 +95,6 @@ pub fn try_model(
         labels: network.labels().to_vec(),
         look_ns: clock.steady_ns() - before,
     })
-}
-
-/// A rectangle within a picture, as parts of its width and height from the upper left corner, each from 0 to 1.
-#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
-pub struct Area {
-    /// Left edge.
-    pub x: f32,
-    /// Upper edge.
-    pub y: f32,
-    /// Width.
-    pub width: f32,
-    /// Height.
-    pub height: f32,
-}
-
-impl Area {
-    /// The middle.
-    #[must_use]
-    pub fn centre(&self) -> (f32, f32) {
-        (self.x + self.width / 2.0, self.y + self.height / 2.0)
-    }
-
-    /// What both cover as a part of what either covers (intersection over union), from 0 to 1.
-    #[must_use]
-    pub fn overlap(&self, other: &Self) -> f32 {
-        let across = (self.x + self.width).min(other.x + other.width) - self.x.max(other.x);
-        let down = (self.y + self.height).min(other.y + other.height) - self.y.max(other.y);
-        if across <= 0.0 || down <= 0.0 {
-            return 0.0;
-        }
-        let both = across * down;
-        let either = self.width * self.height + other.width * other.height - both;
-        if either > 0.0 { both / either } else { 0.0 }
-    }
 }
 
 /// Something that was found in a picture.

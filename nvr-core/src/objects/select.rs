@@ -47,7 +47,7 @@ fn foot(area: &Area) -> (f32, f32) {
 
 /// Share of an area that others cover; where these overlap it counts twice.
 fn covered(area: &Area, others: &[Area]) -> f32 {
-    let size = area.width * area.height;
+    let size = area.size();
     let both = |other: &Area| {
         let across = (area.x + area.width).min(other.x + other.width) - area.x.max(other.x);
         let down = (area.y + area.height).min(other.y + other.height) - area.y.max(other.y);

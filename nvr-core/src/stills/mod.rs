@@ -226,18 +226,12 @@ impl Stills {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{Create, RootOptions, SyncPolicy};
+    use crate::files::tests::tree_at;
 
     #[test]
     fn a_full_disk_is_left_to_the_recorder_and_nothing_is_kept_twice() {
         let dir = tempfile::tempdir().unwrap();
-        let options = RootOptions {
-            create: Create::IfEmpty,
-            expected: None,
-            exclusive: true,
-        };
-        let root = Root::open(dir.path(), options, crate::clock::SystemClock::shared()).unwrap();
-        let stills = Stills::new(Tree::new(root, SyncPolicy::Close).unwrap());
+        let stills = Stills::new(tree_at(dir.path()));
         stills.open().unwrap();
         let (camera, at) = (
             CameraId::new("front").unwrap(),

@@ -251,7 +251,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::files::{Create, RootOptions};
+    use crate::files::tests::root_at;
 
     fn id(name: &str) -> CameraId {
         CameraId::new(name).unwrap()
@@ -265,12 +265,7 @@ mod tests {
     impl Rig {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let options = RootOptions {
-                create: Create::IfEmpty,
-                expected: None,
-                exclusive: true,
-            };
-            let root = Root::open(dir.path(), options, crate::clock::SystemClock::shared()).unwrap();
+            let root = root_at(dir.path());
             Self { _dir: dir, root }
         }
 

@@ -113,9 +113,7 @@ pub(crate) async fn now(
             Scene::Light => "light",
             Scene::Shaken => "shaken",
         }),
-        place: s
-            .place
-            .map(|(left, top, width, height)| [left, top, width, height]),
+        place: s.place.map(nvr_core::zone::Area::to_array),
         moving_since: s.moving_since.map(|t| t.to_string()),
         frames: s.frames,
         frames_dropped: s.frames_dropped,

@@ -379,7 +379,7 @@ impl Lapse<'_> {
         let (mut given, mut taken, mut next) = (0u64, 0u64, 0usize);
         let (progress, stop) = (&mut *watcher.progress, watcher.stop);
         while next < stills.len() {
-            let mut reader = PictureReader::of_jpegs(self.size, Some(priority))?;
+            let mut reader = PictureReader::of_jpegs(self.size, self.privacy.clone(), Some(priority))?;
             let mut feed = || {
                 while let Some(still) = stills.get(next) {
                     next += 1;
@@ -400,20 +400,8 @@ impl Lapse<'_> {
                 }
                 Ok(None)
             };
-            loop {
-                match reader.next(&mut feed, stop) {
-                    Ok(Some(picture)) => {
-                        let mut out = super::black(self.size);
-                        picture.copy_into(&mut out, self.size, (0, 0));
-                        file.picture(out)?;
-                        taken += 1;
-                    }
-                    Ok(None) => break,
-                    // What was under way in it is lost; the rest is not.
-                    Err(e) if e.kind() == ErrorKind::Corrupt => break,
-                    Err(e) => return Err(e.into()),
-                }
-            }
+            // What was under way in one that fails is lost; the rest is not.
+            taken += self.fill(&mut reader, &mut feed, file, stop)?;
         }
         Ok(given - taken)
     }
@@ -429,17 +417,29 @@ impl Lapse<'_> {
         let given = frames.len() as u64;
         let priority = self.inner.config.load().priority;
         let mut reader = PictureReader::new(video, self.size, self.privacy.clone(), Some(priority))?;
+        let taken = self.fill(&mut reader, &mut || Ok(frames.pop_front()), file, watcher.stop)?;
+        Ok(given - taken)
+    }
+
+    /// Writes what a reader makes of its frames, as far as it comes; how many pictures.
+    fn fill(
+        &self,
+        reader: &mut PictureReader,
+        feed: &mut dyn FnMut() -> Result<Option<CodedFrame>>,
+        file: &mut PictureFile,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<u64, FileFault> {
         let mut taken = 0;
         loop {
-            match reader.next(&mut || Ok(frames.pop_front()), watcher.stop) {
+            match reader.next(feed, stop) {
                 Ok(Some(picture)) => {
                     let mut out = super::black(self.size);
                     picture.copy_into(&mut out, self.size, (0, 0));
                     file.picture(out)?;
                     taken += 1;
                 }
-                Ok(None) => return Ok(given - taken),
-                Err(e) if e.kind() == ErrorKind::Corrupt => return Ok(given - taken),
+                Ok(None) => return Ok(taken),
+                Err(e) if e.kind() == ErrorKind::Corrupt => return Ok(taken),
                 Err(e) => return Err(e.into()),
             }
         }

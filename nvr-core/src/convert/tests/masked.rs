@@ -111,6 +111,48 @@ async fn exports_and_pieces_of_playlists_are_masked() {
     assert!(bright > 0.3, "without masks it is seen: {bright}");
 }
 
+/// Scaling blurs the edge of what was covered before: what lies further in has to be black.
+fn inner() -> Privacy {
+    let areas = "a: 0.13,0.13 0.47,0.215 0.385,0.64; b: 0.72,0.62 0.98,0.62 0.98,0.98 0.72,0.98";
+    Privacy::new(Privacy::parse_masks(areas).unwrap(), MaskStyle::default())
+}
+
+/// Stills of before the masks, in a time-lapse of after.
+#[test]
+fn stills_in_time_lapses_are_masked() {
+    let white = Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", "color=white:size=192x144"])
+        .args(["-frames:v", "1", "-f", "image2pipe", "-c:v", "mjpeg", "-"])
+        .output()
+        .expect("ffmpeg is needed by this test");
+    assert!(!white.stdout.is_empty());
+    let size = (384, 288);
+    let shown = |privacy| {
+        let mut reader = PictureReader::of_jpegs(size, privacy, None).unwrap();
+        let mut n = 0;
+        let mut feed = || {
+            n += 1;
+            Ok((n <= 3).then(|| CodedFrame {
+                data: white.stdout.clone(),
+                pts_ns: n * 40_000_000,
+                keyframe: true,
+                shown: true,
+            }))
+        };
+        let mut all = Vec::new();
+        while let Some(picture) = reader.next(&mut feed, &|| false).unwrap() {
+            let mut out = black(size);
+            picture.copy_into(&mut out, size, (0, 0));
+            all.push(out);
+        }
+        assert_eq!(all.len(), 3);
+        all
+    };
+    assert_masked(&shown(Some(privacy())), (384, 288), &inner());
+    let (bright, _) = shares(&shown(None)[0], (384, 288), &inner());
+    assert!(bright > 0.3, "without masks it is seen: {bright}");
+}
+
 /// What merged files and time-lapses are made of, at another size than the footage.
 #[test]
 fn pictures_for_files_are_masked() {
@@ -137,13 +179,5 @@ fn pictures_for_files_are_masked() {
         all.push(out);
     }
     assert!(all.len() >= 25, "{}", all.len());
-    // Scaling blurs the edge of what was covered before: what lies further in has to be black.
-    let inner = Privacy::new(
-        Privacy::parse_masks(
-            "a: 0.13,0.13 0.47,0.215 0.385,0.64; b: 0.72,0.62 0.98,0.62 0.98,0.98 0.72,0.98",
-        )
-        .unwrap(),
-        MaskStyle::default(),
-    );
-    assert_masked(&all, (384, 288), &inner);
+    assert_masked(&all, (384, 288), &inner());
 }

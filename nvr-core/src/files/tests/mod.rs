@@ -73,9 +73,12 @@ pub(crate) fn without_mount() {
     eprintln!("skipped: mounting a tmpfs needs root");
 }
 
+pub(crate) fn root_at(path: &Path) -> Root {
+    Root::open(path, options(Create::IfEmpty), SystemClock::shared()).unwrap()
+}
+
 pub(crate) fn tree_at(path: &Path) -> Tree {
-    let root = Root::open(path, options(Create::IfEmpty), SystemClock::shared()).unwrap();
-    Tree::new(root, SyncPolicy::Close).unwrap()
+    Tree::new(root_at(path), SyncPolicy::Close).unwrap()
 }
 
 /// Writes a whole segment in pieces of odd sizes.

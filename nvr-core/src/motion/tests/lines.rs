@@ -4,16 +4,19 @@ use proptest::prelude::*;
 
 use super::render::{Canvas, Chance, W, yard};
 use crate::line::{Direction, Line, LineDirection};
-use crate::motion::{Crossing, Detector, Scene as Whole, Settings, Thing, Tracker};
+use crate::motion::{Crossing, Detector, Scene as Whole, Settings, Tracker};
 use crate::time::{NS_PER_S, Timestamp};
+use crate::zone::Area;
 
 type Point = (f32, f32);
 
-fn thing((x, y): Point) -> Thing {
+fn area((x, y, width, height): (f32, f32, f32, f32)) -> Area {
+    Area { x, y, width, height }
+}
+
+fn thing((x, y): Point) -> Area {
     let (w, h) = (0.04, 0.1);
-    Thing {
-        place: (x - w / 2.0, y - h / 2.0, w, h),
-    }
+    area((x - w / 2.0, y - h / 2.0, w, h))
 }
 
 fn line(from: Point, to: Point) -> Line {
@@ -114,9 +117,7 @@ fn another_one_much_later_is_another() {
     assert_eq!(tracker.followed(), 0);
     assert_eq!(tracker.look(Timestamp::from_secs(20), &[thing((0.6, 0.5))]), []);
     // Nor is one of quite another size at once.
-    let large = Thing {
-        place: (0.1, 0.1, 0.6, 0.8),
-    };
+    let large = area((0.1, 0.1, 0.6, 0.8));
     assert_eq!(tracker.look(Timestamp::from_secs(21), &[large]), []);
     assert_eq!(tracker.followed(), 2);
 }
@@ -196,7 +197,7 @@ proptest! {
         let mut ms = 0;
         for (later, places) in looks {
             ms += later;
-            let things: Vec<Thing> = places.into_iter().map(|place| Thing { place }).collect();
+            let things: Vec<Area> = places.into_iter().map(area).collect();
             tracker.look(Timestamp::from_ns(ms * 1_000_000), &things);
             prop_assert!(tracker.followed() <= 32);
         }
