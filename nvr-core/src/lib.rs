@@ -254,6 +254,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may panic"))]
 
 mod about;
+mod cause;
 pub mod clock;
 pub mod daily;
 pub mod detection;

@@ -75,7 +75,8 @@ fn wanted(range: Option<&HeaderValue>, len: u64) -> Wanted {
     }
 }
 
-fn lists(header: Option<&HeaderValue>, etag: &str) -> bool {
+/// Whether the header `If-None-Match` names an entity tag; compared weakly (RFC 9110, 13.1.2).
+pub(crate) fn lists(header: Option<&HeaderValue>, etag: &str) -> bool {
     header.and_then(|h| h.to_str().ok()).is_some_and(|h| {
         h.split(',')
             .map(str::trim)

@@ -18,6 +18,7 @@ mod logs;
 mod metrics;
 #[cfg(feature = "oidc")]
 mod oidc;
+mod openapi;
 mod page;
 mod params;
 mod peer;
@@ -30,6 +31,7 @@ mod webrtc;
 
 pub use log_level::{LogControl, LogLevels};
 pub use logs::{LogBuffer, LogLayer, LogRecord};
+pub use openapi::openapi;
 pub use peer::Peer;
 pub use problem::{FieldProblem, Problem, status_of};
-pub use server::{AppState, Tls, openapi, router, serve, serve_state, setup_link};
+pub use server::{AppState, Tls, router, serve, serve_state, setup_link};

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 
+use crate::bytes_body;
 use crate::problem::problem;
 
 /// A file of the built page.
@@ -98,10 +99,7 @@ fn answer(file: &'static File, base: &str, headers: &HeaderMap) -> Response {
         _ => (Bytes::from_static(file.plain), None),
     };
     let tag = format!("\"{}{}{base}\"", file.tag, coding.unwrap_or_default());
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|tags| tags.split(',').any(|t| t.trim().trim_start_matches("W/") == tag));
+    let known = bytes_body::lists(headers.get(header::IF_NONE_MATCH), &tag);
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {

@@ -165,8 +165,10 @@ impl<'a> Check<'a> {
                     let Some(size_bytes) = size_bytes else { continue };
                     self.report.stills += 1;
                     self.report.stills_bytes += size_bytes;
+                    if size_bytes > 0 && !self.options.hash {
+                        continue;
+                    }
                     let fault = match stills::read(&dir, &name) {
-                        _ if size_bytes > 0 && !self.options.hash => continue,
                         Ok(jpeg) if stills::is_whole(&jpeg) => continue,
                         Ok(_) => "it is no whole JPEG".to_owned(),
                         Err(e) if e.kind() == ErrorKind::NotFound => continue,

@@ -1,6 +1,6 @@
 //! Which days have their time-lapse: entered together with its job, or noted that its file is there.
 
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, named_params};
 
 use super::error::SqlResult;
 use super::jobs::{Added, JobBounds};
@@ -25,11 +25,7 @@ pub struct DailyKey {
 
 fn is_there(conn: &Connection, key: &DailyKey) -> Result<bool> {
     conn.prepare_cached("SELECT 1 FROM daily_timelapses WHERE name = ?1 AND camera = ?2 AND day = ?3")
-        .and_then(|mut s| {
-            s.query_row((key.name.as_str(), key.camera.as_str(), &key.day), |_| Ok(()))
-                .optional()
-        })
-        .map(|row| row.is_some())
+        .and_then(|mut s| s.exists((key.name.as_str(), key.camera.as_str(), &key.day)))
         .sql()
 }
 

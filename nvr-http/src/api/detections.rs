@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::jobs::among;
 use super::{Body, MaybeBody};
 use crate::auth::Viewer;
+use crate::bytes_body;
 use crate::params::{CameraPath, DetectionPath, EndPath, Query, Time};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
@@ -276,11 +277,7 @@ pub(crate) async fn thumbnail(
         (header::ETAG, etag.clone()),
         (header::CACHE_CONTROL, "private, no-cache".to_owned()),
     ];
-    let asked = headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
-    if asked.is_some_and(|list| {
-        list.split(',')
-            .any(|tag| tag.trim().trim_start_matches("W/") == etag)
-    }) {
+    if bytes_body::lists(headers.get(header::IF_NONE_MATCH), &etag) {
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
     let _one_of_few = app

@@ -10,6 +10,7 @@ use nvr_core::store::Order;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::bytes_body;
 use crate::params::{CameraPath, Direction, Query, StillPath, Time};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
@@ -105,13 +106,7 @@ pub(crate) async fn one(
             "private, max-age=604800, immutable".to_owned(),
         ),
     ];
-    let asked = headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
-    let is_known = |list: &str| {
-        list.split(',')
-            .map(str::trim)
-            .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
-    };
-    if asked.is_some_and(is_known) {
+    if bytes_body::lists(headers.get(header::IF_NONE_MATCH), &etag) {
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
     let jpeg = match width {
