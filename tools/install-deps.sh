@@ -81,7 +81,8 @@ if ((${#missing[@]})); then
     say "installing ${missing[*]}"
     log=$(mktemp)
     trap 'rm -f "$log"' EXIT
-    apt() { "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" >>"$log" 2>&1; }
+    # A machine that has just started may be installing its updates: wait for it.
+    apt() { "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600 "$@" >>"$log" 2>&1; }
     # The lists may be stale or absent: try with them, then update once.
     if ! apt install -y --no-install-recommends "${missing[@]}"; then
         if ! { apt update && apt install -y --no-install-recommends "${missing[@]}"; }; then
