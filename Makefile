@@ -145,7 +145,7 @@ lint: ## Format, clippy, documentation, licences, rules of the rooms
 	@tools/install-deps.sh build test lint
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --all-features --no-deps
 	$(CARGO) deny --log-level warn check licenses bans sources
 	tools/check-rooms.sh
 

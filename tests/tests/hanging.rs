@@ -142,10 +142,10 @@ async fn fm17_a_second_root_that_hangs_leaves_the_recordings_root_its_room() {
     rig.judge().await.unwrap();
 }
 
-/// The recordings root itself stands still for 15 s in the middle of recording and deleting: what its cameras send meanwhile
-/// waits in memory, nothing is taken for a loss, and afterwards exactly enough is deleted. A recorder of the same process
-/// with a disk of its own never notices. Frames come in real time, so it is not a minute: how much waits at most, and that
-/// drops are counted and told, a minute of it shows in `nvr-core` (`fm17_drops_are_told_while_the_disk_hangs`).
+/// The recordings root itself stands still for a minute in the middle of recording and deleting: what its cameras send
+/// meanwhile waits in memory, nothing is taken for a loss, and afterwards exactly enough is deleted. A recorder of the same
+/// process with a disk of its own never notices. How much waits at most, and that drops are counted and told, shows in
+/// `nvr-core` (`fm17_drops_are_told_while_the_disk_hangs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn fm17_a_disk_that_stands_still_loses_nothing_and_deletes_no_more_afterwards() {
     let dir = tempfile::tempdir().unwrap();
@@ -172,21 +172,23 @@ async fn fm17_a_disk_that_stands_still_loses_nothing_and_deletes_no_more_afterwa
     let status = |name: &str| rig.nvr().camera(&id(name)).unwrap().status();
     let arrived = cameras.map(|name| status(name).counters.frames);
     disk.hang();
-    // 10 frames a second, of which the queues to the disk hold far fewer without noticing.
     let connections = || [cams[0].connections(), cams[1].connections()];
     let connected = connections();
     let closed = |k: &EventKind| matches!(k, EventKind::SegmentClosed { .. });
     let written = elsewhere.count(closed);
-    rig.until("15 s of frames of both to come, and most of them to wait", || {
-        cameras.iter().zip(arrived).all(|(name, before)| {
-            let status = status(name);
-            status.counters.frames >= before + 150 && status.waiting_bytes > 40_000
+    // 10 frames a second.
+    for part in [200, 400, 600] {
+        rig.until("frames of both to come, and most of them to wait", || {
+            cameras.iter().zip(arrived).all(|(name, before)| {
+                let status = status(name);
+                status.counters.frames >= before + part && status.waiting_bytes > part * 200
+            })
         })
-    })
-    .await
-    .unwrap();
+        .await
+        .unwrap();
+    }
     assert!(
-        elsewhere.count(closed) >= written + 2,
+        elsewhere.count(closed) >= written + 10,
         "the other disk waits for this one"
     );
     assert_unaffected(&elsewhere);
@@ -208,7 +210,7 @@ async fn fm17_a_disk_that_stands_still_loses_nothing_and_deletes_no_more_afterwa
     rig.until("all of it to be written", || {
         cameras.iter().zip(arrived).all(|(name, before)| {
             let status = status(name);
-            status.counters.frames > before + 170 && status.waiting_bytes < 40_000
+            status.counters.frames > before + 620 && status.waiting_bytes < 40_000
         })
     })
     .await

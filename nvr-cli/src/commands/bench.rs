@@ -15,6 +15,8 @@ use crate::output::{self, Output};
 #[derive(Subcommand, Debug)]
 pub enum BenchCommand {
     /// Encode clips with every H.265 encoder that works and each of its presets.
+    ///
+    /// The last presets of x265 take minutes for each clip: name some with `--preset` where that is too long.
     Codecs(CodecsArgs),
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use nvr_core::clock::SystemClock;
 use nvr_core::config::{Config, ObjectsConfig};
 use nvr_core::error::{Error, ErrorKind};
-use nvr_core::objects::{ModelReport, try_model};
+use nvr_core::objects::{ModelReport, PictureReport, try_model};
 use serde_json::Value;
 
 use crate::cli::Global;
@@ -34,6 +34,22 @@ struct TryArgs {
     /// File of the model, in the ONNX format; the one that is configured by default.
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
+    /// Pictures (JPEG or PNG) in which it is to look; say what it finds.
+    #[arg(long, value_name = "FILES", num_args = 1..)]
+    picture: Vec<PathBuf>,
+    /// Names of what it knows, a line each, for a model without names in it.
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// How sure it has to be, 0 to 1.
+    #[arg(long, value_name = "SCORE", value_parser = score)]
+    threshold: Option<f32>,
+}
+
+fn score(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(score @ 0.0..=1.0) => Ok(score),
+        _ => Err("a number from 0 to 1 is needed".to_owned()),
+    }
 }
 
 pub async fn run(global: &Global, args: ObjectsArgs, output: Output) -> Result<(), Failure> {
@@ -60,7 +76,7 @@ async fn try_one(global: &Global, args: TryArgs, output: Output) -> Result<(), F
         (Some(_), Err(_)) => None,
         (None, Err(e)) => return Err(e.into()),
     };
-    let objects = match (args.model, configured) {
+    let mut objects = match (args.model, configured) {
         (Some(model), Some(mut objects)) if objects.model != model => {
             // Names and classes are those of the other one.
             objects.labels = None;
@@ -77,14 +93,43 @@ async fn try_one(global: &Global, args: TryArgs, output: Output) -> Result<(), F
                 .into());
         }
     };
+    objects.labels = args.labels.or(objects.labels);
+    objects.threshold = args.threshold.unwrap_or(objects.threshold);
     let spinner = output.spinner("reading the model");
     let file = objects.model.display().to_string();
-    let report = tokio::task::spawn_blocking(move || try_model(&objects, &*SystemClock::shared()))
-        .await
-        .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
+    let report =
+        tokio::task::spawn_blocking(move || try_model(&objects, &args.picture, &*SystemClock::shared()))
+            .await
+            .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
     spinner.finish_and_clear();
     let report = report?;
-    output.result(&report, || about(&file, &report))
+    output.result(&report, || {
+        let mut lines = vec![about(&file, &report)];
+        lines.extend(report.pictures.iter().map(seen));
+        lines.join("\n")
+    })
+}
+
+/// What was found in a picture, a line each.
+fn seen(picture: &PictureReport) -> String {
+    let file = picture.file.display();
+    if picture.objects.is_empty() {
+        return format!("{file}: nothing");
+    }
+    let rows = picture.objects.iter().map(|o| {
+        let share = |v: f32| format!("{:.0} %", v * 100.0);
+        vec![
+            o.label.clone(),
+            format!("{:.2}", o.score),
+            share(o.area.x),
+            share(o.area.y),
+            share(o.area.width),
+            share(o.area.height),
+        ]
+    });
+    let header = ["OBJECT", "SCORE", "LEFT", "TOP", "WIDTH", "HEIGHT"];
+    let table = output::table(&header, &[1, 2, 3, 4, 5], rows);
+    format!("{file}:\n{table}")
 }
 
 /// What a model turned out to be, in a line.

@@ -124,7 +124,7 @@ section! {
         /// `vah265lpenc`, `vaapih265enc`, `v4l2h265enc`, `msdkh265enc`, `x265enc`. By default the quickest that works
         /// at the footage's size.
         encoders: Text,
-        /// Preset by the encoder's own name (x265: `ultrafast` to `slow`); each encoder's own default otherwise.
+        /// Preset by the encoder's own name (x265: `ultrafast` to `placebo`, of which few machines keep up beyond `medium`); each encoder's own default otherwise.
         preset: Text,
         /// Constant quality, 0 (best) to 51: x265's CRF, the quantiser of others.
         quality: u64 = 26,

@@ -34,7 +34,7 @@ pub struct ArchiveEncoder {
 pub(super) const NV_PRESETS: &[&str] = &["hp", "default", "hq"];
 /// Target usage of Intel's encoders, from quick (7) to thorough (1).
 pub(super) const USAGES: &[&str] = &["7", "6", "5", "4", "3", "2", "1"];
-/// Presets of x265 that make sense on footage that never stops coming.
+/// Presets of x265.
 const X265_PRESETS: &[&str] = &[
     "ultrafast",
     "superfast",
@@ -43,6 +43,9 @@ const X265_PRESETS: &[&str] = &[
     "fast",
     "medium",
     "slow",
+    "slower",
+    "veryslow",
+    "placebo",
 ];
 
 const fn hardware(

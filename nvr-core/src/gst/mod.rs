@@ -33,6 +33,8 @@ mod pictures;
 mod playback_encoders;
 mod probe;
 mod push;
+#[cfg(any(feature = "onnx", test))]
+mod read_picture;
 mod recode;
 mod recode_file;
 mod record;
@@ -76,6 +78,8 @@ pub(crate) use pictures::{OnPicture, PictureStream};
 pub use playback_encoders::PLAYBACK_H264;
 pub use probe::{ProbeOptions, ProbeReport, probe, probe_with_picture};
 pub(crate) use push::{PushStream, PushTarget, require as require_push};
+#[cfg(feature = "onnx")]
+pub(crate) use read_picture::read_picture;
 pub use recode::{CodedFrame, CodedVideo, Gate, RecodeFault, RecodeWith, Recoded, View, WAIT, recode};
 pub use recode_file::{FileRecode, recode_file, video_of};
 #[cfg(feature = "rtsp-server")]

@@ -16,6 +16,8 @@ mod watch;
 #[cfg(any(feature = "onnx", test))]
 mod yolo;
 
+use std::path::PathBuf;
+
 pub use crate::config::OutputLayout;
 pub use crate::zone::Area;
 #[cfg(feature = "onnx")]
@@ -63,16 +65,36 @@ pub struct ModelReport {
     pub labels: Vec<String>,
     /// How long it looked at an empty picture, nanoseconds.
     pub look_ns: i64,
+    /// What it found in the pictures that it was shown.
+    pub pictures: Vec<PictureReport>,
 }
 
-/// Reads a model as a recorder does that is configured so, and shows it an empty picture. Blocks, for seconds with a
-/// large one.
+/// What a model found in a picture.
+#[derive(Clone, PartialEq, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct PictureReport {
+    /// The picture.
+    pub file: PathBuf,
+    /// How long the model looked at it, nanoseconds.
+    pub look_ns: i64,
+    /// What is in it, the surest first: what the configured classes and threshold leave of it.
+    pub objects: Vec<Object>,
+}
+
+/// Most bytes of a picture file.
+#[cfg(feature = "onnx")]
+const MOST_PICTURE_BYTES: u64 = 64 << 20;
+
+/// Reads a model as a recorder does that is configured so, and shows it an empty picture, and those of `pictures` (JPEG or
+/// PNG). Blocks, for seconds with a large one.
 ///
 /// # Errors
-/// `Unsupported` without the feature `onnx` and for a file that is no network that is understood, `NotFound` and others
-/// of the file system, `InvalidArgument` when the configuration does not fit it.
+/// `Unsupported` without the feature `onnx` and for a file that is no network that is understood or no picture, `NotFound`
+/// and others of the file system, `Corrupt` for a damaged picture, `InvalidArgument` when the configuration does not fit
+/// the model.
 pub fn try_model(
     config: &crate::config::ObjectsConfig,
+    pictures: &[PathBuf],
     clock: &dyn crate::clock::Clock,
 ) -> crate::Result<ModelReport> {
     let network = load(config)?;
@@ -83,18 +105,58 @@ pub fn try_model(
         u32::try_from(input.1).unwrap_or(1),
     );
     let bytes = vec![0; 3 * input.0 * input.1];
-    let before = clock.steady_ns();
-    network.find(&RgbPicture {
+    let look = |picture: &RgbPicture<'_>| -> crate::Result<(Vec<Object>, i64)> {
+        let before = clock.steady_ns();
+        let found = network.find(picture)?;
+        Ok((found, clock.steady_ns() - before))
+    };
+    let (_, look_ns) = look(&RgbPicture {
         width,
         height,
         stride: 3 * input.0,
         bytes: &bytes,
     })?;
+    let mut seen = Vec::new();
+    for file in pictures {
+        let (mut objects, look_ns) = see(file, &look)?;
+        objects.retain(|o| select::wanted(config, o));
+        seen.push(PictureReport {
+            file: file.clone(),
+            look_ns,
+            objects,
+        });
+    }
     Ok(ModelReport {
         input,
         labels: network.labels().to_vec(),
-        look_ns: clock.steady_ns() - before,
+        look_ns,
+        pictures: seen,
     })
+}
+
+type Look<'a> = dyn Fn(&RgbPicture<'_>) -> crate::Result<(Vec<Object>, i64)> + 'a;
+
+/// What is in a picture file.
+#[cfg(feature = "onnx")]
+fn see(file: &std::path::Path, look: &Look<'_>) -> crate::Result<(Vec<Object>, i64)> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|opened| opened.take(MOST_PICTURE_BYTES).read_to_end(&mut bytes))
+        .map_err(|e| crate::Error::io(file.display(), e))?;
+    let picture = crate::gst::read_picture(bytes).map_err(|e| e.context(file.display()))?;
+    look(&RgbPicture {
+        width: picture.width,
+        height: picture.height,
+        stride: picture.stride,
+        bytes: &picture.bytes,
+    })
+}
+
+#[cfg(not(feature = "onnx"))]
+fn see(_: &std::path::Path, _: &Look<'_>) -> crate::Result<(Vec<Object>, i64)> {
+    let (message, hint) = crate::config::NO_OBJECTS;
+    Err(crate::Error::new(crate::error::ErrorKind::Unsupported, message).with_hint(hint))
 }
 
 /// Something that was found in a picture.

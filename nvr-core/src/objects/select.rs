@@ -21,9 +21,8 @@ pub(super) fn select(
     config: &ObjectsConfig,
     motion: &MotionConfig,
 ) -> Vec<Sighted> {
-    let wanted = |object: &Object| config.classes.is_empty() || config.classes.contains(&object.label);
     let moves = |object: &Object| config.standing || covered(&object.area, moving) >= LEAST_MOVING;
-    let counting = found.into_iter().filter(|o| wanted(o) && moves(o));
+    let counting = found.into_iter().filter(|o| wanted(config, o) && moves(o));
     counting
         .filter_map(|object| {
             let (x, y) = foot(&object.area);
@@ -38,6 +37,11 @@ pub(super) fn select(
             Some(Sighted { object, zone })
         })
         .collect()
+}
+
+/// Whether things of its kind are looked for.
+pub(super) fn wanted(config: &ObjectsConfig, object: &Object) -> bool {
+    config.classes.is_empty() || config.classes.contains(&object.label)
 }
 
 /// Where it stands on the ground; a little above its lower edge, which may be that of the picture.

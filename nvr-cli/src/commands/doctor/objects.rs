@@ -13,7 +13,7 @@ const SUBJECT: &str = "objects";
 pub async fn look(config: &Config) -> Option<Finding> {
     let objects = config.objects.clone().filter(|o| o.enabled)?;
     let file = objects.model.display().to_string();
-    let tried = tokio::task::spawn_blocking(move || try_model(&objects, &*SystemClock::shared())).await;
+    let tried = tokio::task::spawn_blocking(move || try_model(&objects, &[], &*SystemClock::shared())).await;
     Some(match tried {
         Ok(Ok(report)) => Finding::ok(SUBJECT, about(&file, &report)),
         Ok(Err(e)) => {

@@ -111,6 +111,22 @@ fn sizes_and_names_of_the_user_count() {
     assert_eq!(load(three), Err(ErrorKind::Unsupported));
 }
 
+/// As `dynamic=True` exports it: with shapes of the steps within, by names of the sides that are open.
+#[test]
+fn steps_whose_shapes_are_told_by_name_are_no_hindrance() {
+    let mut proto = redness(&[None, Some(3), None, None]);
+    let graph = proto.graph.as_mut().unwrap();
+    graph.value_info = vec![
+        value("colours", &[None, Some(3), Some(1), Some(1)]),
+        value("classes", &[None, Some(2), None]),
+    ];
+    graph.output = vec![value("output0", &[None, Some(6), None])];
+    let file = written(&proto);
+    let model = ObjectModel::load(file.path(), ObjectModelOptions::default()).unwrap();
+    assert_eq!(model.input_size(), (640, 640));
+    assert_eq!(find(&model, &of_one_colour([200, 10, 0]))[0].label, "fire engine");
+}
+
 #[test]
 fn files_that_are_no_such_network_are_refused_with_a_reason() {
     let load = |bytes: &[u8]| {
