@@ -137,9 +137,19 @@ pub fn about(file: &str, report: &ModelReport) -> String {
     let (width, height) = report.input;
     format!(
         "{file}: pictures of {width}x{height}, each takes {}; {}",
-        output::duration(report.look_ns),
+        each(report.look_ns),
         knows(report.labels.iter().map(String::as_str), report.labels.len())
     )
+}
+
+/// The time for a picture: networks take from less than a millisecond to seconds.
+fn each(ns: i64) -> String {
+    let ms = ns.max(0) as f64 / 1e6;
+    match ms {
+        ..10.0 => format!("{ms:.1} ms"),
+        ..1000.0 => format!("{ms:.0} ms"),
+        _ => output::duration(ns),
+    }
 }
 
 fn knows<'a>(labels: impl Iterator<Item = &'a str>, n: usize) -> String {
@@ -202,6 +212,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_fast_network_takes_more_than_nothing() {
+        let times = [450_000, 9_940_000, 85_400_000, 1_240_000_000].map(each);
+        assert_eq!(times, ["0.5 ms", "9.9 ms", "85 ms", "1.2s"]);
+    }
 
     #[test]
     fn each_state_says_what_to_do() {

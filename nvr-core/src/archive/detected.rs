@@ -9,6 +9,8 @@ use crate::time::{NS_PER_S, Timestamp};
 
 /// So far from the moment the picture may be, where none is of the moment itself.
 const NEAR_NS: i64 = 10 * NS_PER_S;
+/// More than times of frames are rounded by in files, less than lies between frames.
+const ROUNDED_NS: i64 = 1_000_000;
 
 impl Archive {
     /// Detections that overlap a range, newest begin first, a page at a time.
@@ -31,7 +33,8 @@ impl Archive {
             width,
             exact: true,
         };
-        let best = detection.best_at;
+        // A frame's time is rounded in its file: the very frame may stand there a little after its moment.
+        let best = detection.best_at.add_ns(ROUNDED_NS);
         let missing = match self.snapshot(request(Some(best))).await {
             Err(e) if e.kind() == ErrorKind::NotFound => e,
             other => return other,

@@ -336,13 +336,13 @@ impl Config {
         let log = LogConfig::read(&mut reader, &section);
         let section = reader.section(root, "backup");
         let backup = BackupConfig::read(&mut reader, &section, base, &recorder.root);
-        let section = reader.section(root, "mqtt");
-        let mqtt = MqttConfig::read(&mut reader, &section, base);
         let section = reader.section(root, "detections");
         let detections = DetectionsConfig::read(&mut reader, &section);
         let section = reader.section(root, "bookings");
         let bookings = BookingsConfig::read(&mut reader, &section);
         let cameras = read_cameras(&mut reader, root, &recording, &recorder.time_zone);
+        let section = reader.section(root, "mqtt");
+        let mqtt = MqttConfig::read(&mut reader, &section, base, &cameras);
         let section = reader.section(root, "objects");
         let objects = ObjectsConfig::read(&mut reader, &section, base, &cameras);
         let uploads = read_uploads(&mut reader, root, base, &recorder.time_zone);

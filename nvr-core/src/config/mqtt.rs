@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::camera::CameraConfig;
 use super::lists::Tables;
 use super::mqtt_events::{MqttEventConfig, RawMqttEvent};
 use super::reader::{Reader, Section, section};
@@ -91,6 +92,7 @@ impl MqttConfig {
         reader: &mut Reader<'_, '_>,
         section: &Section<'_>,
         base: Option<&Path>,
+        cameras: &[CameraConfig],
     ) -> Option<Self> {
         let raw = RawMqtt::read(reader, section);
         for at in [&raw.base_topic, &raw.discovery_prefix].into_iter().flatten() {
@@ -111,7 +113,7 @@ impl MqttConfig {
         let never = raw.pictures.as_ref().filter(|at| !at.value.0.is_zero());
         let pictures = reader.within(never, &(Span(Duration::from_secs(5))..=day));
         let events = match &raw.events {
-            Some(_) => super::mqtt_events::read(reader, section, "events"),
+            Some(_) => super::mqtt_events::read(reader, section, "events", cameras),
             None => Vec::new(),
         };
         let at = raw.url.as_ref()?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::camera::CameraConfig;
 use super::lists;
 use super::mqtt_pattern::Pattern;
 use super::reader::{At, Reader, Section, section};
@@ -125,10 +126,15 @@ section! {
 }
 
 /// Reads all entries.
-pub(super) fn read(reader: &mut Reader<'_, '_>, section: &Section<'_>, key: &str) -> Vec<MqttEventConfig> {
+pub(super) fn read(
+    reader: &mut Reader<'_, '_>,
+    section: &Section<'_>,
+    key: &str,
+    cameras: &[CameraConfig],
+) -> Vec<MqttEventConfig> {
     let mut out = Vec::new();
     lists::within(reader, section, key, "kind of message", |reader, section| {
-        out.extend(read_one(reader, section));
+        out.extend(read_one(reader, section, cameras));
         if out.len() == MOST_RULES + 1 {
             let message = format!("`events`: more than {MOST_RULES} entries");
             reader.problems.error(&section.span, &section.path, message, None);
@@ -137,7 +143,11 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, section: &Section<'_>, key: &str
     out
 }
 
-fn read_one(reader: &mut Reader<'_, '_>, section: &Section<'_>) -> Option<MqttEventConfig> {
+fn read_one(
+    reader: &mut Reader<'_, '_>,
+    section: &Section<'_>,
+    cameras: &[CameraConfig],
+) -> Option<MqttEventConfig> {
     let raw = RawMqttEvent::read(reader, section);
     for (key, hint) in [
         ("topic", "say which topics: topic = \"zigbee2mqtt/door\""),
@@ -151,18 +161,26 @@ fn read_one(reader: &mut Reader<'_, '_>, section: &Section<'_>) -> Option<MqttEv
         .map(|at| pattern(reader, at.as_ref()));
     let state = pattern(reader, raw.state.as_ref());
     let camera = pattern(reader, raw.camera.as_ref());
-    if let (Some(at), Some(text)) = (&raw.camera, camera.as_ref().and_then(Pattern::fixed))
-        && let Err(e) = CameraId::new(text)
-    {
-        let message = format!("`camera`: {} is not the id of a camera", at.value.shown());
-        let hint = e.hint().map(str::to_owned);
-        reader.problems.error(&at.span, &at.key, message, hint);
-    }
     let camera_names = raw
         .camera_names
         .as_ref()
         .map(|at| names(reader, at))
         .unwrap_or_default();
+    if let (Some(at), Some(text)) = (&raw.camera, camera.as_ref().and_then(Pattern::fixed)) {
+        match CameraId::new(text) {
+            Err(e) => {
+                let message = format!("`camera`: {} is not the id of a camera", at.value.shown());
+                let hint = e.hint().map(str::to_owned);
+                reader.problems.error(&at.span, &at.key, message, hint);
+            }
+            Ok(id) => warn_of_unknown(reader, at, camera_names.get(text).unwrap_or(&id), cameras),
+        }
+    }
+    if let Some(at) = &raw.camera_names {
+        for id in camera_names.values() {
+            warn_of_unknown(reader, at, id, cameras);
+        }
+    }
     let (on, off) = (words(raw.on.as_ref()), words(raw.off.as_ref()));
     if let Some(at) = &raw.off
         && let Some(both) = off.iter().find(|w| on.contains(w))
@@ -215,6 +233,26 @@ fn read_one(reader: &mut Reader<'_, '_>, section: &Section<'_>) -> Option<MqttEv
         keep_payload: raw.keep_payload.is_some_and(|at| at.value),
         topic: default.topic,
     })
+}
+
+/// Messages for a camera that is not configured are left alone. No error: the camera may have been removed a moment ago.
+fn warn_of_unknown(reader: &mut Reader<'_, '_>, at: &At<Text>, id: &CameraId, cameras: &[CameraConfig]) {
+    if cameras.iter().any(|c| c.id == *id) {
+        return;
+    }
+    let name = at.key.rsplit('.').next().unwrap_or_default();
+    let known: Vec<&str> = cameras.iter().map(|c| c.id.as_str()).collect();
+    let (shown, hint) = if at.secret {
+        ("of that id (from a variable)".to_owned(), None)
+    } else {
+        (
+            format!("\"{id}\""),
+            Some(format!("the cameras are {}", known.join(", "))),
+        )
+    };
+    let message = format!("`{name}`: there is no camera {shown}, so that its messages are no events");
+    let hint = hint.filter(|_| !known.is_empty());
+    reader.problems.warn(&at.span, &at.key, message, hint);
 }
 
 fn pattern(reader: &mut Reader<'_, '_>, at: Option<&At<Text>>) -> Option<Pattern> {

@@ -362,6 +362,42 @@ fn what_is_wrong_in_the_file_is_told() {
         let error = Config::parse(&whole, None).expect_err(text).to_string();
         assert!(error.contains(part), "{text}: {error}");
     }
+    let text = "[recorder]\nroot = \"/srv/nvr\"\n[[cameras]]\nid = \"a\"\nsource = \"test:\"\n[mqtt]\nurl = \"mqtt://h\"\n\
+        [[mqtt.events]]\ntopic = \"a\"\ncamera = \"b\"\n[[mqtt.events]]\ntopic = \"a\"\ncamera = \"{1}\"\n\
+        camera_names = \"x = a, y = c\"\n[[mqtt.events]]\ntopic = \"a\"\ncamera = \"x\"\ncamera_names = \"x = a\"\n";
+    let warnings = Config::parse(text, None).unwrap().warnings;
+    let told: Vec<_> = warnings
+        .iter()
+        .map(|w| {
+            (
+                w.line,
+                w.column,
+                w.key.as_str(),
+                w.message.as_str(),
+                w.hint.as_deref(),
+            )
+        })
+        .collect();
+    let hint = Some("the cameras are a");
+    assert_eq!(
+        told,
+        [
+            (
+                10,
+                10,
+                "mqtt.events[0].camera",
+                "`camera`: there is no camera \"b\", so that its messages are no events",
+                hint
+            ),
+            (
+                14,
+                16,
+                "mqtt.events[1].camera_names",
+                "`camera_names`: there is no camera \"c\", so that its messages are no events",
+                hint
+            ),
+        ]
+    );
     let all = rules("[[mqtt.events]]\ntopic = \"a\"\ncamera = \"a\"\n");
     let mut plain = MqttEventConfig::new("a", "a").unwrap();
     assert_eq!(all, [plain.clone()]);

@@ -136,7 +136,9 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Page<Event
     let sql = format!(
         "SELECT id, at_ns, camera, detail FROM events
          WHERE at_ns >= :from AND at_ns < :to {camera}
-           AND (:among IS NULL OR camera IN (SELECT value FROM json_each(:among)))
+           AND (:among IS NULL OR camera IN (SELECT value FROM json_each(:among))
+                OR kind = 'booking_changed' AND EXISTS (SELECT 1 FROM json_each(detail, '$.cameras') AS booked
+                   WHERE booked.value IN (SELECT value FROM json_each(:among))))
            AND (:kinds IS NULL OR instr(:kinds, ',' || kind || ',') > 0)
            AND (:text IS NULL OR camera LIKE :text ESCAPE '\\'
                 OR EXISTS (SELECT 1 FROM json_tree(detail) WHERE atom LIKE :text ESCAPE '\\'))

@@ -428,7 +428,7 @@ pub struct EventQuery {
     pub range: TimeRange,
     /// Of which camera; `None`: all, and those of the recorder.
     pub camera: Option<CameraId>,
-    /// And of these alone, none of the recorder; `None`: of all.
+    /// And of these alone, with the bookings that have one of them, none of the recorder; `None`: of all.
     pub among: Option<Vec<CameraId>>,
     /// Names of kinds ([`EventKind::name`](crate::event::EventKind::name)); empty: all.
     pub kinds: Vec<String>,

@@ -294,7 +294,8 @@ pub(crate) async fn thumbnail(
         ),
     ];
     // One that is not of the moment itself is a makeshift, until the footage can be read.
-    if picture.at > detection.best_at.add_ns(1) || detection.best_at.since(picture.at) > 1_000_000_000 {
+    if picture.at > detection.best_at.add_ns(1_000_000) || detection.best_at.since(picture.at) > 1_000_000_000
+    {
         let now = [(header::CACHE_CONTROL, "private, no-store".to_owned())];
         return Ok((now, about, picture.jpeg).into_response());
     }

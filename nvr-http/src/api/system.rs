@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use nvr_core::CameraId;
 use nvr_core::accounts::Permission;
 use nvr_core::store::{EventQuery, Order};
-use nvr_core::{DetectionKind, EventKind, Timestamp};
+use nvr_core::{DetectionKind, Event, EventKind, Timestamp};
 
 use super::jobs::among;
 use crate::auth::{MaybeViewer, Viewer};
@@ -107,10 +107,32 @@ pub(crate) async fn events(
     query.end()?;
     let page = app.nvr.events_of(wanted).await?;
     let body = EventsDto {
-        events: page.items.iter().map(|row| EventDto::from(&row.event)).collect(),
+        events: page
+            .items
+            .into_iter()
+            .filter_map(|row| shown(row.event, &viewer))
+            .map(|event| EventDto::from(&event))
+            .collect(),
         next: page.next.map(|c| c.to_string()),
     };
     Ok(Json(body).into_response())
+}
+
+/// An event as the viewer may know of it: of his cameras, and of a booking his part of it.
+fn shown(mut event: Event, viewer: &Viewer) -> Option<Event> {
+    if let EventKind::BookingChanged {
+        cameras, warnings, ..
+    } = &mut event.kind
+    {
+        let (seen, hidden): (Vec<_>, Vec<_>) =
+            std::mem::take(cameras).into_iter().partition(|c| viewer.sees(c));
+        warnings.retain(|w| !hidden.iter().any(|c| w.starts_with(&format!("{c}: "))));
+        *cameras = seen;
+        return (!cameras.is_empty() || viewer.sees_maybe(None)).then_some(event);
+    }
+    // That events were missed concerns everybody.
+    (viewer.sees_maybe(event.camera.as_ref()) || matches!(event.kind, EventKind::Lagged { .. }))
+        .then_some(event)
 }
 
 fn stream(
@@ -126,11 +148,9 @@ fn stream(
     let events = app
         .nvr
         .events()
+        .filter_map(move |e| std::future::ready(shown(e, &viewer)))
         .filter(move |e| {
-            // That events were missed concerns everybody.
-            let seen = viewer.sees_maybe(e.camera.as_ref()) || e.kind.name() == "lagged";
-            let wanted = seen
-                && (camera.is_none() || e.camera == camera)
+            let wanted = (camera.is_none() || e.camera == camera)
                 && (kinds.is_empty() || kinds.iter().any(|k| k == e.kind.name()))
                 && match &e.kind {
                     EventKind::DetectionStarted { detection } | EventKind::DetectionEnded { detection } => {

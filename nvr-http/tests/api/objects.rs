@@ -52,6 +52,10 @@ async fn a_model_that_is_not_there_is_told_with_what_to_do() {
     server.end().await;
 }
 
+fn timestamp(text: &serde_json::Value) -> nvr_core::Timestamp {
+    text.as_str().unwrap().parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_found_is_listed_by_kind_and_label_and_counted() {
     let folder = tempfile::tempdir().unwrap();
@@ -82,6 +86,24 @@ async fn what_is_found_is_listed_by_kind_and_label_and_counted() {
         (&json!("yard"), &json!("object"))
     );
     assert_eq!(seen["data"]["box"].as_array().map(Vec::len), Some(4), "{seen}");
+    // Its picture is the very frame in which it was found, and none of before.
+    let place = format!("/api/v1/detections/{}", seen["id"]);
+    let start = std::time::Instant::now();
+    let (best, shown) = loop {
+        let picture = server.get(&format!("{place}/thumbnail?width=64")).await;
+        // It may be seen better meanwhile.
+        let best = server.json(&place).await["best_at"].clone();
+        let name = format!("-{}-64", timestamp(&best).as_ns());
+        if picture.header("etag").is_some_and(|tag| tag.contains(&name)) {
+            break (
+                timestamp(&best),
+                timestamp(&json!(picture.header("x-frame-time"))),
+            );
+        }
+        assert!(start.elapsed() < crate::support::PATIENCE, "{}", picture.text());
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
+    assert!(shown.since(best).abs() < 1_000_000, "{shown} is shown for {best}");
     let none = server.json("/api/v1/detections?kind=object&label=cat").await;
     assert_eq!(none["detections"], json!([]));
     // The same as an event.

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { check, moving, open, pictureTime } from "./page.mjs";
+import { SIZES, check, moving, open, pictureTime } from "./page.mjs";
 import { split } from "./fragments.mjs";
 import { Server, until } from "./server.mjs";
 
@@ -251,5 +251,29 @@ export const tests = [
     await until("it sounds", () => page.locator(shown("front")).first().evaluate((v) => !v.muted && v.webkitAudioDecodedByteCount > 0));
     await moving(page, shown("front"));
     check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["the menu of a small picture is all to be seen, wherever it stands", async ({ browser, server, shots }) => {
+    for (const [device, width, height] of SIZES) {
+      const page = await open(browser, server.address, { viewport: { width, height } });
+      await page.goto(server.address);
+      await page.getByText("16", { exact: true }).first().click();
+      for (const camera of ["front", "yard"]) {
+        const tile = page.locator(`.tile[data-camera=${camera}]`);
+        await tile.hover();
+        await tile.getByRole("button", { name: /More for/ }).click();
+        const items = page.getByRole("menuitem");
+        await items.first().waitFor();
+        const hidden = await items.evaluateAll((all) => all.filter((item) => {
+          const box = item.getBoundingClientRect();
+          return !item.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
+        }).map((item) => item.textContent));
+        check(!hidden.length, `${device}, ${camera}: ${hidden} cannot be seen`);
+        if (shots) await page.screenshot({ path: `${shots}/live-menu-${device}-${camera}.png` });
+        await page.keyboard.press("Escape");
+        await until("it is closed", async () => (await items.count()) === 0);
+      }
+      check(!page.mistakes.length, page.mistakes.join("\n"));
+      await page.context().close();
+    }
   }],
 ];

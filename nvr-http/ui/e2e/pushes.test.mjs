@@ -1,5 +1,8 @@
+import { spawn } from "node:child_process";
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { check, open } from "./page.mjs";
-import { Server, until } from "./server.mjs";
+import { Server, freePort, until } from "./server.mjs";
 
 export async function before() {
   const server = await Server.start('auth = "none"', [["front", "Front door", "test:?size=640x360&fps=10&gop=10", []]]);
@@ -38,7 +41,58 @@ async function pretend(page) {
   return state;
 }
 
+/** FFmpeg as a server of one stream, which it copies into a file. */
+async function listener(server, scheme) {
+  const port = await freePort();
+  const file = join(server.folder, `pushed-${scheme}.mkv`);
+  const [input, address] = scheme === "rtmp"
+    ? [["-listen", "1", "-f", "flv", "-i", `rtmp://127.0.0.1:${port}/live/abc-KEY`], `rtmp://127.0.0.1:${port}/live/abc-KEY`]
+    : [["-f", "mpegts", "-i", `srt://127.0.0.1:${port}?mode=listener`], `srt://127.0.0.1:${port}`];
+  const program = spawn("ffmpeg", ["-v", "fatal", "-y", "-nostdin", ...input, "-c", "copy", "-flush_packets", "1", file], { stdio: ["ignore", "inherit", "inherit"] });
+  const over = new Promise((done) => program.once("exit", done));
+  return { address, file, end: async () => { program.kill("SIGKILL"); await over; } };
+}
+
+const size = (file) => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+
+/** Kinds of the tracks of a file. */
+function tracks(file) {
+  return new Promise((done, wrong) => {
+    const probe = spawn("ffprobe", ["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", file]);
+    let out = "";
+    probe.stdout.on("data", (data) => (out += data));
+    probe.once("error", wrong);
+    probe.once("exit", () => done(out.split("\n").filter(Boolean).sort()));
+  });
+}
+
 export const tests = [
+  ...["rtmp", "srt"].map((scheme) => [`a camera really arrives at a server of ${scheme.toUpperCase()}, and stops`, async ({ browser, server, shots }) => {
+    const far = await listener(server, scheme);
+    try {
+      const page = await open(browser, server.address, { viewport: { width: 1280, height: 800 } });
+      await page.goto(server.address);
+      await tile(page).waitFor();
+      await openMenu(page);
+      await page.getByRole("menuitem", { name: "Push to an address" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByLabel("Address").fill(far.address);
+      await dialog.getByRole("button", { name: "Start" }).click();
+      await dialog.getByText("Live", { exact: true }).waitFor();
+      check(!(await dialog.textContent()).includes("abc-KEY"), "the key is not shown");
+      await until("pictures arrive", () => size(far.file) > 60_000);
+      await dialog.getByText(/\d kB|\d MB/).first().waitFor();
+      if (shots) await page.screenshot({ path: `${shots}/push-${scheme}.png` });
+      check((await tracks(far.file)).join() === "aac,h264", `picture and sound: ${await tracks(far.file)}`);
+      await dialog.getByRole("button", { name: "Stop" }).click();
+      await until("it is stopped", async () => !(await server.get("/pushes")).pushes.length);
+      await dialog.getByRole("button", { name: "Close" }).last().click();
+      await until("the tile shows none", async () => (await tile(page).getByRole("button", { name: /Pushed to/ }).count()) === 0);
+      check(!page.mistakes.length, page.mistakes.join("\n"));
+    } finally {
+      await far.end();
+    }
+  }]),
   ["a camera is pushed to an address, its state is seen, and it is stopped", async ({ browser, server }) => {
     const page = await open(browser, server.address);
     const state = await pretend(page);

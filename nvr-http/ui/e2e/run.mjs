@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { launch } from "./browser.mjs";
 
-const files = ["shell", "live", "timeline", "events", "alerts", "manage", "share", "pushes", "ptz", "zones", "restart", "accounts", "stills"];
+const files = ["shell", "live", "timeline", "events", "objects", "alerts", "manage", "share", "pushes", "ptz", "zones", "restart", "accounts", "stills"];
 const wanted = process.argv.slice(2);
 const shots = process.env.SHOTS;
 if (shots) mkdirSync(shots, { recursive: true });

@@ -13,7 +13,7 @@ const CAMERAS = [
   ["hand", "Workshop", "test:?size=640x360&fps=10&gop=10&audio=0&pattern=ball", ['record = "manual"']],
 ];
 
-function freePort() {
+export function freePort() {
   return new Promise((done) => {
     const probe = createServer().listen(0, "127.0.0.1", () => {
       const { port } = probe.address();
@@ -24,13 +24,14 @@ function freePort() {
 
 /** A recorder with simulated cameras, in a folder of its own. */
 export class Server {
-  static async start(http = 'auth = "none"', cameras = CAMERAS) {
+  /** `more` is given the folder, and gives further sections of the configuration. */
+  static async start(http = 'auth = "none"', cameras = CAMERAS, more = () => "") {
     const server = new Server();
     server.folder = mkdtempSync(join(tmpdir(), "nvr-ui-"));
     server.port = await freePort();
     server.address = `http://127.0.0.1:${server.port}`;
     const tables = cameras.map(([id, name, source, more]) => `[[cameras]]\nid = "${id}"\nname = "${name}"\nsource = "${source}"\n${more.join("\n")}\n`);
-    writeFileSync(join(server.folder, "nvr.toml"), `[recorder]\nroot = "recordings"\n[recording]\nsegment = "10s"\n[http]\nlisten = "127.0.0.1:${server.port}"\nwebrtc_port = 0\n${http}\n${tables.join("\n")}`);
+    writeFileSync(join(server.folder, "nvr.toml"), `[recorder]\nroot = "recordings"\n[recording]\nsegment = "10s"\n[http]\nlisten = "127.0.0.1:${server.port}"\nwebrtc_port = 0\n${http}\n${more(server.folder)}\n${tables.join("\n")}`);
     await server.run();
     return server;
   }

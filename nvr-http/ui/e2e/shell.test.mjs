@@ -87,6 +87,21 @@ export const tests = [
     await page.goto(`${server.address}/nowhere`);
     await page.getByText("There is no such page").waitFor();
   }],
+  ["a dialog gives the focus back to what opened it", async ({ browser, server }) => {
+    const page = await open(browser, server.address);
+    await page.goto(`${server.address}/settings`);
+    const opener = page.getByRole("button", { name: "Add camera" }).first();
+    const dialog = page.locator("dialog[open]");
+    for (const [way, leave] of [["Escape", () => page.keyboard.press("Escape")], ["its button", () => dialog.getByRole("button", { name: "Close" }).click()], ["a click beside it", () => page.mouse.click(5, 5)]]) {
+      await opener.focus();
+      await page.keyboard.press("Enter");
+      await dialog.waitFor();
+      await leave();
+      await dialog.waitFor({ state: "detached" });
+      check(await opener.evaluate((button) => button === document.activeElement), `${way}: it is at ${await page.evaluate(() => document.activeElement.outerHTML.slice(0, 200))}`);
+    }
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
   ["it can be installed, and says so when the recorder is away", async ({ browser }) => {
     const server = await Server.start('auth = "none"', [["front", "Front door", "test:?size=640x360&fps=10", []]]);
     try {

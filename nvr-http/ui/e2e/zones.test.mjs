@@ -1,4 +1,4 @@
-// Zones and masks, drawn over the picture of a camera: by mouse, by keyboard, by finger; saved to the file, and seen in pictures.
+// Zones, lines and masks, drawn over the picture of a camera: by mouse, by keyboard, by finger; saved to the file, and seen in pictures.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { check, looks, open, serious } from "./page.mjs";
@@ -13,17 +13,24 @@ export async function before() {
 }
 export const after = ({ server }) => server.remove();
 
+/** A finger on the canvas, in shares of it. */
+async function finger(page) {
+  const box = await page.locator(".zones-canvas").boundingBox();
+  const touch = await page.context().newCDPSession(page);
+  return (type, px, py) => touch.send("Input.dispatchTouchEvent", { type, touchPoints: type === "touchEnd" ? [] : [{ x: box.x + px * box.width, y: box.y + py * box.height }] });
+}
+
 async function editor(browser, server, options) {
   const page = await open(browser, server.address, options);
   await page.goto(`${server.address}/settings?section=cameras&entry=front`);
-  await page.getByRole("button", { name: "Zones and masks" }).click();
+  await page.getByRole("button", { name: "Zones, lines and masks" }).click();
   await page.locator("dialog .zones-canvas").waitFor();
   await until("the picture is there", () => page.locator(".zones-picture img").evaluate((i) => i.complete && i.naturalWidth > 0));
   return page;
 }
 
 const file = (server) => readFileSync(join(server.folder, "nvr.toml"), "utf8");
-const shapes = (page) => page.locator(".zones-canvas polygon").evaluateAll((all) => all.map((p) => [p.dataset.shape, p.getAttribute("points")]));
+const shapes = (page) => page.locator(".zones-canvas [data-shape]").evaluateAll((all) => all.map((p) => [p.dataset.shape, p.getAttribute("points")]));
 
 /** Mean brightness of a part of the camera's picture, 0 to 255. */
 function brightness(page, x, y) {
@@ -100,9 +107,7 @@ export const tests = [
     const [, points] = (await shapes(page)).at(-1);
     await page.locator("dialog .zones-canvas").scrollIntoViewIfNeeded();
     const [x, y] = points.split(" ")[2].split(",").map(Number);
-    const box = await page.locator(".zones-canvas").boundingBox();
-    const touch = await page.context().newCDPSession(page);
-    const send = (type, px, py) => touch.send("Input.dispatchTouchEvent", { type, touchPoints: type === "touchEnd" ? [] : [{ x: box.x + px * box.width, y: box.y + py * box.height }] });
+    const send = await finger(page);
     await send("touchStart", x, y);
     for (let n = 1; n <= 5; n++) await send("touchMove", x + (0.95 - x) * (n / 5), y + (0.9 - y) * (n / 5));
     await send("touchEnd");
@@ -126,5 +131,71 @@ export const tests = [
     await page.locator(".save-bar").getByRole("button", { name: "Save" }).click();
     await until("it is in the file", () => file(server).includes('motion_zones = "gate @30: 0.1,0.2'));
     check(file(server).includes('motion_masks = "0,0 0.2,0 0.2,0.1"'), "what was not touched is as it was written");
+  }],
+  ["zones: a line is drawn by two presses, turned, moved by keyboard, taken back, saved, and watched", async ({ browser, server }) => {
+    const page = await editor(browser, server, { viewport: { width: 1280, height: 860 } });
+    const lines = async () => (await shapes(page)).filter(([kind]) => kind === "motion_lines").map(([, points]) => points.split(" ").map((p) => p.split(",").map(Number)));
+    const near = (point, x, y) => Math.hypot(point[0] - x, point[1] - y) < 0.01;
+    const add = page.getByRole("button", { name: "Add: Lines" });
+    const box = await page.locator(".zones-canvas").boundingBox();
+    const press = (x, y) => page.mouse.click(box.x + x * box.width, box.y + y * box.height);
+    await add.click();
+    await page.getByText("Press where the line begins").first().waitFor();
+    await page.keyboard.press("Escape");
+    check((await page.locator(".zones-drawing").count()) === 0 && (await page.locator("dialog[open]").count()) === 1, "Escape leaves the drawing, not the editor");
+    await add.click();
+    await press(0.2, 0.7);
+    await press(0.205, 0.7);
+    check((await lines()).length === 0, "two presses at one place are no line");
+    await page.mouse.move(box.x + 0.5 * box.width, box.y + 0.6 * box.height);
+    // Over another area, too.
+    await press(0.3, 0.4);
+    const [drawn] = await lines();
+    check(near(drawn[0], 0.2, 0.7) && near(drawn[1], 0.3, 0.4), `drawn at ${drawn}`);
+    const heads = page.locator("[data-arrow]");
+    check((await heads.count()) === 2, "both ways count");
+    await page.getByLabel("Which way counts").selectOption("left_to_right");
+    check((await heads.count()) === 1, "one way counts");
+    const [foot, tip] = (await heads.getAttribute("points")).split(" ").map((p) => p.split(",").map(Number));
+    check(tip[0] > foot[0] && tip[1] > foot[1], `upwards, from left to right is to the right: ${foot} to ${tip}`);
+    await page.getByRole("button", { name: "Undo" }).click();
+    check((await heads.count()) === 2, "the direction is taken back");
+    await page.getByRole("button", { name: "Redo" }).click();
+    await page.locator('[data-corner="1"]').focus();
+    await page.keyboard.press("ArrowRight");
+    check(near((await lines())[0][1], 0.31, 0.4), "a point moves by keyboard");
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Delete");
+    check((await page.locator("[data-corner]").count()) === 2, "a line has two points");
+    await page.locator("dialog").getByLabel("Name", { exact: true }).fill("way: in");
+    // All of it is made by keyboard, from the middle.
+    await add.focus();
+    await page.keyboard.press("Enter");
+    check((await lines()).length === 2, "a second one");
+    const findings = await looks(page, "zones-lines-desk", process.env.SHOTS);
+    check(!findings.length, findings.join("\n"));
+    await page.getByRole("button", { name: "Line line" }).focus();
+    await page.keyboard.press("Delete");
+    check((await lines()).length === 1, "and gone");
+    await page.getByRole("button", { name: "Take over" }).click();
+    await page.locator(".save-bar").getByRole("button", { name: "Save" }).click();
+    await until("it is in the file", () => /motion_lines/.test(file(server)) && file(server).includes('"way: in"') && file(server).includes("left_to_right"));
+    await until("the recorder watches it", async () => JSON.stringify(await server.get("/cameras/front/motion/now")).includes("way: in"));
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
+  ["zones: a line is drawn with a finger", async ({ browser, server }) => {
+    const page = await editor(browser, server, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
+    const lines = async () => (await shapes(page)).filter(([kind]) => kind === "motion_lines").length;
+    const before = await lines();
+    await page.getByRole("button", { name: "Add: Lines" }).tap();
+    await page.locator("dialog .zones-canvas").scrollIntoViewIfNeeded();
+    const send = await finger(page);
+    await send("touchStart", 0.2, 0.8);
+    for (let n = 1; n <= 5; n++) await send("touchMove", 0.2 + 0.12 * n, 0.8);
+    await send("touchEnd");
+    check((await lines()) === before + 1, "drawn along it is a line");
+    const findings = await looks(page, "zones-lines-phone", process.env.SHOTS);
+    check(!findings.length, findings.join("\n"));
+    check(!page.mistakes.length, page.mistakes.join("\n"));
   }],
 ];

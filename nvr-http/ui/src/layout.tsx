@@ -104,8 +104,8 @@ function Count({ n }: { n: number }) {
 
 function More({ routes, ringing }: { routes: typeof ROUTES; ringing: number }) {
   const t = useT();
-  const [, go] = useLocation();
+  const [location, go] = useLocation();
   const preferences = usePreferences();
   const items = routes.map((route): MenuItem => ({ label: route.path === "/alerts" && ringing > 0 ? `${t(route.title)} (${ringing})` : t(route.title), icon: <route.icon size={16} />, onSelect: () => go(route.path) }));
-  return <Menu items={[...items, "-", ...preferences]} button={{ kind: "ghost", icon: <Ellipsis size={18} />, children: <>{t("common.nav_more")}<Count n={ringing} /></>, className: "nav-link" }} />;
+  return <Menu items={[...items, "-", ...preferences]} button={{ kind: "ghost", icon: <Ellipsis size={18} />, children: <>{t("common.nav_more")}<Count n={ringing} /></>, className: "nav-link", "aria-current": routes.some((r) => location.startsWith(r.path)) ? "true" : undefined }} />;
 }

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::{Browser, add, admin};
-use crate::support::{PATIENCE, PICTURE, Server, camera};
+use crate::support::{PATIENCE, PICTURE, Server, camera, manual};
 
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
@@ -105,5 +105,71 @@ async fn live_and_the_log_end_with_the_right_to_them() {
         }
         () = goes_on => {}
     }
+    server.end().await;
+}
+
+/// Reads a stream of events until one has these words; all that was told.
+async fn told_until(reply: reqwest::Response, words: &str) -> String {
+    assert_eq!(reply.status(), 200);
+    let mut pieces = reply.bytes_stream();
+    let mut told = String::new();
+    let read = async {
+        while !told.contains(words) {
+            told += std::str::from_utf8(&pieces.next().await.expect("it goes on").unwrap()).unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect(words);
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bookings_are_told_to_whom_they_concern_as_far_as_they_do() {
+    let cameras = [manual("front"), manual("yard")];
+    let server = Server::of(cameras, |c| c.http.auth = Auth::Accounts).await;
+    let root = admin(&server).await;
+    let yves = add(&server, &root, "yves", "viewer", json!(["yard"])).await;
+    let path = "/api/v1/events?kind=booking_changed";
+    let headers = [("cookie", yves.cookie.as_str()), ("accept", "text/event-stream")];
+    let stream = server.open(Method::GET, path, &headers, None).await;
+    let all = server
+        .open(
+            Method::GET,
+            path,
+            &[("cookie", root.cookie.as_str()), ("accept", "text/event-stream")],
+            None,
+        )
+        .await;
+    for (title, cameras) in [
+        ("Nothing of his", json!(["front"])),
+        ("Both", json!(["front", "yard"])),
+        ("His", json!(["yard"])),
+    ] {
+        let body = json!({"title": title, "cameras": cameras, "start": "2199-05-06T10:00:00Z", "end": "2199-05-06T11:00:00Z",
+            "allow_conflicts": true});
+        let booked = root
+            .ask(&server, Method::POST, "/api/v1/bookings", Some(body))
+            .await;
+        assert_eq!(booked.status, 201, "{}", booked.text());
+    }
+    let told = told_until(stream, "\"His\"").await;
+    assert!(told.contains("\"Both\"") && !told.contains("front"), "{told}");
+    assert!(!told.contains("Nothing of his"), "{told}");
+    let told = told_until(all, "\"His\"").await;
+    assert!(
+        told.contains("Nothing of his") && told.contains("front"),
+        "{told}"
+    );
+    // And the same when it is looked up.
+    let listed = yves.get(&server, path).await.json();
+    let mut titles: Vec<_> = listed["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["detail"]["title"].as_str().unwrap())
+        .collect();
+    titles.sort_unstable();
+    titles.dedup();
+    assert_eq!(titles, ["Both", "His"]);
+    assert!(!listed.to_string().contains("front"), "{listed:#}");
     server.end().await;
 }

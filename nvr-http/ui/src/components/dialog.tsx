@@ -1,5 +1,5 @@
 import { X } from "lucide-react";
-import { type ReactNode, useEffect, useId, useRef } from "react";
+import { type ReactNode, useLayoutEffect, useId, useRef } from "react";
 import { useT } from "~/i18n";
 import { Button } from "./button";
 
@@ -8,10 +8,11 @@ export function Dialog({ title, children, actions, onClose, wide }: { title: str
   const t = useT();
   const id = useId();
   const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = element.current;
     // The element gives focus back, keeps it inside, and makes the rest inert.
     if (dialog && !dialog.open) dialog.showModal();
+    // While it is still in the page: a dialog that is closed afterwards gives no focus back.
     return () => dialog?.close();
   }, []);
   return (
@@ -24,7 +25,10 @@ export function Dialog({ title, children, actions, onClose, wide }: { title: str
         onClose();
       }}
       onMouseDown={(e) => {
-        if (e.target === element.current) onClose();
+        if (e.target !== element.current) return;
+        // Else the press puts the focus upon what lies below, after the dialog gave it back.
+        e.preventDefault();
+        onClose();
       }}
     >
       <div className="dialog-box">

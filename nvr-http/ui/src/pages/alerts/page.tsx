@@ -17,6 +17,15 @@ import { ago, moment } from "~/lib/format";
 
 const TONES = { info: "none", warning: "warn", critical: "bad" } as const;
 
+/** Kinds that have words of the page's own. */
+const KINDS = ["camera_offline", "restarts", "reconnects", "segment_size", "upload_failures", "upload_late", "disk_full", "storage", "emergency", "job_failed", "clock", "detection"] as const;
+
+/** What an alert is about; its own words are the recorder's. */
+function kindOf(t: ReturnType<typeof useT>, alert: Alert): string | null {
+  const kind = KINDS.find((k) => k === alert.kind);
+  return kind ? t(`alerts.kind_${kind}`) : null;
+}
+
 /** What is wrong, what was, and the channels it is told by. */
 export default function AlertsPage() {
   const t = useT();
@@ -34,7 +43,7 @@ export default function AlertsPage() {
   const what: Column<Alert> = {
     key: "what",
     label: t("alerts.what"),
-    cell: (a) => <span className="row"><Badge tone={TONES[a.severity]} dot>{t(`alerts.severity_${a.severity}`)}</Badge><span>{a.summary}</span></span>,
+    cell: (a) => <span className="row"><Badge tone={TONES[a.severity]} dot>{t(`alerts.severity_${a.severity}`)}</Badge><span>{kindOf(t, a) && <b>{kindOf(t, a)}: </b>}{a.summary}</span></span>,
   };
   const since: Column<Alert> = { key: "since", label: t("alerts.since"), sort: (a) => a.since, cell: (a) => <span title={moment(a.since)}>{a.resolved ? moment(a.since) : ago(a.since)}</span> };
   return (

@@ -18,7 +18,9 @@ export function about(t: ReturnType<typeof useT>, { kind, at, detail }: NvrEvent
     case "camera_state": {
       const states = ["stopped", "connecting", "standby", "recording", "stalled", "backing_off", "failed"] as const;
       const to = states.find((s) => s === detail["to"]);
-      return `${to ? t(`common.state_${to}`) : text("to")}: ${cause}`;
+      const state = to ? t(`common.state_${to}`) : text("to");
+      // While all is well there is no cause to be told.
+      return to === "recording" || !cause ? state : `${state}: ${cause}`;
     }
     case "segment_opened":
       return text("path");

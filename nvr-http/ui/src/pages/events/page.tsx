@@ -166,7 +166,8 @@ function Picture({ seen }: { seen: Detection }) {
     <span className="thumb">
       {gone ? <ImageOff size={16} aria-hidden /> : <img src={pictureOf(seen, 192)} alt="" width={96} height={54} loading="lazy" decoding="async" onLoad={(e) => setAspect(e.currentTarget.naturalWidth / e.currentTarget.naturalHeight)} onError={() => setGone(true)} />}
       {box && !gone && aspect > 0 && <span className="thumb-box" aria-hidden style={framed(box, aspect)} />}
-      <span className="thumb-kind" aria-hidden><Icon size={12} /></span>
+      {/* A frame says that it is an object, which the sign might cover. */}
+      {!box && <span className="thumb-kind" aria-hidden><Icon size={12} /></span>}
     </span>
   );
 }

@@ -20,6 +20,9 @@ import { type Section, entriesOf, found, placeOf, readSchema, title } from "./sc
 
 const ZoneEditor = lazy(() => import("./zones/editor"));
 
+/** Sections in the order in which they are shown; others that the schema has come after them. */
+const SECTIONS = ["cameras", "recording", "retention", "detections", "objects", "bookings", "calendar", "stills", "timelapse", "upload", "alerts", "alert_channel", "alert_rule", "mqtt", "transcode", "tier", "jobs", "http", "oidc", "rtsp_server", "recorder", "backup", "log"] as const;
+
 /** Keys of a camera that everybody wants; the others come after them. */
 const FIRST = ["name", "source", "sub", "user", "password", "enabled", "record", "schedule", "audio", "max_age", "max_bytes", "priority"];
 
@@ -69,8 +72,8 @@ export default function SettingsPage() {
   const mistakes = [...form.edits.keys()].filter((path) => form.mistake(path)).length;
   const cameraSection = sections.find((s) => s.name === "cameras");
   const taken = cameraSection ? entriesOf(file, cameraSection) : [];
-  const order = ["cameras", "recording", "retention", "stills", "timelapse", "upload", "alerts", "alert_channel", "alert_rule", "mqtt", "transcode", "tier", "jobs", "http", "recorder", "log"];
-  const sorted = [...sections].sort((a, b) => (order.indexOf(a.name) + 99) % 99 - (order.indexOf(b.name) + 99) % 99);
+  const place = (name: string) => { const n = (SECTIONS as readonly string[]).indexOf(name); return n < 0 ? SECTIONS.length : n; };
+  const sorted = [...sections].sort((a, b) => place(a.name) - place(b.name));
   const badIn = (name: string) => [...form.refused.keys()].some((p) => p.startsWith(`${name}.`));
   return (
     <>
@@ -124,7 +127,7 @@ export default function SettingsPage() {
 }
 
 function sectionName(t: ReturnType<typeof useT>, name: string): string {
-  const known = (["cameras", "recording", "retention", "stills", "timelapse", "upload", "alerts", "alert_channel", "alert_rule", "mqtt", "transcode", "tier", "jobs", "http", "recorder", "log"] as const).find((k) => k === name);
+  const known = SECTIONS.find((k) => k === name);
   return known ? t(`settings.section_${known}`) : title(name);
 }
 
@@ -215,7 +218,7 @@ function ListSection({ section, form, file, entry, onShow, onRemoved, onAdd }: {
           <ZoneEditor
             camera={drawing}
             name={text(drawing, "name") || drawing}
-            texts={{ motion_zones: text(drawing, "motion_zones"), motion_masks: text(drawing, "motion_masks"), privacy_masks: text(drawing, "privacy_masks") }}
+            texts={{ motion_zones: text(drawing, "motion_zones"), motion_lines: text(drawing, "motion_lines"), motion_masks: text(drawing, "motion_masks"), privacy_masks: text(drawing, "privacy_masks") }}
             onClose={() => setDrawing(null)}
             onDone={(changes) => {
               form.setAll(changes.map(([key, draft]) => [`${section.name}.${drawing}.${key}`, draft] as const));

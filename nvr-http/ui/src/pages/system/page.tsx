@@ -179,7 +179,7 @@ function Pipelines({ cameras, flow, machine, onChanged }: { cameras: Camera[]; f
         empty={<p className="card-text muted">{t("common.nothing")}</p>}
         columns={[
           { key: "name", label: t("common.camera"), sort: (c) => c.name, cell: (c) => <div className="two-lines"><b>{c.name}</b><span className="muted ellipsis" title={c.source}>{c.source}</span></div> },
-          { key: "state", label: t("jobs.state"), sort: (c) => c.state, cell: (c) => <div className="two-lines"><StateBadge state={c.state} /><span className="muted" title={c.cause.message}>{c.cause.message}{c.next_try && ` · ${ago(c.next_try)}`}</span></div> },
+          { key: "state", label: t("jobs.state"), sort: (c) => c.state, cell: (c) => <div className="two-lines"><StateBadge state={c.state} />{c.state !== "recording" && <span className="muted" title={c.cause.message}>{c.cause.message}{c.next_try && ` · ${ago(c.next_try)}`}</span>}</div> },
           { key: "ingest", label: t("system.client"), wideOnly: true, cell: (c) => <span title={c.ingest?.reason ?? undefined}>{c.ingest?.client ?? "–"}</span> },
           { key: "video", label: t("recordings.video"), wideOnly: true, cell: (c) => (c.tracks ? `${c.tracks.video.codec === "h265" ? "H.265" : "H.264"} ${c.tracks.video.width}×${c.tracks.video.height}` : "–") },
           { key: "fps", label: t("system.fps"), align: "end", sort: (c) => flow.get(c.id)?.frames ?? -1, cell: (c) => { const f = flow.get(c.id); return f ? number(f.frames, 1) : "–"; } },

@@ -1,18 +1,14 @@
 import { Plus, Redo2, RefreshCw, Trash2, Undo2 } from "lucide-react";
-import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
+import { type KeyboardEvent, type MouseEvent, useEffect, useRef, useState } from "react";
 import { url } from "~/api/client";
 import { Button } from "~/components/button";
 import { Dialog } from "~/components/dialog";
-import { TextField } from "~/components/field";
+import { Select, TextField } from "~/components/field";
 import { useT } from "~/i18n";
-import { KINDS, type History, type Kind, LEAST, MOST, MOST_SHAPES, type Shape, begin, change, freeName, fresh, moveAll, moveCorner, nameMistake, parse, rectangle, redo, split, undo, withoutCorner, write } from "./model";
+import { Canvas } from "./canvas";
+import { type Direction, KINDS, type History, type Kind, type Point, type Shape, about, begin, change, freeName, fresh, mistakeOf, parse, rectangle, redo, stroke, undo, write } from "./model";
 
-/** How far an arrow key moves; with Shift less. */
-const STEP = 0.01;
-const FINE = 0.002;
-const ARROWS: Record<string, readonly [number, number]> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-
-/** Draws the areas of a camera over its picture. `onDone` is given the texts that differ. */
+/** Draws the areas and lines of a camera over its picture. `onDone` is given the texts that differ. */
 export default function ZoneEditor({ camera, name, texts, onDone, onClose }: { camera: string; name: string; texts: Partial<Record<Kind, string>>; onDone(changes: [Kind, string | null][]): void; onClose(): void }) {
   const t = useT();
   const [read] = useState(() => KINDS.map(({ key }) => ({ key, shapes: parse(key, texts[key] ?? "") })));
@@ -23,6 +19,19 @@ export default function ZoneEditor({ camera, name, texts, onDone, onClose }: { c
   const [ratio, setRatio] = useState(16 / 9);
   const [absent, setAbsent] = useState(false);
   const [said, setSaid] = useState("");
+  /** A line is being drawn by its two points. */
+  const [drawing, setDrawing] = useState(false);
+  useEffect(() => {
+    if (!drawing) return undefined;
+    // Escape leaves the line, not the editor.
+    const leave = (e: globalThis.KeyboardEvent) => {
+      if (e.key !== "Escape") return;
+      e.preventDefault();
+      setDrawing(false);
+    };
+    document.addEventListener("keydown", leave);
+    return () => document.removeEventListener("keydown", leave);
+  }, [drawing]);
   const shapes = history.now;
   const shape = shapes.find((s) => s.id === chosen) ?? null;
 
@@ -39,12 +48,23 @@ export default function ZoneEditor({ camera, name, texts, onDone, onClose }: { c
     const number = shapes.filter((o) => o.kind === s.kind).indexOf(s) + 1;
     return s.name.trim() || t(`zones.${s.kind}_one`, { n: number });
   };
-  const add = (kind: Kind) => {
-    const about = KINDS.find((k) => k.key === kind);
-    const one: Shape = { id: fresh(), kind, name: about?.named ? freeName(t(`zones.${kind}_name`), kind, shapes) : "", sensitivity: null, points: rectangle(shapes.length) };
+  const place = (kind: Kind, points?: readonly Point[]) => {
+    const { named, open } = about(kind);
+    const one: Shape = {
+      id: fresh(), kind, name: named ? freeName(t(`zones.${kind}_name`), kind, shapes) : "", sensitivity: null,
+      ...(open ? { direction: "any" as const } : {}), points: points ?? (open ? stroke : rectangle)(shapes.length),
+    };
+    setDrawing(false);
     apply([...shapes, one]);
     setChosen(one.id);
-    setSaid(t("zones.added", { name: one.name || t(`zones.${kind}_one`, { n: shapes.filter((s) => s.kind === kind).length + 1 }) }));
+    setSaid(t(points ? "zones.drawn" : "zones.added", { name: one.name || t(`zones.${kind}_one`, { n: shapes.filter((s) => s.kind === kind).length + 1 }) }));
+  };
+  const add = (kind: Kind, e: MouseEvent) => {
+    // Lines are drawn by two points; by keyboard they begin in the middle, as areas do.
+    if (!about(kind).open || e.detail === 0) return place(kind);
+    setDrawing(!drawing);
+    setChosen(null);
+    if (!drawing) setSaid(t("zones.draw_first"));
   };
   const drop = (one: Shape) => {
     setSaid(t("zones.deleted", { name: label(one) }));
@@ -64,7 +84,7 @@ export default function ZoneEditor({ camera, name, texts, onDone, onClose }: { c
     }
   };
 
-  const wrong = shapes.some((s) => nameMistake(s, shapes));
+  const wrong = shapes.some((s) => mistakeOf(s, shapes));
   const changes = kinds.map(({ key }): [Kind, string | null] => [key, write(key, shapes)]).filter(([key, text]) => text !== write(key, read.find((r) => r.key === key)?.shapes ?? []));
   return (
     <Dialog
@@ -83,7 +103,7 @@ export default function ZoneEditor({ camera, name, texts, onDone, onClose }: { c
           <div className="zones-picture" style={{ aspectRatio: String(ratio) }} data-absent={absent || undefined}>
             <img key={look} src={`${url(`/cameras/${encodeURIComponent(camera)}/snapshot.jpg`, { width: 1280 })}#${look}`} alt={t("zones.picture", { camera: name })} draggable={false} onLoad={(e) => { setAbsent(false); setRatio(e.currentTarget.naturalWidth / e.currentTarget.naturalHeight || 16 / 9); }} onError={() => setAbsent(true)} />
             {absent && <p className="zones-absent">{t("zones.no_picture")}</p>}
-            <Canvas {...{ shapes, shape, label }} onChoose={setChosen} onPut={put} onDrop={drop} onSay={setSaid} />
+            <Canvas {...{ shapes, shape, label, ratio }} draw={drawing ? "motion_lines" : null} onDrawn={(points) => place("motion_lines", points)} onChoose={setChosen} onPut={put} onDrop={drop} onSay={setSaid} />
           </div>
           <div className="zones-tools">
             <Button size="small" icon={<Undo2 size={14} />} label={t("zones.undo")} disabled={!history.past.length} onClick={back} />
@@ -94,19 +114,19 @@ export default function ZoneEditor({ camera, name, texts, onDone, onClose }: { c
           <p className="hidden" role="status">{said}</p>
         </div>
         <div className="zones-lists">
-          {kinds.map(({ key, sensitive, named }) => {
+          {kinds.map(({ key, sensitive, named, open, shapes: most }) => {
             const mine = shapes.filter((s) => s.kind === key);
             return (
               <section key={key} data-kind={key} aria-label={t(`zones.${key}`)}>
                 <header>
                   <i className={`zones-key zones-${key}`} aria-hidden />
                   <h3>{t(`zones.${key}`)}</h3>
-                  <Button size="small" icon={<Plus size={14} />} label={t("zones.add_to", { kind: t(`zones.${key}`) })} disabled={mine.length >= MOST_SHAPES} onClick={() => add(key)} />
+                  <Button size="small" icon={<Plus size={14} />} label={t("zones.add_to", { kind: t(`zones.${key}`) })} pressed={open ? drawing : undefined} disabled={mine.length >= most} onClick={(e) => add(key, e)} />
                 </header>
                 <p className="muted">{t(`zones.${key}_about`)}</p>
                 <ul>
                   {mine.map((s) => {
-                    const mistake = nameMistake(s, shapes);
+                    const mistake = mistakeOf(s, shapes);
                     return (
                       <li key={s.id} data-chosen={s.id === chosen || undefined}>
                         <div className="row">
@@ -117,6 +137,11 @@ export default function ZoneEditor({ camera, name, texts, onDone, onClose }: { c
                         </div>
                         {sensitive && s.id === chosen && (
                           <TextField label={t("zones.sensitivity")} type="number" inputMode="numeric" min={1} max={100} placeholder={t("zones.sensitivity_all")} value={s.sensitivity ?? ""} onChange={(e) => type({ ...s, sensitivity: e.target.value === "" ? null : Math.min(100, Math.max(1, Math.round(Number(e.target.value)) || 1)) })} />
+                        )}
+                        {open && s.id === chosen && (
+                          <Select label={t("zones.direction")} hint={t("zones.direction_hint")} value={s.direction ?? "any"} onChange={(e) => put({ ...s, direction: e.target.value as Direction })}>
+                            {(["any", "left_to_right", "right_to_left"] as const).map((way) => <option key={way} value={way}>{t(`zones.direction_${way}`)}</option>)}
+                          </Select>
                         )}
                       </li>
                     );
@@ -129,93 +154,5 @@ export default function ZoneEditor({ camera, name, texts, onDone, onClose }: { c
         </div>
       </div>
     </Dialog>
-  );
-}
-
-/** The areas themselves, and the handles of the one that is chosen. */
-function Canvas({ shapes, shape, label, onChoose, onPut, onDrop, onSay }: { shapes: readonly Shape[]; shape: Shape | null; label(s: Shape): string; onChoose(id: number | null): void; onPut(s: Shape, same?: boolean): void; onDrop(s: Shape): void; onSay(words: string): void }) {
-  const t = useT();
-  const box = useRef<HTMLDivElement>(null);
-  const drag = useRef<{ from: readonly [number, number]; start: Shape; corner: number | null; moved: boolean } | null>(null);
-  /** The corner that is to have the focus once it is there. */
-  const [wanted, setWanted] = useState<number | null>(null);
-  useEffect(() => {
-    if (wanted === null) return;
-    box.current?.querySelector<HTMLElement>(`[data-corner="${wanted}"]`)?.focus();
-    setWanted(null);
-  }, [wanted]);
-
-  const place = (e: PointerEvent): readonly [number, number] => {
-    const r = box.current?.getBoundingClientRect();
-    return r ? [(e.clientX - r.left) / r.width, (e.clientY - r.top) / r.height] : [0, 0];
-  };
-  const grab = (e: PointerEvent, start: Shape, corner: number | null, moved = false) => {
-    if (e.button !== 0) return;
-    e.stopPropagation();
-    box.current?.setPointerCapture(e.pointerId);
-    drag.current = { from: place(e), start, corner, moved };
-  };
-  const onMove = (e: PointerEvent) => {
-    const d = drag.current;
-    if (!d) return;
-    const [x, y] = place(e);
-    const [dx, dy] = [x - d.from[0], y - d.from[1]];
-    // A finger that only touches moves nothing.
-    if (!d.moved && Math.hypot(dx, dy) < 0.005) return;
-    const corner = d.corner === null ? undefined : d.start.points[d.corner];
-    const points = corner && d.corner !== null ? moveCorner(d.start.points, d.corner, corner[0] + dx, corner[1] + dy) : moveAll(d.start.points, dx, dy);
-    onPut({ ...d.start, points }, d.moved);
-    d.moved = true;
-  };
-  const onKey = (e: KeyboardEvent, one: Shape, corner: number | null) => {
-    const arrow = ARROWS[e.key];
-    const far = e.shiftKey ? FINE : STEP;
-    const now = corner === null ? undefined : one.points[corner];
-    if (arrow) {
-      e.preventDefault();
-      const [dx, dy] = [arrow[0] * far, arrow[1] * far];
-      onPut({ ...one, points: now && corner !== null ? moveCorner(one.points, corner, now[0] + dx, now[1] + dy) : moveAll(one.points, dx, dy) });
-    } else if (e.key === "Delete" || e.key === "Backspace") {
-      e.preventDefault();
-      if (corner === null) onDrop(one);
-      else if (one.points.length > LEAST) {
-        onPut({ ...one, points: withoutCorner(one.points, corner) });
-        setWanted(Math.max(0, corner - 1));
-        onSay(t("zones.corner_deleted"));
-      } else onSay(t("zones.least"));
-    } else if (corner !== null && (e.key === "Enter" || e.key === "+" || e.key === "Insert")) {
-      e.preventDefault();
-      if (one.points.length >= MOST) return;
-      onPut({ ...one, points: split(one.points, corner) });
-      setWanted(corner + 1);
-      onSay(t("zones.corner_added"));
-    }
-  };
-  const percent = (n: number) => `${n * 100}%`;
-  const where = (p: readonly [number, number]) => ({ left: percent(p[0]), top: percent(p[1]) });
-  return (
-    <div ref={box} className="zones-canvas" onPointerMove={onMove} onPointerUp={() => { drag.current = null; }} onPointerCancel={() => { drag.current = null; }} onPointerDown={() => onChoose(null)}>
-      <svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden>
-        {shapes.map((s) => (
-          <polygon key={s.id} data-shape={s.kind} className={`zones-${s.kind}`} data-chosen={s.id === shape?.id || undefined} points={s.points.map((p) => p.join(",")).join(" ")} onPointerDown={(e) => { onChoose(s.id); grab(e, s, null); }} />
-        ))}
-      </svg>
-      {shapes.map((s) => {
-        const [x, y] = [Math.min(...s.points.map((p) => p[0])), Math.min(...s.points.map((p) => p[1]))];
-        return <button key={s.id} type="button" className={`zones-label zones-${s.kind}`} style={where([x, y])} aria-pressed={s.id === shape?.id} aria-label={t("zones.area", { name: label(s) })} onPointerDown={(e) => { onChoose(s.id); grab(e, s, null); }} onFocus={() => onChoose(s.id)} onKeyDown={(e) => onKey(e, s, null)}>{label(s)}</button>;
-      })}
-      {shape && (
-        <div role="group" aria-label={t("zones.corners", { name: label(shape) })}>
-          {shape.points.map((p, n) => (
-            <button key={n} type="button" data-corner={n} className="zones-corner" style={where(p)} aria-label={t("zones.corner", { n: n + 1, x: Math.round(p[0] * 100), y: Math.round(p[1] * 100) })} onPointerDown={(e) => grab(e, shape, n)} onKeyDown={(e) => onKey(e, shape, n)} onDoubleClick={() => shape.points.length > LEAST && onPut({ ...shape, points: withoutCorner(shape.points, n) })} />
-          ))}
-          {shape.points.length < MOST && shape.points.map((p, n) => {
-            const q = shape.points[(n + 1) % shape.points.length] ?? p;
-            // By keyboard a corner is added with Enter, so these need not be gone through.
-            return <button key={`m${n}`} type="button" tabIndex={-1} aria-hidden className="zones-middle" style={where([(p[0] + q[0]) / 2, (p[1] + q[1]) / 2])} onPointerDown={(e) => { const more = { ...shape, points: split(shape.points, n) }; onPut(more); grab(e, more, n + 1, true); }} />;
-          })}
-        </div>
-      )}
-    </div>
   );
 }
