@@ -7,7 +7,7 @@ set -euo pipefail
 build=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev)
 run=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
      gstreamer1.0-plugins-ugly gstreamer1.0-libav tzdata)
-test=(mosquitto python3-aiosmtpd ffmpeg chromium chromium-driver jq python3-venv bindfs)
+test=(mosquitto python3-aiosmtpd ffmpeg chromium chromium-driver jq python3-venv bindfs iproute2)
 # The S3 service of the tests, in an environment of its own.
 moto="moto[s3,server]==5.2.5"
 moto_dir="${HOME:?}/.local/share/nvr-test-tools"

@@ -8,19 +8,23 @@
 //! - [`disk`] mounts and fills small disks.
 //! - [`proc`] runs programs of the workspace, [`wait`] polls with a deadline, [`ports`] finds free ports.
 //! - [`rig`] is a real recorder with its cameras, its events and what can be asked of its files.
+//! - [`net`] is networks of a test's own, with programs in them.
 //! - [`leap`] is a clock for its hours in seconds.
 //! - [`recorder`] is the same as a process of its own, to be killed.
 //! - [`plant`] makes segments that were never recorded, for those who copy them.
 //! - [`s3`] is an S3 service with a proxy that misbehaves.
+//! - [`cardcam`] is a camera that keeps what it sees on a card, to be replayed.
 //! - [`onvifcam`] is a camera that speaks ONVIF, turns and sees.
 //! - [`tls`] is a certificate authority, and takes TLS off for servers that have none.
 //! - [`page`] is the HTTP server in front of a recorder.
 //! - [`picture`] draws and reads the frame number and the clock in the picture.
 #![warn(missing_docs)]
 
+pub mod cardcam;
 pub mod disk;
 pub mod judge;
 pub mod leap;
+pub mod net;
 pub mod onvifcam;
 pub mod page;
 pub mod picture;

@@ -4,17 +4,24 @@
     reason = "a program that talks to the person in front of it"
 )]
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use clap::Parser;
 use nvr_tests::onvifcam::{OnvifCam, OnvifOptions};
 
-/// Simulates an ONVIF camera on 127.0.0.1 (user `admin`, password `s&cret`) and prints what it is told.
+/// Simulates an ONVIF camera (user `admin`, password `s&cret`) and prints what it is told.
 #[derive(Debug, Parser)]
 struct Args {
     /// TCP port; 0 takes a free one.
     #[arg(long, default_value_t = 8000)]
     port: u16,
+    /// Address to listen at.
+    #[arg(long, default_value = "127.0.0.1")]
+    listen: Ipv4Addr,
+    /// Answer those who look for cameras on the network.
+    #[arg(long)]
+    discoverable: bool,
     /// Ask for HTTP Digest instead of a WS-UsernameToken.
     #[arg(long)]
     digest: bool,
@@ -51,6 +58,8 @@ async fn main() -> anyhow::Result<()> {
         ptz: !args.no_ptz,
         minds_timeout: !args.stubborn,
         streams: [args.main, args.sub],
+        listen: args.listen,
+        discoverable: args.discoverable,
         ..OnvifOptions::default()
     };
     let cam = OnvifCam::start(args.port, options).await?;

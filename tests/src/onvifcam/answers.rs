@@ -52,6 +52,7 @@ pub(super) fn envelope(body: &str) -> String {
             r#" xmlns:tt="http://www.onvif.org/ver10/schema" xmlns:tds="http://www.onvif.org/ver10/device/wsdl""#,
             r#" xmlns:trt="http://www.onvif.org/ver10/media/wsdl" xmlns:tr2="http://www.onvif.org/ver20/media/wsdl""#,
             r#" xmlns:tptz="http://www.onvif.org/ver20/ptz/wsdl" xmlns:tev="http://www.onvif.org/ver10/events/wsdl""#,
+            r#" xmlns:tse="http://www.onvif.org/ver10/search/wsdl" xmlns:trp="http://www.onvif.org/ver10/replay/wsdl""#,
             r#" xmlns:wsnt="http://docs.oasis-open.org/wsn/b-2" xmlns:wsa5="http://www.w3.org/2005/08/addressing""#,
             r#" xmlns:ter="http://www.onvif.org/ver10/error" xmlns:tns1="http://www.onvif.org/ver10/topics">"#,
             "<SOAP-ENV:Body>{}</SOAP-ENV:Body></SOAP-ENV:Envelope>"
@@ -125,6 +126,12 @@ pub(super) fn answer(cam: &Arc<Cam>, operation: &str, text: &str) -> Option<Stri
             cam.lock().alive = None;
             String::new()
         }
+        "FindRecordings" if options.replay.is_some() => "<tse:SearchToken>search 1</tse:SearchToken>".into(),
+        "EndSearch" if options.replay.is_some() => "<tse:Endpoint>2026-01-01T00:00:00Z</tse:Endpoint>".into(),
+        "GetRecordingSearchResults" => results(cam, text)?,
+        "GetReplayUri" if text_of(text, "RecordingToken") == Some("rec") => {
+            format!("<trp:Uri>{}</trp:Uri>", escape(options.replay.as_deref()?))
+        }
         _ if options.ptz => ptz(cam, operation, text)?,
         _ => return None,
     };
@@ -133,6 +140,8 @@ pub(super) fn answer(cam: &Arc<Cam>, operation: &str, text: &str) -> Option<Stri
         "GetProfiles" | "GetStreamUri" | "GetSnapshotUri" => "trt",
         "CreatePullPointSubscription" => "tev",
         "Renew" | "Unsubscribe" => "wsnt",
+        "FindRecordings" | "GetRecordingSearchResults" | "EndSearch" => "tse",
+        "GetReplayUri" => "trp",
         _ if operation.contains("Date")
             || operation.starts_with("GetDevice")
             || operation.starts_with("GetServ")
@@ -183,10 +192,50 @@ fn services(cam: &Cam, host: &str) -> String {
     if cam.options.ptz {
         all.push(("ver20/ptz", "ptz"));
     }
+    if cam.options.replay.is_some() {
+        all.extend([("ver10/search", "search"), ("ver10/replay", "replay")]);
+    }
     all.iter().fold(String::new(), |mut out, (space, path)| {
         let _ = write!(out, "<tds:Service><tds:Namespace>http://www.onvif.org/{space}/wsdl</tds:Namespace><tds:XAddr>http://{host}/onvif/{path}</tds:XAddr></tds:Service>");
         out
     })
+}
+
+/// What is on the card.
+fn results(cam: &Cam, text: &str) -> Option<String> {
+    use super::CardAnswer;
+    cam.options.replay.as_ref()?;
+    if text_of(text, "SearchToken") != Some("search 1") {
+        return None;
+    }
+    let now = cam.now_s();
+    let time = |s: i64| nvr_core::Timestamp::from_secs(s).to_string();
+    let recording = |token: &str, source: &str, from: String, to: String| {
+        format!(
+            "<tt:RecordingInformation><tt:RecordingToken>{token}</tt:RecordingToken><tt:Source><tt:SourceId>{source}</tt:SourceId><tt:Name>{source}</tt:Name></tt:Source><tt:Content/><tt:Track><tt:TrackToken>v</tt:TrackToken><tt:TrackType>Video</tt:TrackType><tt:Description/><tt:DataFrom>{from}</tt:DataFrom><tt:DataTo>{to}</tt:DataTo></tt:Track><tt:RecordingStatus>Recording</tt:RecordingStatus></tt:RecordingInformation>"
+        )
+    };
+    let fine = |token: &str, source: &str| recording(token, source, time(now - 86_400), time(now));
+    let found = match cam.options.card {
+        CardAnswer::Fine => fine("rec", "lens"),
+        CardAnswer::Huge => fine("rec", "lens").repeat(20_000),
+        CardAnswer::NoXml => return Some("<<not a word of XML".into()),
+        CardAnswer::Absurd => recording(
+            "rec",
+            "lens",
+            "9999-12-31T23:59:59Z".into(),
+            "0000-00-00T99:00:00Z".into(),
+        ),
+        CardAnswer::TwoLenses => fine("rec", "left") + &fine("other", "right"),
+        CardAnswer::Endless => {
+            return Some(
+                "<tse:ResultList><tt:SearchState>Searching</tt:SearchState></tse:ResultList>".into(),
+            );
+        }
+    };
+    Some(format!(
+        "<tse:ResultList><tt:SearchState>Completed</tt:SearchState>{found}</tse:ResultList>"
+    ))
 }
 
 fn profiles(media2: bool, ptz: bool) -> String {

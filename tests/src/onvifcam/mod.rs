@@ -1,9 +1,10 @@
 //! A simulated ONVIF camera: SOAP over HTTP with real checks of who asks, a camera that moves, and events.
 
 mod answers;
+mod probes;
 mod proof;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,14 @@ pub struct OnvifOptions {
     pub minds_timeout: bool,
     /// Address of the RTSP stream: main, then sub.
     pub streams: [String; 2],
+    /// Where its card is played; without it has no Profile G.
+    pub replay: Option<String>,
+    /// What it answers when it is asked for its card.
+    pub card: CardAnswer,
+    /// Where it listens.
+    pub listen: Ipv4Addr,
+    /// Whether it is found by those who look for cameras on the network.
+    pub discoverable: bool,
 }
 
 impl Default for OnvifOptions {
@@ -56,8 +65,30 @@ impl Default for OnvifOptions {
                 "rtsp://127.0.0.1:8554/main".into(),
                 "rtsp://127.0.0.1:8554/sub".into(),
             ],
+            replay: None,
+            card: CardAnswer::Fine,
+            listen: Ipv4Addr::LOCALHOST,
+            discoverable: false,
         }
     }
+}
+
+/// What a camera answers when it is asked for its card.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CardAnswer {
+    /// A recording of the last day.
+    #[default]
+    Fine,
+    /// No end of recordings.
+    Huge,
+    /// Something else than XML.
+    NoXml,
+    /// A recording of times that cannot be.
+    Absurd,
+    /// Recordings of two lenses.
+    TwoLenses,
+    /// A search that never ends.
+    Endless,
 }
 
 /// What the camera did, and does.
@@ -92,15 +123,20 @@ struct Cam {
 pub struct OnvifCam {
     cam: Arc<Cam>,
     task: tokio::task::JoinHandle<()>,
+    probes: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl OnvifCam {
-    /// Starts at a port of the loopback; 0 takes a free one.
+    /// Starts at a port; 0 takes a free one.
     ///
     /// # Errors
     /// When the port cannot be had.
     pub async fn start(port: u16, options: OnvifOptions) -> anyhow::Result<Self> {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+        let listener = tokio::net::TcpListener::bind((options.listen, port)).await?;
+        let group = options
+            .discoverable
+            .then(|| probes::listen(options.listen))
+            .transpose()?;
         let cam = Arc::new(Cam {
             address: listener.local_addr()?,
             ahead_s: Mutex::new(options.clock_ahead_s),
@@ -112,7 +148,8 @@ impl OnvifCam {
         let task = tokio::spawn(async move {
             let _ = axum::serve(listener, app).await;
         });
-        Ok(Self { cam, task })
+        let probes = group.map(|socket| tokio::spawn(probes::answer(socket, Arc::clone(&cam))));
+        Ok(Self { cam, task, probes })
     }
 
     /// Host and port.
@@ -143,6 +180,9 @@ impl OnvifCam {
 impl Drop for OnvifCam {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some(probes) = &self.probes {
+            probes.abort();
+        }
     }
 }
 

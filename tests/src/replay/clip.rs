@@ -16,8 +16,35 @@ pub(crate) const INTERLEAVED: usize = 4;
 const RTP: usize = 12;
 pub(crate) const PAYLOAD_TYPE: u8 = 96;
 /// Change with the recipe of the generated clip.
-const GENERATED: &str = "replay-1080p25-4m-1.h264";
-const FRAMES: u32 = 250;
+const GENERATED: Recipe = Recipe {
+    name: "replay-1080p25-4m-1.h264",
+    width: 1920,
+    height: 1080,
+    fps: 25,
+    frames: 250,
+    gop: 50,
+    kbps: 4000,
+};
+const SMALL: Recipe = Recipe {
+    name: "card-240p10-1.h264",
+    width: 320,
+    height: 240,
+    fps: 10,
+    frames: 2000,
+    gop: 10,
+    kbps: 200,
+};
+
+/// How a clip is made.
+struct Recipe {
+    name: &'static str,
+    width: usize,
+    height: usize,
+    fps: u32,
+    frames: u32,
+    gop: u32,
+    kbps: u32,
+}
 
 static MAKING: Mutex<()> = Mutex::new(());
 
@@ -46,21 +73,33 @@ impl Clip {
     /// # Errors
     /// When the encoder is missing or the file cannot be written.
     pub fn generated() -> anyhow::Result<Self> {
+        Self::made(&GENERATED)
+    }
+
+    /// A clip of 320x240 at 10 frames a second with a keyframe every second, frame numbers 0 to 1999.
+    ///
+    /// # Errors
+    /// As of [`Self::generated`].
+    pub fn small() -> anyhow::Result<Self> {
+        Self::made(&SMALL)
+    }
+
+    fn made(recipe: &Recipe) -> anyhow::Result<Self> {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
             PathBuf::from,
         );
-        let file = target.join(GENERATED);
+        let file = target.join(recipe.name);
         // Two processes may make it at the same time, each under its own name; two threads may not.
         let making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         if !file.exists() {
             std::fs::create_dir_all(&target)?;
-            let part = target.join(format!("{GENERATED}.{}", std::process::id()));
-            generate(&part)?;
+            let part = target.join(format!("{}.{}", recipe.name, std::process::id()));
+            generate(&part, recipe)?;
             std::fs::rename(&part, &file)?;
         }
         drop(making);
-        Self::read(&file, 25)
+        Self::read(&file, recipe.fps)
     }
 
     /// Cuts an Annex B file into packets.
@@ -214,13 +253,21 @@ fn packet(frame: &mut Frame, head: &[u8], payload: &[u8], marker: bool) {
 }
 
 /// Encodes the clip. The pattern moves everywhere, so that the encoder has to spend its bits.
-fn generate(file: &Path) -> anyhow::Result<()> {
+fn generate(file: &Path, recipe: &Recipe) -> anyhow::Result<()> {
     gst::init()?;
-    let (width, height) = (1920, 1080);
+    let &Recipe {
+        width,
+        height,
+        fps,
+        frames,
+        gop,
+        kbps,
+        ..
+    } = recipe;
     let line = format!(
-        "videotestsrc name=src num-buffers={FRAMES} pattern=zone-plate kx2=4 ky2=4 kt=2 ! \
-         video/x-raw,format=I420,width={width},height={height},framerate=25/1 ! \
-         x264enc speed-preset=ultrafast tune=zerolatency bitrate=4000 key-int-max=50 option-string=scenecut=0 ! \
+        "videotestsrc name=src num-buffers={frames} pattern=zone-plate kx2=4 ky2=4 kt=2 ! \
+         video/x-raw,format=I420,width={width},height={height},framerate={fps}/1 ! \
+         x264enc speed-preset=ultrafast tune=zerolatency bitrate={kbps} key-int-max={gop} option-string=scenecut=0 ! \
          video/x-h264,stream-format=byte-stream,alignment=au,profile=constrained-baseline ! \
          filesink name=sink"
     );
@@ -241,7 +288,14 @@ fn generate(file: &Path) -> anyhow::Result<()> {
         if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data {
             let n = number.fetch_add(1, Ordering::Relaxed);
             if let Ok(mut map) = buffer.make_mut().map_writable() {
-                picture::draw(map.as_mut_slice(), width, height, width, n, u64::from(n) * 40);
+                picture::draw(
+                    map.as_mut_slice(),
+                    width,
+                    height,
+                    width,
+                    n,
+                    u64::from(n) * 1000 / u64::from(fps),
+                );
             }
         }
         gst::PadProbeReturn::Ok

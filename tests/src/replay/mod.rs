@@ -19,6 +19,8 @@ use nvr_core::clock::{Clock as _, SystemClock};
 use tokio::sync::oneshot;
 
 pub use clip::Clip;
+pub(crate) use clip::INTERLEAVED;
+pub(crate) use rtsp::{Parsed, Request, parse, sdp};
 
 use crate::ports;
 
