@@ -153,6 +153,7 @@ fn lay(bench: &Bench, name: &str, cameras: usize, segments: u32, turns: u64) -> 
             container: Container::Fmp4,
             tracks: tracks(),
             masks: None,
+            from_card: false,
         };
         let mut file = tree.create(&start)?;
         let mut at = 0;

@@ -114,6 +114,7 @@ fn make(root: &Path, rows: usize) -> anyhow::Result<Config> {
                 container: Container::Fmp4,
                 tracks: tracks(),
                 masks: None,
+                from_card: false,
             };
             batch.push(ClosedSegment {
                 path: nvr_core::files::SegmentName::of(&start).path(),

@@ -82,6 +82,7 @@ fn make(root: &Path, segments: usize) -> anyhow::Result<()> {
             container: Container::Fmp4,
             tracks: tracks(),
             masks: None,
+            from_card: false,
         };
         let made = SyntheticSegment {
             frames: 60,

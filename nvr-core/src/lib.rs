@@ -294,6 +294,7 @@ pub mod convert;
 pub mod detect;
 pub mod detections;
 pub mod files;
+pub mod fill;
 pub mod gst;
 pub mod jobs;
 pub mod live;

@@ -111,6 +111,8 @@ pub struct SegmentStart {
     /// Privacy masks that are burnt into its pictures, as [`Privacy::text`](crate::privacy::Privacy::text) writes them;
     /// `None` without.
     pub masks: Option<String>,
+    /// It was not recorded as it happened but fetched from the camera's own card afterwards.
+    pub from_card: bool,
 }
 
 /// A finished segment: its file is complete and synced.

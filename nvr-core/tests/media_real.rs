@@ -136,6 +136,7 @@ fn start() -> SegmentStart {
             audio: None,
         },
         masks: None,
+        from_card: false,
     }
 }
 

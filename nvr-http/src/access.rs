@@ -193,6 +193,7 @@ pub(crate) const TABLE: &[Line] = &[
     ("GET",    "/api/v1/uploads/{id}",                LOOK,            About::Any,     None),
     ("POST",   "/api/v1/uploads/{id}/retry",          CONTROL,         About::All,     Some(Action::Job)),
     ("POST",   "/api/v1/cameras/{id}/upload",         CONTROL,         About::Camera,  Some(Action::Job)),
+    ("POST",   "/api/v1/cameras/{id}/fill",           CONTROL,         About::Camera,  Some(Action::Job)),
     ("POST",   "/api/v1/cameras/{id}/restore",        CONTROL,         About::Camera,  Some(Action::Job)),
     ("GET",    "/api/v1/segments/{id}/copies",        LOOK,            About::Segment, None),
     ("POST",   "/api/v1/segments/{id}/link",          EXPORT,          About::Segment, Some(Action::Share)),
@@ -265,7 +266,7 @@ mod tests {
 
     #[test]
     fn every_route_has_a_line_and_every_line_a_route() {
-        let described = serde_json::to_value(crate::server::openapi()).unwrap();
+        let described = serde_json::to_value(crate::openapi::openapi()).unwrap();
         let mut routes = Vec::new();
         for (path, item) in described["paths"].as_object().unwrap() {
             for method in item.as_object().unwrap().keys() {

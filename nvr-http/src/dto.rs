@@ -443,6 +443,8 @@ pub(crate) struct SegmentDto {
     masked: bool,
     /// Which, and how: `black | window: 0.1,0.2 0.4,0.2 0.4,0.9`.
     masks: Option<String>,
+    /// Whether it was fetched from the camera's own card afterwards.
+    from_card: bool,
 }
 
 impl From<&SegmentRow> for SegmentDto {
@@ -466,6 +468,7 @@ impl From<&SegmentRow> for SegmentDto {
             tier: r.tier.as_str(),
             masked: r.masks.is_some(),
             masks: r.masks.clone(),
+            from_card: r.from_card,
         }
     }
 }

@@ -6,7 +6,7 @@ use utoipa_axum::routes;
 
 use crate::access::{self, Needs};
 use crate::api::{
-    alerts, backup, bookings, cameras, config, detections, discovery, footage, jobs, live, log_level,
+    alerts, backup, bookings, cameras, config, detections, discovery, fill, footage, jobs, live, log_level,
     machine, media, motion, objects, ptz, pushes, restream, session, shares, stills, storage, system,
     transcoding, uploads, users,
 };
@@ -139,6 +139,7 @@ pub(crate) fn api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(ptz::go_to))
         .routes(routes!(ptz::forget))
         .routes(routes!(ptz::home))
+        .routes(routes!(fill::fill))
         .routes(routes!(ptz::clock, ptz::set_clock))
         .routes(routes!(machine::system))
         .routes(routes!(backup::backup))

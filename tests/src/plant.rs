@@ -89,6 +89,7 @@ pub fn planted(config: &Config, camera: &str, n: i64, content: &[u8]) -> ClosedS
                 audio: None,
             },
             masks: None,
+            from_card: false,
         },
         path,
         duration_ns: 60_000_000_000,

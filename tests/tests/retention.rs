@@ -329,6 +329,7 @@ fn history(config: &nvr_core::config::Config, row: &SegmentRow, count: i64) -> C
             container: row.container,
             tracks: row.tracks.clone(),
             masks: None,
+            from_card: false,
         };
         let path = SegmentName::of(&start).path();
         let file = config.recorder.root.join(&path);

@@ -1,18 +1,22 @@
-//! `nvr onvif`: what a camera offers, and its clock.
+//! `nvr onvif`: what a camera offers, its clock, and what is on its card.
 
 use clap::Subcommand;
 use nvr_core::CameraId;
 use nvr_core::clock::SystemClock;
 use nvr_core::error::{Error, ErrorKind};
+use nvr_core::fill::FillParams;
 use nvr_core::onvif::{Access, Device, Offer, offer};
 use nvr_core::secret::Secret;
 use nvr_core::source::Credentials;
 use serde_json::{Map, Value, json};
 
+use super::jobs;
 use crate::cli::Global;
 use crate::exit::Failure;
 use crate::output::{self, Output};
-use crate::{config, logging};
+use crate::queue::Queue;
+use crate::window::Window;
+use crate::{archive, config, logging};
 
 /// So much a camera's clock may differ.
 const TOLERANCE_S: f64 = 5.0;
@@ -37,6 +41,16 @@ pub enum OnvifCommand {
         /// Camera.
         camera: CameraId,
     },
+    /// Fetch from a camera's own card what is missing in a stretch of time (Profile G), as a job of the recorder.
+    Fill {
+        /// Camera.
+        camera: CameraId,
+        #[command(flatten)]
+        window: Window,
+        /// Do not wait for the end.
+        #[arg(long)]
+        background: bool,
+    },
 }
 
 pub async fn run(global: &Global, command: OnvifCommand, output: Output) -> Result<(), Failure> {
@@ -46,6 +60,11 @@ pub async fn run(global: &Global, command: OnvifCommand, output: Output) -> Resu
             let offer = ask(&address, user, output).await?;
             output.result(&offer, || shown(&offer))
         }
+        OnvifCommand::Fill {
+            camera,
+            window,
+            background,
+        } => fill(global, camera, &window, background, output).await,
         OnvifCommand::Time { camera } => time(global, camera.as_ref(), output).await,
         OnvifCommand::SetTime { camera } => {
             let config = config::load(global)?;
@@ -60,6 +79,37 @@ pub async fn run(global: &Global, command: OnvifCommand, output: Output) -> Resu
             })
         }
     }
+}
+
+async fn fill(
+    global: &Global,
+    camera: CameraId,
+    window: &Window,
+    background: bool,
+    output: Output,
+) -> Result<(), Failure> {
+    let asked = archive::open(global).await?;
+    let found = asked.config.cameras.iter().find(|c| c.id == camera);
+    if found.is_none_or(|c| c.onvif.is_none()) {
+        return Err(not_asked(&camera).into());
+    }
+    let range = window.range(asked.now, &asked.zone, None)?;
+    let new = FillParams::by_hand(camera, range).job()?;
+    let queue = Queue::find(asked.config).await;
+    let (job, _) = queue.enqueue(new).await?;
+    let id = job.id;
+    if background || !queue.is_served() {
+        output.result(&job, || {
+            format!("job {id}: `nvr jobs watch {id}` shows how far it is")
+        })?;
+        if !queue.is_served() {
+            output.note("no recorder runs; the job waits for one");
+        }
+        return Ok(());
+    }
+    jobs::watch(&queue, &[id], output).await?;
+    output.note(&format!("job {id}: {}", queue.get(id).await?.message));
+    Ok(())
 }
 
 fn access_of(onvif: &nvr_core::config::OnvifConfig) -> Access {

@@ -56,6 +56,7 @@ fn start_of(store: &Store, row: &SegmentRow) -> SegmentStart {
         container: row.container,
         tracks: row.tracks.clone(),
         masks: row.masks.clone(),
+        from_card: row.from_card,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 
 mod onvif;
 
-pub use onvif::OnvifConfig;
+pub use onvif::{FillConfig, OnvifConfig};
 
 /// One camera, resolved: what it does not say itself is taken from [`RecordingConfig`].
 #[derive(Clone, PartialEq, Debug)]
@@ -263,6 +263,16 @@ section! {
         onvif_profile: Text,
         /// Whether what the camera sees by itself (motion, crossed lines, tampering, inputs) is kept as detections.
         onvif_events: bool = false,
+        /// Whether what is missing after the camera was away is fetched from its own card (ONVIF Profile G).
+        onvif_fill_gaps: bool = false,
+        /// How long after the camera came back its card is asked, 0 s to 1 h: it needs a while to write down the end.
+        onvif_fill_after: Span = "30s",
+        /// What is missing for longer than this is not fetched by itself, 1 min to 52 weeks.
+        onvif_fill_oldest: Span = "7d",
+        /// Bytes a second at which its card is read at most; 0: no limit.
+        onvif_fill_rate: Bytes = "4MiB",
+        /// Token of the recording on its card; needed only where there are several that could be meant.
+        onvif_recording: Text,
         /// How often a still is taken of it, 5 s to 24 h, or 0 for never; by default as `[stills]` says. So are the next.
         stills: Span,
         /// Width of its stills in pixels, 16 to 7680.

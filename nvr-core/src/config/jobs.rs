@@ -34,6 +34,8 @@ pub struct JobsConfig {
     pub exports_keep: Duration,
     /// Such exports at once (1 to 16; default 1).
     pub max_exports: usize,
+    /// Cameras whose cards are read at once, to fill gaps (1 to 16; default 1).
+    pub max_fills: usize,
     /// When segments are verified, unless somebody waits for it.
     pub verify_window: Windows,
 }
@@ -52,6 +54,7 @@ impl Default for JobsConfig {
             exports: None,
             exports_keep: Duration::from_secs(7 * 86_400),
             max_exports: 1,
+            max_fills: 1,
             verify_window: Windows::always(),
         }
     }
@@ -82,6 +85,8 @@ section! {
         exports_keep: Span = "7d",
         /// Such exports at once, 1 to 16.
         max_exports: u64 = 1,
+        /// Cameras whose cards are read at once, to fill gaps, 1 to 16.
+        max_fills: u64 = 1,
         /// When segments are verified, unless somebody waits for it: `"02:00-06:00"`, also over midnight, several
         /// with commas, in `recorder.time_zone`; at any time by default.
         verify_window: Text,
@@ -129,6 +134,9 @@ impl JobsConfig {
         }
         if let Some(d) = reader.within(raw.exports_keep.as_ref(), &(seconds(3600)..=years)) {
             out.exports_keep = d.0;
+        }
+        if let Some(n) = reader.within(raw.max_fills.as_ref(), &(1..=16)) {
+            out.max_fills = n as usize;
         }
         if let Some(n) = reader.within(raw.max_exports.as_ref(), &(1..=16)) {
             out.max_exports = n as usize;

@@ -51,7 +51,7 @@ pub use self::alert_channel::{AlertChannel, ChannelKind, ChannelPlace, MailTls};
 pub use self::alerts::AlertsConfig;
 pub use self::backup::BackupConfig;
 pub use self::bookings::{BookingsConfig, CalendarConfig};
-pub use self::camera::{CameraConfig, OnvifConfig};
+pub use self::camera::{CameraConfig, FillConfig, OnvifConfig};
 pub use self::detections::DetectionsConfig;
 pub use self::diff::ConfigDiff;
 pub use self::edit::{ConfigFile, EditOrigin, EditedConfig, FieldError, FieldErrors, KEPT};

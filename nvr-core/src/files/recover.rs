@@ -278,6 +278,7 @@ fn bare_start(name: &SegmentName, container: Container, tracks: Tracks) -> Segme
         container,
         tracks,
         masks: None,
+        from_card: false,
     }
 }
 

@@ -28,6 +28,13 @@ const NAME_TRIES: u32 = 10_000;
 #[derive(Debug, Clone)]
 pub struct Tree(Arc<Shared>);
 
+/// Who makes files: a camera that is recorded, or what fetches its footage from its card.
+type Maker = (CameraId, bool);
+
+fn maker_of(start: &SegmentStart) -> Maker {
+    (start.camera.clone(), start.from_card)
+}
+
 /// What a look at the second root brought.
 #[derive(Debug, Default)]
 enum Found {
@@ -52,9 +59,9 @@ pub(super) struct Shared {
     syncer: Option<Syncer>,
     pub(super) registry: Registry,
     /// The last name given to each camera, so that none is given twice even if the file was deleted since.
-    last: Mutex<HashMap<CameraId, (RunId, i64)>>,
+    last: Mutex<HashMap<Maker, (RunId, i64)>>,
     /// Whose file each camera made last, or is making now.
-    making: Mutex<HashMap<CameraId, RunId>>,
+    making: Mutex<HashMap<Maker, RunId>>,
     /// Files left as after a crash by a fault of the storage while this process lives on.
     abandoned: Mutex<Vec<(SegmentName, SegmentStart)>>,
 }
@@ -226,7 +233,9 @@ impl Tree {
     /// Whether a file of this run may be in the making: not in the registry yet, but on disk.
     pub(crate) fn may_make(&self, camera: &CameraId, run: RunId) -> bool {
         let making = self.0.making.lock().unwrap_or_else(PoisonError::into_inner);
-        making.get(camera) == Some(&run)
+        [false, true]
+            .into_iter()
+            .any(|from_card| making.get(&(camera.clone(), from_card)) == Some(&run))
     }
 
     /// A finished segment is in the index now: it no longer counts as growing.
@@ -286,7 +295,7 @@ impl Shared {
     fn fresh_name(&self, start: &SegmentStart) -> SegmentName {
         let name = SegmentName::of(start);
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match last.get(&start.camera) {
+        match last.get(&maker_of(start)) {
             Some(&(run, ms)) if run == start.run && ms >= name.start_ms() => name.at_ms(ms.saturating_add(1)),
             _ => name,
         }
@@ -302,7 +311,7 @@ impl SegmentFiles for Tree {
             .making
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(start.camera.clone(), start.run);
+            .insert(maker_of(start), start.run);
         let mut tries = 0;
         let (file, folders) = loop {
             match dirs::create_segment(&root, &name) {
@@ -323,7 +332,7 @@ impl SegmentFiles for Tree {
             .last
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(start.camera.clone(), (name.run, name.start_ms()));
+            .insert(maker_of(start), (name.run, name.start_ms()));
         let target = Target::new(file, folders);
         if let Some(syncer) = &shared.syncer {
             syncer.add(&target);

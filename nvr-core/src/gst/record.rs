@@ -314,6 +314,7 @@ impl Recorder {
                 audio: self.audio.as_ref().map(|(_, track, _)| track.clone()),
             },
             masks: None,
+            from_card: false,
         }
     }
 

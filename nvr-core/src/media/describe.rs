@@ -41,6 +41,7 @@ mod tag {
     pub(super) const SAMPLE_RATE: u64 = 15;
     pub(super) const CHANNELS: u64 = 16;
     pub(super) const MASKS: u64 = 17;
+    pub(super) const FROM_CARD: u64 = 18;
 }
 
 /// The whole box, ready to be written behind `moov`.
@@ -94,6 +95,9 @@ fn to_record(s: &SegmentStart) -> Vec<u8> {
     }
     if let Some(masks) = &s.masks {
         w.bytes(tag::MASKS, masks.as_bytes());
+    }
+    if s.from_card {
+        w.number(tag::FROM_CARD, 1);
     }
     w.finish()
 }
@@ -149,6 +153,7 @@ fn from_record(data: &[u8]) -> Result<SegmentStart> {
             ),
             None => None,
         },
+        from_card: r.get_number(tag::FROM_CARD)?.is_some_and(|n| n != 0),
     })
 }
 
@@ -226,6 +231,7 @@ pub(super) mod tests {
             frame_rate in prop::option::of(0.01f64..1000.0),
             audio in prop::option::of((0..6u64, any::<u32>(), any::<u32>())),
             masks in prop::option::of("[a-z |:0-9,.;]{0,60}"),
+            from_card: bool,
         ) -> SegmentStart {
             SegmentStart {
                 camera: CameraId::new(&camera).unwrap(),
@@ -244,6 +250,7 @@ pub(super) mod tests {
                     }),
                 },
                 masks,
+                from_card,
             }
         }
     }
@@ -273,7 +280,7 @@ pub(super) mod tests {
 
         #[test]
         fn fields_that_lie_do_not_panic(
-            fields in prop::collection::vec((1..19u64, prop::collection::vec(any::<u8>(), 0..12)), 0..20),
+            fields in prop::collection::vec((1..20u64, prop::collection::vec(any::<u8>(), 0..12)), 0..20),
         ) {
             let mut w = RecordWriter::new(VERSION);
             for (tag, value) in &fields {

@@ -8,6 +8,7 @@ mod broker;
 mod calendars;
 mod cameras;
 mod daily;
+mod filling;
 mod housekeeping;
 mod idle;
 mod incoming;
@@ -58,6 +59,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, Event};
 use crate::events::{EventBus, EventStream};
 use crate::files::Tree;
+use crate::fill::Filling;
 use crate::health::{self, Health};
 use crate::ids::CameraId;
 use crate::jobs::{JobKind, Jobs};
@@ -124,6 +126,7 @@ struct Inner {
     jobs: Jobs,
     uploads: Uploads,
     transcoding: Transcoding,
+    filling: Filling,
     moving: Moving,
     pushes: Pushes,
     bookings: Bookings,
@@ -232,6 +235,8 @@ impl Nvr {
         let transcoding = transcoding::new(&context, &config.transcode, archive.privacy().clone());
         let mut kinds = kinds;
         kinds.push(Arc::new(transcoding.clone()));
+        let filling = filling::new(&context, &jobs_config, Arc::clone(&me));
+        kinds.push(Arc::new(filling.clone()));
         let moving = Moving::new(store.clone(), tree.clone(), clock.clone(), config.tier.clone());
         if config.tier.is_some() {
             kinds.push(Arc::new(moving.clone()));
@@ -270,6 +275,7 @@ impl Nvr {
             uploads,
             jobs_config,
             transcoding,
+            filling,
             moving,
             context,
             keeper: Arc::new(Keeper::new(store, tree.clone())),
@@ -322,6 +328,7 @@ impl Nvr {
         let teller = objects::Teller::new(nvr.0.detections.clone(), clock);
         tokio::spawn(teller.work(found, nvr.0.stop.clone(), nvr.0.objects_told.clone()));
         workers.spawn(transcoding::plan(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
+        workers.spawn(filling::plan(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         workers.spawn(backups::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         workers.spawn(keeping::work(Arc::downgrade(&nvr.0), nvr.0.stop.clone()));
         for camera in config.cameras {

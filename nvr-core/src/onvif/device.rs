@@ -79,6 +79,9 @@ pub(super) struct Services {
     pub(super) media2: Option<Url>,
     pub(super) ptz: Option<Url>,
     pub(super) events: Option<Url>,
+    /// Profile G: what is on the camera's card, and playing it.
+    pub(super) search: Option<Url>,
+    pub(super) replay: Option<Url>,
 }
 
 /// A camera that is asked by ONVIF.
@@ -237,6 +240,8 @@ impl Device {
                 "http://www.onvif.org/ver20/media/wsdl" => &mut found.media2,
                 "http://www.onvif.org/ver20/ptz/wsdl" => &mut found.ptz,
                 "http://www.onvif.org/ver10/events/wsdl" => &mut found.events,
+                "http://www.onvif.org/ver10/search/wsdl" => &mut found.search,
+                "http://www.onvif.org/ver10/replay/wsdl" => &mut found.replay,
                 _ => continue,
             };
             *slot = place;
@@ -249,11 +254,17 @@ impl Device {
             let xaddr = answer.text_at(&["Capabilities", name, "XAddr"])?;
             self.place(xaddr)
         };
+        let further = |name: &str| {
+            let xaddr = answer.text_at(&["Capabilities", "Extension", name, "XAddr"])?;
+            self.place(xaddr)
+        };
         Services {
             media: place("Media"),
             media2: None,
             ptz: place("PTZ"),
             events: place("Events"),
+            search: further("Search"),
+            replay: further("Replay"),
         }
     }
 

@@ -209,7 +209,7 @@ impl Device {
     }
 
     /// An address that the camera names, at the host that was reached, without credentials.
-    fn at_our_host(&self, text: &str, schemes: &[&str]) -> Option<String> {
+    pub(super) fn at_our_host(&self, text: &str, schemes: &[&str]) -> Option<String> {
         let mut url = Url::parse(text).ok().filter(|_| text.len() <= 1024)?;
         if !schemes.contains(&url.scheme()) || url.host().is_none() {
             return None;

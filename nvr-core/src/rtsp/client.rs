@@ -45,6 +45,9 @@ pub(crate) struct ClientOptions {
     pub user_agent: String,
     /// `Range` of `PLAY` (`npt=0.000-`, `clock=20260504T000000Z-`); `npt=0.000-` if absent.
     pub range: Option<String>,
+    /// The stream is a recording of the camera's (ONVIF Streaming Specification, 6): it is sent as fast as it is taken,
+    /// and units have the time at which they were recorded as their `ntp`.
+    pub replay: bool,
     /// How long an answer is waited for, in nanoseconds. A stream that plays may be silent, as long as the server answers.
     pub timeout_ns: i64,
     /// Any number that differs from session to session: nonces and the receiver's SSRC are made of it.
@@ -291,6 +294,15 @@ impl Client {
         Ok(())
     }
 
+    /// The connection is closed: gives the last picture of a replay, whose end would have been seen by the next one.
+    pub(crate) fn closed(&mut self, now_ns: i64, out: &mut Vec<Event>) {
+        if matches!(self.stage, Stage::Playing)
+            && let Some(video) = &mut self.video
+        {
+            video.flush(now_ns, &mut self.untold, out);
+        }
+    }
+
     /// Whether the video has not come to the present yet: the server sends what it kept first.
     pub(crate) fn catching_up(&self, now_ns: i64) -> bool {
         self.video
@@ -395,6 +407,9 @@ impl Client {
         }
         if channel == video.line.rtcp_channel {
             if video.line.rtcp(data, now_ns) {
+                if self.options.replay {
+                    video.flush(now_ns, &mut self.untold, out);
+                }
                 out.push(Event::Ended("the camera ended the stream (RTCP BYE)".into()));
                 self.over();
             }

@@ -30,6 +30,7 @@ fn client() -> Client {
         want_audio: true,
         user_agent: "x".into(),
         range: None,
+        replay: false,
         timeout_ns: 5_000_000_000,
         seed: 1,
     };

@@ -8,7 +8,30 @@ pub(super) struct Packet<'a> {
     pub sequence: u16,
     pub timestamp: u32,
     pub ssrc: u32,
+    pub replay: Option<ReplayMark>,
     pub payload: &'a [u8],
+}
+
+/// The profile of the header extension of replays.
+const REPLAY: [u8; 2] = [0xAB, 0xAC];
+
+/// What a replay says with its packets (ONVIF Streaming Specification, 6.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ReplayMark {
+    /// When the picture was taken, by the camera's clock.
+    pub ntp: u64,
+    /// No picture follows this one.
+    pub terminal: bool,
+}
+
+impl ReplayMark {
+    fn parse(extension: &[u8]) -> Option<Self> {
+        let (ntp, rest) = extension.split_first_chunk::<8>()?;
+        Some(Self {
+            ntp: u64::from_be_bytes(*ntp),
+            terminal: rest.first()? & 0x10 != 0,
+        })
+    }
 }
 
 impl<'a> Packet<'a> {
@@ -19,9 +42,14 @@ impl<'a> Packet<'a> {
             return None;
         }
         let mut start = 12 + 4 * usize::from(head[0] & 0x0F);
+        let mut replay = None;
         if head[0] & 0x10 != 0 {
-            let words = data.get(start + 2..start + 4)?;
-            start += 4 + 4 * usize::from(u16::from_be_bytes([words[0], words[1]]));
+            let extension = data.get(start..start + 4)?;
+            let bytes = 4 * usize::from(u16::from_be_bytes([extension[2], extension[3]]));
+            if extension[..2] == REPLAY {
+                replay = ReplayMark::parse(data.get(start + 4..start + 4 + bytes)?);
+            }
+            start += 4 + bytes;
         }
         let mut end = data.len();
         if head[0] & 0x20 != 0 {
@@ -35,6 +63,7 @@ impl<'a> Packet<'a> {
             sequence: u16::from_be_bytes([head[2], head[3]]),
             timestamp: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
             ssrc: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
+            replay,
             payload: data.get(start..end)?,
         })
     }
@@ -215,6 +244,7 @@ mod tests {
         full.extend([0xBE, 0xDE, 0, 1, 1, 2, 3, 4]);
         full.extend(b"xyz\0\x02");
         assert_eq!(Packet::parse(&full).unwrap().payload, b"xyz");
+        assert_eq!(Packet::parse(&full).unwrap().replay, None);
         full.pop();
         full.push(200);
         assert_eq!(Packet::parse(&full), None);
@@ -222,6 +252,35 @@ mod tests {
             assert_eq!(Packet::parse(&plain[..n]), None);
         }
         assert_eq!(Packet::parse(&[0x50; 20]), None, "version 1");
+    }
+
+    #[test]
+    fn replays_say_when_a_picture_was_taken() {
+        let plain = packet(96, true, 7, 90, 5, b"abc");
+        let with = |extension: &[u8]| {
+            let mut full = plain[..12].to_vec();
+            full[0] |= 0x10;
+            full.extend(extension);
+            full.extend(b"abc");
+            full
+        };
+        let head = [0xAB, 0xAC, 0, 3, 1, 2, 3, 4, 5, 6, 7, 8];
+        let full = with(&[&head[..], &[0x90, 1, 0, 0]].concat());
+        let p = Packet::parse(&full).unwrap();
+        let mark = p.replay.unwrap();
+        assert_eq!(
+            (mark.ntp, mark.terminal, p.payload),
+            (0x0102_0304_0506_0708, true, &b"abc"[..])
+        );
+        let full = with(&[&head[..], &[0x80, 1, 0, 0]].concat());
+        assert!(!Packet::parse(&full).unwrap().replay.unwrap().terminal);
+        // One that is too short for what it should hold is no reason to lose the picture.
+        let short = with(&[0xAB, 0xAC, 0, 1, 1, 2, 3, 4]);
+        assert_eq!(
+            Packet::parse(&short).map(|p| (p.replay, p.payload)),
+            Some((None, &b"abc"[..]))
+        );
+        assert_eq!(Packet::parse(&with(&[0xAB, 0xAC, 0, 9, 1, 2, 3, 4])), None);
     }
 
     fn place(s: &mut Sequence, number: u16, ssrc: u32, payload_type: u8) -> Place {

@@ -151,6 +151,7 @@ pub(super) fn options(url: &str) -> ClientOptions {
         want_audio: true,
         user_agent: "test".into(),
         range: None,
+        replay: false,
         timeout_ns: 5_000_000_000,
         seed: 42,
     }

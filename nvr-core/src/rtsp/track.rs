@@ -1,15 +1,17 @@
 //! A track that plays: from its packets to units with their times, and its reports.
 
+use std::collections::VecDeque;
+
 use super::audio::AudioUnpacker;
 use super::choose::{ChosenAudio, ChosenVideo};
 use super::error::RtspError;
 use super::event::{Event, TrackKind, Tracks, Unit, VideoParams};
 use super::framing::{Channel, Expected};
 use super::rtcp::{self, LastReport, Received};
-use super::rtp::{Packet, Place, Sequence};
+use super::rtp::{Packet, Place, ReplayMark, Sequence};
 use super::timeline::Timeline;
-use super::video::Assembler;
-use crate::time::NS_PER_S;
+use super::video::{Assembler, VideoUnit};
+use crate::time::{NS_PER_S, Timestamp};
 
 /// What both kinds of track have.
 #[derive(Debug)]
@@ -102,7 +104,12 @@ pub(super) struct VideoTrack {
     told: Option<VideoParams>,
     /// Sets differ from what was told, and no keyframe came since.
     changed: bool,
+    /// Of a replay: what was said of the pictures that are not handed out yet.
+    marks: Option<VecDeque<(u32, ReplayMark)>>,
 }
+
+/// Pictures that a replay may have begun and not handed out.
+const MOST_MARKS: usize = 16;
 
 impl VideoTrack {
     pub(super) fn new(chosen: &ChosenVideo, channels: (u8, u8)) -> Self {
@@ -111,7 +118,14 @@ impl VideoTrack {
             assembler: Assembler::new(chosen.codec, &chosen.sets),
             told: None,
             changed: false,
+            marks: None,
         }
+    }
+
+    /// The stream is a replay: its packets say when pictures were taken, and nothing else does.
+    pub(super) fn replay(mut self) -> Self {
+        self.marks = Some(VecDeque::new());
+        self
     }
 
     #[cfg(test)]
@@ -145,47 +159,114 @@ impl VideoTrack {
             }
             Place::Ignored => return Ok(()),
         };
-        let Self {
-            line,
-            assembler,
-            told,
-            changed,
-        } = self;
+        if let (Some(marks), Some(mark)) = (&mut self.marks, packet.replay)
+            && marks.back().is_none_or(|(at, _)| *at != packet.timestamp)
+        {
+            if marks.len() >= MOST_MARKS {
+                marks.pop_front();
+            }
+            marks.push_back((packet.timestamp, mark));
+        }
+        let is_last = |(at, mark): &(u32, ReplayMark)| *at == packet.timestamp && mark.terminal;
+        let ends = packet.marker && self.marks.iter().flatten().any(is_last);
+        let (assembler, mut teller) = self.split(now_ns, tracks, out);
         assembler.packet(
             packet.payload,
             packet.timestamp,
             packet.marker,
             lost,
-            &mut |assembler, unit| {
-                *changed |= assembler.sets.take_change();
-                let pts_ns = line.timeline.pts(unit.timestamp, now_ns, None);
-                if *changed && (told.is_none() || unit.keyframe) {
-                    *changed = false;
-                    if let Some(params) = assembler.sets.params()
-                        && told.as_ref() != Some(&params)
-                    {
-                        *told = Some(params.clone());
-                        out.push(match tracks.take() {
-                            Some(tracks) => Event::Tracks(Tracks {
-                                video: params,
-                                ..tracks
-                            }),
-                            None => Event::Parameters(params),
-                        });
-                    }
-                }
-                if told.is_some() {
-                    out.push(Event::Unit(Unit {
-                        track: TrackKind::Video,
-                        data: unit.data,
-                        keyframe: unit.keyframe,
-                        pts_ns,
-                        ntp: line.timeline.ntp(unit.timestamp),
-                        lost_before: unit.lost_before,
-                    }));
-                }
-            },
-        )
+            &mut |assembler, unit| teller.tell(assembler, unit),
+        )?;
+        if ends {
+            self.flush(now_ns, tracks, out);
+        }
+        Ok(())
+    }
+
+    /// Nothing follows: hands out the picture whose end was to be seen by the next one.
+    pub(super) fn flush(&mut self, now_ns: i64, tracks: &mut Option<Tracks>, out: &mut Vec<Event>) {
+        let (assembler, mut teller) = self.split(now_ns, tracks, out);
+        assembler.flush(&mut |assembler, unit| teller.tell(assembler, unit));
+    }
+
+    fn split<'a>(
+        &'a mut self,
+        now_ns: i64,
+        tracks: &'a mut Option<Tracks>,
+        out: &'a mut Vec<Event>,
+    ) -> (&'a mut Assembler, Teller<'a>) {
+        let teller = Teller {
+            line: &mut self.line,
+            told: &mut self.told,
+            changed: &mut self.changed,
+            marks: &mut self.marks,
+            now_ns,
+            tracks,
+            out,
+        };
+        (&mut self.assembler, teller)
+    }
+}
+
+/// Makes news of pictures that are complete.
+struct Teller<'a> {
+    line: &'a mut Line,
+    told: &'a mut Option<VideoParams>,
+    changed: &'a mut bool,
+    marks: &'a mut Option<VecDeque<(u32, ReplayMark)>>,
+    now_ns: i64,
+    tracks: &'a mut Option<Tracks>,
+    out: &'a mut Vec<Event>,
+}
+
+impl Teller<'_> {
+    fn tell(&mut self, assembler: &mut Assembler, unit: VideoUnit) {
+        *self.changed |= assembler.sets.take_change();
+        let pts_ns = self.line.timeline.pts(unit.timestamp, self.now_ns, None);
+        if *self.changed && (self.told.is_none() || unit.keyframe) {
+            *self.changed = false;
+            if let Some(params) = assembler.sets.params()
+                && self.told.as_ref() != Some(&params)
+            {
+                *self.told = Some(params.clone());
+                self.out.push(match self.tracks.take() {
+                    Some(tracks) => Event::Tracks(Tracks {
+                        video: params,
+                        ..tracks
+                    }),
+                    None => Event::Parameters(params),
+                });
+            }
+        }
+        let (ntp, terminal) = self.camera_time(unit.timestamp);
+        if self.told.is_some() {
+            self.out.push(Event::Unit(Unit {
+                track: TrackKind::Video,
+                data: unit.data,
+                keyframe: unit.keyframe,
+                pts_ns,
+                ntp,
+                lost_before: unit.lost_before,
+            }));
+        }
+        if terminal {
+            self.out.push(Event::Ended("the recording ends here".into()));
+        }
+    }
+
+    /// When a picture was taken by the camera's clock, and whether it is the last of a replay.
+    fn camera_time(&mut self, timestamp: u32) -> (Option<Timestamp>, bool) {
+        let Some(marks) = self.marks else {
+            return (self.line.timeline.ntp(timestamp), false);
+        };
+        let Some(at) = marks.iter().position(|(t, _)| *t == timestamp) else {
+            return (None, false);
+        };
+        // Those before it were of pictures that were not whole.
+        let mark = marks.drain(..=at).next_back().map(|(_, mark)| mark);
+        mark.map_or((None, false), |mark| {
+            (rtcp::plausible(rtcp::unix_ns(mark.ntp)), mark.terminal)
+        })
     }
 }
 

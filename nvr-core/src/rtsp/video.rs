@@ -206,6 +206,13 @@ impl Assembler {
         self.fragment = None;
     }
 
+    /// Nothing follows: hands out what was begun, if it is whole.
+    pub(super) fn flush(&mut self, emit: &mut impl FnMut(&mut Self, VideoUnit)) {
+        if self.open && self.marked {
+            self.finish(emit);
+        }
+    }
+
     fn finish(&mut self, emit: &mut impl FnMut(&mut Self, VideoUnit)) {
         self.end_fragment();
         match self.marker {

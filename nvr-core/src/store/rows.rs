@@ -130,6 +130,8 @@ pub struct SegmentRow {
     /// Privacy masks that are burnt into its pictures, as [`Privacy::text`](crate::privacy::Privacy::text) writes them;
     /// `None` without.
     pub masks: Option<String>,
+    /// It was fetched from the camera's own card afterwards.
+    pub from_card: bool,
 }
 
 impl SegmentRow {

@@ -8,7 +8,7 @@ use super::cameras::{self, camera_id, invalid};
 use super::error::SqlResult;
 use super::rows::{Marks, SegmentRow, SegmentState};
 use super::runs::{self, run_number};
-use super::{Store, detections, writes};
+use super::{Store, detections, gaps, writes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CameraId, RunId, SegmentId};
 use crate::segment::{ClosedSegment, Container, SegmentStart, Tier};
@@ -21,7 +21,7 @@ use crate::track::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
 pub(super) const COLUMNS: &str = "id, camera, run, sequence, path, \
      CASE WHEN state = 'missing' AND copies > 0 THEN 'remote' ELSE state END, start_ns, duration_ns, size_bytes, \
      container, video_codec, width, height, frame_rate, audio_codec, audio_rate, audio_channels, hash, \
-     protected, camera_start_ns, marks, tier, masks";
+     protected, camera_start_ns, marks, tier, masks, from_card";
 
 /// Text of a path that may stand in the index: relative, UTF-8, without `..`, so that no row can ever
 /// lead out of the recordings root.
@@ -104,6 +104,7 @@ pub(super) fn read_of(camera: CameraId, row: &Row<'_>) -> rusqlite::Result<Segme
         marks: Marks::from_bits(row.get(20)?),
         tier: Tier::from_number(row.get(21)?),
         masks: row.get(22)?,
+        from_card: row.get(23)?,
     })
 }
 
@@ -144,10 +145,10 @@ fn put(conn: &Connection, v: &Values<'_>) -> Result<SegmentId> {
     conn.prepare_cached(
         "INSERT INTO segments (camera, run, sequence, path, state, start_ns, duration_ns, size_bytes,
              container, video_codec, width, height, frame_rate, audio_codec, audio_rate, audio_channels,
-             hash, camera_start_ns, masks)
+             hash, camera_start_ns, masks, from_card)
          VALUES (:camera, :run, :sequence, :path, :state, :start, :duration, :size,
              :container, :video, :width, :height, :rate, :audio, :audio_rate, :channels,
-             :hash, :camera_start, :masks)
+             :hash, :camera_start, :masks, :from_card)
          ON CONFLICT (path) DO UPDATE SET
              camera = excluded.camera, run = excluded.run, sequence = excluded.sequence,
              state = excluded.state, start_ns = excluded.start_ns, duration_ns = excluded.duration_ns,
@@ -156,7 +157,8 @@ fn put(conn: &Connection, v: &Values<'_>) -> Result<SegmentId> {
              video_codec = excluded.video_codec, width = excluded.width, height = excluded.height,
              frame_rate = excluded.frame_rate, audio_codec = excluded.audio_codec,
              audio_rate = excluded.audio_rate, audio_channels = excluded.audio_channels,
-             camera_start_ns = excluded.camera_start_ns, masks = excluded.masks
+             camera_start_ns = excluded.camera_start_ns, masks = excluded.masks,
+             from_card = excluded.from_card
          RETURNING id",
     )
     .and_then(|mut s| {
@@ -181,6 +183,7 @@ fn put(conn: &Connection, v: &Values<'_>) -> Result<SegmentId> {
                 ":hash": v.hash,
                 ":camera_start": v.start.camera_start.map(Timestamp::as_ns),
                 ":masks": v.start.masks,
+                ":from_card": v.start.from_card,
             },
             |row| row.get(0),
         )
@@ -233,6 +236,13 @@ pub(super) fn put_fragments(conn: &Connection, id: SegmentId, data: &[u8]) -> Re
     Ok(())
 }
 
+/// Completes the row of footage that was fetched from the camera's card: what it covers is no gap any more.
+fn fill(conn: &Connection, segment: &ClosedSegment) -> Result<SegmentId> {
+    let id = close(conn, &segment.path, segment)?;
+    gaps::cut(conn, &segment.start.camera, segment.range())?;
+    Ok(id)
+}
+
 fn insert_all(conn: &Connection, segments: &[ClosedSegment]) -> Result<Vec<SegmentId>> {
     segments.iter().map(|s| close(conn, &s.path, s)).collect()
 }
@@ -280,6 +290,15 @@ writes! {
     close_segment, close_segment_blocking(path: &Path, segment: &ClosedSegment) -> SegmentId {{
         let (path, segment) = (path.to_owned(), segment.clone());
         move |conn: &Connection| close(conn, &path, &segment)
+    }}
+
+    /// As [`close_segment`](Self::close_segment), and takes what the segment covers out of the gaps of its camera.
+    ///
+    /// # Errors
+    /// As [`close_segment`](Self::close_segment).
+    fill_segment, fill_segment_blocking(segment: &ClosedSegment) -> SegmentId {{
+        let segment = segment.clone();
+        move |conn: &Connection| fill(conn, &segment)
     }}
 
     /// Enters many finished segments in one transaction, for a rebuild; a row of the same path is

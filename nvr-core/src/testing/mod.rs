@@ -87,6 +87,7 @@ fn segment(camera: &CameraId, run: RunId, n: u32, start: Timestamp) -> ClosedSeg
                 }),
             },
             masks: None,
+            from_card: false,
         },
         path: PathBuf::from(format!("{camera}/synthetic/{n:08}-{run}.mp4")),
         duration_ns: SYNTHETIC_SEGMENT_NS,

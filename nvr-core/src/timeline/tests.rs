@@ -52,6 +52,7 @@ fn row(run: u64, start_ms: i64, length_ms: i64) -> SegmentRow {
         marks: crate::store::Marks::default(),
         tier: crate::segment::Tier::First,
         masks: None,
+        from_card: false,
     }
 }
 

@@ -122,6 +122,7 @@ mod tests {
             marks: Marks::default(),
             tier: crate::segment::Tier::First,
             masks: None,
+            from_card: false,
         }
     }
 

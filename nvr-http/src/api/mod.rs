@@ -7,6 +7,7 @@ pub(crate) mod cameras;
 pub(crate) mod config;
 pub(crate) mod detections;
 pub(crate) mod discovery;
+pub(crate) mod fill;
 pub(crate) mod footage;
 pub(crate) mod jobs;
 pub(crate) mod live;

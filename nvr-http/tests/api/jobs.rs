@@ -106,6 +106,7 @@ async fn jobs_are_entered_watched_and_fetched() {
         names,
         [
             "export",
+            "fill",
             "merge",
             "restore",
             "timelapse",

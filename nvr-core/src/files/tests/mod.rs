@@ -44,6 +44,7 @@ pub(crate) fn start(camera: &str, run: u64, sequence: u32, at: Timestamp) -> Seg
             audio: None,
         },
         masks: None,
+        from_card: false,
     }
 }
 

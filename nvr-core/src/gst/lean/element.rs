@@ -287,6 +287,7 @@ mod imp {
                     want_audio: s.audio,
                     user_agent: s.user_agent,
                     range: s.range,
+                    replay: false,
                     timeout_ns: i64::from(s.timeout_ms) * 1_000_000,
                     seed: rand::random(),
                 },

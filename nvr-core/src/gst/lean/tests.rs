@@ -96,6 +96,7 @@ impl Session {
                 want_audio: true,
                 user_agent: "test".into(),
                 range: None,
+                replay: false,
                 timeout_ns: 20_000_000_000,
                 seed: 7,
             },

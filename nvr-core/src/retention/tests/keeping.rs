@@ -47,6 +47,7 @@ fn start(camera: usize, second: i64) -> SegmentStart {
             audio: None,
         },
         masks: None,
+        from_card: false,
     }
 }
 

@@ -265,7 +265,11 @@ impl Client {
             chosen: Box::new(chosen),
             audio_next,
         };
-        self.send(Method::Setup, url, Transport::request(0), now_ns);
+        let mut headers = Transport::request(0);
+        if self.options.replay {
+            headers.push(require_replay());
+        }
+        self.send(Method::Setup, url, headers, now_ns);
         Ok(())
     }
 
@@ -292,7 +296,12 @@ impl Client {
         let first = self.video.is_none();
         let transport = Transport::parse(head.get("transport"), if first { 0 } else { 2 })?;
         if first {
-            self.video = Some(VideoTrack::new(&chosen.video, transport.channels));
+            let video = VideoTrack::new(&chosen.video, transport.channels);
+            self.video = Some(if self.options.replay {
+                video.replay()
+            } else {
+                video
+            });
             self.untold = Some(Tracks {
                 video: requests::unknown_video(chosen.video.codec),
                 audio: chosen.audio.as_ref().map(|a| a.params.clone()),
@@ -326,8 +335,17 @@ impl Client {
 
     fn play(&mut self, now_ns: i64) {
         let range = self.options.range.clone().unwrap_or_else(|| "npt=0.000-".into());
-        self.send(Method::Play, self.control.clone(), vec![("Range", range)], now_ns);
+        let mut headers = vec![("Range", range)];
+        if self.options.replay {
+            headers.extend([require_replay(), ("Rate-Control", "no".to_owned())]);
+        }
+        self.send(Method::Play, self.control.clone(), headers, now_ns);
     }
+}
+
+/// Without it a server takes a recording for a stream like any other.
+fn require_replay() -> (&'static str, String) {
+    ("Require", "onvif-replay".to_owned())
 }
 
 /// One stream of `RTP-Info`.

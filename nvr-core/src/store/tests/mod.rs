@@ -56,6 +56,7 @@ pub(super) fn start(camera: &str, run: u64, sequence: u32, start_s: i64) -> Segm
             }),
         },
         masks: None,
+        from_card: false,
     }
 }
 

@@ -117,7 +117,7 @@ function KindTile({ kind: k, chosen, onChoose }: { kind: JobKind; chosen: boolea
   );
 }
 
-const KNOWN = ["export", "merge", "timelapse", "verify", "transcode", "upload", "restore"] as const;
+const KNOWN = ["export", "merge", "timelapse", "verify", "transcode", "upload", "restore", "fill"] as const;
 /** Kinds that make a file to be had from the job. */
 const MAKES_FILE = ["export", "merge", "timelapse"];
 function kindName(t: ReturnType<typeof useT>, kind: string): string {
