@@ -188,17 +188,22 @@ impl Filling {
         let now = self.0.clock.now();
         let oldest = now.add_ns(-duration_ns(wanted.onvif.fill.oldest));
         let (inner, id) = (Arc::clone(&self.0), camera.clone());
-        let gaps = blocking(move || {
+        let (gaps, open) = blocking(move || {
             let mut since = oldest.max(kept_since(wanted.max_age, now));
             // What is older than all that is there would be the first to go.
             let totals = inner.store.totals()?;
             let first = totals.iter().find(|t| t.camera == id).and_then(|t| t.oldest);
             since = since.max(first.unwrap_or(Timestamp::MAX));
-            inner.store.gaps_to_fill(&id, since, MOST_GAPS)
+            let present = inner.store.gaps(&id, TimeRange::new(now, now.add_ns(1))?)?;
+            let open = present
+                .iter()
+                .find(|g| g.end.is_none() && plan::may_be_on_card(g.cause.kind));
+            let open = open.map(|g| g.start);
+            Ok((inner.store.gaps_to_fill(&id, since, MOST_GAPS)?, open))
         })
         .await?;
         let after = wanted.onvif.fill.after;
-        plan::stretches(&gaps)
+        plan::stretches(&gaps, open)
             .into_iter()
             .map(|range| {
                 let params = FillParams {

@@ -33,8 +33,9 @@ pub(super) const fn may_be_on_card(cause: CauseKind) -> bool {
     )
 }
 
-/// The stretches to ask for, by the gaps (by start) that were not asked for yet.
-pub(super) fn stretches(gaps: &[GapRow]) -> Vec<TimeRange> {
+/// The stretches to ask for, by the gaps (by start) that were not asked for yet. An outage that goes on, as another gap since
+/// `open`, is left for later.
+pub(super) fn stretches(gaps: &[GapRow], open: Option<Timestamp>) -> Vec<TimeRange> {
     let mut all: Vec<TimeRange> = Vec::new();
     for gap in gaps.iter().filter(|g| may_be_on_card(g.cause.kind)) {
         let Some(range) = gap.end.and_then(|end| TimeRange::new(gap.start, end).ok()) else {
@@ -47,6 +48,7 @@ pub(super) fn stretches(gaps: &[GapRow]) -> Vec<TimeRange> {
             _ => all.push(range),
         }
     }
+    all.retain(|r| open.is_none_or(|open| open.since(r.end()).abs() > TOGETHER_NS));
     all
 }
 
@@ -168,10 +170,12 @@ mod tests {
             gap(50, 60, CauseKind::Crash),
             gap(70, 80, CauseKind::Deleted),
         ];
-        assert_eq!(stretches(&gaps), [range(0, 20), range(50, 60)]);
+        assert_eq!(stretches(&gaps, None), [range(0, 20), range(50, 60)]);
+        // It goes on for another reason.
+        assert_eq!(stretches(&gaps, Some(at(60))), [range(0, 20)]);
         let mut open = gap(90, 91, CauseKind::Unreachable);
         open.end = None;
-        assert_eq!(stretches(&[open]), []);
+        assert_eq!(stretches(&[open], None), []);
     }
 
     #[test]
