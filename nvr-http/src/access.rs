@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn every_route_has_a_line_and_every_line_a_route() {
-        let described = serde_json::to_value(crate::server::openapi()).unwrap();
+        let described = serde_json::to_value(crate::openapi::openapi()).unwrap();
         let mut routes = Vec::new();
         for (path, item) in described["paths"].as_object().unwrap() {
             for method in item.as_object().unwrap().keys() {
