@@ -7,10 +7,15 @@ set -euo pipefail
 build=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev)
 run=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
      gstreamer1.0-plugins-ugly gstreamer1.0-libav tzdata)
-test=(mosquitto python3-aiosmtpd ffmpeg chromium chromium-driver jq python3-venv bindfs iproute2)
+test=(mosquitto python3-aiosmtpd ffmpeg chromium chromium-driver jq python3-venv bindfs iproute2 openssl)
 # The S3 service of the tests, in an environment of its own.
 moto="moto[s3,server]==5.2.5"
 moto_dir="${HOME:?}/.local/share/nvr-test-tools"
+# Azure's service and a WebDAV server of the tests, each by itself as well.
+azurite="azurite@3.37.0"
+azurite_dir="${HOME:?}/.local/share/nvr-test-tools-azurite"
+wsgidav=("WsgiDAV==4.4.0" "cheroot==11.1.2")
+wsgidav_dir="${HOME:?}/.local/share/nvr-test-tools-webdav"
 # For building the page. A newer Node.js than Debian's serves as well.
 ui=(nodejs npm)
 bench=(wrk)
@@ -36,7 +41,7 @@ node_serves() {
 
 packages=()
 tools=()
-with_moto=
+with_services=
 with_kubernetes=
 for set in "${@:-build run}"; do
     # The default is two sets in one word.
@@ -45,7 +50,10 @@ for set in "${@:-build run}"; do
         build) packages+=("${build[@]}") ;;
         run) packages+=("${run[@]}") ;;
         ui) node_serves || packages+=("${ui[@]}") ;;
-        test) packages+=("${test[@]}"); tools+=(cargo-nextest); with_moto=1 ;;
+        test)
+            packages+=("${test[@]}"); tools+=(cargo-nextest); with_services=1
+            node_serves || packages+=("${ui[@]}")
+            ;;
         bench) packages+=("${bench[@]}") ;;
         lint) tools+=(cargo-deny) ;;
         v4l2) packages+=("${v4l2[@]}") ;;
@@ -103,10 +111,19 @@ for tool in ${tools[@]+"${tools[@]}"}; do
         cargo install --quiet --locked "$tool"
     fi
 done
-if [[ -n $with_moto && ! -x $moto_dir/bin/moto_server ]]; then
+if [[ -n $with_services && ! -x $moto_dir/bin/moto_server ]]; then
     say "installing moto in $moto_dir"
     python3 -m venv "$moto_dir"
     "$moto_dir/bin/pip" install --quiet --disable-pip-version-check "$moto"
+fi
+if [[ -n $with_services && ! -x $azurite_dir/node_modules/.bin/azurite-blob ]]; then
+    say "installing azurite in $azurite_dir"
+    npm install --silent --no-fund --no-audit --prefix "$azurite_dir" "$azurite"
+fi
+if [[ -n $with_services && ! -x $wsgidav_dir/bin/wsgidav ]]; then
+    say "installing WsgiDAV in $wsgidav_dir"
+    python3 -m venv "$wsgidav_dir"
+    "$wsgidav_dir/bin/pip" install --quiet --disable-pip-version-check "${wsgidav[@]}"
 fi
 if [[ -n $with_kubernetes && ! -x $kubernetes_dir/bin/kubernetes-validate ]]; then
     say "installing kubernetes-validate in $kubernetes_dir"

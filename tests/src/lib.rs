@@ -12,8 +12,8 @@
 //! - [`leap`] is a clock for its hours in seconds.
 //! - [`recorder`] is the same as a process of its own, to be killed.
 //! - [`plant`] makes segments that were never recorded, for those who copy them.
-//! - [`s3`] is an S3 service with a proxy that misbehaves.
 //! - [`cardcam`] is a camera that keeps what it sees on a card, to be replayed.
+//! - [`s3`] is an S3 service with a proxy that misbehaves, [`cloud`] the same for other services that keep files.
 //! - [`onvifcam`] is a camera that speaks ONVIF, turns and sees.
 //! - [`tls`] is a certificate authority, and takes TLS off for servers that have none.
 //! - [`page`] is the HTTP server in front of a recorder.
@@ -21,6 +21,7 @@
 #![warn(missing_docs)]
 
 pub mod cardcam;
+pub mod cloud;
 pub mod disk;
 pub mod judge;
 pub mod leap;

@@ -22,7 +22,7 @@ const KEY_MD5: &str = "KYvwGXoFFJ42a2u2GDWhwQ==";
 fn place(config: &mut UploadConfig) -> &mut S3Place {
     match &mut config.place {
         UploadPlace::S3(place) => place,
-        UploadPlace::Folder(_) => unreachable!("it is a bucket"),
+        _ => unreachable!("it is a bucket"),
     }
 }
 

@@ -79,7 +79,10 @@ pub use self::template::{TemplateCamera, demo_text, template_text};
 pub use self::tier::TierConfig;
 pub use self::timelapse::DailyTimelapse;
 pub use self::transcode::{PlaybackConfig, TranscodeConfig};
-pub use self::upload::{S3Place, UploadChecksum, UploadConfig, UploadEncryption, UploadPlace, UploadWhat};
+pub use self::upload::{
+    AzurePlace, GcsPlace, S3Place, UploadChecksum, UploadConfig, UploadEncryption, UploadPlace, UploadWhat,
+    WebDavPlace,
+};
 pub use self::values::parse_duration;
 
 use self::problem::Problems;

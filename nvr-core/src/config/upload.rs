@@ -1,13 +1,15 @@
 //! `[[upload]]`: a place that copies of segments go to.
 
-use std::fmt;
+mod place;
+mod reading;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::place::{AzurePlace, GcsPlace, S3Place, UploadPlace, WebDavPlace};
 use super::reader::{At, Reader, Section, section};
 use super::values::{Bytes, Span, Text, Word};
 use crate::ids::CameraId;
-use crate::secret::Secret;
 use crate::upload::{DEFAULT_KEY, KeyTemplate};
 use crate::window::Windows;
 
@@ -41,61 +43,6 @@ pub struct UploadConfig {
     pub local_retention: Option<Duration>,
     /// An upload that waits so long is told as trouble (1 min to 1 year; default 1 h).
     pub alert_after: Duration,
-}
-
-/// Where a target is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum UploadPlace {
-    /// A bucket of S3 or of something compatible.
-    S3(S3Place),
-    /// A folder, on another file system as a rule.
-    Folder(PathBuf),
-}
-
-impl fmt::Display for UploadPlace {
-    /// Without secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::S3(s3) => {
-                write!(f, "s3://{}", s3.bucket)?;
-                if !s3.prefix.is_empty() {
-                    write!(f, "/{}", s3.prefix)?;
-                }
-                match &s3.endpoint {
-                    Some(endpoint) => write!(f, " at {endpoint}"),
-                    None => Ok(()),
-                }
-            }
-            Self::Folder(path) => path.display().fmt(f),
-        }
-    }
-}
-
-/// A bucket.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct S3Place {
-    /// Name of the bucket; it is not created.
-    pub bucket: String,
-    /// What all names begin with, without slashes at its ends; may be empty.
-    pub prefix: String,
-    /// Address of the service; `None`: that of AWS in the region.
-    pub endpoint: Option<String>,
-    /// Region (default `us-east-1`).
-    pub region: String,
-    /// Key id.
-    pub access_key: String,
-    /// Secret key.
-    pub secret_key: Secret,
-    /// Whether the bucket is part of the path instead of the host (default: yes with an endpoint).
-    pub path_style: bool,
-    /// Certificates to trust beside those of the system.
-    pub ca: Option<PathBuf>,
-    /// What the service checks each request's body by.
-    pub checksum: UploadChecksum,
-    /// How the service encrypts.
-    pub encryption: UploadEncryption,
-    /// Id of the key for `Kms`, the key itself (Base64 of 32 bytes) for `Customer`.
-    pub encryption_key: Secret,
 }
 
 /// Which segments go to a target.
@@ -180,25 +127,29 @@ section! {
         /// Its name: part of URLs and metric label. 1 to 63 of a-z, 0-9, `_` and `-`. Who renames a target begins anew
         /// with it.
         name: Text,
-        /// Where: `s3://bucket`, `s3://bucket/prefix`, or a folder that is there already (`/mnt/nas/cctv`).
+        /// Where: `s3://bucket/prefix` (S3 and what is compatible), `azure://container/prefix` (Azure Blob Storage),
+        /// `gs://bucket/prefix` (Google Cloud Storage), `https://nas.lan/dav/cctv` (WebDAV), or a folder that is there
+        /// already (`/mnt/nas/cctv`). Prefixes may be left out.
         url: Text,
-        /// Address of a service that is compatible with S3 (`https://minio.lan:9000`); that of AWS by default.
+        /// Address of the service: of one that is compatible with S3 (`https://minio.lan:9000`), of the account in a cloud of
+        /// one's own for Azure, of another Google Cloud Storage; that of AWS, Azure or Google by default.
         endpoint: Text,
-        /// Region.
+        /// Region; S3 only.
         region: Text = "us-east-1",
-        /// Key id.
+        /// Key id of S3, name of the storage account of Azure, user of WebDAV.
         access_key: Text,
-        /// Secret key. Better a variable: `${S3_SECRET}` or `${file:/run/secrets/s3}`.
+        /// Secret key of S3, account key of Azure, key file (JSON) of a service account of Google, password of WebDAV. Better
+        /// a variable: `${S3_SECRET}` or `${file:/run/secrets/s3}`.
         secret_key: Text,
-        /// Whether the bucket is part of the path instead of the host; by default with an `endpoint`.
+        /// Whether the bucket is part of the path instead of the host; by default with an `endpoint`. S3 only.
         path_style: bool,
-        /// Whether the endpoint may be reached without TLS. Footage then goes over the network in the clear.
+        /// Whether the service may be reached without TLS. Footage then goes over the network in the clear.
         allow_http: bool = false,
         /// File with certificates (PEM) to trust beside those of the system.
         ca: Text,
-        /// What the service checks what it gets by.
+        /// What the service checks what it gets by; S3 only: Azure and Google check by MD5.
         checksum: Word<UploadChecksum> = "sha256",
-        /// How the service encrypts.
+        /// How the service encrypts; S3 only.
         encryption: Word<UploadEncryption> = "bucket",
         /// Key for `encryption`: the id of a KMS key, or Base64 of 32 bytes.
         encryption_key: Text,
@@ -267,7 +218,10 @@ impl UploadConfig {
             }
         }
         let name = raw.name.as_ref().and_then(|at| read_name(reader, at));
-        let place = raw.url.as_ref().and_then(|at| read_place(reader, &raw, at, base));
+        let place = raw
+            .url
+            .as_ref()
+            .and_then(|at| reading::read(reader, &raw, at, base));
         // Read everything even if it is of no use, so that all mistakes are told.
         let mut out = Self::new(
             name.clone().unwrap_or_default(),
@@ -351,170 +305,4 @@ fn read_cameras(reader: &mut Reader<'_, '_>, at: &At<Text>) -> Vec<CameraId> {
         }
     }
     out
-}
-
-fn read_place(
-    reader: &mut Reader<'_, '_>,
-    raw: &RawUpload,
-    url: &At<Text>,
-    base: Option<&Path>,
-) -> Option<UploadPlace> {
-    let text = url.value.as_str();
-    if url.unknown {
-        let message = "`url`: comes from a variable or file that cannot be had here";
-        reader.problems.warn(&url.span, &url.key, message, None);
-        return None;
-    }
-    let Some(rest) = text.strip_prefix("s3://") else {
-        if text.trim().is_empty() || text.contains('\0') || text.contains("://") {
-            let message = format!("`url`: {} is not a place for uploads", url.value.shown());
-            let hint = Some("write s3://bucket/prefix, or the path of a folder".to_owned());
-            reader.problems.error(&url.span, &url.key, message, hint);
-            return None;
-        }
-        let only_s3 = [
-            &raw.endpoint,
-            &raw.access_key,
-            &raw.secret_key,
-            &raw.ca,
-            &raw.encryption_key,
-        ];
-        for at in only_s3.into_iter().flatten() {
-            let name = at.key.rsplit('.').next().unwrap_or_default();
-            let message = format!("`{name}` does not go with a folder");
-            reader.problems.error(&at.span, &at.key, message, None);
-        }
-        return Some(UploadPlace::Folder(
-            base.map_or_else(|| text.into(), |base| base.join(text)),
-        ));
-    };
-    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let prefix = prefix.trim_end_matches('/');
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-    let part = |p: &str| {
-        let usable = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()=@,+ ".contains(c);
-        !p.is_empty() && p != "." && p != ".." && p.chars().all(usable)
-    };
-    let bucket_ok = (3..=63).contains(&bucket.len()) && bucket.chars().all(fits);
-    if !bucket_ok || prefix.len() > 400 || !(prefix.is_empty() || prefix.split('/').all(part)) {
-        let message = format!("`url`: {} does not name a bucket", url.value.shown());
-        let hint = Some("write s3://bucket or s3://bucket/prefix".to_owned());
-        reader.problems.error(&url.span, &url.key, message, hint);
-        return None;
-    }
-    let mut key = |field: &Option<At<Text>>, name: &str| {
-        let text = field.as_ref().map(|at| at.value.as_str().to_owned());
-        if text.as_ref().is_none_or(String::is_empty) {
-            let message = format!("`{name}` is missing for {text}", text = url.value.shown());
-            let hint =
-                Some("give `access_key` and `secret_key`; a secret belongs into a variable".to_owned());
-            reader.problems.error(&url.span, &url.key, message, hint);
-        }
-        text.unwrap_or_default()
-    };
-    let access_key = key(&raw.access_key, "access_key");
-    let secret_key = Secret::new(key(&raw.secret_key, "secret_key"));
-    let endpoint = raw
-        .endpoint
-        .as_ref()
-        .and_then(|at| read_endpoint(reader, raw, at));
-    let encryption = raw.encryption.as_ref().map(|at| at.value.0).unwrap_or_default();
-    check_encryption(reader, raw, encryption, endpoint.as_deref());
-    Some(UploadPlace::S3(S3Place {
-        bucket: bucket.to_owned(),
-        prefix: prefix.to_owned(),
-        path_style: raw.path_style.as_ref().map_or(endpoint.is_some(), |at| at.value),
-        endpoint,
-        region: raw
-            .region
-            .as_ref()
-            .map_or("us-east-1", |at| at.value.as_str())
-            .to_owned(),
-        access_key,
-        secret_key,
-        ca: raw.ca.as_ref().map(|at| {
-            let path = at.value.as_str();
-            base.map_or_else(|| path.into(), |base| base.join(path))
-        }),
-        checksum: raw.checksum.as_ref().map(|at| at.value.0).unwrap_or_default(),
-        encryption,
-        encryption_key: Secret::new(raw.encryption_key.as_ref().map_or("", |at| at.value.as_str())),
-    }))
-}
-
-fn read_endpoint(reader: &mut Reader<'_, '_>, raw: &RawUpload, at: &At<Text>) -> Option<String> {
-    if at.unknown {
-        return None;
-    }
-    let allow_http = raw.allow_http.as_ref().is_some_and(|at| at.value);
-    let parsed = url::Url::parse(at.value.as_str()).ok();
-    let usable = parsed.filter(|u| {
-        matches!(u.scheme(), "http" | "https")
-            && u.host_str().is_some()
-            && u.username().is_empty()
-            && u.password().is_none()
-            && u.query().is_none()
-    });
-    let Some(url) = usable else {
-        let message = format!("`endpoint`: {} is not the address of a service", at.value.shown());
-        let hint = Some("write \"https://minio.lan:9000\"".to_owned());
-        reader.problems.error(&at.span, &at.key, message, hint);
-        return None;
-    };
-    if url.scheme() == "http" && !allow_http {
-        let hint = Some("use https, or set allow_http = true".to_owned());
-        reader
-            .problems
-            .error(&at.span, &at.key, "`endpoint`: it is reached without TLS", hint);
-    }
-    let is_local = match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if url.scheme() == "http" && allow_http && !is_local {
-        let message = "footage goes over the network in the clear";
-        reader.problems.warn(&at.span, &at.key, message, None);
-    }
-    Some(url.as_str().trim_end_matches('/').to_owned())
-}
-
-fn check_encryption(
-    reader: &mut Reader<'_, '_>,
-    raw: &RawUpload,
-    encryption: UploadEncryption,
-    endpoint: Option<&str>,
-) {
-    let wants_key = matches!(encryption, UploadEncryption::Kms | UploadEncryption::Customer);
-    match (&raw.encryption, &raw.encryption_key) {
-        (Some(at), None) if wants_key => {
-            let hint = Some("give `encryption_key`".to_owned());
-            reader
-                .problems
-                .error(&at.span, &at.key, "`encryption` needs a key", hint);
-        }
-        (_, Some(at)) if !wants_key => {
-            let message = "`encryption_key` goes with `encryption` \"kms\" or \"customer\" only";
-            reader.problems.error(&at.span, &at.key, message, None);
-        }
-        (Some(of), Some(at)) if encryption == UploadEncryption::Customer => {
-            if !at.unknown && !is_key(at.value.as_str()) {
-                let message = "`encryption_key`: not Base64 of 32 bytes";
-                let hint = Some("make one by `openssl rand -base64 32`".to_owned());
-                reader.problems.error(&at.span, &at.key, message, hint);
-            }
-            if endpoint.is_some_and(|e| e.starts_with("http:")) {
-                let message = "`encryption` \"customer\" sends the key along, so it needs https";
-                reader.problems.error(&of.span, &of.key, message, None);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// 44 characters, the last of them padding: 32 bytes.
-fn is_key(text: &str) -> bool {
-    let digit = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/';
-    text.len() == 44 && text.strip_suffix('=').is_some_and(|t| t.bytes().all(digit))
 }

@@ -1,4 +1,4 @@
-//! Two answers of S3 that tell what is unfinished. Pure.
+//! Answers of services that tell what is unfinished. Pure.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -23,6 +23,8 @@ fn leaves(xml: &[u8], mut leaf: impl FnMut(&str, &str, &str)) -> Result<()> {
         )
     };
     let text = std::str::from_utf8(xml).map_err(|e| wrong(&e))?;
+    // Azure begins with a mark of the order of bytes.
+    let text = text.trim_start_matches('\u{feff}');
     let mut reader = Reader::from_str(text);
     let (mut stack, mut content) = (Vec::<String>::new(), String::new());
     loop {
@@ -84,6 +86,17 @@ pub(super) fn uploads(xml: &[u8]) -> Result<Vec<(String, String)>> {
     Ok(all)
 }
 
+/// Reads the answer of Azure to Get Block List: ids of blocks.
+pub(super) fn blocks(xml: &[u8]) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    leaves(xml, |around, name, text| {
+        if (around, name) == ("Block", "Name") {
+            all.push(text.trim().to_owned());
+        }
+    })?;
+    Ok(all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +118,8 @@ mod tests {
         let all = uploads(xml).unwrap();
         assert_eq!(all, [("a & b.mp4".into(), "x".into()), ("c".into(), "y".into())]);
         assert_eq!(parts(b"<ListPartsResult/>").unwrap(), PartsPage::default());
+        let xml = b"<BlockList><UncommittedBlocks><Block><Name>YQ==</Name><Size>5</Size></Block></UncommittedBlocks></BlockList>";
+        assert_eq!(blocks(xml).unwrap(), ["YQ=="]);
         parts(b"<a></b>").unwrap_err();
         parts(b"\xff").unwrap_err();
         parts("<a>".repeat(1000).as_bytes()).unwrap_err();

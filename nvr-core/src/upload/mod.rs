@@ -1,4 +1,4 @@
-//! Copies of segments at other places: buckets of S3 or folders.
+//! Copies of segments at other places: objects of S3, Azure and Google, WebDAV, or folders.
 //!
 //! What a target is to have stands in the index (`uploads`), one row for each segment and target; so however long a target
 //! is away, what waits is bounded by what is on disk. Only as many of them as may go at once have a job. Decided in pure
@@ -7,23 +7,28 @@
 //!
 //! A copy counts once the target was asked what it has: size and BLAKE3, which each object carries along.
 
+mod azure;
 mod bucket;
 mod figures;
 mod folder;
+mod gcs;
 mod http;
 mod key;
 mod kind;
 mod listing;
+mod objects;
 mod remote;
 mod restore;
 mod s3;
 pub mod select;
 mod send;
+mod service;
 mod status;
 mod target;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod webdav;
 mod worker;
 
 use std::collections::HashMap;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::folder::{Folder, Growing};
-use super::s3::{Bucket, Parts};
+use super::service::{About, Parts, Service};
 use super::target::{Found, Place, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs::{JobContext, JobError};
@@ -83,6 +83,13 @@ struct Hashes {
 }
 
 impl Hashes {
+    fn about(&self, source: &Source) -> About {
+        About {
+            hash: *self.whole.as_bytes(),
+            content_type: source.content_type,
+        }
+    }
+
     fn length(&self, part: usize) -> usize {
         let from = part as u64 * self.part_bytes;
         // A part fits into memory.
@@ -177,7 +184,7 @@ pub(super) async fn send(
         etag: found.etag,
         was_there,
     };
-    if let Some(found) = target.head(key).await?
+    if let Some(found) = target.head(key, hashes.size_bytes).await?
         && is_same(&found, &hashes)
     {
         // Also what a crash cut off between the end of the upload and the note of it.
@@ -193,20 +200,35 @@ pub(super) async fn send(
                 .map_err(|e| target.named(e))?;
             None
         }
-        Place::S3(bucket) if hashes.parts.len() <= 1 => {
+        Place::WebDav(dav) => {
+            let (progress, size_bytes) = (ctx.clone(), hashes.size_bytes);
+            let went = move |n: u64| progress.progress(n as f64 / size_bytes.max(1) as f64, "sends");
+            let file = Arc::clone(&source.file);
+            let put = dav.put(key, file, size_bytes, source.content_type, went);
+            tokio::select! {
+                put = put => put.map_err(|e| target.named(e))?,
+                () = ctx.stop() => return Err(stopped().into()),
+            }
+            at(Step::Copied);
+            dav.finish(key).await.map_err(|e| target.named(e))?;
+            None
+        }
+        Place::Objects(service) if hashes.parts.len() <= 1 => {
             if let Some(Checkpoint { upload, .. }) = &checkpoint {
                 target.clean(key, Some(upload)).await?;
             }
             ctx.progress(0.0, "sends");
             let bytes = read_part(&source.file, &hashes, 0).await?;
-            let put = bucket.put(key, bytes, hashes.whole.as_bytes(), source.content_type);
+            let put = service.put(key, bytes, hashes.about(source));
             put.await.map_err(|e| target.named(e))?
         }
-        Place::S3(bucket) => in_parts(ctx, target, bucket, key, source, &hashes, checkpoint).await?,
+        Place::Objects(service) => {
+            in_parts(ctx, target, service.as_ref(), key, source, &hashes, checkpoint).await?
+        }
     };
     at(Step::Sent);
     ctx.progress(1.0, "compares");
-    match target.head(key).await? {
+    match target.head(key, hashes.size_bytes).await? {
         Some(found) if is_same(&found, &hashes) && (etag.is_none() || found.etag == etag) => {
             at(Step::Compared);
             Ok(sent(found, false))
@@ -246,19 +268,19 @@ async fn copy(
 async fn in_parts(
     ctx: &JobContext,
     target: &Target,
-    bucket: &Bucket,
+    service: &dyn Service,
     key: &str,
     source: &Source,
     hashes: &Hashes,
     checkpoint: Option<Checkpoint>,
 ) -> Result<Option<String>, JobError> {
     let named = |e| JobError::from(target.named(e));
-    let mut state = match resumed(target, bucket, key, hashes, checkpoint).await? {
+    let mut state = match resumed(target, service, key, hashes, checkpoint).await? {
         Some(state) => state,
         None => {
             // What is unfinished under this name is of an attempt that died before it could note it.
             target.clean(key, None).await?;
-            let begun = bucket.begin(key, hashes.whole.as_bytes(), source.content_type);
+            let begun = service.begin(key, hashes.about(source));
             let state = Checkpoint {
                 hash: hashes.whole.to_hex().to_string(),
                 part_bytes: hashes.part_bytes,
@@ -278,14 +300,15 @@ async fn in_parts(
             format!("sends part {} of {total}", n + 1),
         );
         let bytes = read_part(&source.file, hashes, n).await?;
-        match bucket.part(key, &state.upload, n, bytes).await {
+        match service.part(key, &state.upload, n, bytes).await {
             Ok(id) => state.parts.push(id),
             Err(e) => return Err(gone_or(ctx, target, key, e).await),
         }
         save(ctx, &state).await?;
     }
     ctx.progress(1.0, "puts the parts together");
-    match bucket.complete(key, &state.upload, state.parts.clone()).await {
+    let completed = service.complete(key, &state.upload, state.parts.clone(), hashes.about(source));
+    match completed.await {
         Ok(etag) => Ok(etag),
         Err(e) => Err(gone_or(ctx, target, key, e).await),
     }
@@ -294,7 +317,7 @@ async fn in_parts(
 /// The upload that an attempt before this one began, if it can go on.
 async fn resumed(
     target: &Target,
-    bucket: &Bucket,
+    service: &dyn Service,
     key: &str,
     hashes: &Hashes,
     checkpoint: Option<Checkpoint>,
@@ -306,7 +329,7 @@ async fn resumed(
     if !is_ours || state.upload.is_empty() {
         return Ok(None);
     }
-    match bucket
+    match service
         .parts(key, &state.upload)
         .await
         .map_err(|e| target.named(e))?

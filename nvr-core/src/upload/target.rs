@@ -1,6 +1,7 @@
 //! A target, whatever it is: asking, reading, addresses. Sending is in [`send`](super::send).
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use bytes::Bytes;
 
 use super::folder::Folder;
 use super::http::{Limiter, Wire};
-use super::s3::Bucket;
+use super::service::Service;
+use super::webdav::Dav;
+use super::{azure, gcs, s3};
 use crate::clock::SharedClock;
 use crate::config::{UploadConfig, UploadPlace};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,7 +33,9 @@ pub(super) struct Found {
 /// Where a target is, opened.
 #[derive(Debug)]
 pub(super) enum Place {
-    S3(Box<Bucket>),
+    /// One that keeps objects.
+    Objects(Box<dyn Service>),
+    WebDav(Dav),
     Folder(Folder),
 }
 
@@ -45,12 +50,22 @@ pub(crate) struct Target {
 impl Target {
     fn open(config: &UploadConfig, clock: SharedClock) -> Result<Self> {
         let limit = Arc::new(Limiter::new(config.bandwidth_bytes_per_s, clock.clone()));
+        let wire = |ca: Option<&Path>| Wire::new(ca, Arc::clone(&limit), clock.clone());
         let place = match &config.place {
             UploadPlace::Folder(path) => Place::Folder(Folder::new(path.clone())),
-            UploadPlace::S3(s3) => {
-                let wire = Wire::new(s3.ca.as_deref(), Arc::clone(&limit), clock.clone())?;
-                Place::S3(Box::new(Bucket::open(s3, wire, clock)?))
+            UploadPlace::S3(place) => {
+                let wire = wire(place.ca.as_deref())?;
+                Place::Objects(Box::new(s3::open(place, wire, clock)?))
             }
+            UploadPlace::Azure(place) => {
+                let wire = wire(place.ca.as_deref())?;
+                Place::Objects(Box::new(azure::open(place, wire, clock)?))
+            }
+            UploadPlace::Gcs(place) => {
+                let wire = wire(place.ca.as_deref())?;
+                Place::Objects(Box::new(gcs::open(place, wire, clock)?))
+            }
+            UploadPlace::WebDav(place) => Place::WebDav(Dav::open(place, wire(place.ca.as_deref())?)?),
         };
         Ok(Self {
             config: config.clone(),
@@ -68,10 +83,11 @@ impl Target {
         e.context(format_args!("target {}", self.config.name))
     }
 
-    /// What it has under a name.
-    pub(super) async fn head(&self, key: &str) -> Result<Option<Found>> {
+    /// What it has under a name. One that has to read it for that does so when it is of the size that is expected.
+    pub(super) async fn head(&self, key: &str, size_bytes: u64) -> Result<Option<Found>> {
         match &self.place {
-            Place::S3(bucket) => bucket.head(key).await,
+            Place::WebDav(dav) => dav.head(key, size_bytes).await,
+            Place::Objects(service) => service.head(key).await,
             Place::Folder(folder) => {
                 let (folder, key) = (folder.clone(), key.to_owned());
                 blocking(move || folder.head(&key, &|| false)).await
@@ -83,7 +99,8 @@ impl Target {
     /// Bytes of a copy, fewer at its end.
     pub(crate) async fn read(&self, key: &str, offset: u64, length: usize) -> Result<Bytes> {
         match &self.place {
-            Place::S3(bucket) => bucket.read(key, offset, length).await,
+            Place::WebDav(dav) => dav.read(key, offset, length).await,
+            Place::Objects(service) => service.read(key, offset, length).await,
             Place::Folder(folder) => {
                 let (folder, key) = (folder.clone(), key.to_owned());
                 blocking(move || folder.read(&key, offset, length))
@@ -97,7 +114,11 @@ impl Target {
     /// An address at which anybody may fetch a copy for so long.
     pub(super) async fn presign(&self, key: &str, expires: Duration) -> Result<String> {
         match &self.place {
-            Place::S3(bucket) => bucket.presign(key, expires).await.map(String::from),
+            Place::Objects(service) => service.presign(key, expires).await.map(String::from),
+            Place::WebDav(_) => Err(Error::new(
+                ErrorKind::Unsupported,
+                "WebDAV has no addresses that are good without the password",
+            )),
             Place::Folder(_) => Err(Error::new(
                 ErrorKind::Unsupported,
                 "a folder has no addresses that can be handed on",
@@ -108,25 +129,26 @@ impl Target {
 
     /// Whether a copy that was cut off leaves something that no list of it tells.
     pub(super) const fn leaves_parts(&self) -> bool {
-        matches!(self.place, Place::Folder(_))
+        matches!(self.place, Place::Folder(_) | Place::WebDav(_))
     }
 
     /// Ends what is unfinished under a name: the upload of that id, and all others.
     pub(super) async fn clean(&self, key: &str, upload: Option<&str>) -> Result<()> {
         let cleaned = async {
             match &self.place {
-                Place::S3(bucket) => {
+                Place::Objects(service) => {
                     if let Some(id) = upload {
-                        bucket.abort(key, id).await?;
+                        service.abort(key, id).await?;
                     }
-                    for (found, id) in bucket.begun(key).await? {
+                    for (found, id) in service.begun(key).await? {
                         if found == key {
                             tracing::info!(key, "an upload that was cut off is given up");
-                            bucket.abort(key, &id).await?;
+                            service.abort(key, &id).await?;
                         }
                     }
                     Ok(())
                 }
+                Place::WebDav(dav) => dav.clean(key).await,
                 Place::Folder(folder) => {
                     let (folder, key) = (folder.clone(), key.to_owned());
                     blocking(move || folder.clean(&key)).await
@@ -136,11 +158,11 @@ impl Target {
         cleaned.await.map_err(|e| self.named(e))
     }
 
-    /// Names under which something is unfinished, with its id. A folder cannot tell.
+    /// Names under which something is unfinished, with its id. Folders and WebDAV cannot tell.
     pub(super) async fn begun(&self) -> Result<Vec<(String, String)>> {
         match &self.place {
-            Place::S3(bucket) => bucket.begun("").await.map_err(|e| self.named(e)),
-            Place::Folder(_) => Ok(Vec::new()),
+            Place::Objects(service) => service.begun("").await.map_err(|e| self.named(e)),
+            Place::WebDav(_) | Place::Folder(_) => Ok(Vec::new()),
         }
     }
 }

@@ -16,7 +16,7 @@ use nvr_core::secret::Secret;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-pub use self::proxy::{Mode, Request};
+pub use self::proxy::{Mode, Proxy, Request};
 use self::proxy::{Shared, serve};
 use crate::ports::free_port;
 use crate::proc::Proc;
@@ -111,6 +111,12 @@ impl S3 {
             .await?;
         ensure!(status == 200, "the bucket was not made: {status}");
         Ok(s3)
+    }
+
+    /// Address of the service itself.
+    #[must_use]
+    pub const fn service(&self) -> SocketAddr {
+        self.service
     }
 
     /// Address of the proxy.

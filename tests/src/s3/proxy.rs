@@ -74,8 +74,64 @@ impl Request {
     }
 }
 
+/// A proxy before a service of whatever kind.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    /// Begins to hand on.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start(service: SocketAddr) -> std::io::Result<Self> {
+        Self::start_as(service, false).await
+    }
+
+    /// The same for clients that speak as to Google Cloud Storage, to a service of S3: in what they have in common the names of
+    /// the headers differ. It wants MD5, and looks at it, as Google does. Who asks is not looked at.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start_google(service: SocketAddr) -> std::io::Result<Self> {
+        Self::start_as(service, true).await
+    }
+
+    async fn start_as(service: SocketAddr, google: bool) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            google,
+            ..Shared::default()
+        });
+        let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        tokio::spawn(serve(listener, service, Arc::clone(&shared), None));
+        Ok(Self { address, shared })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Changes how it behaves; connections that are open end.
+    pub fn set(&self, mode: Mode) {
+        self.shared.set(mode);
+    }
+
+    /// Bytes of requests since the mode was changed.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.shared.sent.load(Ordering::SeqCst)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// Whether clients speak as to Google.
+    google: bool,
     mode: Mutex<Mode>,
     /// Counts the changes of mode: connections end with the mode that they began in.
     turn: AtomicUsize,
@@ -89,6 +145,7 @@ pub(super) struct Shared {
 impl Default for Shared {
     fn default() -> Self {
         Self {
+            google: false,
             mode: Mutex::new(Mode::Pass),
             turn: AtomicUsize::new(0),
             sent: AtomicU64::new(0),
@@ -192,7 +249,7 @@ async fn by_request(
     if mode == Mode::Alter && request.body_bytes > 0 {
         got[end + request.body_bytes / 2] ^= 1;
     }
-    if !is_what_was_meant(&request, &got[end..]) {
+    if !is_what_was_meant(&request, &got[end..]) || (shared.google && !has_its_md5(&request, &got[end..])) {
         // What S3 says then. The service of the tests does not look.
         request.status = 400;
         shared.lock().push(request);
@@ -211,11 +268,21 @@ async fn by_request(
     }
     let mut upstream = TcpStream::connect(service).await?;
     let (line, rest) = head.split_once("\r\n").unwrap_or((&head, ""));
+    let rest = if shared.google {
+        as_s3(rest)
+    } else {
+        rest.to_owned()
+    };
     let mut all = format!("{line}\r\nConnection: close\r\n{rest}").into_bytes();
     all.extend_from_slice(&got[end..]);
     upstream.write_all(&all).await?;
     let mut answer = Vec::new();
     upstream.read_to_end(&mut answer).await?;
+    if shared.google {
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(0);
+        let head = String::from_utf8_lossy(&answer[..end]).replace("x-amz-", "x-goog-");
+        answer.splice(..end, head.into_bytes());
+    }
     let first = String::from_utf8_lossy(&answer[..answer.len().min(64)]).into_owned();
     request.status = first.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
     shared.lock().push(request);
@@ -232,6 +299,20 @@ fn is_what_was_meant(request: &Request, body: &[u8]) -> bool {
     request
         .header("x-amz-checksum-sha256")
         .is_none_or(|told| told == BASE64_STANDARD.encode(Sha256::digest(body)))
+}
+
+/// Whether what is put has the MD5 that has to go along with it.
+fn has_its_md5(request: &Request, body: &[u8]) -> bool {
+    let told = request.header("content-md5");
+    request.method != "PUT" || told == Some(BASE64_STANDARD.encode(md5::Md5::digest(body)).as_str())
+}
+
+/// Lines of a head as S3 has them, without the token of Google.
+fn as_s3(lines: &str) -> String {
+    let kept = lines
+        .split_inclusive("\r\n")
+        .filter(|l| !l.to_ascii_lowercase().starts_with("authorization:"));
+    kept.map(|l| l.replacen("x-goog-", "x-amz-", 1)).collect()
 }
 
 fn parse(head: &str) -> Request {
@@ -258,6 +339,7 @@ async fn connection(mut client: TcpStream, service: SocketAddr, shared: &Shared)
         Mode::Away => return Ok(()),
         Mode::Full => ("507 Insufficient Storage", "XMinioStorageFull"),
         Mode::Refuse => ("403 Forbidden", "AccessDenied"),
+        Mode::Pass if shared.google => return by_request(client, service, shared).await,
         Mode::Hold { .. } | Mode::Alter => return by_request(client, service, shared).await,
         Mode::Pass | Mode::CutAfter(_) | Mode::Slow(_) | Mode::StandStill(_) => {
             let upstream = TcpStream::connect(service).await?;

@@ -76,6 +76,32 @@ fn upload_targets_arrive() {
 }
 
 #[test]
+fn targets_of_other_kinds_arrive() {
+    let with = |lines: &str| {
+        let text = format!("[recorder]\nroot = \"/r\"\n[[upload]]\nname = \"a\"\n{lines}\n");
+        parse(&text).unwrap().uploads.remove(0).place
+    };
+    let azure = with(
+        "url = \"azure://box/home\"\naccess_key = \"account\"\nsecret_key = \"AAAA\"\nendpoint = \"https://az.lan\"",
+    );
+    assert_eq!(azure.to_string(), "azure://box/home at https://az.lan");
+    assert!(
+        matches!(&azure, UploadPlace::Azure(a) if a.account == "account" && a.account_key.expose() == "AAAA")
+    );
+    let google = with(
+        "url = \"gs://bucket\"\nsecret_key = '{\"client_email\":\"e\",\"private_key\":\"hunter2\",\"private_key_id\":\"1\"}'",
+    );
+    assert_eq!(google.to_string(), "gs://bucket");
+    assert!(!format!("{google:?}").contains("hunter2"));
+    let dav = with("url = \"https://nas.lan/dav/\"\naccess_key = \"nvr\"\nsecret_key = \"hunter2\"");
+    assert_eq!(dav.to_string(), "https://nas.lan/dav");
+    assert!(
+        matches!(&dav, UploadPlace::WebDav(d) if d.login.as_ref().is_some_and(|(user, _)| user == "nvr"))
+    );
+    assert!(!format!("{dav:?}").contains("hunter2"));
+}
+
+#[test]
 fn mistakes_of_upload_targets_are_told() {
     let with = |lines: &str| {
         mistakes(&format!(
@@ -91,6 +117,53 @@ fn mistakes_of_upload_targets_are_told() {
         (
             "url = \"/nas\"\nendpoint = \"https://x\"",
             "`endpoint` does not go with a folder".into(),
+        ),
+        (
+            "url = \"/nas\"\nencryption = \"aes256\"",
+            "`encryption` does not go with a folder".into(),
+        ),
+        (
+            "url = \"https://nas/dav\"\nencryption = \"aes256\"",
+            "`encryption` does not go with WebDAV".into(),
+        ),
+        (
+            "url = \"https://nas/dav\"\npart_size = \"8MiB\"",
+            "`part_size` does not go with WebDAV".into(),
+        ),
+        (
+            "url = \"http://nas/dav\"",
+            "`url`: it is reached without TLS".into(),
+        ),
+        (
+            "url = \"https://nvr:hunter2@nas/dav\"",
+            "not the address of a service".into(),
+        ),
+        (
+            "url = \"https://nas/dav\"\naccess_key = \"nvr\"",
+            "`access_key` and `secret_key` go together".into(),
+        ),
+        ("url = \"azure://box\"", "`secret_key` is missing".into()),
+        ("url = \"azure://a.box\"", "does not name a container".into()),
+        (
+            "url = \"azure://box\"\naccess_key = \"account\"\nsecret_key = \"hunter2\"",
+            "not the key of a storage account".into(),
+        ),
+        (
+            "url = \"azure://box\"\naccess_key = \"an account\"\nsecret_key = \"AAAA\"",
+            "not the name of a storage account".into(),
+        ),
+        (
+            "url = \"azure://box\"\naccess_key = \"account\"\nsecret_key = \"AAAA\"\nchecksum = \"sha256\"",
+            "`checksum` does not go with Azure".into(),
+        ),
+        ("url = \"gs://bucket\"", "`secret_key` is missing".into()),
+        (
+            "url = \"gs://bucket\"\nsecret_key = \"hunter2\"",
+            "not the key file of a service account".into(),
+        ),
+        (
+            &format!("url = \"gs://bucket\"\n{keys}"),
+            "`access_key` does not go with Google Cloud Storage".into(),
         ),
         (
             "url = \"/nas\"\nkey = \"{camera}\"",
@@ -121,6 +194,7 @@ fn mistakes_of_upload_targets_are_told() {
     ] {
         let all = with(lines);
         assert!(all.iter().any(|m| m.contains(&told)), "{lines}: {all:?}");
+        assert!(!all.iter().any(|m| m.contains("hunter2")), "{all:?}");
     }
     let twice = mistakes(
         "[recorder]\nroot = \"/r\"\n[[upload]]\nname=\"a\"\nurl=\"/x\"\n[[upload]]\nname=\"a\"\nurl=\"/y\"\n",
