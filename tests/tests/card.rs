@@ -76,8 +76,10 @@ impl House {
     }
 
     async fn jobs(&self) -> Vec<JobRow> {
-        let mut query = JobQuery::default();
-        query.kinds = vec!["fill".into()];
+        let query = JobQuery {
+            kinds: vec!["fill".into()],
+            ..JobQuery::default()
+        };
         self.rig.nvr().jobs().list(query).await.unwrap().items
     }
 

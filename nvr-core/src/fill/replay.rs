@@ -175,7 +175,7 @@ impl Replay {
         let before = self.events.len();
         self.client
             .input(&self.buffer[..n], now_ns, &mut self.events)
-            .map_err(error)?;
+            .map_err(|e| error(&e))?;
         let units = self.events[before..]
             .iter()
             .filter(|e| matches!(e, Event::Unit(_)))
@@ -189,7 +189,9 @@ impl Replay {
 
     fn on_time(&mut self) -> Result<()> {
         let now_ns = self.clock.steady_ns();
-        self.client.on_time(now_ns, &mut self.events).map_err(error)?;
+        self.client
+            .on_time(now_ns, &mut self.events)
+            .map_err(|e| error(&e))?;
         if now_ns - self.last_unit_ns >= crate::time::duration_ns(SILENCE) {
             if self.units == 0 {
                 return Err(Error::new(
@@ -249,7 +251,7 @@ fn broken(e: std::io::Error) -> Error {
     .with_source(e)
 }
 
-fn error(e: RtspError) -> Error {
+fn error(e: &RtspError) -> Error {
     let kind = match e.kind {
         RtspErrorKind::Unreachable => ErrorKind::Unavailable,
         RtspErrorKind::Timeout => ErrorKind::Timeout,

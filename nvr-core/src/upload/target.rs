@@ -35,7 +35,7 @@ pub(super) struct Found {
 pub(super) enum Place {
     /// One that keeps objects.
     Objects(Box<dyn Service>),
-    WebDav(Dav),
+    WebDav(Box<Dav>),
     Folder(Folder),
 }
 
@@ -65,7 +65,9 @@ impl Target {
                 let wire = wire(place.ca.as_deref())?;
                 Place::Objects(Box::new(gcs::open(place, wire, clock)?))
             }
-            UploadPlace::WebDav(place) => Place::WebDav(Dav::open(place, wire(place.ca.as_deref())?)?),
+            UploadPlace::WebDav(place) => {
+                Place::WebDav(Box::new(Dav::open(place, wire(place.ca.as_deref())?)?))
+            }
         };
         Ok(Self {
             config: config.clone(),

@@ -209,7 +209,7 @@ impl Connection {
             if let Some((taken_ns, last)) = mark {
                 let mut extension = vec![0xAB, 0xAC, 0, 3];
                 extension.extend(ntp(taken_ns));
-                let clean = if frame % GOP == 0 { 0x80 } else { 0 };
+                let clean = if frame.is_multiple_of(GOP) { 0x80 } else { 0 };
                 extension.extend([clean | if last { 0x10 } else { 0 }, 0, 0, 0]);
                 packet[INTERLEAVED] |= 0x10;
                 let at = INTERLEAVED + RTP;
@@ -220,7 +220,7 @@ impl Connection {
             self.sequence = self.sequence.wrapping_add(1);
             out.extend(packet);
         }
-        if mark.is_none() && frame % GOP == 0 {
+        if mark.is_none() && frame.is_multiple_of(GOP) {
             out.extend(self.report(frame));
         }
         out

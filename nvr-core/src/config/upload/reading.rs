@@ -318,7 +318,8 @@ fn check_azure(reader: &mut Reader<'_, '_>, raw: &RawUpload) {
     if let Some(at) = raw.access_key.as_ref().filter(|at| !at.unknown) {
         let name = at.value.as_str();
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        if !name.is_empty() && !((3..=24).contains(&name.len()) && name.chars().all(fits)) {
+        // What is missing is told elsewhere.
+        if !(name.is_empty() || (3..=24).contains(&name.len()) && name.chars().all(fits)) {
             let message = "`access_key`: not the name of a storage account (3 to 24 of a-z and 0-9)";
             reader.problems.error(&at.span, &at.key, message, None);
         }
