@@ -35,8 +35,8 @@ const MOST_ATTEMPTS: u32 = 20;
 const MOST_GAPS: u32 = 500;
 /// The longest range of one job.
 const MOST_NS: i64 = 31 * 86_400 * NS_PER_S;
-/// When a job is tried again whose camera is being worked on.
-const BUSY_AGAIN: Duration = Duration::from_secs(30);
+/// How often a job looks whether its camera is still being worked on.
+const BUSY_AGAIN: Duration = Duration::from_secs(1);
 /// Footage that retention takes so soon is not fetched.
 const SOON_GONE_NS: i64 = 10 * 60 * NS_PER_S;
 
@@ -229,10 +229,7 @@ impl Filling {
             let reason = "filling gaps is switched off for this camera";
             return Ok(JobOutcome::new(json!({ "skipped": reason }), reason));
         }
-        let Some(_at_work) = AtWork::begin(&self.0, &params.camera) else {
-            let words = format!("camera {} is being worked on", params.camera);
-            return Err(JobError::passing(Error::new(ErrorKind::Busy, words)).after(BUSY_AGAIN));
-        };
+        let _at_work = self.turn(&ctx, &params.camera).await?;
         let holes = self.holes(&params, range, wanted.max_age).await?;
         if holes.is_empty() {
             return Ok(JobOutcome::new(
@@ -281,6 +278,20 @@ impl Filling {
             }
         }
         Ok(outcome(written, &left))
+    }
+
+    /// Waits until no other job fetches footage of the camera.
+    async fn turn(&self, ctx: &JobContext, camera: &CameraId) -> Result<AtWork, JobError> {
+        loop {
+            if let Some(begun) = AtWork::begin(&self.0, camera) {
+                return Ok(begun);
+            }
+            ctx.progress(0.0, "waits for another job of the camera");
+            tokio::select! {
+                () = self.0.clock.sleep(BUSY_AGAIN) => {}
+                () = ctx.stop() => return Err(JobError::stopped()),
+            }
+        }
     }
 
     /// What is missing now, after what is there is taken out of the gaps that a crash left.

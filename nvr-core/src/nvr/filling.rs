@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Inner, Nvr};
 use crate::camera::Context;
-use crate::config::{Age, JobsConfig};
+use crate::config::{Age, CameraConfig, Config, JobsConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fill::{FillParams, Filling, Wanted};
 use crate::ids::CameraId;
@@ -20,24 +20,23 @@ const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) fn new(
     context: &Context,
+    config: &Config,
     jobs: &Arc<ArcSwap<JobsConfig>>,
     recorder: Arc<OnceLock<Weak<Inner>>>,
 ) -> Filling {
+    // Jobs that a crash left go on before the recorder is whole, and before its cameras run.
+    let (cameras, everywhere) = (config.cameras.clone(), config.retention.max_age);
     let lookup = Arc::new(move |id: &CameraId| {
-        let inner = recorder.get().and_then(Weak::upgrade)?;
-        let camera = inner.cameras().into_iter().find(|c| c.id() == *id)?;
-        let config = camera.config();
-        let everywhere = inner.config().retention.max_age;
-        let max_age = match config.retention.max_age.unwrap_or(everywhere) {
-            Age::Forever => None,
-            Age::For(age) => Some(age),
+        let named = |all: &[CameraConfig]| all.iter().find(|c| c.id == *id).cloned();
+        let Some(inner) = recorder.get().and_then(Weak::upgrade) else {
+            return wanted(&named(&cameras)?, everywhere);
         };
-        Some(Wanted {
-            onvif: config.onvif.clone()?,
-            segment: config.segment,
-            max_age,
-            enabled: config.enabled,
-        })
+        let running = inner.cameras().into_iter().find(|c| c.id() == *id);
+        let config = inner.config();
+        let camera = running
+            .map(|c| c.config())
+            .or_else(|| named(&config.cameras).map(Arc::new))?;
+        wanted(&camera, config.retention.max_age)
     });
     Filling::new(
         context.store.clone(),
@@ -46,6 +45,19 @@ pub(super) fn new(
         Arc::clone(jobs),
         lookup,
     )
+}
+
+fn wanted(camera: &CameraConfig, everywhere: Age) -> Option<Wanted> {
+    let max_age = match camera.retention.max_age.unwrap_or(everywhere) {
+        Age::Forever => None,
+        Age::For(age) => Some(age),
+    };
+    Some(Wanted {
+        onvif: camera.onvif.clone()?,
+        segment: camera.segment,
+        max_age,
+        enabled: camera.enabled,
+    })
 }
 
 /// Enters what is due, until the recorder ends.

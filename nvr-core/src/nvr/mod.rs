@@ -235,7 +235,7 @@ impl Nvr {
         let transcoding = transcoding::new(&context, &config.transcode, archive.privacy().clone());
         let mut kinds = kinds;
         kinds.push(Arc::new(transcoding.clone()));
-        let filling = filling::new(&context, &jobs_config, Arc::clone(&me));
+        let filling = filling::new(&context, &config, &jobs_config, Arc::clone(&me));
         kinds.push(Arc::new(filling.clone()));
         let moving = Moving::new(store.clone(), tree.clone(), clock.clone(), config.tier.clone());
         if config.tier.is_some() {
