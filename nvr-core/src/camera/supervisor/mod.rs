@@ -220,6 +220,8 @@ impl Actor {
             }
         }
         viewing.close();
+        // Whoever hears of the end gives no more orders: they would be taken, and lost.
+        drop(commands);
         let written = self.journal.close().await;
         if let Some(reply) = self.shutdown.take() {
             let _ = reply.send(self.clean && written);

@@ -153,7 +153,7 @@ fn mistakes_of_upload_targets_are_told() {
             "not the name of a storage account".into(),
         ),
         (
-            "url = \"azure://box\"\naccess_key = \"account\"\nsecret_key = \"AAAA\"\nchecksum = \"sha256\"",
+            "url = \"azure://box\"\naccess_key = \"account\"\nsecret_key = \"AAAA\"\nchecksum = \"crc64nvme\"",
             "`checksum` does not go with Azure".into(),
         ),
         ("url = \"gs://bucket\"", "`secret_key` is missing".into()),

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use super::super::reader::{At, Reader};
 use super::super::values::Text;
 use super::place::{AzurePlace, GcsPlace, S3Place, UploadPlace, WebDavPlace};
-use super::{RawUpload, UploadEncryption};
+use super::{RawUpload, UploadChecksum, UploadEncryption};
+use crate::redact::redact;
 use crate::secret::Secret;
 
 /// Where a target is said to be, by what its url begins with.
@@ -116,7 +117,8 @@ pub(super) fn read(
         return None;
     }
     let Some((kind, rest)) = Kind::of(text) else {
-        let message = format!("`url`: {} is not a place for uploads", url.value.shown());
+        let shown = url.value.shown();
+        let message = format!("`url`: {} is not a place for uploads", redact(&shown));
         let hint = "write s3://bucket/prefix, azure://container/prefix, gs://bucket/prefix, https://server/collection \
                     for WebDAV, or the path of a folder";
         reader
@@ -174,11 +176,19 @@ const AZURE_KEYS: &str = "give the name of the storage account as `access_key` a
 const GCS_KEY: &str =
     "give the key file of a service account: secret_key = \"${file:/run/secrets/gcs.json}\"";
 
-/// Tells what is set and would do nothing.
+/// Tells what is set and would do nothing. What is set to what holds anyhow is no mistake.
 fn refuse(reader: &mut Reader<'_, '_>, raw: &RawUpload, kind: Kind) {
+    let checksum = raw
+        .checksum
+        .as_ref()
+        .filter(|at| at.value.0 != UploadChecksum::default());
+    let encryption = raw
+        .encryption
+        .as_ref()
+        .filter(|at| at.value.0 != UploadEncryption::default());
     macro_rules! look {
-        ($($field:ident),*) => {
-            $( if let Some(at) = &raw.$field && kind.without().contains(&stringify!($field)) {
+        ($($field:ident: $set:expr),*) => {
+            $( if let Some(at) = $set && kind.without().contains(&stringify!($field)) {
                 let message = format!(concat!("`", stringify!($field), "` does not go with {}"), kind.name());
                 let hint = kind.instead(stringify!($field)).map(str::to_owned);
                 reader.problems.error(&at.span, &at.key, message, hint);
@@ -186,16 +196,16 @@ fn refuse(reader: &mut Reader<'_, '_>, raw: &RawUpload, kind: Kind) {
         };
     }
     look!(
-        endpoint,
-        region,
-        access_key,
-        secret_key,
-        path_style,
-        ca,
-        checksum,
-        encryption,
-        encryption_key,
-        part_size
+        endpoint: &raw.endpoint,
+        region: &raw.region,
+        access_key: &raw.access_key,
+        secret_key: &raw.secret_key,
+        path_style: &raw.path_style,
+        ca: &raw.ca,
+        checksum: checksum,
+        encryption: encryption,
+        encryption_key: &raw.encryption_key,
+        part_size: &raw.part_size
     );
 }
 
@@ -365,7 +375,8 @@ fn read_address(reader: &mut Reader<'_, '_>, raw: &RawUpload, at: &At<Text>, nam
             && u.query().is_none()
     });
     let Some(url) = usable else {
-        let message = format!("`{name}`: {} is not the address of a service", at.value.shown());
+        let shown = at.value.shown();
+        let message = format!("`{name}`: {} is not the address of a service", redact(&shown));
         let hint = Some("write \"https://server.lan:9000\", without user and password".to_owned());
         reader.problems.error(&at.span, &at.key, message, hint);
         return None;
