@@ -11,6 +11,8 @@ use crate::time::{NS_PER_S, Timestamp};
 const NEAR_NS: i64 = 10 * NS_PER_S;
 /// More than times of frames are rounded by in files, less than lies between frames.
 const ROUNDED_NS: i64 = 1_000_000;
+/// After this long a frame that is recorded can be read.
+const READABLE_NS: i64 = 10 * NS_PER_S;
 
 impl Archive {
     /// Detections that overlap a range, newest begin first, a page at a time.
@@ -58,5 +60,14 @@ impl Archive {
             }
         }
         Err(missing)
+    }
+
+    /// Whether there will be no better [`detection_picture`](Self::detection_picture) than this one of the same moment: what
+    /// cannot be read yet is stood in for. With the moments of a sub stream the picture is always a little before.
+    #[must_use]
+    pub fn is_settled(&self, detection: &Detection, picture: &Snapshot) -> bool {
+        let is_readable = self.0.clock.now().since(detection.best_at) > READABLE_NS;
+        let first_ns = if is_readable { -NS_PER_S } else { -ROUNDED_NS };
+        (first_ns..=ROUNDED_NS).contains(&picture.at.since(detection.best_at))
     }
 }

@@ -1,15 +1,12 @@
 //! A picture file, decoded.
 
-use std::time::Duration;
-
 use gst::prelude::*;
 
 use super::colour::Rgb;
+use super::shrink::through;
 use super::sources::{caps_filter, jpeg_size, make};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long it may take before it is given up.
-const DEADLINE: Duration = Duration::from_secs(20);
 /// Largest picture that is decoded (8K), so that a forged head cannot ask for gigabytes.
 const MOST_PIXELS: u64 = 7680 * 4320;
 
@@ -48,34 +45,10 @@ fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
 }
 
 fn run(pipeline: &gst::Pipeline, bytes: Vec<u8>, media_type: &str, decoder: &str) -> Result<Rgb> {
-    let internal = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Internal, format!("picture: {e}"));
     let corrupt = || Error::new(ErrorKind::Corrupt, "the picture cannot be decoded");
-    let src = gst_app::AppSrc::builder()
-        .caps(&gst::Caps::new_empty_simple(media_type))
-        .format(gst::Format::Time)
-        .build();
     let rgb = gst::Caps::builder("video/x-raw").field("format", "RGB").build();
-    let sink = gst_app::AppSink::builder().sync(false).build();
-    let chain = [
-        src.clone().upcast(),
-        make(decoder)?,
-        make("videoconvert")?,
-        caps_filter(&rgb)?,
-        sink.clone().upcast::<gst::Element>(),
-    ];
-    pipeline.add_many(&chain).map_err(|e| internal(&e))?;
-    gst::Element::link_many(&chain).map_err(|e| internal(&e))?;
-    pipeline
-        .set_state(gst::State::Playing)
-        .map_err(|e| internal(&e))?;
-    let mut buffer = gst::Buffer::from_mut_slice(bytes);
-    if let Some(b) = buffer.get_mut() {
-        b.set_pts(gst::ClockTime::ZERO);
-    }
-    src.push_buffer(buffer).map_err(|e| internal(&e))?;
-    src.end_of_stream().map_err(|e| internal(&e))?;
-    let deadline = gst::ClockTime::from_nseconds(DEADLINE.as_nanos() as u64);
-    let sample = sink.try_pull_sample(deadline).ok_or_else(corrupt)?;
+    let chain = [make(decoder)?, make("videoconvert")?, caps_filter(&rgb)?];
+    let sample = through(pipeline, bytes, media_type, &chain)?.ok_or_else(corrupt)?;
     let info = sample
         .caps()
         .and_then(|caps| gst_video::VideoInfo::from_caps(caps).ok())
@@ -97,24 +70,9 @@ mod tests {
     use super::*;
 
     fn made(encoder: &str) -> Vec<u8> {
-        crate::gst::init().unwrap();
-        let text = format!(
-            "videotestsrc num-buffers=1 pattern=red ! video/x-raw,width=66,height=50 ! videoconvert ! {encoder} ! appsink name=out sync=false"
-        );
-        let pipeline = gst::parse::launch(&text)
-            .unwrap()
-            .downcast::<gst::Pipeline>()
-            .unwrap();
-        let sink = pipeline
-            .by_name("out")
-            .unwrap()
-            .downcast::<gst_app::AppSink>()
-            .unwrap();
-        pipeline.set_state(gst::State::Playing).unwrap();
-        let sample = sink.pull_sample().unwrap();
-        let bytes = sample.buffer().unwrap().map_readable().unwrap().to_vec();
-        pipeline.set_state(gst::State::Null).unwrap();
-        bytes
+        crate::gst::shrink::made(&format!(
+            "video/x-raw,width=66,height=50 ! videoconvert ! {encoder}"
+        ))
     }
 
     #[test]

@@ -35,11 +35,6 @@ pub fn shrink(jpeg: Vec<u8>, width: u32) -> Result<Vec<u8>> {
 }
 
 fn run(pipeline: &gst::Pipeline, jpeg: Vec<u8>, (width, height): (u32, u32)) -> Result<Vec<u8>> {
-    let internal = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Internal, format!("shrink: {e}"));
-    let src = gst_app::AppSrc::builder()
-        .caps(&gst::Caps::new_empty_simple("image/jpeg"))
-        .format(gst::Format::Time)
-        .build();
     let scaled = gst::Caps::builder("video/x-raw")
         .field("width", i32::try_from(width).unwrap_or(16))
         .field("height", i32::try_from(height).unwrap_or(16))
@@ -47,29 +42,14 @@ fn run(pipeline: &gst::Pipeline, jpeg: Vec<u8>, (width, height): (u32, u32)) -> 
         .build();
     let encoder = make("jpegenc")?;
     encoder.set_property("quality", QUALITY);
-    let sink = gst_app::AppSink::builder().sync(false).build();
     let chain = [
-        src.clone().upcast(),
         make("jpegdec")?,
         make("videoscale")?,
         make("videoconvert")?,
         caps_filter(&scaled)?,
         encoder,
-        sink.clone().upcast::<gst::Element>(),
     ];
-    pipeline.add_many(&chain).map_err(|e| internal(&e))?;
-    gst::Element::link_many(&chain).map_err(|e| internal(&e))?;
-    pipeline
-        .set_state(gst::State::Playing)
-        .map_err(|e| internal(&e))?;
-    let mut buffer = gst::Buffer::from_mut_slice(jpeg);
-    if let Some(b) = buffer.get_mut() {
-        b.set_pts(gst::ClockTime::ZERO);
-    }
-    src.push_buffer(buffer).map_err(|e| internal(&e))?;
-    src.end_of_stream().map_err(|e| internal(&e))?;
-    let deadline = gst::ClockTime::from_nseconds(DEADLINE.as_nanos() as u64);
-    let sample = sink.try_pull_sample(deadline);
+    let sample = through(pipeline, jpeg, "image/jpeg", &chain)?;
     let buffer = sample.as_ref().and_then(|s| s.buffer());
     match buffer.map(gst::BufferRef::map_readable) {
         Some(Ok(map)) => Ok(map.to_vec()),
@@ -77,29 +57,69 @@ fn run(pipeline: &gst::Pipeline, jpeg: Vec<u8>, (width, height): (u32, u32)) -> 
     }
 }
 
+/// What becomes of the bytes of one picture that go through these elements; `None` when nothing does in time. The pipeline is
+/// left playing.
+///
+/// # Errors
+/// `Internal` when the elements do not fit together.
+pub(super) fn through(
+    pipeline: &gst::Pipeline,
+    bytes: Vec<u8>,
+    media_type: &str,
+    elements: &[gst::Element],
+) -> Result<Option<gst::Sample>> {
+    let internal = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Internal, format!("picture: {e}"));
+    let src = gst_app::AppSrc::builder()
+        .caps(&gst::Caps::new_empty_simple(media_type))
+        .format(gst::Format::Time)
+        .build();
+    let sink = gst_app::AppSink::builder().sync(false).build();
+    let mut chain: Vec<gst::Element> = vec![src.clone().upcast()];
+    chain.extend_from_slice(elements);
+    chain.push(sink.clone().upcast());
+    pipeline.add_many(&chain).map_err(|e| internal(&e))?;
+    gst::Element::link_many(&chain).map_err(|e| internal(&e))?;
+    pipeline
+        .set_state(gst::State::Playing)
+        .map_err(|e| internal(&e))?;
+    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    if let Some(b) = buffer.get_mut() {
+        b.set_pts(gst::ClockTime::ZERO);
+    }
+    src.push_buffer(buffer).map_err(|e| internal(&e))?;
+    src.end_of_stream().map_err(|e| internal(&e))?;
+    Ok(sink.try_pull_sample(gst::ClockTime::from_nseconds(DEADLINE.as_nanos() as u64)))
+}
+
+/// The file that elements make of one test picture.
+#[cfg(test)]
+pub(super) fn made(elements: &str) -> Vec<u8> {
+    crate::gst::init().unwrap();
+    let text = format!("videotestsrc num-buffers=1 {elements} ! appsink name=out sync=false");
+    let pipeline = gst::parse::launch(&text)
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+    let sink = pipeline
+        .by_name("out")
+        .unwrap()
+        .downcast::<gst_app::AppSink>()
+        .unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let sample = sink.pull_sample().unwrap();
+    let bytes = sample.buffer().unwrap().map_readable().unwrap().to_vec();
+    pipeline.set_state(gst::State::Null).unwrap();
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn jpeg(width: u32, height: u32) -> Vec<u8> {
-        crate::gst::init().unwrap();
-        let text = format!(
-            "videotestsrc num-buffers=1 ! video/x-raw,format=I420,width={width},height={height} ! jpegenc ! appsink name=out sync=false"
-        );
-        let pipeline = gst::parse::launch(&text)
-            .unwrap()
-            .downcast::<gst::Pipeline>()
-            .unwrap();
-        let sink = pipeline
-            .by_name("out")
-            .unwrap()
-            .downcast::<gst_app::AppSink>()
-            .unwrap();
-        pipeline.set_state(gst::State::Playing).unwrap();
-        let sample = sink.pull_sample().unwrap();
-        let bytes = sample.buffer().unwrap().map_readable().unwrap().to_vec();
-        pipeline.set_state(gst::State::Null).unwrap();
-        bytes
+        made(&format!(
+            "video/x-raw,format=I420,width={width},height={height} ! jpegenc"
+        ))
     }
 
     #[test]

@@ -31,12 +31,8 @@ pub(super) fn new(
         let Some(inner) = recorder.get().and_then(Weak::upgrade) else {
             return wanted(&named(&cameras)?, everywhere);
         };
-        let running = inner.cameras().into_iter().find(|c| c.id() == *id);
         let config = inner.config();
-        let camera = running
-            .map(|c| c.config())
-            .or_else(|| named(&config.cameras).map(Arc::new))?;
-        wanted(&camera, config.retention.max_age)
+        wanted(&named(&config.cameras)?, config.retention.max_age)
     });
     Filling::new(
         context.store.clone(),

@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use nvr_core::store::DetectionQuery;
-use nvr_core::time::NS_PER_S;
 use nvr_core::{CameraId, Detection, DetectionId, DetectionKind, NewDetection, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,10 +19,6 @@ use crate::server::AppState;
 
 /// Width of a picture in a list.
 const WIDTH: u32 = 320;
-/// More than times of frames are rounded by in files, less than lies between frames.
-const ROUNDED_NS: i64 = 1_000_000;
-/// After this long a frame that is recorded can be read.
-const READABLE_NS: i64 = 10 * NS_PER_S;
 
 /// Something that was seen.
 #[derive(Debug, Serialize, ToSchema)]
@@ -298,12 +293,7 @@ pub(crate) async fn thumbnail(
             picture.at.to_string(),
         ),
     ];
-    // One that is not of the moment itself is a makeshift, until the footage can be read. With the moments of a sub stream it
-    // is always a little before.
-    let late_ns = picture.at.since(detection.best_at);
-    let is_readable = app.nvr.clock().now().since(detection.best_at) > READABLE_NS;
-    let first_ns = if is_readable { -NS_PER_S } else { -ROUNDED_NS };
-    if !(first_ns..=ROUNDED_NS).contains(&late_ns) {
+    if !app.nvr.is_settled(&detection, &picture) {
         let now = [(header::CACHE_CONTROL, "private, no-store".to_owned())];
         return Ok((now, about, picture.jpeg).into_response());
     }

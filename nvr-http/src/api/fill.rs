@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
+use super::jobs::entered;
 use crate::dto::JobDto;
 use crate::params::{CameraPath, Query};
 use crate::problem::{Answer, Problem};
@@ -28,10 +29,5 @@ pub(crate) async fn fill(
     let range = query.full_range()?;
     query.end()?;
     let added = app.nvr.fill(&id, range).await?;
-    let status = if added.is_new {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
-    Ok((status, Json((&added.job).into())))
+    Ok(entered(&added))
 }

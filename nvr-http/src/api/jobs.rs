@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use nvr_core::jobs::{JobQuery, JobState, NewJob, Origin};
-use nvr_core::store::Order;
+use nvr_core::store::{Added, Order};
 use nvr_core::{CameraId, JobId};
 
 use super::Body;
@@ -21,6 +21,16 @@ use crate::dto::{ForgottenDto, JobDto, JobKindDto, JobsDto};
 use crate::params::{JobPath, Query};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
+
+/// The answer to an order that became a job, or was one already.
+pub(super) fn entered(added: &Added) -> (StatusCode, Json<JobDto>) {
+    let status = if added.is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    (status, Json((&added.job).into()))
+}
 
 /// The cameras that somebody is limited to.
 pub(crate) fn among(viewer: &Viewer) -> Option<Vec<CameraId>> {
@@ -148,12 +158,7 @@ pub(crate) async fn enqueue(
         new = new.anytime();
     }
     let added = app.nvr.jobs().enqueue_from(new, Origin::Remote).await?;
-    let status = if added.is_new {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
-    Ok((status, Json((&added.job).into())))
+    Ok(entered(&added))
 }
 
 /// One job. Its progress also comes as events of the kind `job_changed`.

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use nvr_core::store::{Order, UploadQuery, UploadState};
 
+use super::jobs::entered;
 use super::storage::SegmentCountDto;
 use crate::auth::Viewer;
 use crate::dto::{JobDto, LinkDto, TargetDto, UploadDto, UploadsDto};
@@ -106,12 +107,7 @@ pub(crate) async fn restore(
     let range = query.full_range()?;
     query.end()?;
     let added = app.nvr.restore(&id, range).await?;
-    let status = if added.is_new {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
-    Ok((status, Json((&added.job).into())))
+    Ok(entered(&added))
 }
 
 /// Where a segment is to go, or is.
