@@ -71,7 +71,7 @@ mod tests {
 
     fn made(encoder: &str) -> Vec<u8> {
         crate::gst::shrink::made(&format!(
-            "video/x-raw,width=66,height=50 ! videoconvert ! {encoder}"
+            "pattern=red ! video/x-raw,width=66,height=50 ! videoconvert ! {encoder}"
         ))
     }
 

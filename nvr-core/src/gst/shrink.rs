@@ -118,7 +118,7 @@ mod tests {
 
     fn jpeg(width: u32, height: u32) -> Vec<u8> {
         made(&format!(
-            "video/x-raw,format=I420,width={width},height={height} ! jpegenc"
+            "! video/x-raw,format=I420,width={width},height={height} ! jpegenc"
         ))
     }
 
