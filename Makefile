@@ -64,7 +64,7 @@ test-rust: ui
 # What reads cameras is chosen by the environment. Not part of `test`, which reads them as `auto` does.
 test-rtspsrc: ## Run the system tests of recording with rtspsrc instead of the lean client
 	@tools/install-deps.sh build run test
-	NVR_TEST_INGEST=rtspsrc $(CARGO) nextest run $(WHOLE) --test-threads $(TEST_THREADS) $(addprefix --test ,$(RECORDING_TESTS))
+	NVR_TEST_INGEST=rtspsrc $(CARGO) nextest run $(WHOLE) --test-threads $(TEST_THREADS) --test system $(addsuffix ::,$(RECORDING_TESTS))
 
 test-page: ui ## Test the parts of the page
 	cd $(UI) && npm run --silent test

@@ -8,6 +8,9 @@
 mod accounts;
 mod alerts;
 mod bookings;
+mod browser;
+mod browser_live;
+mod browser_playback;
 mod cameras;
 mod compat;
 mod config;

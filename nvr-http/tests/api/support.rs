@@ -1,5 +1,4 @@
 //! A recorder of test pictures with its HTTP server on a free port, and a client that asks it.
-#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
