@@ -111,23 +111,6 @@ impl Browser {
         reply["value"].take()
     }
 
-    /// Clicks as a visitor would: what is hidden or covered cannot be clicked.
-    pub async fn click(&self, selector: &str) {
-        let find = json!({"using": "css selector", "value": selector});
-        let element = self.send(Method::POST, "/element", Some(find)).await;
-        let id = element
-            .as_object()
-            .unwrap()
-            .values()
-            .next()
-            .unwrap()
-            .as_str()
-            .unwrap()
-            .to_owned();
-        self.send(Method::POST, &format!("/element/{id}/click"), Some(json!({})))
-            .await;
-    }
-
     /// Messages of the console since the last time.
     pub async fn log(&self) -> Value {
         self.send(Method::POST, "/se/log", Some(json!({"type": "browser"})))
