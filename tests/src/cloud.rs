@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use nvr_core::config::{AzurePlace, GcsPlace, UploadConfig, UploadPlace, WebDavPlace};
+use nvr_core::config::{AzureAccess, AzurePlace, GcsPlace, UploadConfig, UploadPlace, WebDavPlace};
 use nvr_core::secret::Secret;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -38,7 +38,7 @@ pub struct Cloud {
 
 #[derive(Debug)]
 enum Kind {
-    Azure { _process: Proc },
+    Azure { _process: Proc, access: AzureAccess },
     WebDav { _process: Proc, dir: tempfile::TempDir },
     Google(Box<S3>),
 }
@@ -81,14 +81,19 @@ fn hmac(key: &[u8; 64], text: &str) -> [u8; 32] {
 
 /// What may ask Azure for everything in the account.
 fn sas() -> String {
-    let (rights, until, version) = ("rwdlac", "2100-01-01T00:00:00Z", "2021-12-02");
-    let text = format!("{ACCOUNT}\n{rights}\nb\nsco\n\n{until}\n\n\n{version}\n\n");
+    sas_for("rwdlac", "sco", "2100-01-01T00:00:00Z")
+}
+
+/// A token of the account for these rights and kinds of resources (Azure Storage, "Create an account SAS").
+fn sas_for(rights: &str, resources: &str, until: &str) -> String {
+    let version = "2021-12-02";
+    let text = format!("{ACCOUNT}\n{rights}\nb\n{resources}\n\n{until}\n\n\n{version}\n\n");
     let signature = BASE64_STANDARD.encode(hmac(ACCOUNT_KEY, &text));
     let signature = signature
         .replace('+', "%2B")
         .replace('/', "%2F")
         .replace('=', "%3D");
-    format!("sp={rights}&ss=b&srt=sco&se={until}&sv={version}&sig={signature}")
+    format!("sp={rights}&ss=b&srt={resources}&se={until}&sv={version}&sig={signature}")
 }
 
 /// Asks a service by a request without a body; status, head in lower case, body.
@@ -136,10 +141,20 @@ impl Cloud {
         let (status, _, body) = ask(service, "PUT", &path).await?;
         ensure!(status == 201, "{status}: {}", String::from_utf8_lossy(&body));
         Ok(Self {
-            kind: Kind::Azure { _process: process },
+            kind: Kind::Azure {
+                _process: process,
+                access: AzureAccess::AccountKey(Secret::new(BASE64_STANDARD.encode(ACCOUNT_KEY))),
+            },
             service,
             proxy: Proxy::start(service).await?,
         })
+    }
+
+    /// Its targets come with a token for objects that has these rights, instead of the key of the account.
+    pub fn give_token(&mut self, rights: &str, until: &str) {
+        if let Kind::Azure { access, .. } = &mut self.kind {
+            *access = AzureAccess::Sas(Secret::new(sas_for(rights, "o", until)));
+        }
     }
 
     /// WsgiDAV with an empty collection.
@@ -191,12 +206,12 @@ impl Cloud {
     pub fn target(&self, name: &str) -> anyhow::Result<UploadConfig> {
         let address = format!("http://{}", self.proxy.address());
         let place = match &self.kind {
-            Kind::Azure { .. } => UploadPlace::Azure(AzurePlace {
+            Kind::Azure { access, .. } => UploadPlace::Azure(AzurePlace {
                 container: BUCKET.into(),
                 prefix: PREFIX.into(),
                 endpoint: Some(format!("{address}/{ACCOUNT}")),
                 account: ACCOUNT.into(),
-                account_key: Secret::new(BASE64_STANDARD.encode(ACCOUNT_KEY)),
+                access: access.clone(),
                 ca: None,
             }),
             Kind::WebDav { .. } => UploadPlace::WebDav(WebDavPlace {

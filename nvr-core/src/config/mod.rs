@@ -80,8 +80,8 @@ pub use self::tier::TierConfig;
 pub use self::timelapse::DailyTimelapse;
 pub use self::transcode::{PlaybackConfig, TranscodeConfig};
 pub use self::upload::{
-    AzurePlace, GcsPlace, S3Place, UploadChecksum, UploadConfig, UploadEncryption, UploadPlace, UploadWhat,
-    WebDavPlace,
+    AzureAccess, AzurePlace, GcsPlace, S3Place, UploadChecksum, UploadConfig, UploadEncryption, UploadPlace,
+    UploadWhat, WebDavPlace,
 };
 pub use self::values::parse_duration;
 

@@ -6,7 +6,7 @@ mod reading;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use self::place::{AzurePlace, GcsPlace, S3Place, UploadPlace, WebDavPlace};
+pub use self::place::{AzureAccess, AzurePlace, GcsPlace, S3Place, UploadPlace, WebDavPlace};
 use super::reader::{At, Reader, Section, section};
 use super::values::{Bytes, Span, Text, Word};
 use crate::ids::CameraId;
@@ -138,7 +138,7 @@ section! {
         region: Text = "us-east-1",
         /// Key id of S3, name of the storage account of Azure, user of WebDAV.
         access_key: Text,
-        /// Secret key of S3, account key of Azure, key file (JSON) of a service account of Google, password of WebDAV. Better
+        /// Secret key of S3, account key or SAS token of Azure, key file (JSON) of a service account of Google, password of WebDAV. Better
         /// a variable: `${S3_SECRET}` or `${file:/run/secrets/s3}`.
         secret_key: Text,
         /// Whether the bucket is part of the path instead of the host; by default with an `endpoint`. S3 only.

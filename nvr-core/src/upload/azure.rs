@@ -3,8 +3,11 @@
 //! What is put goes by requests of our own to addresses that are signed (SAS): so it goes with its MD5, which the service
 //! verifies, and a blob of blocks is told what it is the hash of, neither of which the crate does. Blocks are named by their
 //! number and what they are of, so that the list of those that are there says how far an upload got.
+//!
+//! With the key of the account each address is signed for its request; a token of the configuration (SAS) is put behind all.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,8 +16,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue};
-use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
+use object_store::azure::{AzureConfigKey, MicrosoftAzure, MicrosoftAzureBuilder};
+use object_store::path::Path;
 use object_store::signer::Signer as _;
+use url::Url;
 
 use super::http::{Answer, Connector, Sent, Wire, md5, request};
 use super::listing;
@@ -22,18 +27,21 @@ use super::objects::{MOST_LIST, OWN, Objects, retry};
 use super::service::{About, Parts, Service, failure, refused};
 use super::target::Found;
 use crate::clock::SharedClock;
-use crate::config::AzurePlace;
+use crate::config::{AzureAccess, AzurePlace};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A container.
 #[derive(Debug)]
-pub(super) struct Container(Objects<MicrosoftAzure>);
+pub(super) struct Container {
+    objects: Objects<MicrosoftAzure>,
+    /// Address of the container with the token behind it; `None` when addresses are signed with the account's key.
+    with_token: Option<Url>,
+}
 
 /// Opens a container.
 pub(super) fn open(place: &AzurePlace, wire: Wire, clock: SharedClock) -> Result<Container> {
     let mut builder = MicrosoftAzureBuilder::new()
         .with_account(&place.account)
-        .with_access_key(place.account_key.expose())
         .with_container_name(&place.container)
         // Whether that is wanted was asked when the configuration was read.
         .with_allow_http(true)
@@ -42,16 +50,41 @@ pub(super) fn open(place: &AzurePlace, wire: Wire, clock: SharedClock) -> Result
     if let Some(endpoint) = &place.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
-    let store = builder
-        .build()
-        .map_err(|e| Error::new(ErrorKind::Config, format!("the container cannot be used: {e}")))?;
-    Ok(Container(Objects {
-        store,
-        wire,
-        prefix: place.prefix.clone(),
-        is_locked: false,
-        clock,
-    }))
+    let unusable =
+        |e: &dyn Display| Error::new(ErrorKind::Config, format!("the container cannot be used: {e}"));
+    let mut with_token = None;
+    match &place.access {
+        AzureAccess::AccountKey(key) => builder = builder.with_access_key(key.expose()),
+        AzureAccess::Sas(token) => {
+            builder = builder.with_config(AzureConfigKey::SasKey, token.expose());
+            with_token = Some(address(place, token.expose()).map_err(|e| unusable(&e))?);
+        }
+    }
+    let store = builder.build().map_err(|e| unusable(&e))?;
+    Ok(Container {
+        objects: Objects {
+            store,
+            wire,
+            prefix: place.prefix.clone(),
+            is_locked: false,
+            clock,
+        },
+        with_token,
+    })
+}
+
+/// Address of a container, with a token behind it.
+fn address(place: &AzurePlace, token: &str) -> std::result::Result<Url, url::ParseError> {
+    let mut url = match &place.endpoint {
+        Some(endpoint) => Url::parse(endpoint)?,
+        None => Url::parse(&format!("https://{}.blob.core.windows.net", place.account))?,
+    };
+    url.path_segments_mut()
+        .map_err(|()| url::ParseError::RelativeUrlWithCannotBeABaseBase)?
+        .pop_if_empty()
+        .push(&place.container);
+    url.set_query(Some(token));
+    Ok(url)
 }
 
 /// The id of a block, as it goes over the wire: all of a blob are of one length.
@@ -66,6 +99,19 @@ fn block_number(upload: &str, id: &str) -> Option<usize> {
 }
 
 impl Container {
+    /// An address at which a blob may be asked for by this method.
+    async fn signed(&self, method: &Method, path: &Path) -> Result<Url> {
+        let Some(container) = &self.with_token else {
+            let signed = self.objects.store.signed_url(method.clone(), path, OWN);
+            return signed.await.map_err(failure);
+        };
+        let mut url = container.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.extend(path.parts());
+        }
+        Ok(url)
+    }
+
     /// An answer to a request whose address is signed for its method.
     async fn ask(
         &self,
@@ -75,13 +121,8 @@ impl Container {
         body: Bytes,
         about: Option<About>,
     ) -> Result<Answer> {
-        let path = self.0.path(key)?;
-        let mut url = self
-            .0
-            .store
-            .signed_url(method.clone(), &path, OWN)
-            .await
-            .map_err(failure)?;
+        let path = self.objects.path(key)?;
+        let mut url = self.signed(method, &path).await?;
         url.query_pairs_mut().extend_pairs(query);
         let mut request = request(method.as_str(), url.as_str())?;
         let headers = request.headers_mut();
@@ -98,7 +139,7 @@ impl Container {
                 headers.insert("x-ms-blob-type", HeaderValue::from_static("BlockBlob"));
             }
         }
-        self.0.wire.ask(request, Sent::bytes(body), MOST_LIST).await
+        self.objects.wire.ask(request, Sent::bytes(body), MOST_LIST).await
     }
 
     async fn put_as(
@@ -123,7 +164,7 @@ const METADATA: &str = "x-ms-meta-blake3";
 #[async_trait]
 impl Service for Container {
     async fn head(&self, key: &str) -> Result<Option<Found>> {
-        self.0.head(key).await
+        self.objects.head(key).await
     }
 
     async fn put(&self, key: &str, bytes: Bytes, about: About) -> Result<Option<String>> {
@@ -185,11 +226,17 @@ impl Service for Container {
     }
 
     async fn read(&self, key: &str, offset: u64, length: usize) -> Result<Bytes> {
-        self.0.read(key, offset, length).await
+        self.objects.read(key, offset, length).await
     }
 
-    async fn presign(&self, key: &str, expires: Duration) -> Result<url::Url> {
-        self.0.presign(key, expires).await
+    async fn presign(&self, key: &str, expires: Duration) -> Result<Url> {
+        if self.with_token.is_some() {
+            let what = "a link cannot be made: the recorder has a SAS token, which makes no others";
+            return Err(Error::new(ErrorKind::Unsupported, what).with_hint(
+                "give a key of the account as `secret_key`, or fetch the footage from the recorder",
+            ));
+        }
+        self.objects.presign(key, expires).await
     }
 }
 

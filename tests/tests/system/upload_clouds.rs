@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nvr_core::config::{UploadConfig, UploadPlace};
+use nvr_core::config::{AzureAccess, UploadConfig, UploadPlace};
 use nvr_core::event::{CauseKind, JobState};
 use nvr_core::secret::Secret;
 use nvr_core::store::{SegmentState, UploadState};
@@ -15,6 +15,7 @@ use nvr_tests::s3::Mode;
 const MIB: usize = 1 << 20;
 /// Three parts.
 const LARGE: usize = 11 * MIB + 4321;
+const NEVER: &str = "2100-01-01T00:00:00Z";
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn rig_with(cloud: &Cloud, change: impl FnOnce(&mut UploadConfig)) -> Rig {
@@ -145,10 +146,35 @@ async fn azure_goes_on_and_tells_of_a_wrong_key() {
     let cloud = Cloud::azure().await.unwrap();
     wrong_key(&cloud, |place| {
         if let UploadPlace::Azure(azure) = place {
-            azure.account_key = Secret::new("AAAA");
+            azure.access = AzureAccess::AccountKey(Secret::new("AAAA"));
         }
     })
     .await;
+    goes_on(&cloud).await;
+}
+
+/// With a token that may read, create and write, and nothing else: all but links. One that has ended or may only read is
+/// told as such, and no word of it is in what is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn azure_by_a_token() {
+    let mut cloud = Cloud::azure().await.unwrap();
+    for (rights, until) in [("rcw", "2020-01-01T00:00:00Z"), ("r", NEVER)] {
+        cloud.give_token(rights, until);
+        let mut rig = rig_with(&cloud, |_| {}).await;
+        plant(&rig.config, rig.nvr().store(), 1, &bytes(1, 1000));
+        let trouble = |k: &EventKind| matches!(k, EventKind::UploadTrouble { cause, .. } if cause.kind == CauseKind::Unauthorized);
+        rig.wait_for("trouble", 1, trouble).await.unwrap();
+        let told = format!("{:?}", rig.nvr().uploads().status().await.unwrap());
+        assert!(told.contains("403") && !told.contains("sig="), "{told}");
+        assert!(cloud.object(&key(1)).await.unwrap().is_none());
+        rig.stop().await;
+    }
+    cloud.give_token("rcw", NEVER);
+    let mut rig = there_and_back(&cloud).await;
+    let id = rig.rows().await.unwrap()[0].id;
+    let e = rig.nvr().uploads().presign(id, None, HOUR).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
+    rig.stop().await;
     goes_on(&cloud).await;
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::*;
 use super::{FULL, mistakes, parse};
 use crate::ids::CameraId;
+use crate::secret::Secret;
 
 #[test]
 fn jobs() {
@@ -86,8 +87,14 @@ fn targets_of_other_kinds_arrive() {
     );
     assert_eq!(azure.to_string(), "azure://box/home at https://az.lan");
     assert!(
-        matches!(&azure, UploadPlace::Azure(a) if a.account == "account" && a.account_key.expose() == "AAAA")
+        matches!(&azure, UploadPlace::Azure(a) if a.account == "account" && a.access == AzureAccess::AccountKey(Secret::new("AAAA")))
     );
+    let token = "sv=2022-11-02&sr=c&sp=rcw&sig=hunter2%3D";
+    let azure = with(&format!(
+        "url = \"azure://box\"\naccess_key = \"account\"\nsecret_key = \"?{token}\""
+    ));
+    assert!(matches!(&azure, UploadPlace::Azure(a) if a.access == AzureAccess::Sas(Secret::new(token))));
+    assert!(!format!("{azure:?}").contains("hunter2"));
     let google = with(
         "url = \"gs://bucket\"\nsecret_key = '{\"client_email\":\"e\",\"private_key\":\"hunter2\",\"private_key_id\":\"1\"}'",
     );
@@ -146,7 +153,23 @@ fn mistakes_of_upload_targets_are_told() {
         ("url = \"azure://a.box\"", "does not name a container".into()),
         (
             "url = \"azure://box\"\naccess_key = \"account\"\nsecret_key = \"hunter2\"",
-            "not the key of a storage account".into(),
+            "neither the key of a storage account".into(),
+        ),
+        (
+            "url = \"azure://box\"\naccess_key = \"account\"\nsecret_key = \"sr=b&sp=rcw&sig=A\"",
+            "not one for a container".into(),
+        ),
+        (
+            "url = \"azure://box\"\naccess_key = \"account\"\nsecret_key = \"ss=fq&srt=o&sp=rcw&sig=A\"",
+            "not one for blobs".into(),
+        ),
+        (
+            "url = \"azure://box\"\naccess_key = \"account\"\nsecret_key = \"ss=b&srt=sc&sp=rcw&sig=A\"",
+            "not one for objects".into(),
+        ),
+        (
+            "url = \"azure://box\"\naccess_key = \"account\"\nsecret_key = \"sr=c&sp=rl&sig=A\"",
+            "does not allow to read and to write".into(),
         ),
         (
             "url = \"azure://box\"\naccess_key = \"an account\"\nsecret_key = \"AAAA\"",

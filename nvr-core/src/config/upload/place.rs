@@ -80,10 +80,20 @@ pub struct AzurePlace {
     pub endpoint: Option<String>,
     /// Name of the storage account.
     pub account: String,
-    /// Its key, in Base64.
-    pub account_key: Secret,
+    /// What lets the recorder in.
+    pub access: AzureAccess,
     /// Certificates to trust beside those of the system.
     pub ca: Option<PathBuf>,
+}
+
+/// What lets the recorder into a container of Azure.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum AzureAccess {
+    /// A key of the account, in Base64: everything in it, and links.
+    AccountKey(Secret),
+    /// A shared access signature, without `?`: what it allows, until it ends, and no links.
+    Sas(Secret),
 }
 
 /// A bucket of Google Cloud Storage.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 
 use super::super::reader::{At, Reader};
 use super::super::values::Text;
-use super::place::{AzurePlace, GcsPlace, S3Place, UploadPlace, WebDavPlace};
+use super::place::{AzureAccess, AzurePlace, GcsPlace, S3Place, UploadPlace, WebDavPlace};
 use super::{RawUpload, UploadChecksum, UploadEncryption};
 use crate::redact::redact;
 use crate::secret::Secret;
@@ -139,15 +139,22 @@ pub(super) fn read(
         Kind::Azure => {
             let (container, prefix) = bucket_of(reader, url, rest, "container")?;
             let account = required(reader, url, raw.access_key.as_ref(), "access_key", AZURE_KEYS);
-            let account_key = required(reader, url, raw.secret_key.as_ref(), "secret_key", AZURE_KEYS);
-            check_azure(reader, raw);
+            let secret = required(reader, url, raw.secret_key.as_ref(), "secret_key", AZURE_KEYS);
+            check_account(reader, raw);
+            let access = if is_sas(&secret) {
+                check_sas(reader, raw);
+                AzureAccess::Sas(Secret::new(secret.trim_start_matches('?')))
+            } else {
+                check_account_key(reader, raw);
+                AzureAccess::AccountKey(Secret::new(secret))
+            };
             let endpoint = endpoint_of(reader, raw);
             Some(UploadPlace::Azure(AzurePlace {
                 container,
                 prefix,
                 endpoint,
                 account,
-                account_key: Secret::new(account_key),
+                access,
                 ca,
             }))
         }
@@ -171,8 +178,8 @@ pub(super) fn read(
 }
 
 const S3_KEYS: &str = "give `access_key` and `secret_key`; a secret belongs into a variable";
-const AZURE_KEYS: &str = "give the name of the storage account as `access_key` and its key as `secret_key`; a secret belongs \
-                          into a variable";
+const AZURE_KEYS: &str = "give the name of the storage account as `access_key` and its key, or a SAS token, as `secret_key`; \
+                          a secret belongs into a variable";
 const GCS_KEY: &str =
     "give the key file of a service account: secret_key = \"${file:/run/secrets/gcs.json}\"";
 
@@ -324,7 +331,7 @@ fn read_webdav(
     }))
 }
 
-fn check_azure(reader: &mut Reader<'_, '_>, raw: &RawUpload) {
+fn check_account(reader: &mut Reader<'_, '_>, raw: &RawUpload) {
     if let Some(at) = raw.access_key.as_ref().filter(|at| !at.unknown) {
         let name = at.value.as_str();
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -334,14 +341,57 @@ fn check_azure(reader: &mut Reader<'_, '_>, raw: &RawUpload) {
             reader.problems.error(&at.span, &at.key, message, None);
         }
     }
+}
+
+fn check_account_key(reader: &mut Reader<'_, '_>, raw: &RawUpload) {
     if let Some(at) = raw.secret_key.as_ref().filter(|at| !at.unknown) {
         let key = at.value.as_str();
         if base64::engine::general_purpose::STANDARD.decode(key).is_err() {
-            let message = "`secret_key`: not the key of a storage account, which is Base64";
-            let hint = Some("it is shown under Access keys of the storage account".to_owned());
+            let message =
+                "`secret_key`: neither the key of a storage account, which is Base64, nor a SAS token";
+            let hint = Some(
+                "it is shown under Access keys of the storage account; a token is a query with `sig=`"
+                    .to_owned(),
+            );
             reader.problems.error(&at.span, &at.key, message, hint);
         }
     }
+}
+
+/// A key in Base64 has no `&`, and `=` at its end only.
+fn is_sas(secret: &str) -> bool {
+    sas_field(secret, "sig").is_some()
+}
+
+/// A field of a shared access signature.
+fn sas_field(token: &str, name: &str) -> Option<String> {
+    url::form_urlencoded::parse(token.trim_start_matches('?').as_bytes())
+        .find(|(key, value)| key == name && !value.is_empty())
+        .map(|(_, value)| value.into_owned())
+}
+
+/// What a token allows stands in it, unless it leaves that to a policy of the container.
+fn check_sas(reader: &mut Reader<'_, '_>, raw: &RawUpload) {
+    let Some(at) = raw.secret_key.as_ref().filter(|at| !at.unknown) else {
+        return;
+    };
+    let field = |name| sas_field(at.value.as_str(), name);
+    // Not a word of the token is told.
+    let message = if field("sr").is_some_and(|sr| sr != "c") {
+        "`secret_key`: the SAS token is not one for a container (`sr=c`)"
+    } else if field("ss").is_some_and(|services| !services.contains('b')) {
+        "`secret_key`: the SAS token is not one for blobs (`ss` has no b)"
+    } else if field("srt").is_some_and(|types| !types.contains('o')) {
+        "`secret_key`: the SAS token is not one for objects (`srt` has no o)"
+    } else if field("sp").is_some_and(|rights| !(rights.contains('r') && rights.contains('w'))) {
+        "`secret_key`: the SAS token does not allow to read and to write (`sp` has no r or no w)"
+    } else {
+        return;
+    };
+    let hint = "make a token for the container that may read, create and write";
+    reader
+        .problems
+        .error(&at.span, &at.key, message, Some(hint.to_owned()));
 }
 
 fn check_service_account(reader: &mut Reader<'_, '_>, at: &At<Text>) {
