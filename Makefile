@@ -17,8 +17,8 @@ NVR_BUILT ?= target/release/nvr
 CONTAINER := target/container
 # One choice of features for all tests, so that nothing is compiled twice.
 WHOLE := --workspace --features nvr-http/oidc,nvr-core/rtsp-server,nvr-core/onnx
-# Tests start pipelines and encoders, and wait for them: one more at once than there are cores, but not more than four.
-TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -ge 4 ] && echo 4 || echo $$((n + 1)))
+# Tests wait for cameras and the clock half of their time: two more at once than there are cores, but not more than six.
+TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -ge 4 ] && echo 6 || echo $$((n + 2)))
 
 # The system tests in which cameras are recorded over RTSP.
 RECORDING_TESTS := audio clock crash hanging index long many outages phases retention rotation storage timestamps

@@ -10,7 +10,7 @@ mod mqtt_events;
 
 use super::Nvr;
 use super::storage_watch::STORAGE_LOOK;
-use crate::config::Config;
+use crate::config::{Config, RetentionConfig};
 use crate::event::{CauseKind, Event, EventKind};
 use crate::files::MARKER;
 use crate::testing::ManualClock;
@@ -32,6 +32,7 @@ async fn looked(clock: &ManualClock, events: &mut crate::EventStream) -> Event {
 async fn a_vanished_disk_is_noticed_and_so_is_its_return() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(dir.path().join("recordings"));
+    config.retention = RetentionConfig::off();
     config.recorder.database = dir.path().join("nvr.db");
     let root = config.recorder.root.clone();
     let clock = ManualClock::new(Timestamp::from_secs(1_800_000_000));
@@ -69,6 +70,7 @@ async fn fm15_a_lost_index_is_complete_again_soon_after_the_start() {
     use crate::segment::SegmentFiles;
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(dir.path().join("recordings"));
+    config.retention = RetentionConfig::off();
     config.recorder.database = dir.path().join("nvr.db");
     let root = config.recorder.root.clone();
     std::fs::create_dir(&root).unwrap();
@@ -131,6 +133,7 @@ async fn fm14_a_start_without_its_disk_is_refused() {
         return;
     }
     let mut config = Config::new(mount.join("recordings"));
+    config.retention = RetentionConfig::off();
     config.path = Some(dir.path().join("nvr.toml"));
     let life = async |config: &Config| {
         let nvr = Nvr::builder(config.clone()).start().await?;
@@ -166,6 +169,7 @@ async fn fm14_a_start_without_its_disk_is_refused() {
 async fn a_camera_that_nobody_looks_after_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(dir.path().join("recordings"));
+    config.retention = RetentionConfig::off();
     config.recorder.database = dir.path().join("nvr.db");
     let nvr = Nvr::builder(config).start().await.unwrap();
     let camera = |id: &str| {

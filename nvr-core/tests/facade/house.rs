@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_core::Stream as _;
-use nvr_core::config::{CameraConfig, Config, RecordMode};
+use nvr_core::config::{CameraConfig, Config, RecordMode, RetentionConfig};
 use nvr_core::event::{CameraPhase, CauseKind};
 use nvr_core::store::{GapRow, RunRow, SegmentQuery, SegmentRow, SegmentState};
 use nvr_core::{Archive, Camera, CameraId, Event, EventKind, Nvr, SourceSpec, TimeRange};
@@ -98,6 +98,8 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::new(dir.path().join("recordings"));
         config.recorder.time_zone = "UTC".into();
+        // The disk of who runs the tests may be fuller than that.
+        config.retention = RetentionConfig::off();
         config.cameras.extend(cameras);
         Self { config, _dir: dir }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nvr_core::config::Age;
+use nvr_core::config::{Age, Room};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -19,6 +19,7 @@ async fn footage_is_protected_deleted_and_counted() {
     let server = Server::of([camera("front", PICTURE)], |config| {
         // Footage of events goes after a minute, and none of it is so old.
         config.retention.event_age = Some(Age::For(Duration::from_secs(60)));
+        config.retention.min_free = Room::Bytes(1 << 20);
     })
     .await;
     server.history().await;

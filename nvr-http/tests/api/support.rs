@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nvr_core::config::{Auth, CameraConfig, Config, RecordMode};
+use nvr_core::config::{Auth, CameraConfig, Config, RecordMode, RetentionConfig};
 use nvr_core::{CameraId, Nvr, SourceSpec};
 use nvr_http::{AppState, LogBuffer, LogControl};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -74,6 +74,8 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::new(dir.path().join("recordings"));
         config.recorder.time_zone = "UTC".into();
+        // The disk of who runs the tests may be fuller than that.
+        config.retention = RetentionConfig::off();
         config.cameras.extend(cameras);
         config.http.auth = Auth::None;
         change(&mut config);

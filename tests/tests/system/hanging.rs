@@ -242,6 +242,8 @@ async fn a_transcode_on_a_disk_that_hangs_gives_its_place_back() {
     let cam = TestCam::start(heavy()).unwrap();
     let mut rig = Rig::at(&dir.path().join("disk/nvr"));
     rig.config.recorder.database = dir.path().join("index.db");
+    // How busy the machine is, is not what this is about.
+    rig.config.jobs.max_load_percent = 0;
     let camera = rig.add(CAM, &cam.url()).unwrap();
     camera.segment = Duration::from_secs(10);
     camera.watchdog = Duration::from_secs(60);
