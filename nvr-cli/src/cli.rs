@@ -18,7 +18,7 @@ pub struct Cli {
 
 const AFTER: &str = "\
 Times are RFC 3339 (2026-05-04T03:02:01Z), Unix seconds, local times in the configured zone \
-(\"2026-05-04 03:02\", 2026-05-04, 03:02), \"now\", or before now (-90s, -15m, -2h, -1d).
+(\"2026-05-04 03:02\", 2026-05-04, 03:02), \"now\", or before or after now (-90s, -15m, -2h, -1d, +15m).
 
 `nvr demo` shows it all with two synthetic cameras. Exit codes are in docs/cli.md.";
 

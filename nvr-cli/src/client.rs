@@ -254,6 +254,19 @@ pub async fn order(
     Ok(answer.map_err(|_| silent())?.ok_or_else(silent)?.into_result()?)
 }
 
+/// A part of a path, or a value behind it, whatever somebody wrote.
+pub fn encode(text: &str) -> String {
+    use fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, b| {
+        if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) {
+            out.push(char::from(b));
+        } else {
+            let _ = write!(out, "%{b:02X}");
+        }
+        out
+    })
+}
+
 /// Whether a recorder uses the root of a configuration.
 ///
 /// # Errors
@@ -397,6 +410,12 @@ mod tests {
         ] {
             assert_eq!(parse(bad), None);
         }
+    }
+
+    #[test]
+    fn what_somebody_wrote_stays_one_part_of_a_path() {
+        assert_eq!(encode("cam-1_x.y~z"), "cam-1_x.y~z");
+        assert_eq!(encode("a b/../c?d&e\r\nü"), "a%20b%2F..%2Fc%3Fd%26e%0D%0A%C3%BC");
     }
 
     #[test]

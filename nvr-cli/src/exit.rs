@@ -116,10 +116,13 @@ pub fn report(failure: &Failure) -> ExitCode {
             let source = std::error::Error::source(e);
             let is_drawn = source.is_some_and(<dyn std::error::Error>::is::<nvr_core::config::ConfigErrors>);
             let head = if is_drawn { "" } else { "error: " };
-            let hint = e.hint().or_else(|| {
+            // Cameras and times are not what helps to find a file.
+            let is_file = source.is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+            let hint = e.hint().or_else(|| match e.kind() {
                 // All of them were shown just now.
-                let row = TABLE.iter().find(|(k, ..)| *k == e.kind() && !is_drawn);
-                row.map(|(_, _, hint)| *hint)
+                _ if is_drawn => None,
+                ErrorKind::NotFound if is_file => Some("is the path right?"),
+                kind => Some(hint(kind)),
             });
             let _ = writeln!(err, "{head}{e}");
             if let Some(hint) = hint {

@@ -39,20 +39,7 @@ impl Target {
                 closed: false,
             });
         }
-        if path.is_dir() {
-            let error = Error::new(
-                ErrorKind::InvalidArgument,
-                format!("{} is a folder", path.display()),
-            );
-            return Err(error.with_hint("name a file in it"));
-        }
-        if !force && path.exists() {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("{} is there already", path.display()),
-            )
-            .with_hint("name another file, or replace it with --force"));
-        }
+        may_replace(path, force)?;
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let part = path.with_file_name(name);
@@ -146,6 +133,41 @@ impl Drop for Target {
     }
 }
 
+/// Whether a file may get this name, in the place of what is there.
+///
+/// # Errors
+/// `InvalidArgument` where a folder, a device or a pipe is, and `AlreadyExists` for a file unless `force`.
+pub fn may_replace(path: &Path, force: bool) -> Result<(), Error> {
+    let Ok(there) = std::fs::metadata(path) else {
+        return Ok(());
+    };
+    if there.is_dir() {
+        let error = Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{} is a folder", path.display()),
+        );
+        return Err(error.with_hint("name a file in it"));
+    }
+    // Nobody wants /dev/null to become a file.
+    if !there.is_file() {
+        let error = Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{} is a device, a pipe or a socket", path.display()),
+        );
+        return Err(
+            error.with_hint("name a file; `-` is the standard output, which goes wherever you lead it")
+        );
+    }
+    if !force {
+        let error = Error::new(
+            ErrorKind::AlreadyExists,
+            format!("{} is there already", path.display()),
+        );
+        return Err(error.with_hint("name another file, or replace it with --force"));
+    }
+    Ok(())
+}
+
 /// A time as part of a file name (`20260504T030201Z`).
 pub fn timestamp_name(t: Timestamp) -> String {
     t.to_jiff().strftime("%Y%m%dT%H%M%SZ").to_string()
@@ -173,6 +195,13 @@ mod tests {
         );
         for force in [false, true] {
             let error = Target::create(dir.path(), force).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        }
+        // A device or a socket is never replaced.
+        let socket = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [Path::new("/dev/null"), &socket] {
+            let error = Target::create(path, true).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
         }
         let error = Target::create(&dir.path().join("none/clip.mp4"), false).unwrap_err();

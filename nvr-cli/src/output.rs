@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -120,18 +120,37 @@ impl Output {
     }
 }
 
-/// A table; the columns in `right` are aligned to the right.
+/// Blanks behind each column.
+const BETWEEN: u16 = 2;
+/// A column is made no narrower than this: what is left of words and times then is hard to read.
+const NARROWEST: usize = 16;
+
+/// A table with its header in capitals; the columns in `right` are aligned to the right. On a terminal that is too narrow
+/// the widest column is broken into lines.
 pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    if std::io::stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    }
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    let header: Vec<String> = header.iter().map(|name| name.to_uppercase()).collect();
+    let mut widths: Vec<usize> = header.iter().map(|name| name.chars().count()).collect();
+    table.set_header(header);
     for row in rows {
+        for (width, cell) in widths.iter_mut().zip(&row) {
+            let widest = cell.lines().map(|line| line.chars().count()).max();
+            *width = (*width).max(widest.unwrap_or(0));
+        }
         table.add_row(row);
     }
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        column.set_padding((0, BETWEEN));
+    }
+    if std::io::stdout().is_terminal()
+        && let Some(terminal) = table.width()
+        && let Some((column, width)) = squeezed(&widths, terminal.into())
+        && let Some(column) = table.column_mut(column)
+    {
+        let width = u16::try_from(width).unwrap_or(u16::MAX).saturating_add(BETWEEN);
+        column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
     }
     for index in right {
         if let Some(column) = table.column_mut(*index) {
@@ -140,6 +159,26 @@ pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Ve
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
+}
+
+/// Which column is made how narrow, so that a table fits into a terminal; `None` where all fits, or where not even that
+/// would do: then the terminal itself breaks the lines.
+fn squeezed(widths: &[usize], terminal: usize) -> Option<(usize, usize)> {
+    // Nothing stands behind the last one.
+    let between = usize::from(BETWEEN) * widths.len().saturating_sub(1);
+    let over = (widths.iter().sum::<usize>() + between).saturating_sub(terminal);
+    let (column, width) = widths
+        .iter()
+        .copied()
+        .enumerate()
+        .max_by_key(|(_, width)| *width)?;
+    let left = width.checked_sub(over).filter(|left| *left >= NARROWEST)?;
+    (over > 0).then_some((column, left))
+}
+
+/// A number of things for people: `1 segment`, `2 segments`.
+pub fn number(n: u64, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Bytes for people: `1.5 GiB`.
@@ -181,7 +220,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_table_is_squeezed_where_that_helps() {
+        // A state, a time and an address.
+        let widths = [9, 23, 70];
+        assert_eq!(squeezed(&widths, 106), None, "it fits");
+        assert_eq!(squeezed(&widths, 80), Some((2, 44)));
+        assert_eq!(squeezed(&widths, 52), Some((2, 16)));
+        assert_eq!(squeezed(&widths, 51), None, "nothing could be read then");
+        assert_eq!(squeezed(&[], 80), None);
+    }
+
+    #[test]
+    fn a_table_has_a_header_in_capitals() {
+        let text = table(
+            &["number", "WHAT"],
+            &[0],
+            [
+                vec!["1".into(), "a thing".into()],
+                vec!["20".into(), String::new()],
+            ],
+        );
+        assert_eq!(text, "NUMBER  WHAT\n     1  a thing\n    20");
+    }
+
+    #[test]
     fn figures_for_people() {
+        assert_eq!(
+            [number(0, "file"), number(1, "file"), number(2, "file")],
+            ["0 files", "1 file", "2 files"]
+        );
         assert_eq!(bytes(0), "0 B");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(u64::MAX), "16777216.0 TiB");

@@ -153,7 +153,10 @@ impl Queue {
                         path += &format!("&state={}", list_text(&query.states, |s| s.as_str()));
                     }
                     if !query.kinds.is_empty() {
-                        path += &format!("&kind={}", list_text(&query.kinds, String::as_str));
+                        path += &format!(
+                            "&kind={}",
+                            client::encode(&list_text(&query.kinds, String::as_str))
+                        );
                     }
                     if let Some(camera) = &query.camera {
                         path += &format!("&camera={camera}");

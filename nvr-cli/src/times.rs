@@ -132,6 +132,11 @@ pub fn show(t: Timestamp, zone: &TimeZone) -> String {
         .to_string()
 }
 
+/// A time that a recorder told, for people in their zone; as it is where it is none.
+pub fn told(text: &str, zone: &TimeZone) -> String {
+    text.parse().map_or_else(|_| text.to_owned(), |t| show(t, zone))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +177,8 @@ mod tests {
             let e = parse(bad, now, &zone).unwrap_err();
             assert_eq!(e.kind(), ErrorKind::InvalidArgument, "{bad}");
         }
+        assert_eq!(told("2026-05-04T03:02:01.5Z", &zone), "2026-05-04 05:02:01 CEST");
+        assert_eq!(told("soon", &zone), "soon");
         assert_eq!(length("1h30m").unwrap(), 5_400_000_000_000);
         assert!(length("1").is_err() && zone_of("Nowhere/Land").is_err());
     }

@@ -63,6 +63,7 @@
 //! How a camera is recorded stands in its [`CameraConfig`](config::CameraConfig); [`RecordMode`](config::RecordMode) is one of
 //!
 //! - `Continuous`: always.
+//! - `Motion`: connected all the time, recorded while something moves, with some seconds before and after.
 //! - `Manual`: connected all the time, recorded from [`Camera::record`] to [`Camera::stop_recording`] or for a while,
 //!   beginning some seconds before the call (`pre_roll`).
 //! - `Off`: not connected.
@@ -249,6 +250,7 @@
 //! # Features
 //!
 //! - `onnx`: [`objects`], a runtime for networks that find objects.
+//! - `rtsp-server`: the cameras' streams for other programs over RTSP ([`config::RtspServerConfig`]).
 //! - `test-util`: `testing`, with a clock that tests turn and a maker of large indexes.
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may panic"))]

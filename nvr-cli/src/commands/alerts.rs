@@ -1,6 +1,7 @@
 //! `nvr alerts`: what is wrong and was told. All of it asks the running recorder.
 
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 use nvr_core::CameraId;
 use nvr_core::error::{Error, ErrorKind};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::Global;
 use crate::exit::Failure;
 use crate::output::{self, Output};
-use crate::{client, config, logging};
+use crate::{client, config, logging, times};
 
 #[derive(Args, Debug)]
 pub struct AlertsArgs {
@@ -62,6 +63,7 @@ pub async fn run(global: &Global, args: AlertsArgs, output: Output) -> Result<()
         return Err(error.with_hint("start it with `nvr run`").into());
     }
     let recorder = client::required_address(&config)?;
+    let zone = times::zone(&config.recorder.time_zone);
     match args.command {
         None => {
             let path = format!(
@@ -69,14 +71,14 @@ pub async fn run(global: &Global, args: AlertsArgs, output: Output) -> Result<()
                 args.history.unwrap_or(1).clamp(1, 1000)
             );
             let all = client::order(&recorder, "GET", &path, None).await?;
-            output.result(&all, || list(&all, args.history.is_some()))
+            output.result(&all, || list(&all, args.history.is_some(), &zone))
         }
         Some(AlertsCommand::Channels) => {
             let all = client::order(&recorder, "GET", "/api/v1/alerts/channels", None).await?;
             output.result(&all, || channels(&all))
         }
         Some(AlertsCommand::Test { channel, camera }) => {
-            let path = format!("/api/v1/alerts/channels/{channel}/test");
+            let path = format!("/api/v1/alerts/channels/{}/test", client::encode(&channel));
             client::order(&recorder, "POST", &path, Some(&json!({ "camera": camera }))).await?;
             output.result(&json!({"channel": channel, "arrived": true}), || {
                 format!("the message arrived by {channel}")
@@ -97,7 +99,11 @@ pub async fn run(global: &Global, args: AlertsArgs, output: Output) -> Result<()
             let body = json!({"duration": duration, "rule": rule, "camera": camera});
             let mute = client::order(&recorder, "POST", "/api/v1/alerts/mutes", Some(&body)).await?;
             output.result(&mute, || {
-                format!("muted until {} (number {})", text(&mute["until"]), mute["id"])
+                format!(
+                    "muted until {} (number {})",
+                    when(&mute["until"], &zone),
+                    mute["id"]
+                )
             })
         }
         Some(AlertsCommand::Unmute { id }) => {
@@ -114,11 +120,15 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn rows(alerts: &Value) -> Vec<Vec<String>> {
+fn when(value: &Value, zone: &TimeZone) -> String {
+    times::told(value.as_str().unwrap_or_default(), zone)
+}
+
+fn rows(alerts: &Value, zone: &TimeZone) -> Vec<Vec<String>> {
     let all = alerts.as_array().into_iter().flatten();
     let row = |a: &Value| {
         let state = match (a["resolved"].as_str(), a["acknowledged"].as_str()) {
-            (Some(end), _) => format!("over {end}"),
+            (Some(_), _) => format!("over {}", when(&a["resolved"], zone)),
             (None, Some(_)) => "acknowledged".to_owned(),
             (None, None) if a["told"].is_null() => "not told yet".to_owned(),
             (None, None) => "told".to_owned(),
@@ -126,7 +136,7 @@ fn rows(alerts: &Value) -> Vec<Vec<String>> {
         vec![
             a["id"].to_string(),
             text(&a["severity"]),
-            text(&a["since"]),
+            when(&a["since"], zone),
             state,
             text(&a["summary"]),
         ]
@@ -134,9 +144,9 @@ fn rows(alerts: &Value) -> Vec<Vec<String>> {
     all.map(row).collect()
 }
 
-fn list(all: &Value, history: bool) -> String {
+fn list(all: &Value, history: bool, zone: &TimeZone) -> String {
     let head = ["alert", "severity", "since", "state", "what"];
-    let active = rows(&all["active"]);
+    let active = rows(&all["active"], zone);
     let mut out = if active.is_empty() {
         "nothing is wrong".to_owned()
     } else {
@@ -150,13 +160,13 @@ fn list(all: &Value, history: bool) -> String {
         };
         out += &format!(
             "\nmuted until {} (number {}){}{}",
-            text(&mute["until"]),
+            when(&mute["until"], zone),
             mute["id"],
             of("rule"),
             of("camera")
         );
     }
-    let past = rows(&all["history"]);
+    let past = rows(&all["history"], zone);
     if history && !past.is_empty() {
         out += &format!("\n\n{}", output::table(&head, &[0], past));
     }

@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jiff::tz::TimeZone;
 use nvr_core::backup::{Backup, Restore, RestoreReport, Sources};
 use nvr_core::check::CheckReport;
 use nvr_core::clock::SystemClock;
@@ -13,8 +14,9 @@ use serde::Serialize;
 use super::check;
 use crate::cli::Global;
 use crate::exit::Failure;
+use crate::files::may_replace;
 use crate::output::{self, Output};
-use crate::{client, config, logging};
+use crate::{client, config, logging, times};
 
 #[derive(Args, Debug)]
 pub struct BackupArgs {
@@ -68,11 +70,7 @@ pub async fn run(global: &Global, args: BackupArgs, output: Output) -> Result<()
             out.flush().map_err(|e| Error::io("the standard output", e))?;
             return Ok((backup, 0));
         }
-        if !args.force && file.exists() {
-            let message = format!("{} is there already", file.display());
-            return Err(Error::new(ErrorKind::AlreadyExists, message)
-                .with_hint("name another file, or replace it with --force"));
-        }
+        may_replace(&file, args.force)?;
         let place = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -128,22 +126,24 @@ pub async fn restore(global: &Global, args: RestoreArgs, output: Output) -> Resu
     })
     .await?;
     let config = config::load(global)?;
+    let zone = times::zone(&config.recorder.time_zone);
     let check = if args.no_check || !config.recorder.database.exists() {
         None
     } else {
         Some(client::blocking(move || check::compare(&config, true, false, output)).await?)
     };
     let restored = Restored { report, check };
-    output.result(&restored, || text(&restored))?;
+    output.result(&restored, || text(&restored, &zone))?;
     match &restored.check {
         Some(check) if !check.is_clean() => Err(Failure::Told(ErrorKind::Corrupt)),
         _ => Ok(()),
     }
 }
 
-fn text(restored: &Restored) -> String {
+fn text(restored: &Restored, zone: &TimeZone) -> String {
     let report = &restored.report;
-    let mut out = format!("as of {} (nvr {}):\n", report.made, report.program);
+    let made = times::show(report.made, zone);
+    let mut out = format!("as of {made} (nvr {}):\n", report.program);
     for path in &report.restored {
         out += &format!("  {}\n", path.display());
     }

@@ -221,6 +221,21 @@ fn warnings(all: &[Warning]) -> Value {
 }
 
 pub async fn run(global: &Global, command: BookCommand, output: Output) -> Result<(), Failure> {
+    let names_one = matches!(
+        command,
+        BookCommand::Show { .. } | BookCommand::Cancel { .. } | BookCommand::Delete { .. }
+    );
+    obey(global, command, output)
+        .await
+        .map_err(|failure| match failure {
+            Failure::Error(e) if names_one && e.kind() == ErrorKind::NotFound && e.hint().is_none() => {
+                e.with_hint("`nvr book list` shows them").into()
+            }
+            other => other,
+        })
+}
+
+async fn obey(global: &Global, command: BookCommand, output: Output) -> Result<(), Failure> {
     logging::start(global.verbose, None);
     let config = config::load(global)?;
     // What is wrong with the request is told before anybody is asked.
@@ -263,7 +278,10 @@ pub async fn run(global: &Global, command: BookCommand, output: Output) -> Resul
             };
             place.close().await?;
             output.result(&after, || match start {
-                Some(start) => format!("the occurrence of {start} of booking {booking} was called off"),
+                Some(start) => {
+                    let start = times::show(start, &zone);
+                    format!("the occurrence of {start} of booking {booking} was called off")
+                }
                 None => format!("booking {booking} was called off"),
             })
         }

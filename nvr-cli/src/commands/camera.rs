@@ -136,8 +136,15 @@ pub async fn run(global: &Global, command: CameraCommand, output: Output) -> Res
         Change::Add(keys) | Change::Edit(keys) => Value::Object(keys),
         Change::Remove => Value::Null,
     };
+    // A variable is no secret.
+    let has_password = value["password"].as_str().is_some_and(|p| !p.starts_with("${"));
     let changes = Map::from_iter([("cameras".to_owned(), json!({ id.as_str(): value }))]);
-    let edited = file.edit(&changes, EditOrigin::Local)?;
+    let edited = file
+        .edit(&changes, EditOrigin::Local)
+        .map_err(|e| match e.hint() {
+            Some(_) => e,
+            None => e.with_hint("nothing was written; docs/config.md has the keys of a camera"),
+        })?;
     let found = edited.config().cameras.iter().find(|c| c.id.as_str() == id);
     if let Some(camera) = found.filter(|_| probe) {
         let spinner = output.spinner(format!("opening {}", camera.source));
@@ -153,7 +160,14 @@ pub async fn run(global: &Global, command: CameraCommand, output: Output) -> Res
     if !changed.is_empty() {
         client::blocking(move || file.write(&edited)).await?;
     }
+    // What was written by hand before may wait for it as well.
     let in_force = take_over(&config).await;
+    if has_password && read_by_others(&global.config) {
+        let file = global.config.display();
+        output.note(&format!(
+            "others can read the password in {file}: `chmod 600 {file}`"
+        ));
+    }
     let report = Report {
         camera: id,
         changed,
@@ -198,6 +212,12 @@ fn keys(args: &Keys) -> Result<Map<String, Value>, Failure> {
     Ok(keys)
 }
 
+/// Whether users other than its owner and group can read a file.
+fn read_by_others(file: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(file).is_ok_and(|m| m.permissions().mode() & 0o007 != 0)
+}
+
 /// Has a running recorder read the file again; whether one did.
 async fn take_over(config: &Config) -> bool {
     let Ok(Some(address)) = client::answering(config).await else {
@@ -219,7 +239,9 @@ fn text(report: &Report) -> String {
     } else {
         format!("{camera}: written ({})", changed.join(", "))
     };
-    if *in_force {
+    if changed.is_empty() {
+        done
+    } else if *in_force {
         format!("{done}; the recorder took it over")
     } else {
         format!("{done}; a running recorder takes it over on SIGHUP (`systemctl reload nvr`)")

@@ -22,7 +22,7 @@ pub const NONE: &str = "no cameras configured: add one as a [[cameras]] section"
 pub struct CameraView {
     /// Seconds by which its own clock is ahead, where that is known.
     clock_ahead_seconds: Option<f64>,
-    id: String,
+    pub id: String,
     name: String,
     /// Address without credentials; `None` when it is no longer configured.
     source: Option<String>,

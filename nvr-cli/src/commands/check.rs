@@ -150,7 +150,8 @@ pub fn compared(report: &CheckReport, repair: bool) -> String {
         out += &format!(", {} hashes compared", report.hashed);
     }
     if report.foreign_count > 0 {
-        out += &format!(", {} foreign files left alone", report.foreign_count);
+        let foreign = output::number(report.foreign_count, "foreign file");
+        out += &format!(", {foreign} left alone");
     }
     if report.unreachable > 0 {
         out += &format!(

@@ -1,6 +1,7 @@
 //! `nvr cleanup`: deletes what is to go by the limits of retention, now.
 
 use clap::Args;
+use jiff::tz::TimeZone;
 use nvr_core::clock::SystemClock;
 use nvr_core::config::Config;
 use nvr_core::retention::{Keeper, Policy};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::Global;
 use crate::exit::Failure;
 use crate::output::{self, Output};
-use crate::{client, config, logging};
+use crate::{client, config, logging, times};
 
 #[derive(Args, Debug)]
 pub struct CleanupArgs {
@@ -21,12 +22,13 @@ pub struct CleanupArgs {
 pub async fn run(global: &Global, args: &CleanupArgs, output: Output) -> Result<(), Failure> {
     logging::start(global.verbose, None);
     let config = config::load(global)?;
+    let zone = times::zone(&config.recorder.time_zone);
     let result = if client::recorder_runs(&config).await? {
         by_recorder(&config, args.dry_run).await?
     } else {
         by_ourselves(config, args.dry_run).await?
     };
-    output.result(&result, || told(&result, args.dry_run))
+    output.result(&result, || told(&result, args.dry_run, &zone))
 }
 
 /// The recorder deletes some hundred segments at a time.
@@ -76,7 +78,7 @@ async fn by_ourselves(config: Config, dry_run: bool) -> Result<Value, Failure> {
     }))
 }
 
-fn told(result: &Value, dry_run: bool) -> String {
+fn told(result: &Value, dry_run: bool, zone: &TimeZone) -> String {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let number = |v: &Value| v.as_u64().unwrap_or(0);
     let list = result["deleted"].as_array().map_or(&[][..], Vec::as_slice);
@@ -88,8 +90,8 @@ fn told(result: &Value, dry_run: bool) -> String {
                 text(&d["camera"]),
                 number(&d["segments"]).to_string(),
                 output::bytes(number(&d["size_bytes"])),
-                text(&d["from"]),
-                text(&d["until"]),
+                times::told(&text(&d["from"]), zone),
+                times::told(&text(&d["until"]), zone),
                 text(&d["reason"]).replace('_', " "),
             ]
         });

@@ -85,7 +85,17 @@ pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(
     let asked = archive::open(global).await?;
     let camera = asked.camera(&args.camera).await?;
     let range = args.window.range(asked.now, &asked.zone, None)?;
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if args.job {
+        if to_stdout {
+            let e = Error::new(
+                ErrorKind::InvalidArgument,
+                "a job of the recorder has no standard output to write to",
+            );
+            return Err(e
+                .with_hint("name a file with --output, or leave --job out")
+                .into());
+        }
         return enqueue(asked, camera, range, args, output).await;
     }
     let format = match args.format {
@@ -94,7 +104,6 @@ pub async fn run(global: &Global, args: &ExportArgs, output: Output) -> Result<(
     };
     let request = ExportRequest::new(camera.clone(), range, format);
     let request = request.codec(args.codec()).masked(args.masked);
-    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if to_stdout && output.json() {
         return Err(one_to_stdout());
     }

@@ -19,7 +19,7 @@ use super::detect::{self, Found};
 use crate::cli::Global;
 use crate::exit::Failure;
 use crate::logging;
-use crate::output::Output;
+use crate::output::{self, Output};
 
 #[derive(Args, Debug)]
 pub struct InitArgs {
@@ -106,8 +106,11 @@ pub async fn run(global: &Global, args: &InitArgs, output: Output) -> Result<(),
     output.result(&report, || {
         let what = match (report.cameras, report.to_fill_in) {
             (0, 0) => "no cameras were found: add yours to it".to_owned(),
-            (ready, 0) => format!("it has {ready} camera(s)"),
-            (ready, open) => format!("it has {ready} camera(s), and {open} to be filled in"),
+            (ready, 0) => format!("it has {}", output::number(ready as u64, "camera")),
+            (ready, open) => {
+                let ready = output::number(ready as u64, "camera");
+                format!("it has {ready}, and {open} to be filled in")
+            }
         };
         format!(
             "wrote {}: {what}\nnext: `nvr validate`, then `nvr run`",

@@ -1,13 +1,14 @@
 //! `nvr log-level`: what a running recorder logs, seen and changed for a time.
 
 use clap::Args;
+use jiff::tz::TimeZone;
 use nvr_core::error::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::exit::Failure;
 use crate::output::Output;
-use crate::{client, config, logging};
+use crate::{client, config, logging, times};
 
 #[derive(Args, Debug)]
 pub struct LogLevelArgs {
@@ -45,17 +46,18 @@ pub async fn run(global: &Global, args: &LogLevelArgs, output: Output) -> Result
         let body = json!({ "filter": args.filter, "gstreamer": args.gstreamer, "for_seconds": args.seconds });
         client::order(&recorder, "PUT", path, Some(&body)).await?
     };
-    output.result(&answer, || text(&answer))
+    let zone = times::zone(&config.recorder.time_zone);
+    output.result(&answer, || text(&answer, &zone))
 }
 
-fn text(levels: &Value) -> String {
+fn text(levels: &Value, zone: &TimeZone) -> String {
     let of = |name: &str| levels[name].as_str().unwrap_or_default();
     let mut out = of("filter").to_owned();
     if !of("gstreamer").is_empty() {
         out += &format!("; of GStreamer {}", of("gstreamer"));
     }
     match levels["until"].as_str() {
-        Some(until) => out += &format!(" until {until}, then {}", of("configured")),
+        Some(until) => out += &format!(" until {}, then {}", times::told(until, zone), of("configured")),
         None => out += " (as configured)",
     }
     out

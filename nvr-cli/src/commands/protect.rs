@@ -10,7 +10,7 @@ use crate::archive::{self, Asked};
 use crate::cli::Global;
 use crate::client;
 use crate::exit::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::window::Window;
 
 #[derive(Args, Debug)]
@@ -68,7 +68,7 @@ pub async fn run(global: &Global, args: &ProtectArgs, output: Output) -> Result<
             (true, false) => "marked as footage of an event",
             (true, true) => "no longer marked as footage of an event",
         };
-        format!("{segments} segment(s) {what}")
+        format!("{} {what}", output::number(segments, "segment"))
     })
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use nvr_core::CameraId;
 use nvr_core::error::{Error, ErrorKind};
-use percent::encode;
 use serde_json::{Value, json};
 
 use crate::cli::Global;
@@ -148,7 +147,7 @@ pub async fn run(global: &Global, args: PtzArgs, output: Output) -> Result<(), F
         PtzCommand::Preset { preset } => {
             let known = client::order(&recorder, "GET", &at, None).await?;
             order(
-                &format!("/presets/{}/goto", encode(&token(&known, &preset)?)),
+                &format!("/presets/{}/goto", client::encode(&token(&known, &preset)?)),
                 None,
             )
             .await?;
@@ -156,7 +155,7 @@ pub async fn run(global: &Global, args: PtzArgs, output: Output) -> Result<(), F
         }
         PtzCommand::Forget { preset } => {
             let known = client::order(&recorder, "GET", &at, None).await?;
-            let path = format!("{at}/presets/{}", encode(&token(&known, &preset)?));
+            let path = format!("{at}/presets/{}", client::encode(&token(&known, &preset)?));
             client::order(&recorder, "DELETE", &path, None).await?;
             "it forgot the place"
         }
@@ -214,20 +213,4 @@ fn shown(found: &Value) -> String {
         can.join(", "),
         output::table(&["PRESET", "NAME"], &[], rows)
     )
-}
-
-/// A part of a path.
-mod percent {
-    use std::fmt::Write as _;
-
-    pub fn encode(text: &str) -> String {
-        text.bytes().fold(String::new(), |mut out, b| {
-            if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) {
-                out.push(char::from(b));
-            } else {
-                let _ = write!(out, "%{b:02X}");
-            }
-            out
-        })
-    }
 }

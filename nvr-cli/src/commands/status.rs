@@ -104,16 +104,12 @@ fn text(report: &Report, address: Option<&client::Recorder>, zone: &TimeZone) ->
         }
         (_, _, None) => "HTTP is off, so a running recorder cannot be asked\n".into(),
     };
-    for problem in report
-        .health
-        .iter()
-        .flat_map(|h| h["problems"].as_array())
-        .flatten()
-    {
-        if problem["camera"].is_null() {
-            let message = problem["cause"]["message"].as_str().unwrap_or_default();
-            out += &format!("  recorder: {message}\n");
-        }
+    let troubled = |id: &str| {
+        let mut of_camera = report.cameras.iter().filter(|c| c.id.as_str() == id);
+        of_camera.any(|c| c.trouble().is_some())
+    };
+    if let Some(health) = &report.health {
+        out += &problems(health, troubled);
     }
     for camera in report.cameras.iter().filter_map(CameraView::trouble) {
         out += &format!("  {camera}\n");
@@ -129,6 +125,21 @@ fn text(report: &Report, address: Option<&client::Recorder>, zone: &TimeZone) ->
     }
     out += &report.rtsp.as_ref().map(readers).unwrap_or_default();
     out + "\n" + &cameras::table(&report.cameras)
+}
+
+/// What is wrong, a line each, but for cameras of which a line says it already. One that is being opened again is in no state of
+/// trouble, and a problem all the same.
+fn problems(health: &Value, troubled: impl Fn(&str) -> bool) -> String {
+    let all = health["problems"].as_array().into_iter().flatten();
+    let lines = all.filter_map(|problem| {
+        let message = problem["cause"]["message"].as_str().unwrap_or_default();
+        match problem["camera"].as_str() {
+            None => Some(format!("  recorder: {message}\n")),
+            Some(id) if troubled(id) => None,
+            Some(id) => Some(format!("  {id}: {message}\n")),
+        }
+    });
+    lines.collect()
 }
 
 /// Who reads over RTSP, in a line.
@@ -153,4 +164,23 @@ fn readers(rtsp: &Value) -> String {
         .map(|(name, (count, bytes))| format!("{name} {count} ({})", output::bytes(*bytes)))
         .collect();
     format!("RTSP at {url}: read now: {}\n", all.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_wrong_is_told_once() {
+        let problem = |camera: Option<&str>, message: &str| serde_json::json!({"camera": camera, "cause": {"message": message}});
+        let health = serde_json::json!({"problems": [
+            problem(None, "the disk is full"),
+            problem(Some("front"), "no frame for 10 s"),
+            problem(Some("yard"), "refused"),
+        ]});
+        assert_eq!(
+            problems(&health, |id| id == "yard"),
+            "  recorder: the disk is full\n  front: no frame for 10 s\n"
+        );
+    }
 }

@@ -102,7 +102,9 @@ pub async fn run(global: &Global, args: UploadArgs, output: Output) -> Result<()
         })?;
         Ok::<Value, Failure>(answer.into_result()?)
     };
-    let and_target = |target: Option<String>| target.map_or_else(String::new, |t| format!("&target={t}"));
+    let and_target = |target: Option<String>| {
+        target.map_or_else(String::new, |t| format!("&target={}", client::encode(&t)))
+    };
     match args.what {
         What::Status => {
             let result = ask("GET", "/api/v1/uploads".into()).await?;
@@ -115,7 +117,10 @@ pub async fn run(global: &Global, args: UploadArgs, output: Output) -> Result<()
             limit,
         } => {
             let (state, order) = (state.as_str(), if newest { "desc" } else { "asc" });
-            let path = format!("/api/v1/uploads/{target}?state={state}&order={order}&limit={limit}");
+            let path = format!(
+                "/api/v1/uploads/{}?state={state}&order={order}&limit={limit}",
+                client::encode(&target)
+            );
             let result = ask("GET", path).await?;
             output.result(&result, || list(&result, state))
         }
@@ -134,12 +139,20 @@ pub async fn run(global: &Global, args: UploadArgs, output: Output) -> Result<()
                 and_target(target)
             );
             let result = ask("POST", path).await?;
-            output.result(&result, || format!("{} segment(s) are to go", result["segments"]))
+            output.result(&result, || match result["segments"].as_u64() {
+                Some(1) => "1 segment is to go".to_owned(),
+                n => format!("{} segments are to go", n.unwrap_or(0)),
+            })
         }
         What::Retry { target } => {
-            let result = ask("POST", format!("/api/v1/uploads/{target}/retry")).await?;
-            output.result(&result, || {
-                format!("{} segment(s) are tried again", result["segments"])
+            let result = ask(
+                "POST",
+                format!("/api/v1/uploads/{}/retry", client::encode(&target)),
+            )
+            .await?;
+            output.result(&result, || match result["segments"].as_u64() {
+                Some(1) => "1 segment is tried again".to_owned(),
+                n => format!("{} segments are tried again", n.unwrap_or(0)),
             })
         }
         What::Link {

@@ -181,7 +181,13 @@ fn looking_at_footage_needs_no_secrets_of_cameras() {
     let config = "[recorder]\nroot = \"rec\"\n[http]\nlisten = \"127.0.0.1:1\"\n[[cameras]]\nid = \"front\"\n\
                   source = \"test:\"\n";
     std::fs::write(&file, config).unwrap();
-    assert_eq!(nvr(dir.path(), &["run", "--for", "1"]).code, 0);
+    let first = nvr(dir.path(), &["run", "--for", "1"]);
+    assert_eq!(first.code, 0, "{first:?}");
+    // A first start upgrades nothing.
+    assert!(
+        first.stderr.contains("new index") && !first.stderr.contains("upgraded"),
+        "{first:?}"
+    );
     let source = "source = \"rtsp://127.0.0.1:9/s\"\nuser = \"u\"\npassword = \"${NVR_TEST_UNSET}\"\n";
     std::fs::write(&file, config.replace("source = \"test:\"\n", source)).unwrap();
     for args in [
@@ -279,6 +285,18 @@ fn cameras_are_added_changed_and_removed() {
     let shown = format!("{done:?}");
     assert!(done.status.success() && !shown.contains("hunter2"), "{shown}");
     assert!(read().contains("password = \"hunter2$${X}\"\n"), "{}", read());
+    assert!(shown.contains("others can read the password"), "{shown}");
+    let named = ["camera", "edit", "yard", "--no-probe", "--set", "password=${CAM}"];
+    let out = command(dir.path(), &named)
+        .env("CAM", "hunter2")
+        .output()
+        .unwrap();
+    assert!(out.status.success() && out.stderr.is_empty(), "{out:?}");
+    let out = nvr(
+        dir.path(),
+        &["camera", "edit", "yard", "--no-probe", "--unset", "password"],
+    );
+    assert_eq!(out.code, 0, "{out:?}");
 
     let out = nvr(
         dir.path(),
@@ -286,12 +304,97 @@ fn cameras_are_added_changed_and_removed() {
     );
     assert_eq!(out.code, 0, "{out:?}");
     assert!(read().contains("name = \"Door\"\n") && !read().contains("priority"));
+    // Nothing differs: nothing is written, and nothing is to be taken over.
+    let out = nvr(dir.path(), &["camera", "edit", "front", "--name", "Door"]);
+    assert_eq!(
+        (out.code, out.stdout.as_str()),
+        (0, "front: nothing to change\n"),
+        "{out:?}"
+    );
+    let out = nvr(dir.path(), &["camera", "add", "My Camera", "test:", "--no-probe"]);
+    assert!(
+        out.code == 3 && out.stderr.contains("\nhint: nothing was written"),
+        "{out:?}"
+    );
     for id in ["front", "yard"] {
         let out = nvr(dir.path(), &["camera", "remove", id]);
         assert_eq!(out.code, 0, "{out:?}");
     }
     assert_eq!(read().trim_end(), before.trim_end());
     assert_ne!(nvr(dir.path(), &["camera", "remove", "front"]).code, 0);
+}
+
+/// Who can write into the recordings must not be shown what the recorder may read elsewhere, and a pipe holds up nobody.
+#[test]
+fn what_lies_in_the_place_of_a_segment_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "[recorder]\nroot = \"rec\"\n[http]\nenabled = false\n[[cameras]]\nid = \"front\"\n\
+                  source = \"test:?size=320x180&fps=10&gop=10\"\n";
+    std::fs::write(dir.path().join("nvr.toml"), config).unwrap();
+    assert_eq!(nvr(dir.path(), &["run", "--for", "3"]).code, 0);
+    let segments = nvr(dir.path(), &["segments", "--json"]).json();
+    let file = dir.path().join("rec").join(segments[0]["path"].as_str().unwrap());
+    let aside = dir.path().join("aside.mp4");
+    std::fs::rename(&file, &aside).unwrap();
+    let refused = || {
+        for args in [
+            &["export", "front", "--last", "1h", "-o", "clip.mp4"][..],
+            &["snapshot", "front", "-o", "picture.jpg"],
+            &["motion", "front", "--last", "1h"],
+        ] {
+            let out = nvr(dir.path(), args);
+            assert_eq!(out.code, 4, "{args:?}: {out:?}");
+            assert!(out.stderr.contains("no ordinary file"), "{out:?}");
+        }
+        let out = nvr(dir.path(), &["check", "--json"]);
+        assert_eq!(out.code, 13, "{out:?}");
+        assert_eq!(out.json()["problems"][0]["kind"], "missing_file", "{out:?}");
+    };
+    // What the link leads to could be played.
+    std::os::unix::fs::symlink(&aside, &file).unwrap();
+    refused();
+    std::fs::remove_file(&file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    refused();
+    std::fs::remove_file(&file).unwrap();
+    std::fs::rename(&aside, &file).unwrap();
+    assert_eq!(
+        nvr(dir.path(), &["export", "front", "--last", "1h", "-o", "clip.mp4"]).code,
+        0
+    );
+    // A job has no standard output, and a device is no file to be replaced.
+    for to in ["-", "/dev/null"] {
+        let job = ["export", "front", "--last", "1h", "-o", to, "--job"];
+        let args = if to == "-" { &job[..] } else { &job[..6] };
+        let out = nvr(dir.path(), args);
+        assert_eq!(out.code, 2, "{args:?}: {out:?}");
+    }
+    assert!(!dir.path().join("-").exists());
+}
+
+#[test]
+fn a_hint_fits_what_was_not_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "[recorder]\nroot = \"rec\"\n[http]\nenabled = false\n[[cameras]]\nid = \"front\"\nsource = \"test:\"\n";
+    std::fs::write(dir.path().join("nvr.toml"), config).unwrap();
+    assert_eq!(nvr(dir.path(), &["run", "--for", "1"]).code, 0);
+    for (args, hint) in [
+        (&["restore-backup", "none.tar.gz"][..], "is the path right?"),
+        (
+            &["book", "import", "none.ics", "--cameras", "front"],
+            "is the path right?",
+        ),
+        (&["book", "show", "77"], "`nvr book list` shows them"),
+        (&["book", "cancel", "77"], "`nvr book list` shows them"),
+    ] {
+        let out = nvr(dir.path(), args);
+        assert_eq!(out.code, 4, "{args:?}: {out:?}");
+        assert!(
+            out.stderr.contains(&format!("\nhint: {hint}\n")),
+            "{args:?}: {out:?}"
+        );
+    }
 }
 
 /// The findings of a subject, as `verdict: text`.

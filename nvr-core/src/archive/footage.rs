@@ -1,7 +1,6 @@
 //! Segment files with their indices, closed or growing, and what to say where there are none.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
@@ -176,7 +175,7 @@ impl Archive {
                 .find(|g| g.path() == path)
                 .map(|g| Arc::new(g.index())));
         }
-        let file = File::open(self.absolute(path)).map_err(|e| Error::io(path.display(), e))?;
+        let file = crate::files::open_below(&self.0.root, path)?;
         let scan = crate::media::scan(&mut std::io::BufReader::new(file))?;
         Ok(Some(Arc::new(scan.index)))
     }

@@ -32,7 +32,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, TranscodeConfig};
 use crate::convert::Converter;
 use crate::error::{Error, ErrorKind, Result};
-use crate::files::Tree;
+use crate::files::{Tree, open_below};
 use crate::ids::{CameraId, SegmentId};
 use crate::media::FragmentIndex;
 use crate::nvr::blocking;
@@ -192,11 +192,11 @@ impl Archive {
         };
         for tier in both {
             let opened = match (tier, &self.0.second, &self.0.tree) {
-                (Tier::First, ..) => open(&self.0.root, path),
+                (Tier::First, ..) => open_below(&self.0.root, path),
                 (Tier::Second, Some(_), Some(tree)) => {
-                    tree.root_of(tier).and_then(|root| open(root.path(), path))
+                    tree.root_of(tier).and_then(|root| open_below(root.path(), path))
                 }
-                (Tier::Second, Some(second), None) => open(second, path),
+                (Tier::Second, Some(second), None) => open_below(second, path),
                 (Tier::Second, None, _) => continue,
             };
             match opened {
@@ -213,10 +213,6 @@ impl Archive {
             _ => error,
         })
     }
-}
-
-fn open(root: &Path, path: &Path) -> Result<File> {
-    File::open(root.join(path)).map_err(|e| Error::io(path.display(), e))
 }
 
 fn no_camera(camera: &CameraId) -> Error {

@@ -74,23 +74,36 @@ pub fn check(
     Ok(report)
 }
 
-/// Whether a file is the index itself or one of its companions, which may lie in the root.
+/// Whether a file is the index itself, what lies beside it, or one of their companions, which may lie in the root.
 fn is_index(store: &Store, path: &Path) -> bool {
-    let (Some(name), Some(index)) = (path.file_name(), store.path().file_name()) else {
+    let Some(name) = path.file_name() else {
         return false;
     };
-    let Some(rest) = name.as_encoded_bytes().strip_prefix(index.as_encoded_bytes()) else {
+    // As the configuration names them: accounts, and pushes that are kept.
+    let beside = ["accounts.db", "pushes.json"].map(|end| store.path().with_extension(end));
+    let mut ours = [store.path()]
+        .into_iter()
+        .chain(beside.iter().map(PathBuf::as_path));
+    let rest_of = |file: &Path| -> Option<Vec<u8>> {
+        let rest = name
+            .as_encoded_bytes()
+            .strip_prefix(file.file_name()?.as_encoded_bytes())?;
+        Some(rest.to_vec())
+    };
+    let Some(rest) = ours.find_map(rest_of) else {
         return false;
     };
     // What SQLite adds, and before that what a rebuild does.
     let rest = [&b"-wal"[..], b"-shm", b"-journal"]
         .iter()
         .find_map(|end| rest.strip_suffix(*end))
-        .unwrap_or(rest);
+        .unwrap_or(&rest);
     let numbered = rest
         .strip_prefix(b".bak.")
         .is_some_and(|n| n.iter().all(u8::is_ascii_digit));
-    let companion = numbered || [&b""[..], b".bak", b".rebuild"].contains(&rest);
+    // What restoring a backup set aside.
+    let aside = rest.starts_with(b".before-");
+    let companion = numbered || aside || [&b""[..], b".bak", b".rebuild"].contains(&rest);
     // By whatever way the root was named, it is the same folder.
     companion && same_folder(path.parent(), store.path().parent())
 }

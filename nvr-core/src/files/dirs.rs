@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::marker::FILE_MODE;
@@ -49,14 +49,24 @@ pub(super) fn open_segment(root: impl AsFd, name: &SegmentName, access: Access) 
         Access::Read => OFlags::RDONLY,
         Access::Write => OFlags::RDWR,
     };
+    // A device is not even opened: that alone may do something.
+    let file_name = name.file_name();
+    ordinary(&rustix::fs::statat(&day, &*file_name, AtFlags::SYMLINK_NOFOLLOW)?)?;
     // NONBLOCK: a named pipe in the place of a file must not hang us.
     let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(day, name.file_name(), flags, Mode::empty())?;
-    let stat = rustix::fs::fstat(&fd)?;
-    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
-        return Err(Errno::INVAL);
-    }
+    let fd = rustix::fs::openat(&day, &*file_name, flags, Mode::empty())?;
+    // What was looked at may have been exchanged since.
+    ordinary(&rustix::fs::fstat(&fd)?)?;
     Ok(File::from(fd))
+}
+
+/// `LOOP` for what is no ordinary file, as the system says it of a link.
+fn ordinary(stat: &Stat) -> Result<(), Errno> {
+    if FileType::from_raw_mode(stat.st_mode).is_file() {
+        Ok(())
+    } else {
+        Err(Errno::LOOP)
+    }
 }
 
 /// Opens the day folder that a segment lies in.

@@ -37,4 +37,5 @@ pub use recover::{Inspection, Recovered, inspect, recover};
 pub use root::{Create, Root, RootOptions, Usage};
 pub use scan::{Entry, Walk};
 pub use sync::SyncPolicy;
+pub(crate) use tree::open_below;
 pub use tree::{Tree, hash_file};

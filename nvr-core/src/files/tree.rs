@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::dirs::{self, Access};
@@ -374,14 +375,37 @@ pub(super) fn open_existing(root: &Root, name: &SegmentName, access: Access) -> 
         Access::Read => root.dir()?,
         Access::Write => root.dir_for_writing()?,
     };
-    dirs::open_segment(&dir, name, access).map_err(|e| {
-        let what = format!("open {}", root.path().join(name.path()).display());
-        match e {
-            // The root was seen to be there: it is the file that is missing.
-            Errno::NOENT => Error::io(what, e.into()),
-            e => storage(what, e),
-        }
-    })
+    dirs::open_segment(&dir, name, access).map_err(|e| not_opened(root.path(), name, e))
+}
+
+/// Opens a segment below a folder for reading, whether it bears a marker or not; no symbolic link is followed below it, and
+/// a pipe or a device in the place of the file is not waited for.
+///
+/// # Errors
+/// As [`Tree::open_file`].
+pub(crate) fn open_below(root: &Path, path: &Path) -> Result<File> {
+    let name = segment_name(path)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(root, flags, Mode::empty())
+        .and_then(|dir| dirs::open_segment(dir, &name, Access::Read))
+        .map_err(|e| not_opened(root, &name, e))
+}
+
+fn not_opened(root: &Path, name: &SegmentName, e: Errno) -> Error {
+    let path = root.join(name.path());
+    match e {
+        // The root was seen to be there: it is the file that is missing.
+        Errno::NOENT => Error::io(format!("open {}", path.display()), e.into()),
+        // A link, a pipe, a device, a folder: whatever was recorded is not there, and the rest is somebody else's.
+        Errno::LOOP | Errno::NOTDIR => Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "{}: no ordinary file lies there; links are not followed",
+                path.display()
+            ),
+        ),
+        e => storage(format!("open {}", path.display()), e),
+    }
 }
 
 /// BLAKE3 of a segment file, read whole.

@@ -100,9 +100,18 @@ impl NvrBuilder {
     /// they are starting; [`Camera::state`] tells how each one fares.
     ///
     /// # Errors
-    /// `Storage` when the root is missing, not ours, in use by another recorder or not writable; `Corrupt`
-    /// when the index cannot be used; `Unsupported` when GStreamer is missing parts.
+    /// `Storage` when the root is missing, not ours or not writable; `Conflict` when another recorder uses it, or the index is
+    /// that of another tree; `Corrupt` when the index cannot be used; `Unsupported` when GStreamer is missing parts, and outside
+    /// a tokio runtime.
     pub async fn start(self) -> Result<Nvr> {
+        tokio::runtime::Handle::try_current().map_err(|e| {
+            Error::new(
+                ErrorKind::Unsupported,
+                "a recorder runs within a tokio runtime, and here is none",
+            )
+            .with_hint("`#[tokio::main]`, or `block_on` of a multi-threaded runtime with `enable_all`")
+            .with_source(e)
+        })?;
         // It is large, and so would be whatever awaits it.
         Box::pin(Nvr::start(self.config, self.clock, self.kinds)).await
     }

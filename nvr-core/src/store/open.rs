@@ -298,7 +298,12 @@ fn upgrade(conn: &mut Connection, migrations: &[&str]) -> Result<()> {
         tx.pragma_update(None, "user_version", i64::try_from(target).unwrap_or(i64::MAX))
             .sql()?;
         tx.commit().sql()?;
-        tracing::info!(version = target, "index upgraded");
+        if found > 0 {
+            tracing::info!(version = target, "index upgraded");
+        }
+    }
+    if found == 0 {
+        tracing::info!(version = migrations.len(), "new index");
     }
     Ok(())
 }

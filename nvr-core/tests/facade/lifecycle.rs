@@ -1,9 +1,10 @@
 //! Start, stop, again; cameras that come and go; several recorders.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use futures_core::Stream as _;
@@ -171,6 +172,22 @@ async fn a_slow_listener_misses_events_and_is_told() {
     assert!(matches!(next.kind, EventKind::ConfigReloaded { .. }), "{next:?}");
     stop(nvr).await;
     drop(house);
+}
+
+#[test]
+fn outside_a_runtime_a_start_is_refused() {
+    let house = House::new([]);
+    let mut start = pin!(Nvr::builder(house.config.clone()).start());
+    let polled = start.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
+    let Poll::Ready(Err(e)) = polled else {
+        panic!("{polled:?}");
+    };
+    assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
+    assert!(e.hint().is_some_and(|hint| hint.contains("block_on")), "{e:?}");
+    assert!(
+        !house.config.recorder.root.join(".nvr-root").exists(),
+        "nothing was made"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

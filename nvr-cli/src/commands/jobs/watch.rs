@@ -32,6 +32,7 @@ pub async fn watch(queue: &Queue, ids: &[JobId], output: Output) -> Result<(), F
     let bars = output.bars();
     let mut shown: BTreeMap<JobId, (ProgressBar, JobView)> = BTreeMap::new();
     let mut failed = None;
+    let mut seen = false;
     loop {
         let mut now = Vec::new();
         if ids.is_empty() {
@@ -55,6 +56,7 @@ pub async fn watch(queue: &Queue, ids: &[JobId], output: Output) -> Result<(), F
             }
         }
         let mut left = 0;
+        seen |= !now.is_empty();
         for job in now {
             left += usize::from(!job.state.is_over());
             let before = shown.get(&job.id);
@@ -95,6 +97,9 @@ pub async fn watch(queue: &Queue, ids: &[JobId], output: Output) -> Result<(), F
             },
             None => tokio::time::sleep(LOOK).await,
         }
+    }
+    if !seen {
+        output.note("no job waits or runs");
     }
     match failed {
         // Told already.

@@ -39,7 +39,13 @@ fn the_index_in_the_root_is_no_stranger() {
         "nvr.db.bak",
         "nvr.db.bak-wal",
         "nvr.db.bak.2",
+        "nvr.db.before-20260504T030201Z-wal",
+        "nvr.accounts.db",
+        "nvr.accounts.db-shm",
+        "nvr.accounts.db.before-20260504T030201Z",
+        "nvr.pushes.json",
         "nvr.db.txt",
+        "other.accounts.db",
         "other.db",
     ] {
         fs::write(root.join(name), b"x").unwrap();
@@ -48,7 +54,7 @@ fn the_index_in_the_root_is_no_stranger() {
     let foreign: Vec<_> = report.foreign.iter().filter_map(|p| p.to_str()).collect();
     assert_eq!(
         (foreign, report.foreign_count),
-        (vec!["nvr.db.txt", "other.db"], 2)
+        (vec!["nvr.db.txt", "other.accounts.db", "other.db"], 3)
     );
 }
 
@@ -63,6 +69,45 @@ fn a_missing_file_is_marked_and_found_again() {
     fs::rename(&aside, house.full(&segment)).unwrap();
     house.expect(ProblemKind::FoundAgain, true);
     assert_eq!(house.row(&segment).unwrap().state, SegmentState::Closed);
+}
+
+#[test]
+fn a_link_or_a_pipe_in_the_place_of_a_file_is_a_missing_file() {
+    let house = House::new();
+    let (link, pipe) = (
+        house.record_indexed("cam", 1, 0, 0),
+        house.record_indexed("cam", 1, 1, 4),
+    );
+    house.record_indexed("cam", 1, 2, 8);
+    let aside = house.dir.path().join("aside");
+    fs::rename(house.full(&link), &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, house.full(&link)).unwrap();
+    fs::remove_file(house.full(&pipe)).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        house.full(&pipe),
+        rustix::fs::FileType::Fifo,
+        mode,
+        0,
+    )
+    .unwrap();
+    let report = house.check(false, true);
+    let kinds: Vec<_> = report.problems.iter().map(|p| p.kind).collect();
+    assert_eq!(kinds, [ProblemKind::MissingFile; 2], "{report:?}");
+    assert_eq!(report.foreign_count, 2, "{report:?}");
+    for segment in [&link, &pipe] {
+        // Neither the one who follows no link nor the one who waits for no writer.
+        let e = crate::files::open_below(house.tree.root().path(), &segment.path).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::NotFound, "{e}");
+        assert!(e.to_string().contains("no ordinary file"), "{e}");
+    }
+    house.check(true, false);
+    assert_eq!(house.row(&pipe).unwrap().state, SegmentState::Missing);
+    // Nothing was touched, and what comes back is found.
+    fs::remove_file(house.full(&link)).unwrap();
+    fs::rename(&aside, house.full(&link)).unwrap();
+    house.expect(ProblemKind::FoundAgain, true);
 }
 
 #[test]
