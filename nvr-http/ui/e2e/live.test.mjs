@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { SIZES, check, moving, open, pictureTime } from "./page.mjs";
+import { SIZES, check, moving, open, pictureNumber, pictureTime } from "./page.mjs";
 import { split } from "./fragments.mjs";
 import { Server, until } from "./server.mjs";
 
@@ -33,6 +33,10 @@ export const tests = [
     }
     const { cause } = await server.get("/cameras/gate");
     await tile(page, "gate").getByText(cause.message).waitFor();
+    const german = await open(browser, server.address, { locale: "de-DE" });
+    await german.goto(server.address);
+    await tile(german, "gate").getByText("Unter der Adresse antwortet niemand").waitFor();
+    await tile(german, "gate").getByText(cause.message).waitFor();
     check(!page.mistakes.length, page.mistakes.join("\n"));
   }],
   ["by each path: WebRTC first, and each of the others when it is chosen, over the recorder's own connections", async ({ browser, server }) => {
@@ -135,6 +139,26 @@ export const tests = [
     await until("shown by HLS", async () => (await path(page, "front")) === "hls" && (await tile(page, "front").getAttribute("data-phase")) === "playing");
     await moving(page, shown("front"));
   }],
+  ["LL-HLS shows pictures long before the next keyframe, and nothing counts as played without one", async ({ browser }) => {
+    const server = await Server.start('auth = "none"', [["front", "Front door", "test:?size=640x360&fps=25&gop=3000&audio=0&pattern=ball", []]]);
+    try {
+      await server.footage("front", 3);
+      const page = await open(browser, server.address);
+      await say(page, only("hls"));
+      await page.goto(server.address);
+      await until("it is shown by HLS", async () => (await path(page, "front")) === "hls" && (await tile(page, "front").getAttribute("data-phase")) === "playing");
+      await moving(page, shown("front"));
+      const number = await pictureNumber(page, shown("front"));
+      check(number < 3000, `it shows picture ${number}, behind the second keyframe`);
+      // Who comes between two keyframes would have to wait for one, for minutes.
+      const later = await open(browser, server.address);
+      await say(later, only("hls"));
+      await later.goto(server.address);
+      await until("stills are shown instead", async () => (await path(later, "front")) === "pictures");
+    } finally {
+      await server.remove();
+    }
+  }],
   ["layouts, one camera alone, order by keyboard and by dragging", async ({ browser, server }) => {
     const page = await open(browser, server.address);
     await page.goto(server.address);
@@ -143,6 +167,15 @@ export const tests = [
     check((await order()) === "front,yard,gate,hand", await order());
     await page.locator(".segmented-option", { hasText: /^1$/ }).click();
     await until("one camera", async () => (await order()) === "front");
+    for (const layout of ["16", "9", "4"]) {
+      await page.locator(".segmented-option", { hasText: new RegExp(`^${layout}$`) }).click();
+      await until(`few cameras in the shape of pictures, layout ${layout}`, async () => {
+        const boxes = await page.locator(".tile").evaluateAll((all) => all.map((t) => t.getBoundingClientRect()).map(({ width, height }) => [width, width / height]));
+        return boxes.length === 4 && boxes.every(([width, shape]) => width > 400 && Math.abs(shape - 16 / 9) < 0.02);
+      });
+    }
+    await page.locator(".segmented-option", { hasText: /^1$/ }).click();
+    await until("one camera again", async () => (await order()) === "front");
     await page.getByRole("button", { name: "Next cameras" }).click();
     await until("the second", async () => (await order()) === "yard");
     await page.locator(".segmented-option", { hasText: "Fit" }).click();

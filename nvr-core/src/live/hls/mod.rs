@@ -234,9 +234,10 @@ async fn make(feed: Weak<Feed>, mut viewer: Viewer, viewing: Arc<Viewing>) {
             Some(Live::Lost(_)) => false,
             Some(Live::Frame(unit)) => {
                 let packets = packager.as_mut().map(|p| p.push(&unit)).unwrap_or_default();
-                packets
+                let news = packets
                     .into_iter()
-                    .fold(false, |news, packet| window.push(packet) | news)
+                    .fold(false, |news, packet| window.push(packet) | news);
+                (viewer.left() == 0 && window.caught_up()) | news
             }
         };
         drop(window);

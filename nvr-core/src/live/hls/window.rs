@@ -75,6 +75,10 @@ pub(super) struct Window {
     target: u64,
     dropped_discontinuities: u64,
     discontinuity: bool,
+    /// The first segment is yet to come, or to end: see `begin_at_once`.
+    opening: bool,
+    /// The next segment goes on where the first one was ended, in the middle of a group of pictures.
+    goes_on: bool,
 }
 
 /// What a file of the window is.
@@ -103,14 +107,31 @@ impl Window {
             target: 2,
             dropped_discontinuities: 0,
             discontinuity: false,
+            opening: false,
+            goes_on: false,
         }
     }
 
-    /// Ends the first segment with its first part, though no keyframe follows: players want a whole segment before they
-    /// begin, and a number that is not zero before they wait for parts.
+    /// Ends the first segment as soon as `caught_up` says so, though no keyframe follows: players want a whole segment
+    /// before they begin, and a number that is not zero before they wait for parts.
     pub(super) fn begin_at_once(&mut self) {
         self.first = 1;
         self.next_number = 1;
+        self.opening = true;
+    }
+
+    /// What there was of the present group of pictures has been pushed: it is the first segment, so that where players
+    /// begin, a little before the end, lies behind a keyframe of the same segment. Otherwise they wait for the next
+    /// one. True when there is something new to be asked for.
+    pub(super) fn caught_up(&mut self) -> bool {
+        let begun = self.segments.back().is_some_and(|s| !s.parts.is_empty());
+        if !self.opening || !begun {
+            return false;
+        }
+        self.end_part();
+        self.end_segment();
+        self.goes_on = true;
+        true
     }
 
     /// Frames are missing, or another connection begins.
@@ -119,6 +140,7 @@ impl Window {
         // Sound without a frame belongs to nothing that follows.
         self.gathering.clear();
         self.end_segment();
+        self.goes_on = false;
         self.discontinuity = self.next_number > self.first;
     }
 
@@ -142,12 +164,13 @@ impl Window {
         let growing = self.segments.back().filter(|s| !s.complete);
         let so_far = growing.map_or(0, Segment::duration) + self.gathered;
         let begins = growing.is_none();
-        let early = self.first > 0 && growing.is_some_and(|s| s.number == self.first && !s.parts.is_empty());
-        if begins && !chunk.keyframe {
+        if begins && !chunk.keyframe && !self.goes_on {
             return false;
         }
         let mut news = false;
-        let cut = (chunk.keyframe && so_far >= SEGMENT) || so_far >= SEGMENT_MOST || early;
+        // What there was already comes at once, and is no longer than memory holds.
+        let too_long = so_far >= SEGMENT_MOST && !self.opening;
+        let cut = (chunk.keyframe && so_far >= SEGMENT) || too_long;
         if cut && !begins {
             self.end_part();
             self.end_segment();
@@ -163,6 +186,7 @@ impl Window {
                 complete: false,
             });
             self.next_number += 1;
+            self.goes_on = false;
         }
         let duration = u64::from(chunk.duration);
         if self.gathered > 0 && self.gathered + duration > u64::from(self.part_target) {
@@ -204,6 +228,7 @@ impl Window {
     fn end_segment(&mut self) {
         if let Some(segment) = self.segments.back_mut().filter(|s| !s.complete) {
             segment.complete = true;
+            self.opening = false;
             let seconds = (segment.duration() as f64 / TICKS).round() as u64;
             self.target = self.target.max(seconds);
         }

@@ -1,5 +1,6 @@
 import { alerts } from "./messages/alerts";
 import { bookings } from "./messages/bookings";
+import { causes } from "./messages/causes";
 import { common } from "./messages/common";
 import { events } from "./messages/events";
 import { jobs } from "./messages/jobs";
@@ -21,7 +22,7 @@ export const LANGUAGES = { en: "English", de: "Deutsch", fr: "Français" } as co
 export type Language = keyof typeof LANGUAGES;
 
 /** All words of the page. A page's words are one file in `messages/`, entered here. */
-export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share, pushes, events, ptz, bookings, alerts, stills, zones };
+export const catalogue = { common, live, timeline, recordings, jobs, storage, system, settings, users, privacy, share, pushes, events, ptz, bookings, alerts, stills, zones, causes };
 
 type Catalogue = typeof catalogue;
 type Words = { [N in keyof Catalogue]: Catalogue[N]["en"] };

@@ -47,6 +47,8 @@ export const hls: Driver = async (stage) => {
       let last = -1;
       const moved = () => {
         if (video.paused) void video.play().catch(() => {});
+        // Without a picture the time stands at its begin, or may be set: nothing is shown.
+        if (video.readyState < 2) return false;
         const before = last;
         last = video.currentTime;
         return last !== before;

@@ -167,6 +167,8 @@ export const mse: Driver = async (stage) => {
       video.onwaiting = () => frames(video) && cushion.stalled();
       let last = -1;
       const moved = () => {
+        // Without a picture the time stands at its begin, or may be set: nothing is shown.
+        if (video.readyState < 2) return false;
         const before = last;
         last = video.currentTime;
         return last !== before;

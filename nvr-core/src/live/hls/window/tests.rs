@@ -84,19 +84,80 @@ fn the_first_playlist_has_a_whole_segment_soon() {
     let mut w = Window::new("x-".into());
     w.begin_at_once();
     w.push(init());
-    frames(&mut w, 0, 5, 50);
-    assert!(!w.is_ready());
-    frames(&mut w, 5, 1, 50);
-    assert!(w.is_ready());
+    // Just behind a keyframe: with the first part.
+    frames(&mut w, 0, 4, 50);
+    assert!(!w.caught_up() && !w.is_ready());
+    frames(&mut w, 4, 1, 50);
+    assert!(w.caught_up() && w.is_ready());
+    assert!(!w.caught_up(), "only once");
     assert_eq!(here(w.file("x-1.m4s")), (0..5).collect::<Vec<_>>());
+    assert_eq!(w.has(2, Some(0)), Found::NotYet);
+    assert_eq!(w.file("x-2.0.m4s"), Found::NotYet, "it is hinted at");
     let list = w.playlist("", false);
     assert!(list.contains("#EXT-X-MEDIA-SEQUENCE:1\n"), "{list}");
     assert!(list.contains("#EXTINF:0.20000,\nx-1.m4s\n"), "{list}");
-    assert!(!list.contains("DISCONTINUITY"), "{list}");
+    assert!(list.ends_with("URI=\"x-2.0.m4s\"\n"), "{list}");
     // The others go from keyframe to keyframe.
-    frames(&mut w, 6, 100, 50);
+    frames(&mut w, 5, 100, 50);
     assert_eq!(here(w.file("x-2.m4s")), (5..50).collect::<Vec<_>>());
     assert_eq!(here(w.file("x-3.m4s")), (50..100).collect::<Vec<_>>());
+    assert!(!w.playlist("", false).contains("DISCONTINUITY"));
+}
+
+/// Where a player begins (three parts before the end), and the last part before that with which decoding can begin:
+/// whether both lie in one segment, as hls.js wants it.
+fn can_begin(w: &Window) -> bool {
+    let parts: Vec<(u64, u64, bool)> = w
+        .segments
+        .iter()
+        .flat_map(|s| s.parts.iter().map(|p| (s.number, p.duration, p.independent)))
+        .collect();
+    let all: u64 = parts.iter().map(|p| p.1).sum();
+    let wanted = all.saturating_sub(u64::from(w.part_target) * 3);
+    let (mut from, mut key, mut at) = (0, None, None);
+    for (number, duration, independent) in parts {
+        if from > wanted {
+            break;
+        }
+        key = if independent { Some(number) } else { key };
+        at = Some(number);
+        from += duration;
+    }
+    at.is_some() && at == key
+}
+
+#[test]
+fn players_begin_without_waiting_for_a_keyframe() {
+    // However far into a group of pictures somebody comes, also one that is very long.
+    for past in [1, 4, 5, 6, 12, 20, 23, 37, 49, 1000] {
+        let mut w = Window::new("x-".into());
+        w.begin_at_once();
+        w.push(init());
+        frames(&mut w, 0, past, 2000);
+        w.caught_up();
+        let mut n = past;
+        while !w.is_ready() {
+            frames(&mut w, n, 1, 2000);
+            w.caught_up();
+            n += 1;
+        }
+        assert!(n <= past.max(5), "{past}: it was ready only with {n} frames");
+        assert!(can_begin(&w), "{past}: {}", w.playlist("", false));
+        // All of it is there: nothing of what had come waits for a part to become full.
+        assert_eq!(here(w.file("x-1.m4s")), (0..n).collect::<Vec<_>>());
+        // What comes next goes on, without a keyframe.
+        frames(&mut w, n, 5, 2000);
+        assert_eq!(here(w.file("x-2.0.m4s")), (n..n + 5).collect::<Vec<_>>());
+    }
+    // An interruption: nothing goes on without a keyframe.
+    let mut w = Window::new("x-".into());
+    w.begin_at_once();
+    w.push(init());
+    frames(&mut w, 0, 20, 50);
+    assert!(w.caught_up());
+    w.push(init());
+    frames(&mut w, 20, 20, 50);
+    assert_eq!(w.segments.len(), 1);
 }
 
 #[test]

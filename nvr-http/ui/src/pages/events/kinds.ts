@@ -1,6 +1,7 @@
 // Kinds of events, and what is said of one.
-import type { NvrEvent } from "~/api/types";
+import type { Cause, NvrEvent } from "~/api/types";
 import type { useT } from "~/i18n";
+import { causeLine } from "~/lib/cause";
 import { secondsBetween } from "~/lib/days";
 import { bytes, duration } from "~/lib/format";
 
@@ -13,7 +14,7 @@ export const TONES: Partial<Record<Kind, string>> = { segment_damaged: "bad", ga
 export function about(t: ReturnType<typeof useT>, { kind, at, detail }: NvrEvent): string {
   const text = (key: string) => (typeof detail[key] === "string" ? (detail[key] as string) : "");
   const n = (key: string) => Number(detail[key] ?? 0);
-  const cause = (detail["cause"] as { message?: string } | undefined)?.message ?? "";
+  const cause = causeLine(t, detail["cause"] as Partial<Cause> | undefined);
   switch (kind) {
     case "camera_state": {
       const states = ["stopped", "connecting", "standby", "recording", "stalled", "backing_off", "failed"] as const;

@@ -20,6 +20,35 @@ export function bestColumns(count: number, width: number, height: number, gap: n
   return best;
 }
 
+/** Narrower than this, pictures beside each other are too small. */
+const NARROW = 520;
+
+export interface Place {
+  width: number;
+  height: number;
+  /** The page scrolls, so that there is no height to be filled. */
+  scrolls: boolean;
+}
+
+/**
+ * Columns, and how wide a tile is so that it has the shape of a picture (null: as wide as its column). On the only page of a
+ * layout its cameras are as large as they fit, however few they are; `paged` ones keep the size that they have on the other pages.
+ */
+export function layOut(layout: LayoutChoice, shown: number, paged: boolean, { width, height, scrolls }: Place, gap: number): { columns: number; tile: number | null } {
+  if (layout === "1") return { columns: 1, tile: null };
+  const side = layout === "fit" ? null : Math.sqrt(Number(layout));
+  const few = Math.max(1, shown);
+  if (width > 0 && (scrolls || width < NARROW)) {
+    const beside = width < NARROW ? (side ? 2 : few > 6 ? 2 : 1) : (side ?? 2);
+    return { columns: Math.min(side ?? beside, beside, few), tile: null };
+  }
+  const [wide, tall] = [width || 1200, height || 700];
+  const count = side && paged ? side * side : few;
+  const columns = side && paged ? side : bestColumns(count, wide, tall, gap);
+  const rows = Math.ceil(count / columns);
+  return { columns, tile: Math.floor(Math.min((wide - gap * (columns - 1)) / columns, ((tall - gap * (rows - 1)) / rows) * RATIO)) };
+}
+
 /** How many cells a layout has, for so many cameras. */
 export const cells = (layout: LayoutChoice, cameras: number): number => (layout === "fit" ? Math.max(1, cameras) : Number(layout));
 

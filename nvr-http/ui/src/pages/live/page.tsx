@@ -9,7 +9,7 @@ import { Empty, ErrorNote, PageHead, Spinner } from "~/components/misc";
 import { Segmented } from "~/components/tabs";
 import { useT } from "~/i18n";
 import { remembered, useStore } from "~/lib/store";
-import { type LayoutChoice, bestColumns, cells, moved, ordered } from "./grid";
+import { type LayoutChoice, type Place, cells, layOut, moved, ordered } from "./grid";
 import { Tile, fullScreen } from "./tile";
 
 const GAP = 4;
@@ -36,7 +36,7 @@ export default function LivePage() {
   const pages = Math.max(1, Math.ceil(sorted.length / perPage));
   const shownPage = Math.min(page, pages - 1);
   const shown = single ? [single] : sorted.slice(shownPage * perPage, (shownPage + 1) * perPage);
-  const columns = useColumns(grid, single ? 1 : layout === "fit" ? shown.length : perPage, single ? "1" : layout);
+  const { columns, tile } = layOut(single ? "1" : layout, shown.length, pages > 1, usePlace(grid), GAP);
   const { dragged, grab, move, message } = useReorder(sorted.map((c) => c.id), sorted);
 
   useEffect(() => {
@@ -79,7 +79,7 @@ export default function LivePage() {
           {administers && <Link href="/settings" className="button button-primary"><Plus size={16} />{t("live.add_camera")}</Link>}
         </Empty>
       )}
-      <div ref={grid} className={`live-grid live-grid-${single ? "1" : layout}`} style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`, gap: GAP }}>
+      <div ref={grid} className={`live-grid live-grid-${single ? "1" : layout}`} style={{ gridTemplateColumns: `repeat(${columns}, ${tile ? `${tile}px` : "minmax(0, 1fr)"})`, ...(tile && { gridAutoRows: `${(tile * 9) / 16}px` }), gap: GAP }}>
         {shown.map((camera) => (
           <Tile
             key={camera.id}
@@ -102,19 +102,20 @@ export default function LivePage() {
   );
 }
 
-function useColumns(grid: { current: HTMLElement | null }, count: number, layout: LayoutChoice): number {
-  const [size, setSize] = useState({ width: 0, height: 0 });
+function usePlace(grid: { current: HTMLElement | null }): Place {
+  const [place, setPlace] = useState<Place>({ width: 0, height: 0, scrolls: false });
   useLayoutEffect(() => {
     const element = grid.current;
     if (!element) return;
-    const observer = new ResizeObserver(() => setSize({ width: element.clientWidth, height: element.clientHeight }));
+    // As in the style sheet.
+    const phone = matchMedia("(max-width: 720px)");
+    const observer = new ResizeObserver(([entry]) => {
+      if (entry) setPlace({ width: entry.contentRect.width, height: entry.contentRect.height, scrolls: phone.matches && document.fullscreenElement !== element });
+    });
     observer.observe(element);
     return () => observer.disconnect();
   }, [grid]);
-  const narrow = size.width > 0 && size.width < 520;
-  if (layout === "fit") return narrow ? (count > 6 ? 2 : 1) : bestColumns(count, size.width || 1200, size.height || 700, GAP);
-  const side = Math.sqrt(Number(layout));
-  return narrow ? Math.min(side, 2) : side;
+  return place;
 }
 
 /** Moving tiles, by dragging their handle (mouse, finger, pen) or with the arrow keys on it. */

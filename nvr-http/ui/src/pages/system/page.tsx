@@ -14,6 +14,7 @@ import { Table } from "~/components/table";
 import { toastError } from "~/components/toast";
 import { useT } from "~/i18n";
 import { at } from "~/lib/base";
+import { causeLine } from "~/lib/cause";
 import { ago, bitRate, bytes, clock, duration, moment, number, percent } from "~/lib/format";
 import { store, useStore } from "~/lib/store";
 import { Backup } from "./backup";
@@ -85,7 +86,7 @@ export default function SystemPage() {
             {h.problems.length > 0 && (
               <ul className="health-list">
                 {h.problems.map((p, n) => (
-                  <li key={n}>{p.camera && <b>{cameras.data?.list.find((c) => c.id === p.camera)?.name ?? p.camera}: </b>}{p.cause.message} <span className="muted">({t("system.since", { time: moment(p.since) })})</span></li>
+                  <li key={n}>{p.camera && <b>{cameras.data?.list.find((c) => c.id === p.camera)?.name ?? p.camera}: </b>}{causeLine(t, p.cause)} <span className="muted">({t("system.since", { time: moment(p.since) })})</span></li>
                 ))}
               </ul>
             )}
@@ -179,7 +180,7 @@ function Pipelines({ cameras, flow, machine, onChanged }: { cameras: Camera[]; f
         empty={<p className="card-text muted">{t("common.nothing")}</p>}
         columns={[
           { key: "name", label: t("common.camera"), sort: (c) => c.name, cell: (c) => <div className="two-lines"><b>{c.name}</b><span className="muted ellipsis" title={c.source}>{c.source}</span></div> },
-          { key: "state", label: t("jobs.state"), sort: (c) => c.state, cell: (c) => <div className="two-lines"><StateBadge state={c.state} />{c.state !== "recording" && <span className="muted" title={c.cause.message}>{c.cause.message}{c.next_try && ` · ${ago(c.next_try)}`}</span>}</div> },
+          { key: "state", label: t("jobs.state"), sort: (c) => c.state, cell: (c) => <div className="two-lines"><StateBadge state={c.state} />{c.state !== "recording" && <span className="muted" title={causeLine(t, c.cause)}>{causeLine(t, c.cause)}{c.next_try && ` · ${ago(c.next_try)}`}</span>}</div> },
           { key: "ingest", label: t("system.client"), wideOnly: true, cell: (c) => <span title={c.ingest?.reason ?? undefined}>{c.ingest?.client ?? "–"}</span> },
           { key: "video", label: t("recordings.video"), wideOnly: true, cell: (c) => (c.tracks ? `${c.tracks.video.codec === "h265" ? "H.265" : "H.264"} ${c.tracks.video.width}×${c.tracks.video.height}` : "–") },
           { key: "fps", label: t("system.fps"), align: "end", sort: (c) => flow.get(c.id)?.frames ?? -1, cell: (c) => { const f = flow.get(c.id); return f ? number(f.frames, 1) : "–"; } },

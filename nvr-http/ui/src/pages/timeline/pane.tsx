@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "react";
 import type { Camera } from "~/api/types";
 import { Spinner } from "~/components/misc";
 import { useT } from "~/i18n";
+import { causeLine } from "~/lib/cause";
 import { duration, moment } from "~/lib/format";
 import { useStore } from "~/lib/store";
 import { Feeder } from "~/playback/feeder";
@@ -50,7 +51,7 @@ function Over({ feeder, player, lane }: { feeder: Feeder; player: Player; lane: 
     return (
       <div className="pane-over" role="status">
         <p>{atEnd ? t("timeline.at_end") : t("timeline.no_footage")}</p>
-        {gap?.cause.message && <p className="pane-why">{gap.cause.message} · {duration((gap.end - gap.start) / 1000)}</p>}
+        {gap && <p className="pane-why">{[causeLine(t, gap.cause), duration((gap.end - gap.start) / 1000)].filter(Boolean).join(" · ")}</p>}
         {what.kind === "gap" && what.next !== null && <p className="pane-why">{t("timeline.goes_on", { when: moment(what.next) })}</p>}
       </div>
     );

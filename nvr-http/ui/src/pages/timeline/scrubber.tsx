@@ -1,5 +1,7 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
+import type { Cause, CameraState } from "~/api/types";
 import { language, t as say, useT } from "~/i18n";
+import { causeLine } from "~/lib/cause";
 import { clock, dateFormat, duration, moment } from "~/lib/format";
 import { useStore } from "~/lib/store";
 import { look } from "~/lib/theme";
@@ -256,7 +258,7 @@ function Bubble({ lane, motion, time, x, width, grain }: { lane: Lane; motion: n
     <div className="bubble" style={{ left: Math.max(4, Math.min(width - WIDE - 4, x - WIDE / 2)), width: WIDE }} aria-hidden>
       {picture && <img src={picture} alt="" />}
       <p className="bubble-time">{clock(time)} <span className="muted">{dateFormat({ day: "numeric", month: "short" }).format(time)}</span></p>
-      {gap && <p className="bubble-why">{gap.cause.message || say("timeline.gap")} · {duration((gap.end - gap.start) / 1000)}</p>}
+      {gap && <p className="bubble-why">{causeLine(say, gap.cause) || say("timeline.gap")} · {duration((gap.end - gap.start) / 1000)}</p>}
       {motion !== null && motion >= LIKELY && <p className="bubble-why">{say("timeline.motion", { percent: String(Math.round(motion * 100)) })}</p>}
       {near && <p className="bubble-why">{eventWords(near)}</p>}
     </div>
@@ -264,9 +266,9 @@ function Bubble({ lane, motion, time, x, width, grain }: { lane: Lane; motion: n
 }
 
 function eventWords({ kind, detail }: Lane["events"][number]): string {
-  const cause = (detail["cause"] as { message?: string } | undefined)?.message;
+  const cause = causeLine(say, detail["cause"] as Partial<Cause> | undefined);
   const words =
-    kind === "camera_state" ? say("timeline.event_camera_state", { state: String(detail["to"] ?? "") })
+    kind === "camera_state" ? say("timeline.event_camera_state", { state: say(`common.state_${detail["to"] as CameraState}`) })
     : kind === "frames_dropped" || kind === "audio_trouble" || kind === "segment_damaged" || kind === "footage_deleted" ? say(`timeline.event_${kind}`)
     : say("timeline.event_other", { kind });
   return cause ? `${words}: ${cause}` : words;
