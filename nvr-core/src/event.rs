@@ -1,9 +1,65 @@
 //! What happened, as a stream and as rows.
 
+use std::fmt;
+
 pub use crate::cause::{Cause, CauseKind};
 use crate::detection::Detection;
 use crate::ids::{CameraId, JobId, RunId};
 use crate::time::Timestamp;
+
+/// Something that is not as it was booked.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(from = "StoredWarning")]
+pub struct BookingWarning {
+    /// Of which camera; `None` when it concerns all.
+    pub camera: Option<CameraId>,
+    /// What.
+    pub message: String,
+}
+
+impl fmt::Display for BookingWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.camera {
+            Some(camera) => write!(f, "{camera}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// A warning as it stands in rows; in older rows those of events were words, with the camera before a colon.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum StoredWarning {
+    Words(String),
+    Fields {
+        camera: Option<CameraId>,
+        message: String,
+    },
+}
+
+impl From<StoredWarning> for BookingWarning {
+    fn from(stored: StoredWarning) -> Self {
+        match stored {
+            StoredWarning::Fields { camera, message } => Self { camera, message },
+            StoredWarning::Words(words) => {
+                // Rather one camera too many than a camera that somebody may not know of.
+                let of = words
+                    .split_once(": ")
+                    .and_then(|(camera, message)| Some((CameraId::new(camera).ok()?, message.to_owned())));
+                match of {
+                    Some((camera, message)) => Self {
+                        camera: Some(camera),
+                        message,
+                    },
+                    None => Self {
+                        camera: None,
+                        message: words,
+                    },
+                }
+            }
+        }
+    }
+}
 
 /// Why footage is deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
@@ -408,7 +464,7 @@ pub enum EventKind {
         /// Where it stands: `planned`, `recording`, `processing`, `completed`, `failed`, `cancelled`, `expired` or `deleted`.
         state: String,
         /// What is not as it was booked.
-        warnings: Vec<String>,
+        warnings: Vec<BookingWarning>,
         /// Who asked for it, if that is known.
         by: Option<String>,
     },
@@ -475,5 +531,35 @@ impl EventKind {
             Self::CalendarRecovered { .. } => "calendar_recovered",
             Self::Lagged { .. } => "lagged",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_of_older_rows_are_read() {
+        let warning = |camera: Option<&str>, message: &str| BookingWarning {
+            camera: camera.map(|c| CameraId::new(c).unwrap()),
+            message: message.to_owned(),
+        };
+        let row = |warnings: &str| {
+            let text = format!(
+                r#"{{"kind":"booking_changed","booking":1,"title":"t","cameras":["yard"],"start":null,"state":"failed","warnings":{warnings},"by":null}}"#
+            );
+            match serde_json::from_str::<EventKind>(&text).unwrap() {
+                EventKind::BookingChanged { warnings, .. } => warnings,
+                other => panic!("{other:?}"),
+            }
+        };
+        let told = [
+            warning(Some("yard"), "nothing was recorded: it is off"),
+            warning(None, "no recorder ran while it lasted"),
+        ];
+        let words = r#"["yard: nothing was recorded: it is off", "no recorder ran while it lasted"]"#;
+        assert_eq!(row(words), told);
+        assert_eq!(row(&serde_json::to_string(&told).unwrap()), told);
+        assert_eq!(told[0].to_string(), "yard: nothing was recorded: it is off");
     }
 }

@@ -275,3 +275,39 @@ pub fn loudness(file: &Path) -> anyhow::Result<f64> {
         })
         .context("ffmpeg told no volume")
 }
+
+/// When a file's audio becomes loud, in seconds on the line of its packets.
+///
+/// # Errors
+/// When ffmpeg fails or the file has no audio.
+pub fn onsets(file: &Path) -> anyhow::Result<Vec<f64>> {
+    const RATE: usize = 8000;
+    // Samples of 20 ms.
+    const STEP: usize = RATE / 50;
+    let out = run(Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-copyts", "-i"])
+        .arg(file)
+        .args([
+            "-map",
+            "0:a:0",
+            "-af",
+            // Silence where nothing is, so that samples tell the time.
+            "aresample=8000:async=1:min_hard_comp=0.02:first_pts=0",
+            "-ac",
+            "1",
+            "-f",
+            "s16le",
+            "-",
+        ]))?;
+    let samples: Vec<i16> = out
+        .stdout
+        .chunks_exact(2)
+        .map(|b| i16::from_le_bytes([b[0], b[1]]))
+        .collect();
+    let loud: Vec<bool> = samples
+        .chunks(STEP)
+        .map(|step| step.iter().any(|s| s.unsigned_abs() > 3000))
+        .collect();
+    let begins = |n: &usize| loud[*n] && !loud[n.saturating_sub(5)..*n].contains(&true);
+    Ok((0..loud.len()).filter(begins).map(|n| n as f64 / 50.0).collect())
+}

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::Warning;
 use super::recur::Series;
-use super::state::{BookingState, Warning};
+use super::state::BookingState;
 use super::{Booking, BookingSpec, Run};
 use crate::clock::SharedClock;
 use crate::error::{Error, ErrorKind, Result};
@@ -500,17 +501,13 @@ impl Bookings {
         warnings: &[Warning],
         by: Option<String>,
     ) {
-        let words = |w: &Warning| match &w.camera {
-            Some(camera) => format!("{camera}: {}", w.message),
-            None => w.message.clone(),
-        };
         let kind = EventKind::BookingChanged {
             booking: booking.id,
             title: booking.spec.title.clone(),
             cameras: booking.spec.cameras.clone(),
             start,
             state: state.to_owned(),
-            warnings: warnings.iter().map(words).collect(),
+            warnings: warnings.to_vec(),
             by,
         };
         self.publish(kind).await;

@@ -23,7 +23,8 @@ pub(crate) use self::fetch::{Fetched, Fetcher};
 pub use self::idle::IdleBookings;
 pub use self::manage::{Booked, Bookings, CalendarStatus, Conflict, Listed, Occurrence};
 use self::recur::Series;
-pub use self::state::{BookingState, Warning};
+pub use self::state::BookingState;
+pub use crate::event::BookingWarning as Warning;
 
 /// Longest title and longest name of who booked.
 const MOST_TITLE: usize = 200;

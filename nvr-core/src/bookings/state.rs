@@ -1,6 +1,7 @@
 //! Where one occurrence of a booking stands, and what is due for it. Pure.
 
 use crate::camera::READY_BEFORE;
+use crate::event::BookingWarning as Warning;
 use crate::event::Cause;
 use crate::ids::CameraId;
 use crate::time::{NS_PER_S, TimeRange, Timestamp, duration_ns};
@@ -107,15 +108,6 @@ pub fn due(state: Option<BookingState>, range: TimeRange, now: Timestamp) -> Due
         None | Some(S::Planned) if range.start().since(now) <= duration_ns(READY_BEFORE) => Due::Ready,
         None | Some(S::Planned) => Due::Nothing,
     }
-}
-
-/// Something that is not as it was booked.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Warning {
-    /// Of which camera; `None` when it concerns all.
-    pub camera: Option<CameraId>,
-    /// What.
-    pub message: String,
 }
 
 /// The stretches of a range without footage, with why. What is shorter than [`TOLERANCE_NS`] is none.

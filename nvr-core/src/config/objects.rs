@@ -48,8 +48,8 @@ pub struct ObjectsConfig {
     pub classes: Vec<String>,
     /// Those of which the network is less sure are not told (0.05 to 1; default 0.5).
     pub threshold: f32,
-    /// Width and height of the input of a model that leaves them open (32 to 2048; default 640).
-    pub size: usize,
+    /// Width and height of the input of a model that leaves them open (32 to 2048); by what the model says of itself, else 640.
+    pub size: Option<usize>,
     /// How the network writes what it found.
     pub layout: OutputLayout,
     /// Whether things that stand still count too, while something else moves (default: no).
@@ -71,8 +71,9 @@ section! {
         classes: Text,
         /// Objects of which the network is less sure are not told, 0.05 to 1.
         threshold: Ratio = 0.5,
-        /// Width and height of the pictures that the network is given, 32 to 2048, where the model leaves that open.
-        size: u64 = 640,
+        /// Width and height of the pictures that the network is given, 32 to 2048, where the model leaves that open. What the model
+        /// says of itself by default (`imgsz`), else 640.
+        size: u64,
         /// How the network writes what it found; by the shape of its answer.
         layout: Word<OutputLayout> = "auto",
         /// Whether things that stand still count too, while something else moves in the picture.
@@ -90,7 +91,7 @@ impl ObjectsConfig {
             labels: None,
             classes: Vec::new(),
             threshold: 0.5,
-            size: 640,
+            size: None,
             layout: OutputLayout::Auto,
             standing: false,
         }
@@ -125,7 +126,7 @@ impl ObjectsConfig {
             out.threshold = n.0 as f32;
         }
         if let Some(n) = reader.within(raw.size.as_ref(), &(32..=2048)) {
-            out.size = n as usize;
+            out.size = Some(n as usize);
         }
         if let Some(at) = &raw.layout {
             out.layout = at.value.0;

@@ -107,6 +107,8 @@ pub(crate) struct Wanted {
     pub segment: Duration,
     /// How long its footage is kept; `None`: as long as there is room.
     pub max_age: Option<Duration>,
+    /// Sound is recorded where there is any.
+    pub audio: bool,
     /// The camera is switched on.
     pub enabled: bool,
 }

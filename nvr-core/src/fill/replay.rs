@@ -52,13 +52,15 @@ impl std::fmt::Debug for Replay {
 }
 
 /// What to play.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct What {
     pub address: Url,
     pub credentials: Option<Credentials>,
     /// By the camera's clock.
     pub range: TimeRange,
     pub rate: u64,
+    /// Sound as well, if there is any.
+    pub audio: bool,
     /// More bytes than this are not taken.
     pub most_bytes: u64,
 }
@@ -80,7 +82,7 @@ impl Replay {
             url: what.address,
             credentials: what.credentials,
             withheld_for: None,
-            want_audio: false,
+            want_audio: what.audio,
             user_agent: AGENT.into(),
             range: Some(format!(
                 "clock={}-{}",
@@ -137,6 +139,11 @@ impl Replay {
                 () = self.clock.sleep(due) => self.on_time()?,
             }
         }
+    }
+
+    /// Whether a picture or sound came.
+    pub(super) fn has_begun(&self) -> bool {
+        self.units > 0
     }
 
     /// Says goodbye, as far as that goes at once.

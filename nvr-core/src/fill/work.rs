@@ -13,12 +13,16 @@ use crate::ids::CameraId;
 use crate::jobs::{JobContext, JobError};
 use crate::nvr::blocking;
 use crate::onvif::{CardRecording, Device};
-use crate::rtsp::{Event, TrackKind, Unit, VideoParams};
+use crate::rtsp::{AudioParams, Event, TrackKind, Unit, VideoParams};
 use crate::store::{SegmentQuery, Store};
 use crate::time::{NS_PER_S, TimeRange, Timestamp, duration_ns};
 
 /// So much before a hole is asked for: the group of pictures in whose middle it begins.
 const LEAD_NS: i64 = 15 * NS_PER_S;
+/// So much behind a hole pictures are looked at, at most, for the sound of its end.
+const LINGER_NS: i64 = NS_PER_S / 2;
+/// Packets of sound that are handed on together.
+const SOUND_BATCH: usize = 64;
 /// Where footage is looked for that tells the difference of the clocks.
 const CLOCK_REACH_NS: i64 = 6 * 3600 * NS_PER_S;
 /// A difference that ONVIF tells counts from here on: it knows whole seconds only.
@@ -48,6 +52,12 @@ struct Hole {
     writer: Option<Writer>,
     offset_ns: i64,
     timeless: u32,
+    /// Sound that was not handed on yet.
+    sound: Vec<(Vec<u8>, Timestamp)>,
+    sound_expected: bool,
+    /// How far pictures and sound came.
+    picture_at: Timestamp,
+    sound_at: Timestamp,
     range: TimeRange,
     whole_ns: i64,
     done_ns: i64,
@@ -73,6 +83,7 @@ impl Fetch<'_> {
                 credentials: self.wanted.onvif.credentials.clone(),
                 range: theirs,
                 rate: self.wanted.onvif.fill.bytes_per_s,
+                audio: self.wanted.audio,
                 most_bytes: ALLOWANCE_BYTES + ALLOWANCE_BYTES_PER_S.saturating_mul(seconds),
             };
             let hole = Hole {
@@ -83,10 +94,15 @@ impl Fetch<'_> {
                     clock: Arc::clone(self.clock),
                     camera: self.camera.clone(),
                     segment_ns: duration_ns(self.wanted.segment),
+                    hole: range,
                     offset_ns,
                 })),
                 offset_ns,
                 timeless: 0,
+                sound: Vec::new(),
+                sound_expected: false,
+                picture_at: Timestamp::MIN,
+                sound_at: Timestamp::MIN,
                 range,
                 whole_ns,
                 done_ns,
@@ -127,12 +143,24 @@ impl Fetch<'_> {
     }
 
     /// Plays what is missing in one hole. What was fetched is kept, however it ends.
-    async fn one(&self, mut hole: Hole, what: What) -> Result<Written, JobError> {
-        let mut replay = tokio::select! {
-            replay = Replay::open(self.clock, what) => replay?,
-            () = self.ctx.stop() => return Err(JobError::stopped()),
-        };
-        let played = self.play(&mut hole, &mut replay).await;
+    async fn one(&self, mut hole: Hole, mut what: What) -> Result<Written, JobError> {
+        let mut replay = self.open(what.clone()).await?;
+        let mut played = self.play(&mut hole, &mut replay).await;
+        if what.audio
+            && !replay.has_begun()
+            && let Err(e) = &played
+            && matches!(
+                e.error.kind(),
+                ErrorKind::Unsupported | ErrorKind::Unavailable | ErrorKind::Timeout
+            )
+        {
+            // The sound may be what the camera cannot play.
+            tracing::debug!(error = %e.error, "the camera's card is asked for pictures alone");
+            replay.end().await;
+            what.audio = false;
+            replay = self.open(what).await?;
+            played = self.play(&mut hole, &mut replay).await;
+        }
         replay.end().await;
         let last = match &played {
             // A card that has nothing there answers so.
@@ -147,10 +175,18 @@ impl Fetch<'_> {
         Ok(kept?)
     }
 
+    async fn open(&self, what: What) -> Result<Replay, JobError> {
+        tokio::select! {
+            replay = Replay::open(self.clock, what) => Ok(replay?),
+            () = self.ctx.stop() => Err(JobError::stopped()),
+        }
+    }
+
     async fn keep(&self, hole: &mut Hole, last: Option<Group>) -> Result<Written> {
         if let Some(group) = last {
-            hole.write(move |w| w.group(group)).await?;
+            hole.group(group).await?;
         }
+        hole.hand_on_sound().await?;
         hole.write(Writer::finish).await?;
         Ok(hole.writer.as_ref().map(|w| w.written).unwrap_or_default())
     }
@@ -163,10 +199,13 @@ impl Fetch<'_> {
             };
             for event in events {
                 match event {
-                    Event::Tracks(tracks) => self.params(hole, tracks.video).await?,
+                    Event::Tracks(tracks) => {
+                        self.params(hole, tracks.video).await?;
+                        hole.set_sound(tracks.audio).await?;
+                    }
                     Event::Parameters(params) => self.params(hole, params).await?,
                     Event::Unit(unit) if unit.track == TrackKind::Video => self.unit(hole, unit).await?,
-                    Event::Unit(_) => {}
+                    Event::Unit(unit) => hole.take_sound(unit).await?,
                     Event::Ended(_) => return Ok(()),
                     Event::Redirect(_) => {
                         return Err(JobError::lasting(Error::new(
@@ -175,7 +214,7 @@ impl Fetch<'_> {
                         )));
                     }
                 }
-                if hole.cutter.is_over() {
+                if hole.is_over() {
                     return Ok(());
                 }
             }
@@ -185,7 +224,7 @@ impl Fetch<'_> {
     /// The next picture has other parameters: what came before it ends.
     async fn params(&self, hole: &mut Hole, params: VideoParams) -> Result<()> {
         if let Some(group) = hole.cutter.interrupt() {
-            hole.write(move |w| w.group(group)).await?;
+            hole.group(group).await?;
         }
         hole.write(move |w| w.set_params(params)).await
     }
@@ -204,16 +243,17 @@ impl Fetch<'_> {
         if unit.lost_before > 0
             && let Some(group) = hole.cutter.interrupt()
         {
-            hole.write(move |w| w.group(group)).await?;
+            hole.group(group).await?;
         }
         let at = theirs.add_ns(-hole.offset_ns);
+        hole.picture_at = at;
         let ended = hole.cutter.push(Picture {
             data: unit.data,
             keyframe: unit.keyframe,
             at,
         })?;
         if let Some(group) = ended {
-            hole.write(move |w| w.group(group)).await?;
+            hole.group(group).await?;
         }
         let here_ns = at.since(hole.range.start()).clamp(0, hole.range.len_ns());
         let share = (hole.done_ns + here_ns) as f64 / hole.whole_ns.max(1) as f64;
@@ -223,8 +263,63 @@ impl Fetch<'_> {
 }
 
 impl Hole {
+    /// The hole is full; what follows is of no use.
+    fn is_over(&self) -> bool {
+        let end = self.range.end();
+        let more_sound =
+            self.sound_expected && self.sound_at < end && self.picture_at < end.add_ns(LINGER_NS);
+        self.cutter.is_over() && !more_sound
+    }
+
+    async fn set_sound(&mut self, params: Option<AudioParams>) -> Result<()> {
+        self.hand_on_sound().await?;
+        let expected = self
+            .write(move |w| {
+                w.set_sound(params);
+                Ok(w.expects_sound())
+            })
+            .await?;
+        self.sound_expected = expected;
+        Ok(())
+    }
+
+    /// Sound without a time is left out.
+    async fn take_sound(&mut self, unit: Unit) -> Result<()> {
+        let Some(theirs) = unit.ntp.filter(|_| self.sound_expected) else {
+            return Ok(());
+        };
+        let at = theirs.add_ns(-self.offset_ns);
+        self.sound_at = at;
+        self.sound.push((unit.data, at));
+        if self.sound.len() >= SOUND_BATCH {
+            self.hand_on_sound().await?;
+        }
+        Ok(())
+    }
+
+    async fn hand_on_sound(&mut self) -> Result<()> {
+        let sound = std::mem::take(&mut self.sound);
+        if sound.is_empty() {
+            return Ok(());
+        }
+        self.write(move |w| {
+            w.sound(sound);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes a group, and takes up the sound that came so far.
+    async fn group(&mut self, group: Group) -> Result<()> {
+        self.hand_on_sound().await?;
+        self.write(move |w| w.group(group)).await
+    }
+
     /// Does something with the writer where it may block. One that failed is gone.
-    async fn write(&mut self, act: impl FnOnce(&mut Writer) -> Result<()> + Send + 'static) -> Result<()> {
+    async fn write<T: Send + 'static>(
+        &mut self,
+        act: impl FnOnce(&mut Writer) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let Some(mut writer) = self.writer.take() else {
             return Err(Error::new(
                 ErrorKind::Internal,

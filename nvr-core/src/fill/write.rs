@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::cut::{Group, Placed};
+use super::sound::{Packet, Sound};
 use crate::clock::SharedClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cause, CauseKind};
@@ -10,17 +11,19 @@ use crate::files::Tree;
 use crate::ids::{CameraId, RunId};
 use crate::media::fragment::{Sample, SampleFlags};
 use crate::media::mux::{self, TrackChunk, VideoEntry};
-use crate::rtsp::VideoParams;
+use crate::rtsp::{AudioParams, VideoParams};
 use crate::run::Anchor;
 use crate::segment::{Container, SegmentFile, SegmentFiles as _, SegmentStart};
 use crate::store::Store;
-use crate::time::{NS_PER_S, Timestamp};
-use crate::track::{Tracks, VideoTrack};
+use crate::time::{NS_PER_S, TimeRange, Timestamp};
+use crate::track::{AudioCodec, AudioTrack, Tracks, VideoTrack};
 
 /// Ticks of video per second, as the recorder has them.
 const TIMESCALE: u32 = 90_000;
 /// A chunk is no longer, unless one picture is.
 const CHUNK_NS: i64 = NS_PER_S / 2;
+/// Samples of a packet of AAC.
+const AAC_SAMPLES: u32 = 1024;
 
 /// What is written, and how.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(super) struct Spec {
     pub camera: CameraId,
     /// Length of a segment; boundaries lie at multiples of it in UTC.
     pub segment_ns: i64,
+    /// What is filled.
+    pub hole: TimeRange,
     /// How far the camera's clock is ahead of ours.
     pub offset_ns: i64,
 }
@@ -60,6 +65,9 @@ pub(super) struct Writer {
     /// Run, its anchor and the number of its next segment.
     run: Option<(RunId, Anchor, u32)>,
     open: Option<Open>,
+    /// A group that waits for its sound, which may come a little later.
+    held: Option<Group>,
+    sound: Sound,
     pub(super) written: Written,
 }
 
@@ -74,11 +82,39 @@ struct Open {
     origin_ns: i64,
     /// Which multiple of the segment's length it lies in.
     slot: i64,
+    sound: Option<SoundTrack>,
+}
+
+/// Where the sound of a file stands, in samples.
+#[derive(Clone, Copy, Debug)]
+struct SoundTrack {
+    rate: u32,
+    /// Where the sound so far ends.
+    end: Option<i64>,
+}
+
+impl SoundTrack {
+    /// Where a packet goes that begins so long after the file; `None` for one that begins before it, or whose place is taken.
+    fn place(&mut self, after_ns: i64) -> Option<i64> {
+        let packet = i64::from(AAC_SAMPLES);
+        let at = ticks(after_ns, self.rate);
+        let at = match self.end {
+            Some(end) if at < end - 2 * packet => return None,
+            // Times are rounded, and clocks differ: packets of one encoder follow each other.
+            Some(end) if at < end + packet => end,
+            _ if at < 0 => return None,
+            _ => at,
+        };
+        self.end = Some(at + packet);
+        Some(at)
+    }
 }
 
 impl Writer {
     pub(super) fn new(spec: Spec) -> Self {
         Self {
+            sound: Sound::new(spec.hole),
+            held: None,
             spec,
             params: None,
             run: None,
@@ -99,23 +135,57 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes a group of pictures. Blocks.
+    /// What the sound that follows is; `None`: none follows.
+    pub(super) fn set_sound(&mut self, params: Option<AudioParams>) {
+        self.sound.set(params);
+    }
+
+    /// Sound may come.
+    pub(super) fn expects_sound(&self) -> bool {
+        self.sound.is_expected()
+    }
+
+    /// Takes packets of sound with their times by the recorder's clock. May block for as long as encoding takes.
+    pub(super) fn sound(&mut self, packets: Vec<(Vec<u8>, Timestamp)>) {
+        for (data, at) in packets {
+            self.sound.push(data, at);
+        }
+    }
+
+    /// Writes a group of pictures; where there is sound, as soon as there is another. Blocks.
     ///
     /// # Errors
     /// `Storage` when it cannot be written, `Unsupported` for pictures that fit into no file.
     pub(super) fn group(&mut self, group: Group) -> Result<()> {
+        let due = if self.sound.is_expected() {
+            self.held.replace(group)
+        } else {
+            self.write_held()?;
+            Some(group)
+        };
+        due.map_or(Ok(()), |group| self.write(group))
+    }
+
+    fn write_held(&mut self) -> Result<()> {
+        self.held.take().map_or(Ok(()), |group| self.write(group))
+    }
+
+    fn write(&mut self, group: Group) -> Result<()> {
         let slot = group.start_ns().div_euclid(self.spec.segment_ns.max(NS_PER_S));
+        // A file says at its start whether it has sound.
+        let sounds = self.sound.entry().is_some();
+        let ends = |o: &Open| slot > o.slot || (sounds && o.sound.is_none());
         if !group.joins {
-            self.finish()?;
+            self.close()?;
             self.run = None;
-        } else if self.open.as_ref().is_some_and(|o| slot > o.slot) && group.is_closed() {
-            self.finish()?;
+        } else if self.open.as_ref().is_some_and(ends) && group.is_closed() {
+            self.close()?;
         }
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.begin(&group, slot)?,
         };
-        open.write(group)?;
+        open.write(group, &mut self.sound)?;
         self.open = Some(open);
         Ok(())
     }
@@ -143,6 +213,7 @@ impl Writer {
             pixel_aspect: params.pixel_aspect.unwrap_or((1, 1)),
             timescale: TIMESCALE,
         };
+        let audio = self.sound.entry();
         let origin_ns = group.start_ns();
         let start = Timestamp::from_ns(origin_ns);
         let (run, anchor, sequence) = *self.run.get_or_insert_with(|| {
@@ -169,7 +240,11 @@ impl Writer {
                     height: params.height,
                     frame_rate: rate.filter(|r| r.is_finite() && *r > 0.0),
                 },
-                audio: None,
+                audio: audio.map(|a| AudioTrack {
+                    codec: AudioCodec::Aac,
+                    sample_rate: a.sample_rate,
+                    channels: u32::from(a.channels),
+                }),
             },
             masks: None,
             from_card: true,
@@ -184,7 +259,7 @@ impl Writer {
             store.end_run_blocking(run, camera, Timestamp::from_ns(group.end_ns), &cause)?;
         }
         self.spec.store.open_segment_blocking(&start, &path)?;
-        let init = mux::init_segment(&entry, None);
+        let init = mux::init_segment(&entry, audio);
         file.write_at(0, &init)?;
         self.run = Some((run, anchor, sequence + 1));
         Ok(Open {
@@ -194,6 +269,10 @@ impl Writer {
             chunks: 0,
             origin_ns,
             slot,
+            sound: audio.map(|a| SoundTrack {
+                rate: a.sample_rate,
+                end: None,
+            }),
         })
     }
 
@@ -202,6 +281,11 @@ impl Writer {
     /// # Errors
     /// `Storage` when that fails.
     pub(super) fn finish(&mut self) -> Result<()> {
+        self.write_held()?;
+        self.close()
+    }
+
+    fn close(&mut self) -> Result<()> {
         let Some(Open { file, path, .. }) = self.open.take() else {
             return Ok(());
         };
@@ -218,13 +302,17 @@ impl Writer {
     }
 }
 
+fn ticks(ns: i64, rate: u32) -> i64 {
+    let scaled = i128::from(ns) * i128::from(rate);
+    i64::try_from(scaled.div_euclid(i128::from(NS_PER_S))).unwrap_or(i64::MAX)
+}
+
 impl Open {
     fn ticks(&self, ns: i64) -> i64 {
-        let scaled = i128::from(ns - self.origin_ns) * i128::from(TIMESCALE);
-        i64::try_from(scaled.div_euclid(i128::from(NS_PER_S))).unwrap_or(i64::MAX)
+        ticks(ns - self.origin_ns, TIMESCALE)
     }
 
-    fn write(&mut self, group: Group) -> Result<()> {
+    fn write(&mut self, group: Group, sound: &mut Sound) -> Result<()> {
         let Group { pictures, end_ns, .. } = group;
         let mut rest = &pictures[..];
         while let Some(first) = rest.first() {
@@ -234,13 +322,26 @@ impl Open {
                 .unwrap_or(rest.len());
             let (chunk, after) = rest.split_at(len);
             let next_ns = after.first().map_or(end_ns, |p| p.dts_ns);
-            self.chunk(chunk, next_ns)?;
+            self.chunk(chunk, next_ns, sound.take_before(next_ns))?;
             rest = after;
         }
         Ok(())
     }
 
-    fn chunk(&mut self, pictures: &[Placed], next_ns: i64) -> Result<()> {
+    /// The places of packets in the file, and the packets that have one.
+    fn place(&mut self, sound: Vec<Packet>) -> (Vec<i64>, Vec<Vec<u8>>) {
+        let origin_ns = self.origin_ns;
+        let Some(track) = &mut self.sound else {
+            return Default::default();
+        };
+        let placed = sound.into_iter().filter_map(|packet| {
+            let at = track.place(packet.at_ns - origin_ns)?;
+            Some((at, packet.data))
+        });
+        placed.unzip()
+    }
+
+    fn chunk(&mut self, pictures: &[Placed], next_ns: i64, sound: Vec<Packet>) -> Result<()> {
         let starts: Vec<i64> = pictures.iter().map(|p| self.ticks(p.dts_ns)).collect();
         let ends = starts.iter().skip(1).copied().chain([self.ticks(next_ns)]);
         let samples: Vec<Sample> = pictures
@@ -264,9 +365,29 @@ impl Open {
             decode_time: starts.first().copied().unwrap_or(0).max(0).unsigned_abs(),
             samples: &samples,
         };
-        let mut bytes = mux::chunk_head(self.chunks, &[track]);
-        for picture in pictures {
-            bytes.extend_from_slice(&picture.data);
+        let (times, packets) = self.place(sound);
+        let ends = times.iter().skip(1).copied();
+        let sounds: Vec<Sample> = times
+            .iter()
+            .zip(ends.map(Some).chain([None]))
+            .zip(&packets)
+            .map(|((&start, end), packet)| Sample {
+                duration: end.map_or(AAC_SAMPLES, |end| {
+                    u32::try_from(end - start).unwrap_or(AAC_SAMPLES)
+                }),
+                size: u32::try_from(packet.len()).unwrap_or(u32::MAX),
+                flags: SampleFlags::SYNC,
+                cts_offset: 0,
+            })
+            .collect();
+        let sound = TrackChunk {
+            id: mux::AUDIO_ID,
+            decode_time: times.first().map_or(0, |t| t.unsigned_abs()),
+            samples: &sounds,
+        };
+        let mut bytes = mux::chunk_head(self.chunks, &[track, sound]);
+        for data in pictures.iter().map(|p| &p.data).chain(&packets) {
+            bytes.extend_from_slice(data);
         }
         self.file.write_at(self.at, &bytes)?;
         self.at += bytes.len() as u64;

@@ -4,6 +4,7 @@
 //! [`SegmentFiles`](crate::segment::SegmentFiles) and offers the encoded frames to others as a [`Tap`].
 //! When to start, restart and stop is not decided here, nor is where files lie.
 
+mod aac_maker;
 mod archive_encoders;
 mod audio;
 mod bus;
@@ -54,6 +55,7 @@ mod tap;
 pub(crate) mod test_encoders;
 mod writer;
 
+pub(crate) use aac_maker::AacMaker;
 pub use archive_encoders::{ARCHIVE_H265, ArchiveEncoder, ArchiveSettings};
 pub use catalogue::{Catalogue, Ranked};
 pub use clips::{CLIP_FPS, Scene, write_clip};

@@ -52,6 +52,7 @@ fn wanted(camera: &CameraConfig, everywhere: Age) -> Option<Wanted> {
         onvif: camera.onvif.clone()?,
         segment: camera.segment,
         max_age,
+        audio: camera.audio,
         enabled: camera.enabled,
     })
 }

@@ -42,7 +42,7 @@ fn read(config: &crate::config::ObjectsConfig) -> crate::Result<Box<dyn watch::N
     let labels = config.labels.as_deref().map(labels::read).transpose()?;
     let options = ObjectModelOptions {
         labels: labels.unwrap_or_default(),
-        size: Some(config.size),
+        size: config.size,
         layout: config.layout,
         min_score: config.threshold,
     };

@@ -24,7 +24,7 @@ const MOST_BYTES: u64 = 1 << 30;
 /// Most numbers between two steps of a network: half a gigabyte. A picture of 2048 by 2048 pixels in 32 channels has as
 /// many.
 const MOST_NUMBERS: usize = 1 << 27;
-/// Width and height of the input where neither the model nor the caller says it.
+/// Width and height of the input where neither the caller nor the model says it.
 const USUAL_SIZE: usize = 640;
 /// Widths and heights that make sense.
 const SIZES: std::ops::RangeInclusive<usize> = 32..=2048;
@@ -34,7 +34,8 @@ const SIZES: std::ops::RangeInclusive<usize> = 32..=2048;
 pub struct ObjectModelOptions {
     /// Names of the classes in their order; those in the model's own metadata if none are given.
     pub labels: Vec<String>,
-    /// Width and height of the input of a model that leaves them open, in pixels.
+    /// Width and height of the input of a model that leaves them open, in pixels; what its metadata say if none is given, else
+    /// 640.
     pub size: Option<usize>,
     /// How it writes what it found.
     pub layout: OutputLayout,
@@ -81,7 +82,7 @@ impl ObjectModel {
     /// format, or its classes are not as many as there are labels; `InvalidArgument` for a size that makes no sense.
     pub fn load(file: &Path, options: ObjectModelOptions) -> Result<Self> {
         let proto = guarded(file, || read(file))?;
-        let (width, height) = input_size(&proto, &options).map_err(|e| e.context(file.display()))?;
+        let (width, height) = input_size(file, &proto, &options)?;
         let labels = if options.labels.is_empty() {
             own_labels(&proto)
         } else {
@@ -98,12 +99,12 @@ impl ObjectModel {
                 .model_for_proto_model(&proto)
                 .and_then(|model| model.with_input_fact(0, fact))
                 .and_then(InferenceModelExt::into_typed)
-                .map_err(|e| unusable(file, &e))?;
+                .map_err(|e| unusable(file, STEPS, &e))?;
             refuse_large_steps(file, &model)?;
             model
                 .into_optimized()
                 .and_then(IntoRunnable::into_runnable)
-                .map_err(|e| unusable(file, &e))
+                .map_err(|e| unusable(file, STEPS, &e))
         })?;
         let model = Self {
             file: file.to_owned(),
@@ -157,14 +158,16 @@ impl ObjectModel {
         guarded(&self.file, || {
             let answer = Tensor::from_shape(&[1, 3, height, width], &planes)
                 .and_then(|input| self.plan.run(tvec!(input.into())))
-                .map_err(|e| unusable(&self.file, &e))?;
+                .map_err(|e| unusable(&self.file, STEPS, &e))?;
             let first = answer
                 .first()
-                .ok_or_else(|| unusable(&self.file, &"it answers nothing"))?;
-            let values = first.cast_to::<f32>().map_err(|e| unusable(&self.file, &e))?;
+                .ok_or_else(|| unusable(&self.file, STEPS, &"it answers nothing"))?;
+            let values = first
+                .cast_to::<f32>()
+                .map_err(|e| unusable(&self.file, STEPS, &e))?;
             let view = values
                 .to_plain_array_view::<f32>()
-                .map_err(|e| unusable(&self.file, &e))?;
+                .map_err(|e| unusable(&self.file, STEPS, &e))?;
             let flat: Vec<f32> = view.iter().copied().collect();
             objects(
                 self.options.layout,
@@ -246,6 +249,7 @@ fn too_large(file: &Path, step: &str, numbers: usize) -> Error {
     let step: String = step.chars().filter(|c| !c.is_control()).take(100).collect();
     unusable(
         file,
+        LARGE,
         &format!("its step {step:?} makes {numbers} numbers of a picture, more than {MOST_NUMBERS}"),
     )
 }
@@ -258,15 +262,49 @@ fn guarded<T>(file: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("no words");
-        Err(unusable(file, &format!("the runtime gave up: {words}")))
+        Err(unusable(file, STEPS, &format!("the runtime gave up: {words}")))
     })
 }
 
-fn unusable(file: &Path, why: &dyn std::fmt::Display) -> Error {
+/// What is wrong with a model, and what to do.
+struct Trouble {
+    wrong: &'static str,
+    todo: &'static str,
+}
+
+const BROKEN: Trouble = Trouble {
+    wrong: "this is no model in the ONNX format, or not all of it",
+    todo: "export the model as ONNX (`yolo export model=… format=onnx opset=17 simplify=True`) and copy the whole file; see \
+           docs/objects.md",
+};
+const STEPS: Trouble = Trouble {
+    wrong: "the network has steps that the recorder cannot calculate",
+    todo: "export it again with `opset=17 simplify=True`, and without `half=True`, `int8=True` and `nms=True`; see docs/objects.md",
+};
+const LARGE: Trouble = Trouble {
+    wrong: "the network is larger than the recorder takes",
+    todo: "take a smaller variant of it (`n` or `s`), or export it for smaller pictures (`imgsz=640`); see docs/objects.md",
+};
+const NO_PICTURE: Trouble = Trouble {
+    wrong: "the network does not take a picture in colour",
+    todo: "take a model of the YOLO family that finds objects (`detect`); see docs/objects.md",
+};
+
+/// Most characters of what the runtime says.
+const MOST_DETAIL: usize = 400;
+
+fn unusable(file: &Path, trouble: Trouble, detail: &dyn std::fmt::Display) -> Error {
     // The chain of causes, in one line.
-    let why = format!("{why:#}").replace('\n', "; ");
-    Error::new(ErrorKind::Unsupported, format!("{}: {why}", file.display()))
-        .with_hint("models of the YOLO family in the ONNX format are understood; see docs/objects.md")
+    let detail = format!("{detail:#}").replace('\n', "; ");
+    let mut short: String = detail.chars().take(MOST_DETAIL).collect();
+    if short.len() < detail.len() {
+        short.push('…');
+    }
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("{}: {} ({short})", file.display(), trouble.wrong),
+    )
+    .with_hint(trouble.todo)
 }
 
 fn read(file: &Path) -> Result<pb::ModelProto> {
@@ -276,20 +314,21 @@ fn read(file: &Path) -> Result<pb::ModelProto> {
     if length > MOST_BYTES {
         return Err(unusable(
             file,
+            LARGE,
             &format!("{length} bytes are more than a model may have ({MOST_BYTES})"),
         ));
     }
     let proto = tract_onnx::onnx()
         .proto_model_for_read(&mut opened.take(MOST_BYTES))
-        .map_err(|e| unusable(file, &e))?;
+        .map_err(|e| unusable(file, BROKEN, &e))?;
     if proto.graph.is_none() {
-        return Err(unusable(file, &"no network in it"));
+        return Err(unusable(file, BROKEN, &"no network in it"));
     }
     Ok(proto)
 }
 
-/// Width and height of the input, by the model, the options, or as usual.
-fn input_size(proto: &pb::ModelProto, options: &ObjectModelOptions) -> Result<(usize, usize)> {
+/// Width and height of the input: as the model fixes them, by the options, by the model's metadata, or as usual.
+fn input_size(file: &Path, proto: &pb::ModelProto, options: &ObjectModelOptions) -> Result<(usize, usize)> {
     let said = proto.graph.as_ref().and_then(|graph| {
         // Some models list their weights among the inputs.
         let is_weight = |name: &str| graph.initializer.iter().any(|w| w.name == name);
@@ -302,17 +341,28 @@ fn input_size(proto: &pb::ModelProto, options: &ObjectModelOptions) -> Result<(u
         .map(|shape| shape.dim.iter().map(known).collect())
         .unwrap_or_default();
     if !matches!(dimensions[..], [_, None | Some(3), _, _]) {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("its input is {dimensions:?}, not [1, 3, height, width]"),
-        ));
+        let sides: Vec<String> = dimensions
+            .iter()
+            .map(|d| d.map_or("?".into(), |n| n.to_string()))
+            .collect();
+        let detail = format!("its input is [{}], not [1, 3, height, width]", sides.join(", "));
+        return Err(unusable(file, NO_PICTURE, &detail));
     }
-    let open = options.size.unwrap_or(USUAL_SIZE);
-    let size = (dimensions[3].unwrap_or(open), dimensions[2].unwrap_or(open));
+    let open = options
+        .size
+        .map(|n| (n, n))
+        .or_else(|| own_size(proto))
+        .unwrap_or((USUAL_SIZE, USUAL_SIZE));
+    let size = (dimensions[3].unwrap_or(open.0), dimensions[2].unwrap_or(open.1));
     if !SIZES.contains(&size.0) || !SIZES.contains(&size.1) {
         return Err(Error::new(
             ErrorKind::InvalidArgument,
-            format!("an input of {}x{}: {SIZES:?} pixels are possible", size.0, size.1),
+            format!(
+                "{}: an input of {}x{}: {SIZES:?} pixels are possible",
+                file.display(),
+                size.0,
+                size.1
+            ),
         ));
     }
     Ok(size)
@@ -323,6 +373,22 @@ fn known(dimension: &pb::tensor_shape_proto::Dimension) -> Option<usize> {
         Some(pb::tensor_shape_proto::dimension::Value::DimValue(n)) => {
             usize::try_from(*n).ok().filter(|n| *n > 0)
         }
+        _ => None,
+    }
+}
+
+/// Width and height that Ultralytics writes into the metadata: `[480, 640]`, the height first. One that makes no sense counts
+/// for nothing.
+fn own_size(proto: &pb::ModelProto) -> Option<(usize, usize)> {
+    let text = &proto.metadata_props.iter().find(|p| p.key == "imgsz")?.value;
+    let text = text.trim().trim_start_matches('[').trim_end_matches(']');
+    let sides: Option<Vec<usize>> = text
+        .split(',')
+        .map(|side| side.trim().parse().ok().filter(|n| SIZES.contains(n)))
+        .collect();
+    match sides?[..] {
+        [side] => Some((side, side)),
+        [height, width] => Some((width, height)),
         _ => None,
     }
 }

@@ -276,9 +276,18 @@ pub(super) struct AudioTrack {
     pub line: Line,
     unpacker: AudioUnpacker,
     rate: u32,
+    clock_rate: u32,
     lost: u32,
     last_pts_ns: i64,
+    /// Of a replay: a timestamp, and when what it stands for was recorded by the camera's clock.
+    mark: Option<Mark>,
 }
+
+/// Whether the stream is a replay, and what it said last.
+type Mark = Option<(u32, Timestamp)>;
+
+/// Packets of sound without a time of their own count on from one that is no further away.
+const MOST_COUNTED_NS: i64 = 10 * NS_PER_S;
 
 impl AudioTrack {
     pub(super) fn new(chosen: &ChosenAudio, channels: (u8, u8)) -> Self {
@@ -286,9 +295,31 @@ impl AudioTrack {
             line: Line::new(chosen.payload_type, chosen.clock_rate, channels),
             unpacker: AudioUnpacker::new(chosen.packing),
             rate: chosen.params.rate.max(1),
+            clock_rate: chosen.clock_rate.max(1),
             lost: 0,
             last_pts_ns: i64::MIN,
+            mark: None,
         }
+    }
+
+    /// The stream is a replay: its packets say when they were recorded, and nothing else does.
+    pub(super) fn replay(mut self) -> Self {
+        self.mark = Some(None);
+        self
+    }
+
+    /// The camera's clock at a packet.
+    fn camera_time(&mut self, packet: &Packet<'_>) -> Option<Timestamp> {
+        let Some(mark) = &mut self.mark else {
+            return self.line.timeline.ntp(packet.timestamp);
+        };
+        if let Some(said) = packet.replay {
+            *mark = rtcp::plausible(rtcp::unix_ns(said.ntp)).map(|at| (packet.timestamp, at));
+        }
+        let (from, at) = (*mark)?;
+        let ticks = i64::from(packet.timestamp.wrapping_sub(from) as i32);
+        let later_ns = ticks * NS_PER_S / i64::from(self.clock_rate);
+        (later_ns.abs() <= MOST_COUNTED_NS).then(|| at.add_ns(later_ns))
     }
 
     /// Takes a packet; `video` is what its times follow. Units are handed out once the tracks were told.
@@ -310,7 +341,7 @@ impl AudioTrack {
         };
         self.lost = self.lost.saturating_add(lost);
         let pts = self.line.timeline.pts(packet.timestamp, now_ns, Some(video));
-        let ntp = self.line.timeline.ntp(packet.timestamp);
+        let ntp = self.camera_time(packet);
         let Self {
             unpacker,
             rate,

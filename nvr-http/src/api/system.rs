@@ -124,10 +124,8 @@ fn shown(mut event: Event, viewer: &Viewer) -> Option<Event> {
         cameras, warnings, ..
     } = &mut event.kind
     {
-        let (seen, hidden): (Vec<_>, Vec<_>) =
-            std::mem::take(cameras).into_iter().partition(|c| viewer.sees(c));
-        warnings.retain(|w| !hidden.iter().any(|c| w.starts_with(&format!("{c}: "))));
-        *cameras = seen;
+        cameras.retain(|c| viewer.sees(c));
+        warnings.retain(|w| w.camera.as_ref().is_none_or(|c| viewer.sees(c)));
         return (!cameras.is_empty() || viewer.sees_maybe(None)).then_some(event);
     }
     // That events were missed concerns everybody.

@@ -5,6 +5,7 @@
 //! taken.
 
 mod serve;
+mod sound;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -13,6 +14,8 @@ use std::thread::JoinHandle;
 
 use nvr_core::clock::{Clock as _, SystemClock};
 use tokio::sync::{oneshot, watch};
+
+pub use sound::CardSound;
 
 use crate::replay::Clip;
 
@@ -33,11 +36,20 @@ pub enum Replayed {
     WithAbsurdTimes,
     /// It closes the connection in the middle, after so many frames.
     Broken(u64),
+    /// Its sound cannot be set up.
+    SoundRefused,
+    /// It answers whoever wants its sound, and plays nothing.
+    SoundSilences,
+    /// Its sound does not say when it was recorded.
+    SoundWithoutTimes,
+    /// Its sound is rubbish.
+    SoundGarbled,
 }
 
 #[derive(Debug)]
 struct Shared {
     clip: Clip,
+    sound: sound::Sound,
     clock: SystemClock,
     /// When frame 0 was taken, by the recorder's clock.
     began_ns: i64,
@@ -70,6 +82,14 @@ impl CardCam {
     /// # Errors
     /// When the clip cannot be made, or no port be had.
     pub fn start(ahead_ms: i64) -> anyhow::Result<Self> {
+        Self::with_sound(ahead_ms, CardSound::None)
+    }
+
+    /// One that hears as well.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn with_sound(ahead_ms: i64, sound: CardSound) -> anyhow::Result<Self> {
         let clip = Clip::small()?;
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -77,6 +97,7 @@ impl CardCam {
         let clock = SystemClock::new();
         let shared = Arc::new(Shared {
             clip,
+            sound: sound::Sound::new(sound)?,
             began_ns: clock.now().as_ns(),
             clock,
             ahead_ns: ahead_ms * 1_000_000,

@@ -15,6 +15,8 @@ use crate::replay::{INTERLEAVED, Parsed, Request, parse, sdp};
 const CLOCK_RATE: u64 = 90_000;
 /// Header of RTP.
 const RTP: usize = 12;
+/// In a replay sound comes so many frames later than its pictures.
+const SOUND_LATE: u64 = 3;
 /// From 1900, where NTP counts, to 1970.
 const NTP_OFFSET_S: i64 = 2_208_988_800;
 /// A replay waits so long for its last word to be read.
@@ -32,6 +34,8 @@ pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) 
                 shared: Arc::clone(&shared),
                 next: None,
                 sequence: 0,
+                sound_sequence: 0,
+                with_sound: false,
             };
             tokio::select! {
                 ended = connection.run() => {
@@ -51,6 +55,9 @@ struct Connection {
     /// The live frame that is due next.
     next: Option<u64>,
     sequence: u16,
+    sound_sequence: u16,
+    /// It was set up.
+    with_sound: bool,
 }
 
 fn ntp(unix_ns: i64) -> [u8; 8] {
@@ -101,7 +108,8 @@ impl Connection {
                     }
                 }
                 frame = due => {
-                    let bytes = self.packets(frame, None);
+                    let mut bytes = self.packets(frame, None);
+                    bytes.extend(self.sound(frame, None));
                     self.stream.write_all(&bytes).await?;
                     self.next = Some(frame + 1);
                 }
@@ -132,9 +140,19 @@ impl Connection {
                     "Content-Base: {}/\r\nContent-Type: application/sdp\r\n",
                     request.url.trim_end_matches('/')
                 );
-                request.answer("200 OK", &headers, &sdp(&self.shared.clip))
+                let text = sdp(&self.shared.clip) + self.shared.sound.sdp();
+                request.answer("200 OK", &headers, &text)
             }
             "SETUP" if is_card && !replays => request.answer("400 Bad Request", "", ""),
+            "SETUP" if request.url.ends_with("/sound") => {
+                if is_card && *lock(&self.shared.replayed) == Replayed::SoundRefused {
+                    request.answer("406 Not Acceptable", "", "")
+                } else {
+                    self.with_sound = true;
+                    let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=2-3\r\n";
+                    request.answer("200 OK", &format!("{session}{transport}"), "")
+                }
+            }
             "SETUP" => request.answer(
                 "200 OK",
                 &format!("{session}Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"),
@@ -168,6 +186,9 @@ impl Connection {
             .await?;
         let shared = Arc::clone(&self.shared);
         let how = *lock(&shared.replayed);
+        if how == Replayed::SoundSilences && self.with_sound {
+            return Ok(false);
+        }
         let first = shared.frame_at(from - shared.ahead_ns) / GOP * GOP;
         let end = (shared.frame_at(to - shared.ahead_ns) + 1).min(shared.frame_now());
         let frames: Vec<u64> = (first..end).filter(|f| !shared.is_lost(*f)).collect();
@@ -178,11 +199,20 @@ impl Connection {
             let taken_ns = match how {
                 Replayed::WithoutTimes => None,
                 Replayed::WithAbsurdTimes => Some(4_300_000_000_000_000_000),
-                Replayed::Well | Replayed::Broken(_) => Some(shared.time_of(*frame) + shared.ahead_ns),
+                Replayed::Well
+                | Replayed::Broken(_)
+                | Replayed::SoundRefused
+                | Replayed::SoundSilences
+                | Replayed::SoundWithoutTimes
+                | Replayed::SoundGarbled => Some(shared.time_of(*frame) + shared.ahead_ns),
             };
             let last = n + 1 == frames.len();
             let mark = taken_ns.map(|ns| (ns, last));
-            let bytes = self.packets(*frame, mark);
+            let mut bytes = Vec::new();
+            if let Some(earlier) = frame.checked_sub(SOUND_LATE) {
+                bytes.extend(self.sound(earlier, Some(how)));
+            }
+            bytes.extend(self.packets(*frame, mark));
             self.stream.write_all(&bytes).await?;
             lock(&shared.sent).push(*frame);
         }
@@ -222,6 +252,49 @@ impl Connection {
         }
         if mark.is_none() && frame.is_multiple_of(GOP) {
             out.extend(self.report(frame));
+        }
+        out
+    }
+
+    /// The sound while a frame is shown, as packets of this connection; of a replay with times, unless they are wrong.
+    fn sound(&mut self, frame: u64, replayed: Option<Replayed>) -> Vec<u8> {
+        let mut out = Vec::new();
+        if !self.with_sound {
+            return out;
+        }
+        let shared = Arc::clone(&self.shared);
+        let sound = &shared.sound;
+        for packet in sound.of_frame(frame) {
+            let taken_ns = shared.began_ns + sound.time_of(packet) + shared.ahead_ns;
+            let mark = matches!(replayed, Some(how) if how != Replayed::SoundWithoutTimes);
+            let mut bytes = vec![if mark { 0x90 } else { 0x80 }, 0x80 | sound.payload_type()];
+            bytes.extend(self.sound_sequence.to_be_bytes());
+            bytes.extend(sound.timestamp(packet).to_be_bytes());
+            bytes.extend(8_u32.to_be_bytes());
+            if mark {
+                bytes.extend([0xAB, 0xAC, 0, 3]);
+                bytes.extend(ntp(taken_ns));
+                bytes.extend([0x80, 0, 0, 0]);
+            }
+            if replayed == Some(Replayed::SoundGarbled) {
+                bytes.extend([0xFF; 30]);
+            } else {
+                bytes.extend(sound.payload(packet));
+            }
+            self.sound_sequence = self.sound_sequence.wrapping_add(1);
+            out.extend([b'$', 2]);
+            out.extend(u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes());
+            out.extend(bytes);
+        }
+        if replayed.is_none()
+            && frame.is_multiple_of(GOP)
+            && let Some(packet) = sound.of_frame(frame).next()
+        {
+            out.extend([b'$', 3, 0, 28, 0x80, 200, 0, 6]);
+            out.extend(8_u32.to_be_bytes());
+            out.extend(ntp(shared.began_ns + sound.time_of(packet) + shared.ahead_ns));
+            out.extend(sound.timestamp(packet).to_be_bytes());
+            out.extend([0; 8]);
         }
         out
     }

@@ -16,7 +16,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use futures_core::Stream as _;
-use nvr_core::config::{Age, CameraConfig, Config, RetentionConfig};
+use nvr_core::config::{Age, CameraConfig, Config, OnvifConfig, RetentionConfig};
+use nvr_core::onvif::Access;
+use nvr_core::secret::Secret;
+use nvr_core::source::Credentials;
 use nvr_core::{Camera, CameraId, Nvr, SourceSpec};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,11 +60,29 @@ pub struct Args {
     /// Bytes per second that it may use for that.
     #[arg(long, default_value_t = 0)]
     bandwidth: u64,
+    /// The cameras' gaps are filled from the card of the simulated camera that answers ONVIF at this address.
+    #[arg(long)]
+    onvif: Option<String>,
+    /// Bytes per second that it may use for that; 0: no limit.
+    #[arg(long, default_value_t = 0)]
+    fill_rate: u64,
 }
 
 fn parse_camera(text: &str) -> anyhow::Result<(CameraId, SourceSpec)> {
     let (id, source) = text.split_once('=').context("write ID=SOURCE")?;
     Ok((CameraId::new(id)?, crate::rig::source_of(source)?))
+}
+
+fn onvif(address: &str, bytes_per_s: u64) -> anyhow::Result<OnvifConfig> {
+    let mut config = OnvifConfig::new(Access::parse(address, None)?.address, None);
+    config.credentials = Some(Credentials {
+        user: "admin".into(),
+        password: Secret::new("s&cret"),
+    });
+    config.fill.enabled = true;
+    config.fill.after = Duration::ZERO;
+    config.fill.bytes_per_s = bytes_per_s;
+    Ok(config)
 }
 
 fn say(value: &Value) {
@@ -94,6 +115,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let mut camera = CameraConfig::new(id, source);
         camera.segment = Duration::from_secs_f64(args.segment);
         camera.watchdog = Duration::from_secs_f64(args.watchdog);
+        if let Some(address) = &args.onvif {
+            camera.onvif = Some(onvif(address, args.fill_rate)?);
+        }
         config.cameras.push(camera);
     }
     if let Some(endpoint) = args.upload {

@@ -12,10 +12,12 @@ use nvr_core::secret::Secret;
 use nvr_core::source::Credentials;
 use nvr_core::store::{SegmentRow, SegmentState};
 use nvr_core::timeline::Timeline;
+use nvr_core::track::AudioCodec;
 use nvr_core::{EventKind, ExportFormat, ExportRequest, TimeRange, check, files};
-use nvr_tests::cardcam::{CardCam, GOP, Replayed};
+use nvr_tests::cardcam::{CardCam, CardSound, GOP, Replayed};
 use nvr_tests::judge;
 use nvr_tests::onvifcam::{CardAnswer, OnvifCam, OnvifOptions};
+use nvr_tests::recorder::Recorder;
 use nvr_tests::rig::{self, CAM, LIMIT, Rig, judge_timeline};
 use nvr_tests::wait;
 
@@ -32,7 +34,15 @@ struct House {
 impl House {
     /// What is changed of the camera's ONVIF before it starts, and whether it has a card.
     async fn new(card: bool, change: impl FnOnce(&mut OnvifOptions, &mut OnvifConfig)) -> Self {
-        let cam = CardCam::start(AHEAD_S * 1000).unwrap();
+        Self::with_sound(card, CardSound::None, change).await
+    }
+
+    async fn with_sound(
+        card: bool,
+        sound: CardSound,
+        change: impl FnOnce(&mut OnvifOptions, &mut OnvifConfig),
+    ) -> Self {
+        let cam = CardCam::with_sound(AHEAD_S * 1000, sound).unwrap();
         let mut options = OnvifOptions {
             clock_ahead_s: AHEAD_S,
             replay: card.then(|| cam.card()),
@@ -339,6 +349,62 @@ async fn a_crash_in_the_middle_is_gone_on_with() {
     rig::whole(&frames(&house.rig, &rows).await).unwrap();
 }
 
+/// A recorder as a process, killed twice while it writes a segment from the card; another one goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_filling_it_goes_on() {
+    const KILLS: usize = 2;
+    let mut house = House::new(true, |_, _| {}).await;
+    let cam = &house.cam;
+    let camera = [format!("{CAM}={}", cam.live())];
+    let address = house.onvif.address();
+    // Slow enough to be met in the middle.
+    let more = ["--segment", "2", "--onvif", &address, "--fill-rate", "60000"];
+    for kill in 0..KILLS {
+        let mut recorder = Recorder::start(house.rig.root(), &camera, &more).unwrap();
+        if kill == 0 {
+            recorder.wait_for_frames(45).unwrap();
+            cam.cut(true);
+            recorder
+                .until("the loss", |r| r.log().contains("gap_opened"))
+                .unwrap();
+            let until = cam.frame_now() + 80;
+            wait::until_true("the outage to last", LIMIT, || cam.frame_now() >= until).unwrap();
+            cam.cut(false);
+        }
+        let half = async || {
+            let rows = rig::rows(&house.rig.config).await.unwrap();
+            let open = |r: &SegmentRow| r.from_card && r.state == SegmentState::Open;
+            let grows = |r: &SegmentRow| {
+                let file = rig::file_of(&house.rig.config, r);
+                std::fs::metadata(file).is_ok_and(|m| m.len() > 20_000)
+            };
+            rows.iter().any(|r| open(r) && grows(r)).then_some(())
+        };
+        if let Err(e) = wait::until_async("a segment that is half there", LIMIT, half).await {
+            panic!("kill {kill}: {e:#}\n{}", recorder.log());
+        }
+        recorder.kill().unwrap();
+    }
+
+    house.rig.start().await.unwrap();
+    house.rig.frames(30).await.unwrap();
+    let full = async || missing(&house.gaps().await).is_empty().then_some(());
+    if let Err(e) = wait::until_async("no gap", LIMIT, full).await {
+        let left = missing(&house.gaps().await);
+        panic!("{e:#}: {left:#?} {:#?}", house.jobs().await);
+    }
+    house.rig.stop_clean().await.unwrap();
+    let rows = house.rig.judge().await.unwrap();
+    assert!(rows.iter().any(|r| r.from_card));
+    let mut by_time = rows.clone();
+    by_time.sort_by_key(|r| r.start);
+    assert!(nothing_overlaps(&by_time), "{by_time:#?}");
+    rig::whole(&frames(&house.rig, &rows).await).unwrap();
+    // What was there already was not fetched another time.
+    let files: std::collections::HashSet<_> = rows.iter().map(|r| r.path.clone()).collect();
+    assert_eq!(files.len(), rows.len());
+}
+
 /// An outage after which the only job fails, and nothing is changed.
 async fn fails(house: &mut House, words: &str) {
     house.rig.start().await.unwrap();
@@ -449,4 +515,119 @@ async fn a_job_that_is_called_off_stays_so() {
     assert!(house.rig.count(|k| matches!(k, EventKind::GapClosed { .. })) > 0);
     house.rig.stop_clean().await.unwrap();
     house.rig.judge().await.unwrap();
+}
+
+/// Each tone of a file begins with a keyframe of the camera, as it did there.
+fn in_step(file: &Path) {
+    let pictures = judge::packets(file, "v:0").unwrap();
+    let numbers = judge::frame_numbers(file).unwrap();
+    assert_eq!(pictures.len(), numbers.len());
+    let keyframes: Vec<f64> = pictures
+        .iter()
+        .zip(&numbers)
+        .filter(|(_, n)| u64::from(**n).is_multiple_of(GOP))
+        .filter_map(|(p, _)| p.pts)
+        .collect();
+    let tones = judge::onsets(file).unwrap();
+    let near = |tone: f64| keyframes.iter().any(|k| (tone - k).abs() < 0.09);
+    let last = pictures.last().unwrap().pts.unwrap();
+    // The first may be one that began before the file, and the last packet of a file sounds into the next.
+    let wrong: Vec<f64> = tones
+        .iter()
+        .copied()
+        .filter(|t| (0.15..=last).contains(t) && !near(*t))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?} of {tones:?} beside {keyframes:?}");
+    // Nor is one missing, but at the ends.
+    let silent: Vec<f64> = keyframes
+        .iter()
+        .copied()
+        .filter(|k| (0.15..last - 0.4).contains(k) && !tones.iter().any(|t| (t - k).abs() < 0.09))
+        .collect();
+    assert!(silent.is_empty(), "{silent:?}: {tones:?} beside {keyframes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_filled_with_its_sound() {
+    for sound in [CardSound::Aac, CardSound::Pcmu] {
+        let mut house = House::with_sound(true, sound, |_, _| {}).await;
+        house.rig.start().await.unwrap();
+        house.outage(45).await;
+        let jobs = house.ended(1).await;
+        assert_eq!(jobs[0].state, JobState::Done, "{jobs:#?}");
+        let timeline = house.gaps().await;
+        assert_eq!(missing(&timeline), [], "{timeline:#?}");
+        let whole = TimeRange::new(
+            timeline.ranges[0].range.start(),
+            timeline.ranges.last().unwrap().range.end(),
+        )
+        .unwrap();
+        let request = ExportRequest::new(rig::id(CAM), whole, ExportFormat::Mp4);
+        let clip = house.rig.nvr().export(request).await.unwrap();
+        let out = tempfile::NamedTempFile::new().unwrap();
+        let mut to = out.reopen().unwrap();
+        tokio::task::spawn_blocking(move || clip.write_to(&mut to, |_| true).unwrap())
+            .await
+            .unwrap();
+        house.rig.stop_clean().await.unwrap();
+
+        let rows = house.rig.judge().await.unwrap();
+        rig::whole(&frames(&house.rig, &rows).await).unwrap();
+        let fetched: Vec<&SegmentRow> = rows.iter().filter(|r| r.from_card).collect();
+        assert!(!fetched.is_empty());
+        for row in fetched {
+            assert_eq!(
+                row.tracks.audio.as_ref().map(|a| a.codec),
+                Some(AudioCodec::Aac),
+                "{row:?}"
+            );
+            in_step(&rig::file_of(&house.rig.config, row));
+        }
+        // One file over the hole: it can be decoded from end to end, and sounds as long as it shows.
+        judge::decode_all(out.path()).unwrap();
+        let end = |track| {
+            judge::packets(out.path(), track)
+                .unwrap()
+                .last()
+                .unwrap()
+                .pts
+                .unwrap()
+        };
+        assert!(
+            (end("v:0") - end("a:0")).abs() < 0.5,
+            "{} {}",
+            end("v:0"),
+            end("a:0")
+        );
+        // A tone in each second, but where the camera's loss and return may have cut one off.
+        let tones = judge::onsets(out.path()).unwrap();
+        let steps: Vec<f64> = tones.windows(2).map(|w| w[1] - w[0]).collect();
+        let odd = steps.iter().filter(|s| (**s - 1.0).abs() > 0.2).count();
+        assert!(steps.len() > 10 && odd <= 2, "{tones:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_do_not_wait_for_sound() {
+    for (how, sound) in [
+        (Replayed::SoundRefused, CardSound::Aac),
+        (Replayed::SoundSilences, CardSound::Pcmu),
+        (Replayed::SoundWithoutTimes, CardSound::Pcmu),
+        // Whatever comes is G.711, but not AAC.
+        (Replayed::SoundGarbled, CardSound::Aac),
+    ] {
+        let mut house = House::with_sound(true, sound, |_, _| {}).await;
+        house.cam.replay(how);
+        house.rig.start().await.unwrap();
+        house.outage(20).await;
+        let jobs = house.ended(1).await;
+        assert_eq!(jobs[0].state, JobState::Done, "{how:?} {jobs:#?}");
+        assert_eq!(missing(&house.gaps().await), [], "{how:?}");
+        house.rig.stop_clean().await.unwrap();
+        let rows = house.rig.judge().await.unwrap();
+        rig::whole(&frames(&house.rig, &rows).await).unwrap();
+        let fetched: Vec<_> = rows.iter().filter(|r| r.from_card).collect();
+        assert!(!fetched.is_empty());
+        assert!(fetched.iter().all(|r| r.tracks.audio.is_none()), "{how:?}");
+    }
 }

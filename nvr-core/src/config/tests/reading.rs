@@ -33,7 +33,7 @@ fn every_key_arrives() {
         Some(Path::new("/etc/nvr/models/names.txt"))
     );
     assert_eq!(objects.classes, ["person", "car"]);
-    assert_eq!((objects.threshold, objects.size), (0.4, 320));
+    assert_eq!((objects.threshold, objects.size), (0.4, Some(320)));
     assert_eq!(objects.layout, OutputLayout::Yolov8);
     assert_eq!(c.recording.segment, seconds(300));
     assert_eq!(c.recording.sync, SyncMode::Close);

@@ -409,7 +409,7 @@ fn looking_for_objects_needs_a_model_and_motion() {
     assert_eq!(objects.classes, ["person", "delivery van"]);
     assert_eq!(
         (objects.threshold, objects.size, objects.standing),
-        (0.5, 640, false)
+        (0.5, None, false)
     );
     let without = parse(&text.replace("motion = true", "motion = false")).unwrap();
     assert_eq!(without.warnings.len(), 1);

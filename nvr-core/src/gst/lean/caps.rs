@@ -37,7 +37,7 @@ pub(super) fn video(p: &VideoParams) -> gst::Caps {
 }
 
 /// As `tracks.rs` promises them.
-pub(super) fn audio(p: &AudioParams) -> gst::Caps {
+pub(in crate::gst) fn audio(p: &AudioParams) -> gst::Caps {
     let (rate, channels) = (number(p.rate), number(p.channels));
     let base = |media: &str| {
         gst::Caps::builder(media)

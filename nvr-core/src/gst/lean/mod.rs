@@ -27,6 +27,7 @@ mod session;
 mod tests;
 mod tls;
 
+pub(in crate::gst) use caps::audio as audio_caps;
 pub(crate) use demand::{Demand, Wanting};
 pub(in crate::gst) use element::{NvrRtspSrc, register};
 pub(in crate::gst) use failure::{Failure, FailureKind};

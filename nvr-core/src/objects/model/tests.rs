@@ -140,22 +140,62 @@ fn files_that_are_no_such_network_are_refused_with_a_reason() {
     let mut flat = whole.clone();
     flat.graph.as_mut().unwrap().input = vec![value("images", &[Some(1), Some(100)])];
     let encoded = whole.encode_to_vec();
-    for bytes in [
-        &b"not a model"[..],
-        &[],
-        &encoded[..encoded.len() / 2],
-        &unknown.encode_to_vec(),
-        &flat.encode_to_vec(),
+    let (broken, steps, no_picture) = (
+        ("no model in the ONNX format", "format=onnx"),
+        ("steps that the recorder cannot calculate", "simplify=True"),
+        ("does not take a picture", "detect"),
+    );
+    for (bytes, (words, todo)) in [
+        (&b"not a model"[..], broken),
+        (&[], broken),
+        (&encoded[..encoded.len() / 2], broken),
+        (&unknown.encode_to_vec(), steps),
+        (&flat.encode_to_vec(), no_picture),
     ] {
         let error = load(bytes);
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-        assert!(
-            error.hint().is_some() || error.to_string().contains("input"),
-            "{error}"
-        );
+        let hint = error.hint().unwrap_or_default();
+        assert!(hint.contains("docs/objects.md"), "{error}");
+        let told = error.to_string();
+        assert!(told.contains(words) && told.len() < 700, "{told}");
+        assert!(hint.contains(todo), "{hint}");
     }
     let missing = ObjectModel::load(Path::new("/no/such/model.onnx"), ObjectModelOptions::default());
     assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_model_says_its_size_itself() {
+    let with = |input: &[Option<i64>], imgsz: &str, size| {
+        let mut proto = redness(input);
+        proto.metadata_props.push(tract_onnx::pb::StringStringEntryProto {
+            key: "imgsz".to_owned(),
+            value: imgsz.to_owned(),
+        });
+        let file = written(&proto);
+        let options = ObjectModelOptions {
+            size,
+            ..ObjectModelOptions::default()
+        };
+        let model = ObjectModel::load(file.path(), options).unwrap();
+        model.input_size()
+    };
+    let open = [None, Some(3), None, None];
+    // The height comes first there, and the width here.
+    assert_eq!(with(&open, "[96, 128]", None), (128, 96));
+    assert_eq!(with(&open, "320", None), (320, 320));
+    assert_eq!(with(&open, "[96, 128]", Some(64)), (64, 64), "the setting counts");
+    for nonsense in ["", "[]", "[0, 128]", "[96, 128, 3]", "[999999, 999999]", "large"] {
+        assert_eq!(with(&open, nonsense, None), (640, 640), "{nonsense}");
+    }
+    let fixed = [Some(1), Some(3), Some(64), Some(64)];
+    assert_eq!(
+        with(&fixed, "[96, 128]", Some(320)),
+        (64, 64),
+        "what is fixed is so"
+    );
+    let half_open = [Some(1), Some(3), Some(64), None];
+    assert_eq!(with(&half_open, "[96, 128]", None), (128, 64));
 }
 
 #[test]

@@ -320,13 +320,22 @@ impl Client {
                     format!("SETUP: channel {rtp} for audio as for video"),
                 ));
             }
-            self.audio = Some(AudioTrack::new(audio, transport.channels));
+            let audio = AudioTrack::new(audio, transport.channels);
+            self.audio = Some(if self.options.replay {
+                audio.replay()
+            } else {
+                audio
+            });
         }
         if std::mem::take(audio_next)
             && let Some(audio) = &chosen.audio
         {
             let url = audio.control.clone();
-            self.send(Method::Setup, url, Transport::request(2), now_ns);
+            let mut headers = Transport::request(2);
+            if self.options.replay {
+                headers.push(require_replay());
+            }
+            self.send(Method::Setup, url, headers, now_ns);
         } else {
             self.play(now_ns);
         }

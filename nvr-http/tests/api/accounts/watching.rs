@@ -173,3 +173,52 @@ async fn bookings_are_told_to_whom_they_concern_as_far_as_they_do() {
     assert!(!listed.to_string().contains("front"), "{listed:#}");
     server.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_booking_everybody_is_warned_of_his_cameras_only() {
+    let server = Server::of([manual("front"), manual("yard")], |c| {
+        c.http.auth = Auth::Accounts;
+    })
+    .await;
+    let root = admin(&server).await;
+    let yves = add(&server, &root, "yves", "viewer", json!(["yard"])).await;
+    let now = nvr_core::clock::Clock::now(&nvr_core::clock::SystemClock::new());
+    // Most of it is over when it is booked: that is missing of both.
+    let (start, end) = (now.add_ns(-60_000_000_000), now.add_ns(3_000_000_000));
+    let body = json!({"title": "Both", "cameras": ["front", "yard"], "start": start, "end": end, "allow_conflicts": true});
+    let booked = root
+        .ask(&server, Method::POST, "/api/v1/bookings", Some(body))
+        .await;
+    assert_eq!(booked.status, 201, "{}", booked.text());
+    let warned = async |who: &Browser| {
+        let begun = Instant::now();
+        loop {
+            let listed = who
+                .get(&server, "/api/v1/events?kind=booking_changed")
+                .await
+                .json();
+            let told = listed["events"].as_array().unwrap().iter();
+            let warnings: Vec<Value> = told
+                .flat_map(|e| e["detail"]["warnings"].as_array().unwrap().clone())
+                .collect();
+            if !warnings.is_empty() {
+                let cameras: std::collections::BTreeSet<String> = warnings
+                    .iter()
+                    .map(|w| w["camera"].as_str().unwrap().to_owned())
+                    .collect();
+                assert!(
+                    warnings
+                        .iter()
+                        .all(|w| !w["message"].as_str().unwrap().is_empty()),
+                    "{warnings:#?}"
+                );
+                return cameras.into_iter().collect::<Vec<_>>();
+            }
+            assert!(begun.elapsed() < PATIENCE, "{listed:#}");
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    };
+    assert_eq!(warned(&root).await, ["front", "yard"]);
+    assert_eq!(warned(&yves).await, ["yard"]);
+    server.end().await;
+}

@@ -1,4 +1,5 @@
 // Kinds of events, and what is said of one.
+import type { BookingWarning } from "~/api/bookings";
 import type { Cause, NvrEvent } from "~/api/types";
 import type { useT } from "~/i18n";
 import { causeLine } from "~/lib/cause";
@@ -59,7 +60,7 @@ export function about(t: ReturnType<typeof useT>, { kind, at, detail }: NvrEvent
     case "booking_changed": {
       const states = ["planned", "recording", "processing", "completed", "failed", "cancelled", "expired"] as const;
       const to = states.find((s) => s === detail["state"]);
-      const told = Array.isArray(detail["warnings"]) ? (detail["warnings"] as string[]) : [];
+      const told = Array.isArray(detail["warnings"]) ? (detail["warnings"] as BookingWarning[]).map((w) => (w.camera ? `${w.camera}: ${w.message}` : w.message)) : [];
       return [`${text("title")}: ${to ? t(`bookings.state_${to}`) : t("bookings.deleted")}`, ...told].join("; ");
     }
     case "calendar_recovered":
