@@ -146,6 +146,15 @@ pub async fn run(global: &Global, command: CameraCommand, output: Output) -> Res
             None => e.with_hint("nothing was written; docs/config.md has the keys of a camera"),
         })?;
     let found = edited.config().cameras.iter().find(|c| c.id.as_str() == id);
+    let own = format!("cameras.{id}.");
+    // Those of other cameras are no matter of this change.
+    let unknown = edited.unknown().iter().find(|f| f.path.starts_with(&own));
+    if let Some(field) = unknown.filter(|_| probe) {
+        let error = Error::new(ErrorKind::Config, format!("{}: {}", field.path, field.message));
+        return Err(error
+            .with_hint("nothing was written; set it to try the camera here, or leave that to the recorder with `--no-probe`")
+            .into());
+    }
     if let Some(camera) = found.filter(|_| probe) {
         let spinner = output.spinner(format!("opening {}", camera.source));
         let result = nvr_core::detect::probe(camera.source.clone(), ProbeOptions::default()).await;

@@ -292,6 +292,17 @@ fn cameras_are_added_changed_and_removed() {
         .output()
         .unwrap();
     assert!(out.status.success() && out.stderr.is_empty(), "{out:?}");
+    // The variable is the recorder's: it is in the way of trying this camera only.
+    let out = nvr(dir.path(), &["camera", "edit", "front", "--name", "Gate"]);
+    assert_eq!(out.code, 0, "{out:?}");
+    let elsewhere = ["camera", "edit", "yard", "--source", "rtsp://127.0.0.1:1/y"];
+    let out = nvr(dir.path(), &elsewhere);
+    assert!(
+        out.code == 3 && out.stderr.contains("`CAM` is not set"),
+        "{out:?}"
+    );
+    let out = nvr(dir.path(), &[&elsewhere[..], &["--no-probe"]].concat());
+    assert_eq!(out.code, 0, "{out:?}");
     let out = nvr(
         dir.path(),
         &["camera", "edit", "yard", "--no-probe", "--unset", "password"],

@@ -267,6 +267,7 @@ fn guarded<T>(file: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 /// What is wrong with a model, and what to do.
+#[derive(Clone, Copy)]
 struct Trouble {
     wrong: &'static str,
     todo: &'static str,

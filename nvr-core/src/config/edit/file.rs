@@ -37,6 +37,7 @@ pub struct EditedConfig {
     text: String,
     config: Config,
     changed: Vec<String>,
+    unknown: Vec<FieldError>,
 }
 
 impl std::fmt::Debug for EditedConfig {
@@ -58,6 +59,13 @@ impl EditedConfig {
     #[must_use]
     pub fn changed(&self) -> &[String] {
         &self.changed
+    }
+
+    /// What could not be read here and was left open: secrets of cameras and calendars from variables and files that the
+    /// recorder has and this process may not have. Their place in [`config`](Self::config) is not to be used.
+    #[must_use]
+    pub fn unknown(&self) -> &[FieldError] {
+        &self.unknown
     }
 
     /// The text.
@@ -126,7 +134,8 @@ impl ConfigFile {
 
     /// Puts a change into the text and checks the whole. `changes` is an object of sections, each an object of keys and
     /// their values; `cameras` and `upload` are objects of such objects by id and name. `null` takes a key or an entry
-    /// out. [`KEPT`](super::KEPT) as (part of) a value leaves the secret there as it is.
+    /// out. [`KEPT`](super::KEPT) as (part of) a value leaves the secret there as it is. Who sits at this machine need not
+    /// have the variables that the recorder has: see [`EditedConfig::unknown`].
     ///
     /// # Errors
     /// `Config` with [`FieldErrors`] as the source: every mistake at once.
@@ -149,11 +158,17 @@ impl ConfigFile {
             mut errors,
             names,
         } = apply::apply(document, changes, origin);
-        match Config::parse(&text, Some(&self.path)) {
-            Ok(config) if errors.is_empty() => Ok(EditedConfig {
+        let read = match (Config::parse(&text, Some(&self.path)), origin) {
+            (Err(e), EditOrigin::Local) => Config::parse_without_secrets(&text, Some(&self.path))
+                .map(|config| (config, names.fields(&e))),
+            (read, _) => read.map(|config| (config, Vec::new())),
+        };
+        match read {
+            Ok((config, unknown)) if errors.is_empty() => Ok(EditedConfig {
                 text,
                 config,
                 changed,
+                unknown,
             }),
             Ok(_) => Err(FieldErrors(errors).into()),
             Err(e) => {

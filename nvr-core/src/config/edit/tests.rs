@@ -364,6 +364,30 @@ proptest! {
     }
 }
 
+/// Variables of cameras are the recorder's: who changes another camera at this machine does not need them. Those of
+/// everything else are.
+#[test]
+fn a_variable_that_is_not_set_here_is_in_the_way_of_its_own_camera_only() {
+    let text = "[recorder]\nroot = \"/r\"\n[[cameras]]\nid = \"a\"\nsource = \"rtsp://h/\"\nuser = \"u\"\npassword = \"${NVR_NOT_SET}\"\n\
+                [[cameras]]\nid = \"b\"\nsource = \"test:\"\n";
+    let change = || object(json!({ "cameras": { "b": { "name": "Yard" } } }));
+    let file = ConfigFile::of_text(Path::new("/nowhere/nvr.toml"), text);
+    let edited = file.edit(&change(), EditOrigin::Local).unwrap();
+    assert!(edited.text().contains("name = \"Yard\"") && edited.text().contains("${NVR_NOT_SET}"));
+    let unknown: Vec<&str> = edited.unknown().iter().map(|f| f.path.as_str()).collect();
+    assert_eq!(unknown, ["cameras.a.password"]);
+    // The recorder itself must have them.
+    let error = file.edit(&change(), EditOrigin::Remote).unwrap_err();
+    assert!(error.to_string().contains("NVR_NOT_SET"), "{error}");
+    let wrong = object(json!({ "cameras": { "b": { "name": "Yard", "segment": "1s" } } }));
+    let error = file.edit(&wrong, EditOrigin::Local).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.contains("cameras.b.segment") && !told.contains("NVR_NOT_SET"),
+        "{told}"
+    );
+}
+
 /// A part of `a_kill_leaves_the_old_or_the_new_file`: rewrites the file of `NVR_EDIT_FILE` until it is killed.
 #[test]
 fn writes_for_ever() {
