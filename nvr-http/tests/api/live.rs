@@ -49,7 +49,7 @@ async fn the_ways_to_watch() {
         off,
         camera("gate", "rtsp://127.0.0.1:1/"),
     ];
-    let server = Server::of(cameras, |_| {}).await;
+    let server = Server::of(Vec::from(cameras), |_| {}).await;
     let live = server.json("/api/v1/cameras/front/live").await;
     assert!(live["codec"].as_str().unwrap().starts_with("avc1."), "{live:#}");
     assert_eq!(
