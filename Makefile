@@ -17,6 +17,8 @@ NVR_BUILT ?= target/release/nvr
 CONTAINER := target/container
 # One choice of features for all tests, so that nothing is compiled twice.
 WHOLE := --workspace --features nvr-http/oidc,nvr-core/rtsp-server,nvr-core/onnx
+# Builds the command as its tests have it: by itself it would be compiled once more, with all it stands on, for other features.
+TESTED := $(CARGO) test --quiet $(WHOLE) --no-run --test command
 # Tests wait for cameras and the clock half of their time: two more at once than there are cores, but not more than six.
 TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -ge 4 ] && echo 6 || echo $$((n + 2)))
 
@@ -71,12 +73,12 @@ test-page: ui ## Test the parts of the page
 
 test-ui: test-page ## Test the page: its parts, and the whole in Chromium
 	@tools/install-deps.sh build run test
-	$(CARGO) build --quiet $(WHOLE) --bin nvr
+	$(TESTED)
 	cd $(UI) && NVR=$(abspath target/debug/nvr) SHOTS=$(abspath $(UI_SHOTS)) npm run --silent e2e
 
 test-api: ## Ask a recorder whatever the description of its API allows, at random; nothing may be a fault
 	@tools/install-deps.sh build run test
-	$(CARGO) build --quiet $(WHOLE) --bin nvr
+	$(TESTED)
 	tools/test-api.sh
 
 test-v4l2: ## Record from a real V4L2 device in a virtual machine
@@ -120,12 +122,12 @@ test-container: ## Build the image upon a Debian made here, and run it as it is 
 
 test-kubernetes: ui ## Check the manifests for Kubernetes by its schemas
 	@tools/install-deps.sh build test-kubernetes
-	$(CARGO) build --quiet $(WHOLE) --bin nvr
+	$(TESTED)
 	NVR=$(abspath target/debug/nvr) $$HOME/.local/share/nvr-test-tools-kubernetes/bin/python tests/deploy/kubernetes
 
 test-prometheus: ui ## Load rules and dashboard queries in a real Prometheus beside a recorder
 	@tools/install-deps.sh build run test-prometheus
-	$(CARGO) build --quiet $(WHOLE) --bin nvr
+	$(TESTED)
 	NVR=$(abspath target/debug/nvr) tests/deploy/prometheus
 
 bench: ## Measure, beside ffmpeg on the same input; prints one table
