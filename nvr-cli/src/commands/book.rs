@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use nvr_core::bookings::{BookingSpec, IdleBookings, Listed, Step, Warning, ical};
+use nvr_core::bookings::{BookingSpec, IdleBookings, Listed, Step, ical};
 use nvr_core::clock::{Clock as _, SystemClock};
 use nvr_core::config::Config;
 use nvr_core::error::{Error, ErrorKind};
@@ -211,13 +211,8 @@ fn view(listed: &Listed) -> Value {
         "layout": spec.layout, "sound": spec.sound, "keep_footage": spec.keep_footage_s, "calendar": booking.calendar, "created": booking.created,
         "created_by": booking.created_by, "cancelled": booking.cancelled, "state": listed.state,
         "next": listed.next.map(|r| json!({"start": r.start(), "end": r.end()})),
-        "warnings": warnings(&listed.warnings),
+        "warnings": listed.warnings,
     })
-}
-
-fn warnings(all: &[Warning]) -> Value {
-    let one = |w: &Warning| json!({"camera": w.camera, "message": w.message});
-    all.iter().map(one).collect()
 }
 
 pub async fn run(global: &Global, command: BookCommand, output: Output) -> Result<(), Failure> {
@@ -391,7 +386,7 @@ async fn list(config: &Config, args: &ListArgs, output: Output) -> Result<(), Fa
                 json!({"booking": o.booking.id, "title": o.booking.spec.title, "who": o.booking.spec.who,
                     "cameras": o.booking.spec.cameras, "start": o.range.start(), "end": o.range.end(),
                     "state": o.state, "repeats": o.booking.spec.repeat.is_some(), "calendar": o.booking.calendar,
-                    "warnings": warnings(&o.warnings), "jobs": o.jobs})
+                    "warnings": o.warnings, "jobs": o.jobs})
             };
             all.iter().map(one).collect()
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Warning;
+use super::BookingWarning;
 use super::recur::Series;
 use super::state::BookingState;
 use super::{Booking, BookingSpec, Run};
@@ -58,7 +58,7 @@ pub struct Occurrence {
     /// Where it stands.
     pub state: BookingState,
     /// What is not as it was booked.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<BookingWarning>,
     /// The jobs of the step that is being done, or was last.
     pub jobs: Vec<JobId>,
 }
@@ -73,7 +73,7 @@ pub struct Listed {
     /// The present or next occurrence, unless it was called off.
     pub next: Option<TimeRange>,
     /// What was not as booked the last time.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<BookingWarning>,
 }
 
 /// How a calendar fares.
@@ -498,7 +498,7 @@ impl Bookings {
         booking: &Booking,
         start: Option<Timestamp>,
         state: &str,
-        warnings: &[Warning],
+        warnings: &[BookingWarning],
         by: Option<String>,
     ) {
         let kind = EventKind::BookingChanged {

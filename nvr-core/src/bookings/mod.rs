@@ -24,7 +24,7 @@ pub use self::idle::IdleBookings;
 pub use self::manage::{Booked, Bookings, CalendarStatus, Conflict, Listed, Occurrence};
 use self::recur::Series;
 pub use self::state::BookingState;
-pub use crate::event::BookingWarning as Warning;
+pub use crate::event::BookingWarning;
 
 /// Longest title and longest name of who booked.
 const MOST_TITLE: usize = 200;
@@ -278,7 +278,7 @@ fn json<T: serde::Serialize>(value: &T) -> Result<String> {
 #[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub(crate) struct RunDetail {
-    pub(crate) warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<BookingWarning>,
     /// How many steps are done, and the jobs of the present one.
     pub(crate) steps_done: usize,
     pub(crate) jobs: Vec<JobId>,

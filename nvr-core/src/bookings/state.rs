@@ -1,7 +1,7 @@
 //! Where one occurrence of a booking stands, and what is due for it. Pure.
 
 use crate::camera::READY_BEFORE;
-use crate::event::BookingWarning as Warning;
+use crate::event::BookingWarning;
 use crate::event::Cause;
 use crate::ids::CameraId;
 use crate::time::{NS_PER_S, TimeRange, Timestamp, duration_ns};
@@ -153,14 +153,18 @@ pub fn missing(
 
 /// What is told of the stretches that a camera missed.
 #[must_use]
-pub fn warnings(camera: &CameraId, range: TimeRange, missing: &[(TimeRange, Option<Cause>)]) -> Vec<Warning> {
+pub fn warnings(
+    camera: &CameraId,
+    range: TimeRange,
+    missing: &[(TimeRange, Option<Cause>)],
+) -> Vec<BookingWarning> {
     const MOST: usize = 5;
     let why = |cause: &Option<Cause>| {
         cause
             .as_ref()
             .map_or_else(|| "it is not known why".to_owned(), |c| c.message.clone())
     };
-    let warning = |message: String| Warning {
+    let warning = |message: String| BookingWarning {
         camera: Some(camera.clone()),
         message,
     };

@@ -2,7 +2,7 @@
 
 use super::bookings::Looks;
 use super::{Inner, blocking};
-use crate::bookings::{BookingSpec, BookingState, RunDetail, Step, Warning};
+use crate::bookings::{BookingSpec, BookingState, BookingWarning, RunDetail, Step};
 use crate::error::{ErrorKind, Result};
 use crate::event::JobState;
 use crate::ids::{CameraId, JobId};
@@ -53,7 +53,7 @@ impl Inner {
                 // A queue that is full has room later.
                 Err(e) if e.kind() == ErrorKind::Busy => return Ok(()),
                 Err(e) => {
-                    detail.warnings.push(Warning {
+                    detail.warnings.push(BookingWarning {
                         camera: None,
                         message: format!("{} could not be begun: {e}", step.as_str()),
                     });
@@ -124,7 +124,7 @@ impl Inner {
         step: Step,
         detail: &RunDetail,
         range: TimeRange,
-    ) -> Result<Option<Vec<Warning>>> {
+    ) -> Result<Option<Vec<BookingWarning>>> {
         let mut failures = Vec::new();
         if step == Step::Upload {
             for camera in &detail.cameras {
@@ -134,7 +134,7 @@ impl Inner {
                     for copy in self.uploads.of_segment(segment.id).await? {
                         match copy.state {
                             UploadState::Queued => return Ok(None),
-                            UploadState::Failed => failures.push(Warning {
+                            UploadState::Failed => failures.push(BookingWarning {
                                 camera: Some(camera.clone()),
                                 message: format!("its upload to {} failed", copy.target),
                             }),
@@ -165,7 +165,7 @@ impl Inner {
                 JobState::Failed => job.error.clone().unwrap_or_else(|| job.message.clone()),
                 JobState::Cancelled => "it was called off".to_owned(),
             };
-            failures.push(Warning {
+            failures.push(BookingWarning {
                 camera: job.camera.clone(),
                 message: format!("{} (job {id}): {why}", step.as_str()),
             });

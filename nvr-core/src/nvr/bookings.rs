@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Inner, Nvr, blocking};
 use crate::bookings::recur::Series;
 use crate::bookings::state::{self, Due};
-use crate::bookings::{Booking, BookingState, Bookings, Run, RunDetail, Warning};
+use crate::bookings::{Booking, BookingState, BookingWarning, Bookings, Run, RunDetail};
 use crate::camera::{Wish, WishId};
 use crate::config::RecordMode;
 use crate::error::Result;
@@ -123,7 +123,7 @@ impl Inner {
                 Due::Process if care => self.process_booked(looks, id, range, now).await?,
                 Due::Process => {}
                 Due::Expire => {
-                    let warning = Warning {
+                    let warning = BookingWarning {
                         camera: None,
                         message: "no recorder ran while it lasted".to_owned(),
                     };
@@ -254,7 +254,7 @@ impl Inner {
         id: i64,
         range: TimeRange,
         to: BookingState,
-        warnings: Vec<Warning>,
+        warnings: Vec<BookingWarning>,
         now: Timestamp,
     ) -> Result<()> {
         let key = (id, range.start());
@@ -386,7 +386,7 @@ impl Inner {
             let missing = self.missed(camera, range).await;
             let told = match missing {
                 Ok(missing) => state::warnings(camera, range, &missing),
-                Err(e) => vec![Warning {
+                Err(e) => vec![BookingWarning {
                     camera: Some(camera.clone()),
                     message: format!("nothing was recorded: {e}"),
                 }],

@@ -5,7 +5,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use nvr_core::bookings::{
-    Booked, Booking, BookingSpec, BookingState, CalendarStatus, Conflict, Listed, Occurrence, Step, Warning,
+    Booked, Booking, BookingSpec, BookingState, BookingWarning, CalendarStatus, Conflict, Listed, Occurrence,
+    Step,
 };
 use nvr_core::convert::Layout;
 use nvr_core::{CameraId, TimeRange, Timestamp};
@@ -157,7 +158,7 @@ pub(crate) struct WarningDto {
     message: String,
 }
 
-fn warnings(all: Vec<Warning>, viewer: &Viewer) -> Vec<WarningDto> {
+fn warnings(all: Vec<BookingWarning>, viewer: &Viewer) -> Vec<WarningDto> {
     all.into_iter()
         .filter(|w| w.camera.as_ref().is_none_or(|c| viewer.sees(c)))
         .map(|w| WarningDto {
