@@ -53,11 +53,16 @@ pub struct Feeding {
     pictures: Vec<gst::Buffer>,
     sound: Option<(gst::Caps, Vec<gst::Buffer>, i64)>,
     fed: Vec<(i64, bool, usize)>,
+    packets: i64,
 }
 
 impl Feeding {
-    /// `audio_late_ms`: packets come this much after their time.
+    /// Into fragmented files. `audio_late_ms`: packets come this much after their time.
     pub fn new(audio_late_ms: Option<i64>) -> Self {
+        Self::into(Container::Fmp4, audio_late_ms)
+    }
+
+    pub fn into(container: Container, audio_late_ms: Option<i64>) -> Self {
         let (caps, pictures) = encoded(
             "videotestsrc num-buffers=30 pattern=ball ! video/x-raw,format=I420,width=160,height=120,framerate=25/1 \
              ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=100 ! h264parse \
@@ -78,7 +83,7 @@ impl Feeding {
         let input = RunInput::Source(SourceSpec::Test(TestSource::default()));
         let options = Options {
             segment: std::time::Duration::from_secs(60),
-            container: Container::Fmp4,
+            container,
             ..Options::default()
         };
         let spec = Bench::spec(&folder, SystemClock::shared(), &options, input);
@@ -116,10 +121,11 @@ impl Feeding {
             pictures,
             sound,
             fed: Vec::new(),
+            packets: 0,
         }
     }
 
-    fn frame(&mut self, pts_ms: i64, dts_ms: i64, key: bool) {
+    pub fn frame(&mut self, pts_ms: i64, dts_ms: i64, key: bool) {
         // The first is the keyframe; nobody decodes.
         let i = if key {
             0
@@ -160,31 +166,40 @@ impl Feeding {
     /// `ends_ms`. After each frame, all before it must be on disk without a further frame, when there was a
     /// hole of a chunk's length before it, as soon as audio has come for another second.
     pub fn feed(&mut self, frames: &[(i64, i64, bool)], ends_ms: i64) {
-        let mut packet = 0;
         for (i, &(pts, dts, key)) in frames.iter().enumerate() {
-            self.sound_until(dts, &mut packet);
+            self.sound_until(dts);
             self.frame(pts, dts, key);
             let next = frames.get(i + 1).map_or(ends_ms, |f| f.1);
             let hole = i > 0 && dts - frames[i - 1].1 >= 200 && pts == dts;
             if hole && (self.sound.is_none() || next - dts > 2500) {
-                self.sound_until(next, &mut packet);
+                self.sound_until(next);
                 let dir = self.dir.path().to_owned();
                 until(&format!("the {i} frames before are on disk"), || {
                     (frames_in(&dir) >= i).then_some(())
                 });
             }
         }
-        self.sound_until(ends_ms, &mut packet);
+        self.sound_until(ends_ms);
     }
 
-    fn sound_until(&mut self, ms: i64, packet: &mut i64) {
+    fn sound_until(&mut self, ms: i64) {
         let Some(late) = self.sound.as_ref().map(|s| s.2) else {
             return;
         };
-        while *packet * PACKET_NS + PACKET_NS + late <= ms * MS {
-            self.packet(*packet);
-            *packet += 1;
+        while self.packets * PACKET_NS + PACKET_NS + late <= ms * MS {
+            self.packet(self.packets);
+            self.packets += 1;
         }
+    }
+
+    /// Cuts it off, as a deadline that has passed does.
+    pub fn cut(mut self) {
+        drop(self.recorder.take());
+    }
+
+    /// The pipeline of plain files.
+    pub fn pipeline(&self) -> Option<glib::WeakRef<gst::Object>> {
+        self.recorder.as_ref().and_then(Recorder::weak)
     }
 
     /// Ends, and checks that each frame is in a file, once, with its time. Gives the files.

@@ -1,6 +1,7 @@
 //! Recording with real elements, judged by ffprobe.
 
 mod cameras;
+mod cuts;
 pub(crate) mod days;
 mod faults;
 mod feeding;

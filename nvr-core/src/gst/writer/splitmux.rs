@@ -221,10 +221,20 @@ impl SplitmuxWriter {
 
 impl Drop for SplitmuxWriter {
     fn drop(&mut self) {
+        let complete = *lock(&self.shared.done) == Some(true);
         // First the pads: a thread that waits inside the pipeline must not be waited for.
-        let _ = self.video.set_active(false);
-        if let Some(pad) = &self.audio {
+        for pad in std::iter::once(&self.video).chain(&self.audio) {
             let _ = pad.set_active(false);
+        }
+        if !complete {
+            // splitmuxsink, where its first file has just begun, forgets that a change of state told its threads to
+            // leave: they would wait for ever, and we for them. A flush it does not forget.
+            for peer in std::iter::once(&self.video)
+                .chain(&self.audio)
+                .filter_map(gst::prelude::PadExt::peer)
+            {
+                peer.send_event(gst::event::FlushStart::new());
+            }
         }
         let _ = self.pipeline.set_state(gst::State::Null);
         if let Some(bus) = self.pipeline.bus() {
