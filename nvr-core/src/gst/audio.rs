@@ -3,7 +3,8 @@
 //! A converter is a pipeline of its own without threads, in a thread of ours: what is pushed in comes out encoded in
 //! the same call. AAC needs none.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use gst::prelude::*;
 
@@ -93,6 +94,8 @@ pub(crate) type OnTrouble = Box<dyn Fn(Cause) + Send>;
 pub(crate) struct Converter {
     packets: SyncSender<gst::Buffer>,
     dropped: u64,
+    /// Closed by the thread when it ends.
+    over: Receiver<()>,
 }
 
 impl Converter {
@@ -107,11 +110,13 @@ impl Converter {
         on_trouble: OnTrouble,
     ) -> Result<Self> {
         let (packets, queue) = sync_channel(WAITING);
+        let (alive, over) = sync_channel(0);
         let span = tracing::Span::current();
         std::thread::Builder::new()
             .name("nvr-audio".into())
             .spawn(move || {
                 let _about = span.entered();
+                let _alive: SyncSender<()> = alive;
                 batch_this_thread(true);
                 let panicked =
                     |text: &str| on_trouble(Cause::new(CauseKind::Internal, format!("panic: {text}")));
@@ -124,7 +129,19 @@ impl Converter {
                 drop(queue);
             })
             .map_err(|e| Error::io("cannot start a thread", e))?;
-        Ok(Self { packets, dropped: 0 })
+        Ok(Self {
+            packets,
+            dropped: 0,
+            over,
+        })
+    }
+
+    /// Hands out what is still in it. Waits no longer than `timeout`.
+    pub(crate) fn finish(self, timeout: Duration) {
+        drop(self.packets);
+        if self.over.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the last sound is not converted in time");
+        }
     }
 
     /// Has one packet converted. False once nothing comes of it any more, which was told.
@@ -157,6 +174,7 @@ fn convert(
             .push(buffer)
             .map_err(|_| Cause::new(CauseKind::BadStream, "the camera's audio cannot be decoded"))?;
     }
+    chain.drain();
     Ok(())
 }
 
@@ -295,6 +313,11 @@ impl Chain {
     /// Converts one packet; what comes of it was handed out when this returns.
     pub(crate) fn push(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.feed.push(buffer)
+    }
+
+    /// Nothing follows: hands out what the elements hold back.
+    fn drain(&self) {
+        self.feed.push_event(gst::event::Eos::new());
     }
 }
 

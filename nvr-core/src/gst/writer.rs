@@ -198,10 +198,7 @@ impl Writer {
     /// Feeds audio while no video comes.
     pub(crate) fn feed_audio(&mut self, audio: &[Unit]) -> Result<(), Ended> {
         match self {
-            Self::Chunks(w) => {
-                w.feed_audio(audio);
-                Ok(())
-            }
+            Self::Chunks(w) => w.feed_audio(audio),
             Self::Splitmux(w) => w.feed_audio(audio),
         }
     }

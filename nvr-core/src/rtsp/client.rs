@@ -313,10 +313,10 @@ impl Client {
     /// It has. Gives what is to be added to the times of the units so far, of video and of audio, none of which
     /// was used yet: what was kept is older than it came.
     pub(crate) fn settle_times(&mut self) -> (i64, i64) {
-        (
-            self.video.as_mut().map_or(0, |v| v.line.timeline.settle()),
-            self.audio.as_mut().map_or(0, |a| a.line.timeline.settle()),
-        )
+        let video_ns = self.video.as_mut().map_or(0, |v| v.line.timeline.settle(None));
+        let beside = self.video.as_ref().map(|v| &v.line.timeline);
+        let audio = self.audio.as_mut();
+        (video_ns, audio.map_or(0, |a| a.line.timeline.settle(beside)))
     }
 
     /// Ends the session: queues `TEARDOWN`, whose answer need not be waited for. What arrives afterwards is ignored.

@@ -6,7 +6,8 @@
 //! guess the line is bent, by at most [`MAX_BEND`]: times never go back and frames keep their distance. While the guess
 //! is within [`DEAD_NS`], nothing is bent.
 //!
-//! Where sender reports tell the common clock of two tracks, audio follows video instead of its own arrivals.
+//! Where sender reports tell the common clock of two tracks, audio follows video instead of its own arrivals: at once
+//! while none of its times was used, else by bending.
 
 use crate::time::{NS_PER_S, Timestamp};
 
@@ -64,6 +65,8 @@ pub(crate) struct Timeline {
     bucket_start_ns: i64,
     /// Media time and the sender's clock of one instant.
     report: Option<(i64, i64)>,
+    /// It is a sender report's, and no guess.
+    reported: bool,
     /// When the first packet came, until the stream has come to the present.
     first_ns: Option<i64>,
     begins_at: Option<u32>,
@@ -83,6 +86,7 @@ impl Timeline {
             filled: 0,
             bucket_start_ns: 0,
             report: None,
+            reported: false,
             first_ns: None,
             begins_at: None,
         }
@@ -149,13 +153,19 @@ impl Timeline {
     }
 
     /// Moves the line so that nothing came earlier than it was due, and gives what is to be added to the times that
-    /// were told so far. Only while none of them was used.
-    pub(super) fn settle(&mut self) -> i64 {
+    /// were told so far. Only while none of them was used. Audio goes to where sender reports put it beside `video`, which
+    /// has been settled: that pictures take longer on their way than sound is known then.
+    pub(super) fn settle(&mut self, video: Option<&Self>) -> i64 {
         self.first_ns = None;
         let Some(least) = self.buckets[..self.filled].iter().copied().min() else {
             return 0;
         };
-        let shift = least.saturating_sub(self.anchor.1.saturating_sub(self.anchor.0));
+        let own = least.saturating_sub(self.anchor.1.saturating_sub(self.anchor.0));
+        let media = self.last.map_or(0, |(_, media)| media);
+        let shift = video
+            .filter(|v| v.reported && self.reported)
+            .and_then(|v| self.behind(v, media))
+            .unwrap_or(own);
         self.anchor.1 = self.anchor.1.saturating_add(shift);
         self.last_pts_ns = self.last_pts_ns.saturating_add(shift);
         shift
@@ -178,6 +188,7 @@ impl Timeline {
         self.filled = 1;
         self.bucket_start_ns = now_ns;
         self.report = None;
+        self.reported = false;
     }
 
     fn observe(&mut self, media: i64, now_ns: i64, video: Option<&Self>) {
@@ -230,6 +241,7 @@ impl Timeline {
         };
         if media.saturating_sub(last).saturating_abs() <= MAX_REPORT_AGE_NS {
             self.report = Some((media, rtcp::unix_ns(report.ntp)));
+            self.reported = true;
         }
     }
 

@@ -17,6 +17,8 @@ const CLOCK_RATE: u64 = 90_000;
 const RTP: usize = 12;
 /// In a replay sound comes so many frames later than its pictures.
 const SOUND_LATE: u64 = 3;
+/// Live it comes so many frames later: when the last packet of that time has sounded to its end.
+const LIVE_SOUND_LATE: u64 = 2;
 /// From 1900, where NTP counts, to 1970.
 const NTP_OFFSET_S: i64 = 2_208_988_800;
 /// A replay waits so long for its last word to be read.
@@ -109,7 +111,9 @@ impl Connection {
                 }
                 frame = due => {
                     let mut bytes = self.packets(frame, None);
-                    bytes.extend(self.sound(frame, None));
+                    if let Some(earlier) = frame.checked_sub(LIVE_SOUND_LATE) {
+                        bytes.extend(self.sound(earlier, None));
+                    }
                     self.stream.write_all(&bytes).await?;
                     self.next = Some(frame + 1);
                 }
@@ -264,6 +268,7 @@ impl Connection {
         }
         let shared = Arc::clone(&self.shared);
         let sound = &shared.sound;
+        let reports = replayed.is_none() && (self.sound_sequence == 0 || frame.is_multiple_of(GOP));
         for packet in sound.of_frame(frame) {
             let taken_ns = shared.began_ns + sound.time_of(packet) + shared.ahead_ns;
             let mark = matches!(replayed, Some(how) if how != Replayed::SoundWithoutTimes);
@@ -286,10 +291,7 @@ impl Connection {
             out.extend(u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes());
             out.extend(bytes);
         }
-        if replayed.is_none()
-            && frame.is_multiple_of(GOP)
-            && let Some(packet) = sound.of_frame(frame).next()
-        {
+        if reports && let Some(packet) = sound.of_frame(frame).next() {
             out.extend([b'$', 3, 0, 28, 0x80, 200, 0, 6]);
             out.extend(8_u32.to_be_bytes());
             out.extend(ntp(shared.began_ns + sound.time_of(packet) + shared.ahead_ns));

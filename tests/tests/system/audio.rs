@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use nvr_core::EventKind;
 use nvr_core::event::CameraPhase;
 use nvr_core::track::AudioCodec;
-use nvr_tests::rig::{CAM, Rig, file_of, small, whole};
+use nvr_core::{EventKind, ExportFormat, ExportRequest};
+use nvr_tests::rig::{CAM, Rig, file_of, id, small, whole};
 use nvr_tests::{Audio, TestCam, TestCamOptions, judge};
 
 async fn recording(source: &str) -> Rig {
@@ -151,4 +151,73 @@ async fn fm09_g711_becomes_a_file_that_every_player_opens() {
         }
         whole(&rig.numbers(CAM).await.unwrap()).unwrap();
     }
+}
+
+/// No sound is lost where one segment ends and the next begins, nor where a clip goes over that: the ticks of the camera
+/// come at their second, and packet follows packet.
+async fn goes_on_over_splits(audio: Audio) {
+    let cam = TestCam::start(TestCamOptions { audio, ..small() }).unwrap();
+    let mut rig = recording(&cam.url()).await;
+    for n in 0..5 {
+        rig.frames(37).await.unwrap();
+        rig.cam().split().unwrap();
+        rig.wait_for("a new segment", n + 2, |k| {
+            matches!(k, EventKind::SegmentOpened { .. })
+        })
+        .await
+        .unwrap();
+    }
+    rig.frames(37).await.unwrap();
+    let timeline = rig.timeline(CAM).await.unwrap();
+    let range = timeline.ranges[0].range;
+    let request = ExportRequest::new(id(CAM), range, ExportFormat::Mp4);
+    let clip = rig.nvr().export(request).await.unwrap();
+    let out = tempfile::NamedTempFile::new().unwrap();
+    let mut to = out.reopen().unwrap();
+    tokio::task::spawn_blocking(move || clip.write_to(&mut to, |_| true).unwrap())
+        .await
+        .unwrap();
+    rig.stop_clean().await.unwrap();
+    let rows = rig.judge().await.unwrap();
+    for (n, row) in rows.iter().enumerate() {
+        let file = file_of(&rig.config, row);
+        let ends = |track| {
+            let packets = judge::packets(&file, track).unwrap();
+            let last = packets.last().unwrap();
+            last.pts.unwrap() + last.duration.unwrap()
+        };
+        let (shows, sounds) = (ends("v:0"), ends("a:0"));
+        assert!(
+            n + 1 == rows.len() || (shows - sounds).abs() < 0.1,
+            "{audio:?}: file {n} shows until {shows}, sounds until {sounds}"
+        );
+    }
+    let packets = judge::packets(out.path(), "a:0").unwrap();
+    for pair in packets.windows(2) {
+        let (at, next) = (pair[0].pts.unwrap(), pair[1].pts.unwrap());
+        // Sound that is brought to its pictures may leave out a packet's length.
+        assert!((0.015..0.05).contains(&(next - at)), "{audio:?}: {at} to {next}");
+    }
+    let ticks = judge::onsets(out.path()).unwrap();
+    assert!(ticks.len() > 15, "{audio:?}: {ticks:?}");
+    for pair in ticks.windows(2) {
+        let step = pair[1] - pair[0];
+        assert!((0.94..1.06).contains(&step), "{audio:?}: {ticks:?}");
+    }
+    assert_eq!(rows.len(), 6, "{audio:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aac_goes_on_over_splits() {
+    goes_on_over_splits(Audio::Aac).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g711_goes_on_over_splits() {
+    goes_on_over_splits(Audio::Pcmu).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opus_goes_on_over_splits() {
+    goes_on_over_splits(Audio::Opus).await;
 }

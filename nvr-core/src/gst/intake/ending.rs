@@ -9,6 +9,8 @@ use crate::gst::spec::RunEvent;
 
 /// For the last segment when the stream ends by itself.
 const END: Duration = Duration::from_secs(10);
+/// For the sound that is being converted.
+const LAST_SOUND: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Ending {
@@ -69,6 +71,10 @@ impl Intake {
     }
 
     fn complete(&self, cause: Cause, deadline: Duration) -> bool {
+        let converter = lock(&self.audio).converter.take();
+        if let Some(converter) = converter.filter(|_| !deadline.is_zero()) {
+            converter.finish(LAST_SOUND.min(deadline / 4));
+        }
         let recorder = lock(&self.recorder).take();
         let clean = recorder.is_none_or(|r| r.finish(deadline));
         self.tap.close();

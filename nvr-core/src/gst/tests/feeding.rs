@@ -192,6 +192,16 @@ impl Feeding {
         }
     }
 
+    /// The next keyframe begins a segment.
+    pub fn split(&mut self) {
+        self.recorder.as_mut().unwrap().split();
+    }
+
+    /// Nothing comes for a while.
+    pub fn pause(&mut self) {
+        self.recorder.as_mut().unwrap().pause();
+    }
+
     /// Cuts it off, as a deadline that has passed does.
     pub fn cut(mut self) {
         drop(self.recorder.take());
@@ -207,7 +217,7 @@ impl Feeding {
         let recorder = self.recorder.take().unwrap();
         assert!(recorder.finish(std::time::Duration::from_secs(10)));
         let mut probes = Vec::new();
-        let mut at = 0;
+        let (mut at, mut heard) = (0, 0);
         for (start, path) in self.files.lock().unwrap().iter() {
             let p = probe(&self.dir.path().join(path));
             let (first_ns, key, _) = self.fed[at];
@@ -223,16 +233,25 @@ impl Feeding {
                 let step = pair[1].pts - pair[0].pts;
                 assert!((0.0212..0.0215).contains(&step), "audio steps by {step}");
             }
-            if let Some((_, _, late)) = self.sound {
-                // Late packets of the time before are at the beginning of a file. ffprobe shows reordered
-                // video later by the reordering that the times in a file leave to the reader.
+            if self.sound.is_some() {
+                // ffprobe shows reordered video later by the reordering that the times in a file leave to the reader.
                 let a = p.audio[0].pts - p.video[0].pts;
-                let earliest = -0.065 - late as f64 / 1e9;
-                assert!(a > earliest && a < 0.025, "audio begins {a} s after video");
+                assert!((-0.065..0.025).contains(&a), "audio begins {a} s after video");
             }
+            heard += p.audio.len() as i64;
             probes.push(p);
         }
         assert_eq!(at, self.fed.len(), "frames are missing");
+        // What ends before the first frame is shown is of no recording; what sounds over it is, unless it came when the
+        // file had begun.
+        let first = self.fed[0].0;
+        let before = first / PACKET_NS;
+        let late = self.sound.as_ref().is_some_and(|s| s.2 > 0) && first % PACKET_NS > 0;
+        let wanted = (self.packets - before).max(0);
+        assert!(
+            heard == wanted || (late && heard == wanted - 1),
+            "{heard} packets of sound, {wanted} were to come"
+        );
         probes
     }
 }

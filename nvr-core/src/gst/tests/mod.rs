@@ -11,3 +11,4 @@ mod live;
 mod reconnects;
 mod recording;
 mod slow_disk;
+mod splits;

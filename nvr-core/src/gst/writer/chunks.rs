@@ -4,6 +4,10 @@
 //! the bytes and writes them, one write a chunk. So what a disk does is felt by that thread alone, and between
 //! two chunks nobody is woken. A chunk is handed on when the frame after it is there, which says how long its
 //! last frame is.
+//!
+//! Sound is mostly later than the picture, and more so when it is converted. What sounds before a split but comes
+//! after it belongs to the file before: that one stays open, with its last frames not handed on, until the sound has
+//! passed the split.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,6 +28,8 @@ use crate::track::VideoCodec;
 
 /// AAC packets without a duration have so many samples.
 const AAC_SAMPLES: i64 = 1024;
+/// A file waits for its last sound for so much of the next one's video at most: longer than sound may lag.
+const MOST_WAITING_NS: i64 = 6_000_000_000;
 
 pub(crate) struct ChunkWriter {
     /// Ticks of audio per second, where there is audio.
@@ -32,6 +38,8 @@ pub(crate) struct ChunkWriter {
     latest: Latest,
     /// The file that units go to now.
     file: Option<Gathering>,
+    /// The file before it, while its last sound is not there.
+    before: Option<Waiting>,
     jobs: Option<Sender<Job>>,
     shared: Arc<Shared>,
 }
@@ -54,18 +62,36 @@ struct Gathering {
     chunks: u32,
 }
 
+/// A file that the next one has begun behind, with its last frames.
+#[derive(Debug)]
+struct Waiting {
+    file: Gathering,
+    /// Presentation and decoding time of the frame that begins the next file.
+    until: (i64, i64),
+}
+
+/// Of the two files that may be open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Which {
+    /// That which was begun last.
+    Present,
+    /// The one before it.
+    Before,
+}
+
 #[derive(Debug)]
 enum Job {
     /// A file begins.
     Begin(Box<SegmentStart>),
     /// A chunk: `moof` with the header of `mdat`, the samples, and how many bytes were fed for it.
     Chunk {
+        which: Which,
         head: Vec<u8>,
         buffers: Vec<gst::Buffer>,
         fed: u64,
     },
     /// The file is complete.
-    Complete,
+    Complete(Which),
     /// No file follows.
     End,
 }
@@ -93,6 +119,7 @@ impl ChunkWriter {
             cuts: Cuts::new(spec.chunk),
             latest: Latest::default(),
             file: None,
+            before: None,
             jobs: Some(jobs),
             shared,
         })
@@ -119,12 +146,19 @@ impl ChunkWriter {
     ) -> Result<(), Ended> {
         let begins = segment.is_some();
         let mut due = audio;
+        if self
+            .before
+            .as_ref()
+            .is_some_and(|w| unit.dts_ns.saturating_sub(w.until.1) > MOST_WAITING_NS)
+        {
+            self.complete_before()?;
+        }
         if let Some(start) = segment {
             if self.file.is_some() {
                 // What sounds before the split belongs to the file before it.
                 let (before, after) = audio.split_at(audio.partition_point(|a| a.pts_ns < unit.pts_ns));
-                self.feed_audio(before);
-                self.complete(unit.dts_ns)?;
+                self.feed_audio(before)?;
+                self.split(unit, after.is_empty())?;
                 due = after;
             }
             self.send(Job::Begin(Box::new(start)))?;
@@ -136,7 +170,7 @@ impl ChunkWriter {
                 chunks: 0,
             });
         }
-        self.feed_audio(due);
+        self.feed_audio(due)?;
         if self.cuts.before(unit, begins) {
             self.hand_on(unit.dts_ns)?;
         }
@@ -150,6 +184,10 @@ impl ChunkWriter {
     /// Nothing will come for a while: what there is becomes a chunk, but for the last frame, whose end is not known, and those
     /// that are shown between it and earlier ones.
     pub(super) fn pause(&mut self) -> Result<(), Ended> {
+        self.hand_on_what_is_clear()
+    }
+
+    fn hand_on_what_is_clear(&mut self) -> Result<(), Ended> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let Some(dts_ns) = self.cuts.at_pause() else {
             return Ok(());
@@ -166,46 +204,78 @@ impl ChunkWriter {
     }
 
     /// Audio waits for the video that it goes with.
-    pub(super) fn feed_audio(&mut self, audio: &[Unit]) {
-        let Some(file) = &mut self.file else { return };
+    pub(super) fn feed_audio(&mut self, audio: &[Unit]) -> Result<(), Ended> {
         for unit in audio {
+            if self.before.as_ref().is_some_and(|w| unit.pts_ns >= w.until.0) {
+                self.complete_before()?;
+            }
+            let waiting = self.before.as_mut().map(|w| &mut w.file);
+            let Some(file) = waiting.or(self.file.as_mut()) else {
+                return Ok(());
+            };
             self.shared.add_waiting(unit.buffer.size());
             file.audio.push(unit.clone());
         }
+        Ok(())
     }
 
     /// Hands on what was gathered as a chunk. `next_dts_ns` is when the frame behind it is decoded.
     fn hand_on(&mut self, next_dts_ns: i64) -> Result<(), Ended> {
-        let Some(file) = &mut self.file else {
-            return Err(Ended);
-        };
-        let fed: usize = file
-            .video
-            .iter()
-            .chain(&file.audio)
-            .map(|u| u.buffer.size())
-            .sum();
-        let chunk = file.chunk(next_dts_ns, self.audio_scale);
+        let scale = self.audio_scale;
+        let file = self.file.as_mut().ok_or(Ended)?;
+        let (fed, chunk) = (file.fed(), file.chunk(next_dts_ns, scale));
+        self.send_chunk(Which::Present, fed, chunk)
+    }
+
+    fn send_chunk(&self, which: Which, fed: u64, chunk: Option<Chunk>) -> Result<(), Ended> {
         let Some((head, buffers)) = chunk else {
-            subtract_waiting(&self.shared.waiting_bytes, fed as u64);
+            subtract_waiting(&self.shared.waiting_bytes, fed);
             return Ok(());
         };
         self.send(Job::Chunk {
+            which,
             head,
             buffers,
-            fed: fed as u64,
+            fed,
         })
+    }
+
+    /// `next` begins the next file. `sound_lags`: none of it is for that file yet.
+    fn split(&mut self, next: &Unit, sound_lags: bool) -> Result<(), Ended> {
+        self.complete_before()?;
+        if !(self.has_audio() && sound_lags) {
+            return self.complete(next.dts_ns);
+        }
+        // Little is left that a crash would cost; and the last chunk will have pictures, as all have.
+        self.hand_on_what_is_clear()?;
+        self.before = self.file.take().map(|file| Waiting {
+            file,
+            until: (next.pts_ns, next.dts_ns),
+        });
+        Ok(())
+    }
+
+    /// Completes the file that waits for its last sound.
+    fn complete_before(&mut self) -> Result<(), Ended> {
+        let Some(mut waiting) = self.before.take() else {
+            return Ok(());
+        };
+        let fed = waiting.file.fed();
+        let chunk = waiting.file.chunk(waiting.until.1, self.audio_scale);
+        self.send_chunk(Which::Before, fed, chunk)?;
+        self.send(Job::Complete(Which::Before))
     }
 
     fn complete(&mut self, next_dts_ns: i64) -> Result<(), Ended> {
         self.hand_on(next_dts_ns)?;
         self.file = None;
-        self.send(Job::Complete)
+        self.send(Job::Complete(Which::Present))
     }
 
     pub(super) fn end(&mut self, audio: &[Unit], next: Option<(i64, i64)>) {
         if self.file.is_some() {
-            self.feed_audio(audio);
+            let _ = self.feed_audio(audio);
+            let _ = self.complete_before();
             let (_, dts) = next.unwrap_or_else(|| self.latest.next());
             let _ = self.complete(dts);
         }
@@ -223,8 +293,17 @@ impl Drop for ChunkWriter {
     }
 }
 
+/// Its head and its samples.
+type Chunk = (Vec<u8>, Vec<gst::Buffer>);
+
 impl Gathering {
-    fn chunk(&mut self, next_dts_ns: i64, audio_scale: Option<u32>) -> Option<(Vec<u8>, Vec<gst::Buffer>)> {
+    /// Bytes that were fed and not handed on.
+    fn fed(&self) -> u64 {
+        let units = self.video.iter().chain(&self.audio);
+        units.map(|u| u.buffer.size() as u64).sum()
+    }
+
+    fn chunk(&mut self, next_dts_ns: i64, audio_scale: Option<u32>) -> Option<Chunk> {
         let (video, audio) = (std::mem::take(&mut self.video), std::mem::take(&mut self.audio));
         let first = self.first;
         let times = self.times.get_or_insert_with(|| {
@@ -294,6 +373,9 @@ impl Gathering {
     }
 }
 
+/// A file and how long it is.
+type Open = (Box<dyn SegmentFile>, u64);
+
 /// The thread that writes.
 struct Worker {
     files: Arc<dyn SegmentFiles>,
@@ -318,7 +400,7 @@ impl Worker {
 
     /// Ends with `Ok` when all is done, or nobody waits for it any more.
     fn work(&self, jobs: &Receiver<Job>) -> Result<()> {
-        let mut open: Option<(Box<dyn SegmentFile>, u64)> = None;
+        let (mut present, mut before): (Option<Open>, Option<Open>) = (None, None);
         let mut bytes = Vec::new();
         while let Ok(job) = jobs.recv() {
             if self.shared.cut.load(Ordering::SeqCst) {
@@ -330,9 +412,14 @@ impl Worker {
                     let mut file = self.files.create(&start)?;
                     (self.news)(WriterNews::Opened(start, file.path().to_owned()));
                     file.write_at(0, &self.init)?;
-                    open = Some((file, self.init.len() as u64));
+                    before = present.replace((file, self.init.len() as u64));
                 }
-                Job::Chunk { head, buffers, fed } => {
+                Job::Chunk {
+                    which,
+                    head,
+                    buffers,
+                    fed,
+                } => {
                     bytes.clear();
                     bytes.extend_from_slice(&head);
                     for buffer in &buffers {
@@ -345,13 +432,21 @@ impl Worker {
                             bytes.extend_from_slice(&map);
                         }
                     }
-                    if let Some((file, at)) = &mut open {
+                    let open = match which {
+                        Which::Present => &mut present,
+                        Which::Before => &mut before,
+                    };
+                    if let Some((file, at)) = open {
                         file.write_at(*at, &bytes)?;
                         *at += bytes.len() as u64;
                     }
                     subtract_waiting(&self.shared.waiting_bytes, fed);
                 }
-                Job::Complete => {
+                Job::Complete(which) => {
+                    let open = match which {
+                        Which::Present => &mut present,
+                        Which::Before => &mut before,
+                    };
                     if let Some((file, _)) = open.take() {
                         let closed = file.finish()?;
                         (self.news)(WriterNews::Closed(Box::new(closed)));

@@ -192,6 +192,46 @@ fn tracks_that_begin_together_meet_before_any_sender_report() {
 }
 
 #[test]
+fn audio_begins_beside_its_video_where_sender_reports_come_with_it() {
+    for (early, told) in [(150i64, true), (-150, true), (150, false)] {
+        let mut video = Timeline::new(90_000);
+        let mut audio = Timeline::new(8_000);
+        let mut held = Vec::new();
+        // Pictures take 200 ms, sound less or more; nothing was used of the first 100 ms.
+        for n in 0..6i64 {
+            let t = 5 * NS_PER_S + n * 20 * MS;
+            if n % 2 == 0 {
+                video.pts((n * 1800) as u32, t + 200 * MS, None);
+            }
+            held.push(audio.pts((n * 160) as u32, t + (200 - early) * MS, Some(&video)));
+            if n == 0 && told {
+                video.sender_report(&report(5, 0, 0));
+                audio.sender_report(&report(5, 0, 0));
+            }
+        }
+        video.settle(None);
+        let shift = audio.settle(Some(&video));
+        let mut times: Vec<i64> = held.iter().map(|t| t + shift).collect();
+        for n in 6..500i64 {
+            let t = 5 * NS_PER_S + n * 20 * MS;
+            if n % 2 == 0 {
+                video.pts((n * 1800) as u32, t + 200 * MS, None);
+            }
+            times.push(audio.pts((n * 160) as u32, t + (200 - early) * MS, Some(&video)));
+        }
+        let off = if told { 0 } else { -early * MS };
+        for (n, pts) in times.iter().enumerate() {
+            let right = 5 * NS_PER_S + n as i64 * 20 * MS + 200 * MS + off;
+            assert!(
+                (pts - right).abs() < 2 * MS,
+                "{early} {told} {n}: {}",
+                pts - right
+            );
+        }
+    }
+}
+
+#[test]
 fn what_a_camera_kept_is_older_than_it_came() {
     for kept in [0, 1, 10, 100i64] {
         let mut line = Timeline::new(90_000);
@@ -204,7 +244,7 @@ fn what_a_camera_kept_is_older_than_it_came() {
             n += 1;
         }
         assert_eq!(n, kept + 2, "known with the first frame that comes in its time");
-        let shift = line.settle();
+        let shift = line.settle(None);
         let mut times: Vec<i64> = held.iter().map(|t| t + shift).collect();
         times.extend((n..n + 500).map(|n| line.pts((n * 3600) as u32, arrival(n), None)));
         for (n, pair) in times.windows(2).enumerate() {

@@ -54,7 +54,8 @@ async fn an_outage_is_filled_with_its_sound() {
         assert_eq!(missing(&timeline), [], "{timeline:#?}");
         let whole = TimeRange::new(
             timeline.ranges[0].range.start(),
-            timeline.ranges.last().unwrap().range.end(),
+            // Of the newest, sound is still on its way.
+            timeline.ranges.last().unwrap().range.end().add_ns(-1_000_000_000),
         )
         .unwrap();
         let request = ExportRequest::new(rig::id(CAM), whole, ExportFormat::Mp4);
@@ -78,6 +79,9 @@ async fn an_outage_is_filled_with_its_sound() {
                 Some(AudioCodec::Aac),
                 "{row:?}"
             );
+        }
+        // What came live sounds with its pictures as well, from its first second on.
+        for row in rows.iter().filter(|r| r.tracks.audio.is_some()) {
             in_step(&rig::file_of(&house.rig.config, row));
         }
         // One file over the hole: it can be decoded from end to end, and sounds as long as it shows.
@@ -91,7 +95,7 @@ async fn an_outage_is_filled_with_its_sound() {
                 .unwrap()
         };
         assert!(
-            (end("v:0") - end("a:0")).abs() < 0.5,
+            (end("v:0") - end("a:0")).abs() < 0.2,
             "{} {}",
             end("v:0"),
             end("a:0")
