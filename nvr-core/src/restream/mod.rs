@@ -21,7 +21,9 @@ pub use self::path::StreamPath;
 use crate::accounts::Accounts;
 use crate::camera::Camera;
 use crate::clock::SharedClock;
-use crate::config::{Auth, Config};
+#[cfg(feature = "rtsp-server")]
+use crate::config::Auth;
+use crate::config::Config;
 use crate::error::Result;
 use crate::ids::CameraId;
 use crate::live::StreamKind;
@@ -81,6 +83,7 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
+    #[cfg(feature = "rtsp-server")]
     last_id: u64,
     clients: BTreeMap<u64, RestreamClient>,
     /// Of those who went.
@@ -91,6 +94,10 @@ struct State {
 pub(crate) type FindCamera = Box<dyn Fn(&CameraId) -> Option<Camera> + Send + Sync>;
 
 /// What the server needs of the recorder.
+#[cfg_attr(
+    not(feature = "rtsp-server"),
+    expect(dead_code, reason = "only a server asks for it")
+)]
 pub(crate) struct Around {
     pub clock: SharedClock,
     pub accounts: Accounts,
