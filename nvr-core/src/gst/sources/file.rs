@@ -44,7 +44,14 @@ pub(super) fn build(path: &Path, on_tracks: OnTracks) -> Result<gst::Bin> {
 
 /// The demuxer for what the file begins with.
 fn demuxer_of(path: &Path) -> Result<&'static str> {
-    let io = |e| Error::io(path.display(), e);
+    // Without the error of the system: it would pass for one of the disk of the recordings.
+    let io = |e: std::io::Error| {
+        let kind = match e.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            _ => ErrorKind::Unavailable,
+        };
+        Error::new(kind, format!("{}: {e}", path.display()))
+    };
     let mut head = [0u8; 12];
     let mut file = std::fs::File::open(path).map_err(io)?;
     if file.metadata().map_err(io)?.is_dir() {
@@ -317,6 +324,8 @@ mod tests {
         let kind = |p: &Path| super::build(p, Box::new(|_| {})).unwrap_err().kind();
         assert_eq!(kind(&text), ErrorKind::Unsupported);
         assert_eq!(kind(&dir.path().join("absent.mp4")), ErrorKind::NotFound);
+        let absent = super::build(&dir.path().join("absent.mp4"), Box::new(|_| {})).unwrap_err();
+        assert_eq!(crate::fault::cause_of(&absent), None, "not the recordings' disk");
         assert_eq!(kind(dir.path()), ErrorKind::InvalidArgument);
 
         let vp8 = write(
