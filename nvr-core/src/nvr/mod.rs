@@ -102,7 +102,7 @@ impl NvrBuilder {
     /// # Errors
     /// `Storage` when the root is missing, not ours or not writable; `Conflict` when another recorder uses it, or the index is
     /// that of another tree; `Corrupt` when the index cannot be used; `Unsupported` when GStreamer is missing parts, and outside
-    /// a tokio runtime.
+    /// a tokio runtime with timers and I/O.
     pub async fn start(self) -> Result<Nvr> {
         tokio::runtime::Handle::try_current().map_err(|e| {
             Error::new(
@@ -112,6 +112,7 @@ impl NvrBuilder {
             .with_hint("`#[tokio::main]`, or `block_on` of a multi-threaded runtime with `enable_all`")
             .with_source(e)
         })?;
+        runtime_suffices()?;
         // It is large, and so would be whatever awaits it.
         Box::pin(Nvr::start(self.config, self.clock, self.kinds)).await
     }
@@ -427,6 +428,22 @@ impl Inner {
         self.archive.privacy().set(config.privacy());
         *guard = Arc::new(config);
     }
+}
+
+/// Whether the runtime has timers and I/O. That cannot be asked, only tried: without them tokio panics, later on in every
+/// task of the recorder, where nobody would hear of it.
+fn runtime_suffices() -> Result<()> {
+    let without = |what: &str, enable: &str| {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("the tokio runtime that the recorder is to run in has no {what}"),
+        )
+        .with_hint(format!("build it with `enable_all`, or `{enable}`"))
+    };
+    std::panic::catch_unwind(|| drop(tokio::time::sleep(std::time::Duration::ZERO)))
+        .map_err(|_| without("timers", "enable_time"))?;
+    std::panic::catch_unwind(|| drop(tokio::net::UnixDatagram::pair()))
+        .map_err(|_| without("I/O", "enable_io"))
 }
 
 fn held<T>(place: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

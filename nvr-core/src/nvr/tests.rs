@@ -62,6 +62,25 @@ async fn a_vanished_disk_is_noticed_and_so_is_its_return() {
     nvr.shutdown(Duration::from_secs(5)).await;
 }
 
+/// Tasks without timers would panic one by one, after a start that seemed to go well.
+#[test]
+fn a_runtime_without_timers_or_io_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (build, word) in [
+        (tokio::runtime::Builder::new_current_thread().build(), "timers"),
+        (
+            tokio::runtime::Builder::new_multi_thread().enable_time().build(),
+            "I/O",
+        ),
+    ] {
+        let config = Config::new(dir.path().join("recordings"));
+        let e = build.unwrap().block_on(Nvr::builder(config).start()).unwrap_err();
+        assert_eq!(e.kind(), crate::ErrorKind::Unsupported, "{e}");
+        assert!(e.to_string().contains(word), "{e}");
+    }
+    assert!(!dir.path().join("recordings").exists(), "nothing was made");
+}
+
 /// fm15: what is more than the start can enter is entered while it runs, and what grows meanwhile is left alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn fm15_a_lost_index_is_complete_again_soon_after_the_start() {
