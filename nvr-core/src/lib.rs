@@ -233,7 +233,7 @@
 //! # Shutting down
 //!
 //! [`Nvr::shutdown`] closes and indexes every segment within a deadline and reports which cameras made it. Dropping the
-//! last [`Nvr`] stops the cameras too, but nobody waits for them; should the process end first, it is like a crash:
+//! last [`Nvr`] stops the cameras too, also those of which a [`Camera`] is kept, but nobody waits for them; should the process end first, it is like a crash:
 //! harmless, and mended at the next start.
 //!
 //! # Threads, runtime and logs

@@ -38,7 +38,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc, watch};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,12 +51,12 @@ use crate::accounts::Accounts;
 use crate::alerts::Alerts;
 use crate::archive::Archive;
 use crate::bookings::Bookings;
-use crate::camera::{Camera, Context};
+use crate::camera::{Camera, Command, Context};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, JobsConfig};
 use crate::detections::Detections;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Cause, Event};
+use crate::event::{Cause, CauseKind, Event};
 use crate::events::{EventBus, EventStream};
 use crate::files::Tree;
 use crate::fill::Filling;
@@ -118,7 +118,7 @@ impl NvrBuilder {
     }
 }
 
-/// A running recorder. Cheap to clone; it runs until [`shutdown`](Self::shutdown).
+/// A running recorder. Cheap to clone; it runs until [`shutdown`](Self::shutdown), or until the last clone is dropped.
 ///
 /// What can be asked of recorded footage (timeline, segments, exports, playlists, pictures) is in
 /// [`Archive`], to which this dereferences: `nvr.timeline(…)`.
@@ -176,8 +176,20 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Also without a shutdown no task stays behind: the cameras end when their handles are gone.
+        // Also without a shutdown no task stays behind.
         self.stop.cancel();
+        let deadline = self.config().recorder.shutdown_deadline;
+        let cameras = self.cameras.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (_, camera) in cameras.drain() {
+            // Told so: somebody may hold a handle of it, and nobody keeps room on the disk any more.
+            camera.sub.stop();
+            let (reply, _) = oneshot::channel();
+            let _ = camera.send(Command::Shutdown {
+                cause: Cause::new(CauseKind::Shutdown, "the recorder was dropped"),
+                deadline,
+                reply,
+            });
+        }
     }
 }
 

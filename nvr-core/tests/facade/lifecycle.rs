@@ -194,8 +194,11 @@ fn outside_a_runtime_a_start_is_refused() {
 async fn a_recorder_that_is_dropped_ends_too() {
     let house = House::new([camera("cam", SMALL)]);
     let nvr = house.start().await;
-    frames(&nvr.camera(&id("cam")).unwrap(), 10).await;
+    let cam = nvr.camera(&id("cam")).unwrap();
+    frames(&cam, 10).await;
     drop(nvr);
+    // Also with a handle of the camera in somebody's hands.
+    phase(&cam, CameraPhase::Stopped).await;
     let archive = house.archive().await;
     for _ in 0..600 {
         let rows = segments(&archive, "cam").await;
