@@ -171,7 +171,8 @@ impl TimeRange {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!("the range ends ({end}) before it starts ({start})"),
-            ));
+            )
+            .with_hint("the earlier time comes first"));
         }
         Ok(Self { start, end })
     }
@@ -198,6 +199,18 @@ impl TimeRange {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    /// For what is asked of a range, and makes no sense of none.
+    pub(crate) fn not_empty(&self) -> Result<(), Error> {
+        if self.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("the range at {} is empty", self.start),
+            )
+            .with_hint("its end lies outside: give a later one"));
+        }
+        Ok(())
     }
 
     /// Whether an instant lies inside.
@@ -240,5 +253,8 @@ mod tests {
         assert_eq!(a.intersect(&b), Some(TimeRange::new(t(5), t(10)).unwrap()));
         assert_eq!(a.intersect(&TimeRange::new(t(10), t(11)).unwrap()), None);
         assert!(a.contains(t(0)) && !a.contains(t(10)));
+        assert!(a.not_empty().is_ok());
+        let none = TimeRange::new(t(5), t(5)).unwrap().not_empty().unwrap_err();
+        assert_eq!(none.kind(), ErrorKind::InvalidArgument);
     }
 }

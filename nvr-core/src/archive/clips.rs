@@ -120,8 +120,8 @@ impl Archive {
     /// One file for a range of footage: its size is known, any part of it can be read, nothing is remuxed.
     ///
     /// # Errors
-    /// `NotFound` when nothing is recorded there; `Conflict` when the codec parameters change inside the
-    /// range (the message lists the stretches; see [`export_split`](Self::export_split)); `Unsupported` when
+    /// `InvalidArgument` when the range is empty or longer than a year; `NotFound` when the index knows no such camera, or
+    /// nothing is recorded there; `Conflict` when the codec parameters change inside the range (the message lists the stretches; see [`export_split`](Self::export_split)); `Unsupported` when
     /// some of it lies in plain containers (the message lists the stretches), or when it has to be encoded
     /// ([`open_export`](Self::open_export) does that).
     pub async fn export(&self, request: ExportRequest) -> Result<Clip> {
@@ -266,7 +266,8 @@ impl Archive {
     /// is left out, as a gap is.
     ///
     /// # Errors
-    /// `NotFound` when nothing is recorded there, `Unsupported` when all of it lies in plain containers.
+    /// `InvalidArgument` when the range is empty or longer than a year, `NotFound` when the index knows no such camera, or
+    /// nothing is recorded there, `Unsupported` when all of it lies in plain containers.
     pub async fn vod(
         &self,
         request: VodRequest,
@@ -304,7 +305,7 @@ impl Archive {
     /// media playlist. As H.264, headers are made of footage that is not.
     ///
     /// # Errors
-    /// `NotFound` when nothing is recorded there; as H.264, `Unavailable` when too many others are served.
+    /// As [`vod`](Self::vod); as H.264, `Unavailable` when too many others are served.
     pub async fn vod_master(
         &self,
         camera: CameraId,
@@ -382,6 +383,7 @@ impl Archive {
 
     /// At least something that can be read.
     fn clip_footage(&self, camera: &CameraId, range: TimeRange) -> Result<Found> {
+        range.not_empty()?;
         if range.len_ns() > LONGEST_NS {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,

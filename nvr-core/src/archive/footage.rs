@@ -342,6 +342,9 @@ impl Archive {
 
     /// As [`nothing_at`](Self::nothing_at), for a range.
     pub(crate) fn nothing_in(&self, camera: &CameraId, range: TimeRange) -> Error {
+        if let Err(e) = self.known(camera) {
+            return e;
+        }
         let error = Error::new(
             ErrorKind::NotFound,
             format!(
@@ -357,6 +360,9 @@ impl Archive {
     }
 
     pub(crate) fn nothing_at(&self, camera: &CameraId, at: Option<Timestamp>) -> Error {
+        if let Err(e) = self.known(camera) {
+            return e;
+        }
         let Some(at) = at else {
             return Error::new(
                 ErrorKind::NotFound,

@@ -98,11 +98,13 @@ impl Archive {
     }
 
     /// Protects all footage of a camera in a range from deletion, or no longer: whole segments, the growing one
-    /// included. Returns how many.
+    /// included, which counts as reaching to the end of time. Returns how many.
     ///
     /// # Errors
-    /// `NotFound` when the index knows no such camera, `Conflict` when opened for reading only.
+    /// `InvalidArgument` when the range is empty, `NotFound` when the index knows no such camera, `Conflict` when opened
+    /// for reading only.
     pub async fn protect_range(&self, camera: &CameraId, range: TimeRange, protected: bool) -> Result<u64> {
+        range.not_empty()?;
         self.known_later(camera).await?;
         self.0.store.protect_range(camera, range, protected).await
     }
@@ -113,11 +115,12 @@ impl Archive {
     /// # Errors
     /// As [`protect_range`](Self::protect_range).
     pub async fn mark_event(&self, camera: &CameraId, range: TimeRange, event: bool) -> Result<u64> {
+        range.not_empty()?;
         self.known_later(camera).await?;
         self.0.store.mark_event(camera, range, event).await
     }
 
-    async fn known_later(&self, camera: &CameraId) -> Result<()> {
+    pub(crate) async fn known_later(&self, camera: &CameraId) -> Result<()> {
         let (archive, camera) = (self.clone(), camera.clone());
         blocking(move || archive.known(&camera)).await
     }

@@ -85,8 +85,11 @@ impl Nvr {
     /// retention would take them away again.
     ///
     /// # Errors
-    /// `Busy` when the queue is full, `Storage` when the index cannot be written.
+    /// `InvalidArgument` when the range is empty, `NotFound` when the index knows no such camera, `Busy` when the queue is
+    /// full, `Storage` when the index cannot be written.
     pub async fn restore(&self, camera: &CameraId, range: TimeRange) -> Result<Added> {
+        range.not_empty()?;
+        self.known_later(camera).await?;
         self.0
             .jobs
             .enqueue(crate::upload::restore_job(camera, range))

@@ -103,8 +103,10 @@ impl Nvr {
     /// one for each segment.
     ///
     /// # Errors
-    /// `NotFound` when there is nothing in the range that could be encoded again, `Busy` when the queue is full.
+    /// `NotFound` when the index knows no such camera, or there is nothing in the range that could be encoded again, `Busy`
+    /// when the queue is full.
     pub async fn transcode(&self, camera: &CameraId, range: TimeRange) -> Result<Vec<JobId>> {
+        self.known_later(camera).await?;
         let jobs = self.0.transcoding.on_demand(camera.clone(), range).await?;
         if jobs.is_empty() {
             return Err(Error::new(

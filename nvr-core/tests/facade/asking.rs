@@ -123,6 +123,46 @@ async fn ask(archive: &Archive, from: Timestamp) {
     assert_eq!(unknown.kind(), ErrorKind::NotFound);
 }
 
+/// What cannot be meant is told as such, and changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_are_told_for_what_they_are() {
+    let house = House::new([camera("cam", SMALL)]);
+    let nvr = house.start().await;
+    let cam = nvr.camera(&id("cam")).unwrap();
+    frames(&cam, 15).await;
+    let (cam, nobody, now) = (id("cam"), id("nobody"), nvr.clock().now());
+    let recorded = TimeRange::new(now.add_ns(-S), now).unwrap();
+    let none = TimeRange::new(now, now).unwrap();
+    let export = async |camera, range| {
+        let e = nvr.export(ExportRequest::new(camera, range, Format::Mp4)).await;
+        e.unwrap_err()
+    };
+
+    for (camera, range, kind) in [
+        (&nobody, recorded, ErrorKind::NotFound),
+        (&cam, none, ErrorKind::InvalidArgument),
+    ] {
+        assert_eq!(export(camera.clone(), range).await.kind(), kind);
+        let all = [
+            nvr.protect_range(camera, range, true).await.map(drop),
+            nvr.mark_event(camera, range, true).await.map(drop),
+            nvr.restore(camera, range).await.map(drop),
+        ];
+        for e in all {
+            assert_eq!(e.unwrap_err().kind(), kind, "{camera}");
+        }
+    }
+    let e = export(nobody.clone(), recorded).await;
+    assert_eq!(e.to_string(), "there is no camera nobody");
+    let e = nvr
+        .snapshot(SnapshotRequest::new(nobody, None))
+        .await
+        .unwrap_err();
+    assert_eq!(e.to_string(), "there is no camera nobody");
+    assert_eq!(nvr.protect_range(&cam, recorded, true).await.unwrap(), 1);
+    stop(nvr).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_and_growing_from_inside_and_outside() {
     let house = House::new([camera("cam", SMALL)]);
