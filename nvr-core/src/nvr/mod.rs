@@ -231,10 +231,10 @@ impl Nvr {
             tree: tree.clone(),
             events: events.clone(),
             // None at all would be a recorder that never starts a camera.
-            turns: Arc::new(Semaphore::new(config.recorder.max_starting.max(1))),
-            sub_turns: Arc::new(Semaphore::new(config.recorder.max_starting.max(1))),
+            turns: permits(config.recorder.max_starting.max(1)),
+            sub_turns: permits(config.recorder.max_starting.max(1)),
             reactor: crate::gst::Reactor::new(),
-            manual: Arc::new(Semaphore::new(config.recorder.max_manual)),
+            manual: permits(config.recorder.max_manual),
             storage: storage_tx,
         };
         let targets = Arc::new(Targets::new(&config.uploads, clock.clone()));
@@ -456,6 +456,11 @@ fn runtime_suffices() -> Result<()> {
         .map_err(|_| without("timers", "enable_time"))?;
     std::panic::catch_unwind(|| drop(tokio::net::UnixDatagram::pair()))
         .map_err(|_| without("I/O", "enable_io"))
+}
+
+/// `usize::MAX`, for as many as there are, is more than a semaphore takes.
+fn permits(n: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)))
 }
 
 fn held<T>(place: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

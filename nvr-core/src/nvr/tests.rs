@@ -81,6 +81,15 @@ fn a_runtime_without_timers_or_io_is_refused() {
     assert!(!dir.path().join("recordings").exists(), "nothing was made");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_limit_is_a_limit_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path().join("recordings"));
+    (config.recorder.max_starting, config.recorder.max_manual) = (usize::MAX, usize::MAX);
+    let nvr = Nvr::builder(config).start().await.unwrap();
+    nvr.shutdown(Duration::from_secs(5)).await;
+}
+
 /// fm15: what is more than the start can enter is entered while it runs, and what grows meanwhile is left alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn fm15_a_lost_index_is_complete_again_soon_after_the_start() {
