@@ -102,7 +102,7 @@ impl NvrBuilder {
     /// # Errors
     /// `Storage` when the root is missing, not ours or not writable; `Conflict` when another recorder uses it, or the index is
     /// that of another tree; `Corrupt` when the index cannot be used; `Unsupported` when GStreamer is missing parts, and outside
-    /// a tokio runtime with timers and I/O.
+    /// a tokio runtime with timers and I/O; `Config` when two cameras have one id.
     pub async fn start(self) -> Result<Nvr> {
         tokio::runtime::Handle::try_current().map_err(|e| {
             Error::new(
@@ -113,6 +113,7 @@ impl NvrBuilder {
             .with_source(e)
         })?;
         runtime_suffices()?;
+        reload::refuse_doubles(&self.config)?;
         // It is large, and so would be whatever awaits it.
         Box::pin(Nvr::start(self.config, self.clock, self.kinds)).await
     }

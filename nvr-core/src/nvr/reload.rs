@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use super::Nvr;
 use crate::camera::Command;
 use crate::config::{Config, ConfigDiff};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{CauseKind, Event, EventKind};
 use crate::retention::Policy;
 
@@ -13,9 +13,10 @@ impl Nvr {
     /// Puts a new configuration in force; only cameras that changed are touched.
     ///
     /// # Errors
-    /// An error of the index. What was changed before it stays changed and the rest as it was: the same call
+    /// `Config` when two cameras have one id, and nothing is changed; an error of the index. What was changed before it stays changed and the rest as it was: the same call
     /// again does what is left.
     pub async fn reload(&self, new: Config) -> Result<ConfigDiff> {
+        refuse_doubles(&new)?;
         let _one_at_a_time = self.0.changes.lock().await;
         let old = self.config();
         let diff = ConfigDiff::between(&old, &new);
@@ -81,5 +82,17 @@ impl Nvr {
         let event = Event::new(self.clock().now(), None, EventKind::ConfigReloaded { changed });
         self.0.publish(event).await;
         Ok(diff)
+    }
+}
+
+/// A file is refused when it is read; a configuration filled in by hand was read by nobody.
+pub(super) fn refuse_doubles(config: &Config) -> Result<()> {
+    let mut seen = std::collections::HashSet::new();
+    match config.cameras.iter().find(|c| !seen.insert(&c.id)) {
+        Some(camera) => Err(
+            Error::new(ErrorKind::Config, format!("two cameras are called {}", camera.id))
+                .with_hint("give each an id of its own"),
+        ),
+        None => Ok(()),
     }
 }

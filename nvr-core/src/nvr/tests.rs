@@ -90,6 +90,26 @@ async fn no_limit_is_a_limit_too() {
     nvr.shutdown(Duration::from_secs(5)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn two_cameras_of_one_id_are_refused_whole() {
+    use crate::config::{CameraConfig, RecordMode};
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::new(dir.path().join("recordings"));
+    let mut twice = config.clone();
+    let mut camera = CameraConfig::new("cam".parse().unwrap(), crate::SourceSpec::parse("test:").unwrap());
+    camera.record = RecordMode::Off;
+    twice.cameras = vec![camera.clone(), camera];
+
+    let e = Nvr::builder(twice.clone()).start().await.unwrap_err();
+    assert_eq!(e.kind(), crate::ErrorKind::Config, "{e}");
+    assert!(!config.recorder.root.exists(), "nothing was made");
+    let nvr = Nvr::builder(config).start().await.unwrap();
+    let e = nvr.reload(twice).await.unwrap_err();
+    assert_eq!(e.kind(), crate::ErrorKind::Config, "{e}");
+    assert!(nvr.cameras().is_empty() && nvr.config().cameras.is_empty());
+    nvr.shutdown(Duration::from_secs(5)).await;
+}
+
 /// fm15: what is more than the start can enter is entered while it runs, and what grows meanwhile is left alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn fm15_a_lost_index_is_complete_again_soon_after_the_start() {
