@@ -215,16 +215,29 @@ pub(super) struct Place {
     pub(super) folder: Option<PathBuf>,
 }
 
+/// Whether a file of somebody's choice can be made.
+fn may_be_made(path: &Path) -> Result<()> {
+    if path.exists() {
+        return Err(Error::new(
+            ErrorKind::AlreadyExists,
+            format!("{} is there already", path.display()),
+        )
+        .with_hint("name another file, or move that one away"));
+    }
+    match path.parent() {
+        Some(folder) if !folder.is_dir() => Err(Error::new(
+            ErrorKind::NotFound,
+            format!("{}: there is no folder {}", path.display(), folder.display()),
+        )
+        .with_hint("make it first")),
+        _ => Ok(()),
+    }
+}
+
 impl Place {
     pub(super) fn prepare(&self, path: &Path) -> Result<()> {
         let Some(folder) = &self.folder else {
-            return match path.exists() {
-                true => Err(Error::new(
-                    ErrorKind::AlreadyExists,
-                    format!("{} is there already", path.display()),
-                )),
-                false => Ok(()),
-            };
+            return may_be_made(path);
         };
         make_folder(folder, &self.tree)
     }
@@ -363,6 +376,17 @@ fn outcome(path: &Path, elsewhere: bool, bytes: u64, duration_ns: i64, range: Ti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_made_is_told_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(may_be_made(&dir.path().join("clip.mp4")).is_ok());
+        let there = may_be_made(dir.path()).unwrap_err();
+        assert_eq!(there.kind(), ErrorKind::AlreadyExists);
+        let away = may_be_made(&dir.path().join("none/clip.mp4")).unwrap_err();
+        assert_eq!(away.kind(), ErrorKind::NotFound);
+        assert!(there.hint().is_some() && away.hint().is_some());
+    }
 
     #[test]
     fn parameters() {
