@@ -75,6 +75,7 @@ pub(crate) fn storage(what: impl fmt::Display, e: impl Into<io::Error>) -> Error
         CauseKind::ReadOnly => {
             Some("the file system is mounted read-only; look for disk errors in the system's log")
         }
+        _ if e.kind() == io::ErrorKind::NotADirectory => Some("a file is in its way; name a folder"),
         CauseKind::StorageMissing => Some("check that the recordings disk is mounted"),
         _ if e.kind() == io::ErrorKind::PermissionDenied => Some("check owner and mode"),
         _ => None,
@@ -104,6 +105,8 @@ mod tests {
             assert_eq!(e.kind(), ErrorKind::Storage);
             assert_eq!(cause_of(&e).unwrap().kind, cause);
         }
+        let e = storage("x", Errno::NOTDIR);
+        assert_eq!(e.hint(), Some("a file is in its way; name a folder"));
         let e = fault(CauseKind::StorageMissing, "no marker");
         assert_eq!(
             cause_of(&e).unwrap(),

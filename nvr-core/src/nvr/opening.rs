@@ -31,6 +31,10 @@ pub(super) struct Opened {
 pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     crate::gst::init()?;
     let recorder = &config.recorder;
+    if recorder.root.as_os_str().is_empty() {
+        let message = "the recordings root is an empty path";
+        return Err(Error::new(ErrorKind::Config, message).with_hint("name a folder"));
+    }
     if config.path.as_deref().is_some_and(crate::backup::is_cut_off) {
         let message = "restoring a backup was cut off: some files are of the backup, some are not";
         return Err(Error::new(ErrorKind::Conflict, message)
@@ -73,7 +77,12 @@ pub(super) fn open(config: &Config, clock: &SharedClock) -> Result<Opened> {
     }
     let store = match known {
         Some(store) => store,
-        None => Store::open(&recorder.database, OpenMode::ReadWrite)?,
+        None => Store::open(&recorder.database, OpenMode::ReadWrite).map_err(|e| match e.kind() {
+            ErrorKind::NotFound => {
+                e.with_hint("make it, or leave `database` out: then the index lies in the root")
+            }
+            _ => e,
+        })?,
     };
     if expected.is_none() {
         store.set_tree_id_blocking(&tree_id.to_string())?;

@@ -110,6 +110,27 @@ async fn two_cameras_of_one_id_are_refused_whole() {
     nvr.shutdown(Duration::from_secs(5)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn places_that_cannot_be_are_told_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let root = dir.path().join("recordings");
+    for (root, database, hint) in [
+        ("".into(), None, "name a folder"),
+        (file, None, "a file is in its way"),
+        (root.clone(), Some(dir.path().to_owned()), "name a file in it"),
+        (root, Some(dir.path().join("none/nvr.db")), "make it"),
+    ] {
+        let mut config = Config::new(root);
+        if let Some(database) = database {
+            config.recorder.database = database;
+        }
+        let e = Nvr::builder(config).start().await.unwrap_err();
+        assert!(e.hint().is_some_and(|h| h.contains(hint)), "{e:?}");
+    }
+}
+
 /// fm15: what is more than the start can enter is entered while it runs, and what grows meanwhile is left alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn fm15_a_lost_index_is_complete_again_soon_after_the_start() {

@@ -52,6 +52,10 @@ enum Found {
 /// connection in this process, and another process could then delete the write-ahead log below them.
 fn examine(path: &Path) -> Result<Found> {
     match std::fs::metadata(path) {
+        Ok(m) if m.is_dir() => {
+            let message = format!("index {}: this is a folder", path.display());
+            return Err(Error::new(ErrorKind::InvalidArgument, message).with_hint("name a file in it"));
+        }
         Ok(m) if m.len() == 0 => return Ok(Found::Empty),
         Ok(_) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
