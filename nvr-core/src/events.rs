@@ -42,7 +42,8 @@ impl EventBus {
     }
 }
 
-/// Events from now on. A listener that is too slow gets [`EventKind::Lagged`] in place of what it missed.
+/// Events from now on, until the last clone of the [`Nvr`](crate::Nvr) is dropped. A listener that is too slow gets
+/// [`EventKind::Lagged`] in place of what it missed.
 #[derive(Debug)]
 pub struct EventStream {
     inner: BroadcastStream<Event>,

@@ -50,9 +50,20 @@
 //!
 //! # What it needs
 //!
-//! GStreamer 1.22 or newer with its plugin sets base, good, bad, ugly and libav: without it [`NvrBuilder::start`] fails,
-//! and a camera that needs a plugin which is not there fails with that as its cause. The muxer for fragmented MP4 comes
-//! with the crate. The recordings may lie on any file system, the index must be on a local one.
+//! Three crates, since events are a `Stream`:
+//!
+//! ```toml
+//! nvr-core = { path = "…/nvr/nvr-core" }
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread", "time"] }
+//! tokio-stream = "0.1"
+//! ```
+//!
+//! To build, a C compiler, `pkg-config` and GStreamer's headers; `tools/install-deps.sh` installs them on Debian, and what
+//! follows.
+//!
+//! To run, GStreamer 1.22 or newer with its plugin sets base, good, bad, ugly and libav: without it [`NvrBuilder::start`]
+//! fails, and a camera that needs a plugin which is not there fails with that as its cause. The muxer for fragmented MP4
+//! comes with the crate. The recordings may lie on any file system, the index must be on a local one.
 //!
 //! # Cameras and modes
 //!
@@ -69,7 +80,9 @@
 //! - `Off`: not connected.
 //!
 //! Cameras come and go at run time ([`Nvr::add_camera`], [`Nvr::remove_camera`]); [`Nvr::reload`] takes a whole new
-//! configuration and touches only cameras that differ. Footage of a removed camera stays.
+//! configuration and touches only cameras that differ. To change one, change a clone of [`Nvr::config`] and reload that.
+//! What takes effect at the next start only stands in [`ConfigDiff::needs_restart`](config::ConfigDiff::needs_restart).
+//! Footage of a removed camera stays.
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -233,8 +246,8 @@
 //! # Shutting down
 //!
 //! [`Nvr::shutdown`] closes and indexes every segment within a deadline and reports which cameras made it. Dropping the
-//! last [`Nvr`] stops the cameras too, also those of which a [`Camera`] is kept, but nobody waits for them; should the process end first, it is like a crash:
-//! harmless, and mended at the next start.
+//! last [`Nvr`] stops the cameras too, also those of which a [`Camera`] is kept, but nobody waits for them; should the
+//! process end first, it is like a crash: harmless, and mended at the next start.
 //!
 //! # Threads, runtime and logs
 //!

@@ -121,8 +121,8 @@ impl Archive {
     ///
     /// # Errors
     /// `InvalidArgument` when the range is empty or longer than a year; `NotFound` when the index knows no such camera, or
-    /// nothing is recorded there; `Conflict` when the codec parameters change inside the range (the message lists the stretches; see [`export_split`](Self::export_split)); `Unsupported` when
-    /// some of it lies in plain containers (the message lists the stretches), or when it has to be encoded
+    /// nothing is recorded there; `Conflict` when the codec parameters change inside the range (the message lists the
+    /// stretches; see [`export_split`](Self::export_split)); `Unsupported` when some of it lies in plain containers (the message lists the stretches), or when it has to be encoded
     /// ([`open_export`](Self::open_export) does that).
     pub async fn export(&self, request: ExportRequest) -> Result<Clip> {
         if request.codec == ClipCodec::H264 && !self.is_h264(&request).await? {

@@ -59,8 +59,8 @@ impl Archive {
     /// A picture of a recorded moment, with the camera's privacy masks.
     ///
     /// # Errors
-    /// `NotFound` when the index knows no such camera, or nothing is recorded there (the hint names the nearest footage), `Unsupported` for
-    /// segments of a plain container, `Corrupt` when the footage cannot be decoded.
+    /// `NotFound` when the index knows no such camera, or nothing is recorded there (the hint names the nearest footage),
+    /// `Unsupported` for segments of a plain container, `Corrupt` when the footage cannot be decoded.
     pub async fn snapshot(&self, request: SnapshotRequest) -> Result<Snapshot> {
         let archive = self.clone();
         crate::nvr::blocking(move || archive.snapshot_blocking(&request)).await

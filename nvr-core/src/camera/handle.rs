@@ -54,7 +54,8 @@ impl Camera {
         self.config.load_full()
     }
 
-    /// Where it stands, to be watched.
+    /// Where it stands, to be watched. Do not hold what `borrow` or `wait_for` give over an `.await`: the camera stands still
+    /// meanwhile, for it cannot tell its next state.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<CameraState> {
         self.status.watch()

@@ -11,7 +11,8 @@ pub struct ConfigDiff {
     pub added: Vec<CameraId>,
     /// Cameras that are gone.
     pub removed: Vec<CameraId>,
-    /// Cameras that differ in anything, and so start again.
+    /// Cameras that differ in anything. They are connected anew only where more differs than name, sub stream, schedule,
+    /// retention, priority, motion, objects, ONVIF, stills or privacy.
     pub changed: Vec<CameraId>,
     /// Keys that differ and only take effect when the recorder starts again.
     pub needs_restart: Vec<&'static str>,

@@ -181,6 +181,8 @@ impl Config {
     }
 
     /// A configuration with defaults, no cameras and recordings below `root`.
+    ///
+    /// What is filled in by hand is not checked against the bounds that hold for a file: those of each field stand with it.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {

@@ -400,7 +400,8 @@ impl Nvr {
         self.0.started
     }
 
-    /// What happens from now on.
+    /// What happens from now on. After a [`shutdown`](Self::shutdown) nothing more comes; it ends when the last clone of this
+    /// is dropped, so a listener that holds one waits for ever: let it end with the program's own signal.
     #[must_use]
     pub fn events(&self) -> EventStream {
         self.0.context.events.subscribe()

@@ -13,8 +13,8 @@ impl Nvr {
     /// Puts a new configuration in force; only cameras that changed are touched.
     ///
     /// # Errors
-    /// `Config` when two cameras have one id, and nothing is changed; an error of the index. What was changed before it stays changed and the rest as it was: the same call
-    /// again does what is left.
+    /// `Config` when two cameras have one id, and nothing is changed; an error of the index. What was changed before it stays
+    /// changed and the rest as it was: the same call again does what is left.
     pub async fn reload(&self, new: Config) -> Result<ConfigDiff> {
         refuse_doubles(&new)?;
         let _one_at_a_time = self.0.changes.lock().await;
