@@ -116,7 +116,7 @@ pub(crate) struct CameraDto {
     state: &'static str,
     /// Why it is in that state.
     cause: CauseDto,
-    /// Since when.
+    /// Since when. While a camera is down, since when it is, whichever attempt is under way.
     since: String,
     /// When it is tried again.
     next_try: Option<String>,

@@ -22,7 +22,7 @@ pub struct CameraState {
     pub phase: CameraPhase,
     /// Why.
     pub cause: Cause,
-    /// Since when.
+    /// Since when. While a camera is down, since when it is, whichever attempt is under way.
     pub since: Timestamp,
     /// When it is tried again, while it waits for that.
     pub next_try: Option<Timestamp>,

@@ -107,6 +107,20 @@ export const tests = [
     await logIn(viewer, VIEWER);
     await until("one camera", async () => (await tiles(viewer)) === "yard");
     check((await viewer.getByRole("link", { name: "Settings" }).count()) === 0 && (await viewer.getByRole("link", { name: "Users" }).count()) === 0, "pages of administrators are not shown");
+    // Whoever has a login changes its password; a wrong one does not end the session.
+    await viewer.locator(".side-account").click();
+    await viewer.getByRole("menuitem", { name: "Your login" }).click();
+    const change = async (old) => {
+      await viewer.getByLabel("Present password").fill(old);
+      await viewer.getByLabel("New password").fill("another one");
+      await viewer.getByLabel("Password again").fill("another one");
+      await viewer.getByRole("button", { name: "Change password" }).click();
+    };
+    await change("not this one");
+    await viewer.locator(".field-error").waitFor();
+    await everywhere(viewer, "account", shots);
+    await change(VIEWER.password);
+    await viewer.getByText("The password is changed").waitFor();
     await viewer.goto(`${server.address}/timeline`);
     await viewer.getByRole("button", { name: "Mark a range" }).click();
     await viewer.getByText(/marked/).waitFor();

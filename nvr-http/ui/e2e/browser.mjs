@@ -7,7 +7,7 @@ export function launch(options = {}) {
     args: [
       "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-      "--disable-dev-shm-usage",
+      "--disable-dev-shm-usage", "--disable-features=LocalNetworkAccessChecks",
     ],
     ...options,
   });

@@ -1,4 +1,4 @@
-import { type ReactNode, Suspense, useEffect, useState } from "react";
+import { type ReactNode, Suspense, lazy, useEffect, useState } from "react";
 import { Route, Router, Switch, useLocation } from "wouter";
 import { online } from "./api/client";
 import { loadSession, may, session } from "./api/session";
@@ -13,6 +13,8 @@ import { Login } from "./pages/login";
 import { ROUTES } from "./pages/routes";
 import { Setup } from "./pages/setup";
 import { Share } from "./pages/share";
+
+const AccountPage = lazy(() => import("./pages/account/page"));
 
 export function App() {
   return (
@@ -68,6 +70,13 @@ function Pages() {
           </Titled>
         </Route>
       ))}
+      {who?.user && (
+        <Route path="/account">
+          <Titled title={t("users.own")}>
+            <AccountPage />
+          </Titled>
+        </Route>
+      )}
       <Route>
         <Empty title={t("common.not_found")}>{t("common.not_found_text")}</Empty>
       </Route>

@@ -1,4 +1,4 @@
-import { Ellipsis, Languages, LogOut, Moon, Sun, SunMoon, UserRound } from "lucide-react";
+import { Ellipsis, KeyRound, Languages, LogOut, Moon, Sun, SunMoon, UserRound } from "lucide-react";
 import type { ReactNode } from "react";
 import { Link, useLocation } from "wouter";
 import { useAlerts } from "./api/alerts";
@@ -78,12 +78,13 @@ function usePreferences(): (MenuItem | "-")[] {
   const who = useStore(session);
   const tongue = useStore(language);
   const look = useStore(theme);
+  const [, go] = useLocation();
   const looks: [Theme, typeof Sun][] = [["system", SunMoon], ["light", Sun], ["dark", Moon]];
   return [
     ...looks.map(([key, Icon]): MenuItem => ({ label: t(`common.theme_${key}`), icon: <Icon size={15} />, checked: look === key, onSelect: () => theme.set(key) })),
     "-",
     ...(Object.entries(LANGUAGES) as [Language, string][]).map(([key, label]): MenuItem => ({ label, icon: <Languages size={15} />, checked: tongue === key, onSelect: () => language.set(key) })),
-    ...(who?.user ? (["-", { label: t("common.log_out"), icon: <LogOut size={15} />, onSelect: () => void logOut().catch(toastError) }] as const) : []),
+    ...(who?.user ? (["-", { label: t("users.own"), icon: <KeyRound size={15} />, onSelect: () => go("/account") }, { label: t("common.log_out"), icon: <LogOut size={15} />, onSelect: () => void logOut().catch(toastError) }] as const) : []),
   ];
 }
 

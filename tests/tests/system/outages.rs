@@ -24,6 +24,13 @@ async fn fm11_away_at_the_start_and_back_as_another_camera() {
         .await
         .unwrap();
     assert!(!rig.nvr().health().ok, "a camera that is away is no good health");
+    let events = rig.events();
+    let tries: Vec<_> = events
+        .iter()
+        .filter(|e| to_phase(&e.kind, CameraPhase::BackingOff))
+        .collect();
+    let since = rig.cam().state().borrow().since;
+    assert!(since <= tries[0].at, "each try began the outage anew: {since}");
 
     let lives = [
         first.clone(),

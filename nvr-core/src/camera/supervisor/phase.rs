@@ -6,6 +6,14 @@ use crate::config::RecordMode;
 use crate::event::{CameraPhase, Cause, CauseKind};
 use crate::time::Timestamp;
 
+/// Whether no pictures come that are wanted.
+const fn is_down(phase: CameraPhase) -> bool {
+    matches!(
+        phase,
+        CameraPhase::Connecting | CameraPhase::Stalled | CameraPhase::BackingOff | CameraPhase::Failed
+    )
+}
+
 impl Actor {
     /// Shows where the camera stands. To the machine a session of wishes is standby: it only reads along.
     pub(in crate::camera) fn publish_state(&mut self) {
@@ -28,8 +36,9 @@ impl Actor {
         if before.phase != phase {
             self.tell_phase(before.phase, phase, cause.clone(), now);
         }
-        // `since` is computed once per phase: derived again it would tremble with the clocks.
-        let since = if before.phase == phase { before.since } else { now };
+        // `since` is computed once: derived again it would tremble with the clocks. Each attempt would else begin it anew.
+        let same = before.phase == phase || (is_down(before.phase) && is_down(phase));
+        let since = if same { before.since } else { now };
         let next_try = match (before.next_try, self.machine.retry_at_ns()) {
             (Some(shown), Some(at)) if utc(at).since(shown).abs() < 1_000_000_000 => Some(shown),
             (_, at) => at.map(utc),

@@ -81,7 +81,8 @@ export async function request(path: string, { method = "GET", query, body, signa
   online.set(true);
   if (!response.ok) {
     const error = new ApiError(response.status, await problemOf(response), Number(response.headers.get("retry-after")) || null);
-    if (response.status === 401 && path !== "/session") for (const tell of unauthorized) tell();
+    // There it is a wrong password, and the session goes on.
+    if (response.status === 401 && path !== "/session" && path !== "/session/password") for (const tell of unauthorized) tell();
     throw error;
   }
   return response;

@@ -1,4 +1,5 @@
 import { X } from "lucide-react";
+import { useEffect, useRef } from "react";
 import { ApiError } from "~/api/client";
 import { t, useT } from "~/i18n";
 import { store, useStore } from "~/lib/store";
@@ -73,8 +74,22 @@ export function toastUndo(text: string, { undo, commit, seconds = 7 }: { undo():
 export function Toasts() {
   const t = useT();
   const all = useStore(toasts);
+  const box = useRef<HTMLDivElement>(null);
+  const newest = all.at(-1)?.id;
+  useEffect(() => {
+    // Above what fills the display, and above dialogs: what comes last to the top layer lies uppermost.
+    const raise = () => {
+      const element = box.current;
+      if (!element || typeof element.showPopover !== "function") return;
+      if (element.matches(":popover-open")) element.hidePopover();
+      element.showPopover();
+    };
+    raise();
+    document.addEventListener("fullscreenchange", raise);
+    return () => document.removeEventListener("fullscreenchange", raise);
+  }, [newest]);
   return (
-    <div className="toasts" role="region" aria-label={t("common.notices")} aria-live="polite">
+    <div ref={box} popover="manual" className="toasts" role="region" aria-label={t("common.notices")} aria-live="polite">
       {all.map((one) => (
         <div key={one.id} className={`toast toast-${one.tone}`} role={one.tone === "bad" ? "alert" : undefined}>
           <div className="toast-text">

@@ -27,6 +27,8 @@ export interface LiveState {
   stream: LiveStream;
   /** Whether the camera has a sub stream, as far as known. */
   hasSub: boolean;
+  /** Whether the stream that is shown has sound, as far as known. */
+  sounds: boolean;
   /** Why the faster paths are not used. */
   reasons: Partial<Record<Path, string>>;
   /** Why nothing is shown. */
@@ -34,7 +36,7 @@ export interface LiveState {
 }
 
 /** Nothing is known yet. */
-export const BEFORE: LiveState = { phase: "connecting", path: null, stream: "main", hasSub: false, reasons: {}, error: null };
+export const BEFORE: LiveState = { phase: "connecting", path: null, stream: "main", hasSub: false, sounds: true, reasons: {}, error: null };
 
 /** Which paths to try, in order, and why the others are not. */
 export function plan(info: LiveInfo | null, shunned: ReadonlyMap<Path, { until: number; why: string }>, wanted: Path | null, now: number): { paths: Path[]; reasons: LiveState["reasons"] } {
@@ -126,7 +128,7 @@ export class LiveView {
           continue;
         }
       }
-      this.set({ stream: info?.stream ?? "main", hasSub: info?.has_sub ?? false });
+      this.set({ stream: info?.stream ?? "main", hasSub: info?.has_sub ?? false, sounds: info?.audio !== null });
       const { paths, reasons } = plan(info, this.shunned, this.wanted, Date.now());
       const { wanted } = this;
       const shown = await this.tryAll(paths, info, reasons);

@@ -74,11 +74,12 @@ export const whep: Driver = async ({ camera, stream: kind, video, signal, alive,
       };
     });
   } finally {
-    peer.close();
     release(video);
-    if (resource) {
+    if (!resource) peer.close();
+    else {
       const path = new URL(resource, new URL(at("/"), document.baseURI)).pathname.replace(at("/api/v1"), "");
-      void request(path, { method: "DELETE" }).catch(() => {});
+      // First this: a peer that closes ends its session, and there would be none to be deleted (404).
+      void request(path, { method: "DELETE" }).catch(() => {}).finally(() => peer.close());
     }
   }
 };

@@ -15,6 +15,8 @@ const KEEP_BEHIND = 60;
 const KEEP_AHEAD = 300;
 /** Times of playlists are rounded. */
 const SLACK = 80;
+/** A hole so long at the begin of a piece is stepped over (seconds). */
+const NUDGE = 0.5;
 /** Media time 0 is so long before the first moment that was asked for. */
 const LEAD = 12 * 3600_000;
 /** Footage that grows is looked up again after so long. */
@@ -27,6 +29,9 @@ export type Coverage =
   | { kind: "gap"; next: number | null }
   /** Not looked up yet. */
   | { kind: "unknown" };
+
+/** The error that says that the recorder does not answer. */
+export const OFFLINE = "offline";
 
 export interface FeederState {
   /** Waits for footage to come. */
@@ -170,6 +175,28 @@ export class Feeder {
     return false;
   }
 
+  private isWithin(at: number): boolean {
+    const { buffered } = this.video;
+    for (let n = 0; n < buffered.length; n++) if (buffered.start(n) <= at && at < buffered.end(n)) return true;
+    return false;
+  }
+
+  /** To the begin of what is there, where it is a little later than its list says: else the browser waits for ever. */
+  private nudge(): void {
+    const { video } = this;
+    const at = video.currentTime;
+    if (!video.seeking || this.isWithin(at)) return;
+    const piece = this.pieces[pieceAt(this.pieces, this.wall, SLACK)];
+    if (!piece || !this.appended.has(key(piece))) return;
+    const { buffered } = video;
+    for (let n = 0; n < buffered.length; n++) {
+      const start = buffered.start(n);
+      if (start <= at) continue;
+      if (start - at < NUDGE) video.currentTime = start + 0.001;
+      return;
+    }
+  }
+
   /** End of what is buffered without a hole from here. */
   private bufferedTo(at: number): number {
     const { buffered } = this.video;
@@ -190,11 +217,14 @@ export class Feeder {
         this.set({ error: null });
       } catch (e) {
         if ((e as Error).name === "AbortError") continue;
-        this.set({ error: (e as Error).message || "offline" });
+        // fetch() fails with a TypeError where nobody answers.
+        const offline = e instanceof TypeError || (e instanceof ApiError && e.kind === "offline");
+        this.set({ error: offline ? OFFLINE : (e as Error).message || OFFLINE });
         await new Promise((done) => setTimeout(done, 1000));
         break;
       }
     }
+    this.nudge();
     this.set({ loading: !this.ready && this.covers(this.wall).kind === "data" });
   }
 
@@ -270,7 +300,8 @@ export class Feeder {
   /** The piece to fetch next, if more is needed. */
   private wanted(): Piece | null {
     const { video } = this;
-    const end = this.bufferedTo(video.currentTime);
+    // What begins a little behind the moment does not show it.
+    const end = this.isWithin(video.currentTime) ? this.bufferedTo(video.currentTime) : video.currentTime;
     const ahead = AHEAD * Math.max(1, video.playbackRate);
     if (end - video.currentTime >= ahead) return null;
     const time = this.origin + end * 1000;
@@ -364,7 +395,8 @@ export class Feeder {
   }
 }
 
-const key = (piece: Piece) => `${piece.url} ${piece.range?.first ?? ""}`;
+/** With its length: what grows is another piece when it is longer. */
+const key = (piece: Piece) => `${piece.url} ${piece.range ? `${piece.range.first}+${piece.range.length}` : ""}`;
 
 async function load(address: string, range: Piece["range"], signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
   const headers: Record<string, string> = range ? { range: `bytes=${range.first}-${range.first + range.length - 1}` } : {};

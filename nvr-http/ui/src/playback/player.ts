@@ -159,7 +159,9 @@ export class Player {
     for (const feeder of having) {
       const drift = feeder.wall - time;
       if (feeder === leader) continue;
-      if (Math.abs(drift) > FAR + 200 * rate && !feeder.video.seeking) void feeder.seek(time).catch(() => {});
+      // What was left in a gap waits there for footage that never comes.
+      const lost = feeder.video.seeking && feeder.covers(feeder.wall).kind === "gap";
+      if (lost || (Math.abs(drift) > FAR + 200 * rate && !feeder.video.seeking)) void feeder.seek(time).catch(() => {});
       else if (playing) feeder.video.playbackRate = Math.min(16, Math.abs(drift) < DRIFT ? rate : rate * (drift > 0 ? 0.92 : 1.08));
     }
     leader.video.playbackRate = rate;

@@ -54,5 +54,8 @@ describe("playlist", () => {
     const longer = { ...b, end: c.end };
     expect(merge([a, b, c], [longer])).toEqual([a, longer]);
     expect(merge([a], [])).toEqual([a]);
+    // What grew is listed from the last keyframe on: what comes before that keyframe stays.
+    const grown = { ...c, start: b.start + 500 };
+    expect(merge([a, b], [grown])).toEqual([a, { ...b, end: b.start + 500 }, grown]);
   });
 });

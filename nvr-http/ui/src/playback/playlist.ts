@@ -60,13 +60,18 @@ export function pieceAt(pieces: readonly Piece[], time: number, slack = 0): numb
   return -1;
 }
 
-/** Puts new pieces among the known ones, in order; a new one replaces those it overlaps. */
+/**
+ * Puts new pieces among the known ones, in order; a new one replaces those it overlaps. What reaches into the first new
+ * one keeps what comes before it: pieces are cut anew from wherever a list begins, and else there would be a hole.
+ */
 export function merge(known: readonly Piece[], fresh: readonly Piece[]): Piece[] {
   const first = fresh[0];
   const last = fresh.at(-1);
   if (!first || !last) return [...known];
   const TOLERANCE = 20;
-  const before = known.filter((p) => p.end <= first.start + TOLERANCE && p.start < first.start);
+  const before = known
+    .filter((p) => p.start < first.start - TOLERANCE || (p.start < first.start && p.end <= first.start + TOLERANCE))
+    .map((p) => (p.end > first.start + TOLERANCE ? { ...p, end: first.start } : p));
   const after = known.filter((p) => p.start >= last.end - TOLERANCE);
   return [...before, ...fresh, ...after];
 }

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { type Booking, type Step, addBooking, changeBooking } from "~/api/bookings";
 import { useCameras } from "~/api/cameras";
 import { ApiError } from "~/api/client";
@@ -35,11 +35,18 @@ export function BookingForm({ booking, day, onClose, onDone }: { booking: Bookin
   const [keep, setKeep] = useState(String(Math.round((booking?.keep_footage ?? 0) / DAY_S)));
   const [error, setError] = useState<string | null>(null);
   const [clash, setClash] = useState(false);
+  const [tries, setTries] = useState(0);
+  const told = useRef<HTMLParagraphElement>(null);
+  // It stands below a form that may be longer than its dialog.
+  useEffect(() => {
+    told.current?.scrollIntoView({ block: "nearest" });
+  }, [error, tries]);
   const [busy, setBusy] = useState(false);
 
   const toggle = <T,>(list: T[], one: T, on: boolean) => (on ? [...list, one] : list.filter((other) => other !== one));
   const send = async (allow: boolean) => {
     const [start, end] = [fieldTime(from), fieldTime(to)];
+    setTries((n) => n + 1);
     if (!chosen.length) return setError(t("bookings.choose_camera"));
     if (!start || !end) return setError(t("bookings.choose_time"));
     if (end <= start) return setError(t("bookings.order"));
@@ -105,7 +112,7 @@ export function BookingForm({ booking, day, onClose, onDone }: { booking: Bookin
         <TextField label={t("bookings.keep")} hint={t("bookings.keep_hint")} type="number" min={0} max={3640} value={keep} onChange={(e) => setKeep(e.target.value)} />
         <button type="submit" className="hidden" tabIndex={-1} aria-hidden>{t("bookings.save")}</button>
       </form>
-      {error && <p className="field-error" role="alert">{error}</p>}
+      {error && <p ref={told} className="field-error" role="alert">{error}</p>}
     </Dialog>
   );
 }

@@ -11,6 +11,7 @@ import { Segmented } from "~/components/tabs";
 import { toast, toastError } from "~/components/toast";
 import { useT } from "~/i18n";
 import { dateFormat } from "~/lib/format";
+import { useCameraNames } from "../users/access";
 import { BookingForm } from "./form";
 import { type View, days, onDay, step } from "./month";
 
@@ -61,6 +62,7 @@ export default function BookingsPage() {
 /** What is booked on the days of a month or a week. */
 function Calendar({ onDay: choose, onShow, version }: { onDay: ((day: Date) => void) | null; onShow(one: Occurrence): void; version: unknown }) {
   const t = useT();
+  const names = useCameraNames();
   const [view, setView] = useState<View>("month");
   const [day, setDay] = useState(() => new Date());
   const all = days(view, day);
@@ -105,7 +107,7 @@ function Calendar({ onDay: choose, onShow, version }: { onDay: ((day: Date) => v
               <ul>
                 {here.slice(0, most).map((one) => (
                   <li key={`${one.booking} ${one.start}`}>
-                    <button type="button" className={`calendar-one tone-${TONES[one.state]}`} data-off={one.state === "cancelled" || undefined} title={`${one.title}, ${t(`bookings.state_${one.state}`)}, ${one.cameras.join(", ")}`} onClick={() => onShow(one)}>
+                    <button type="button" className={`calendar-one tone-${TONES[one.state]}`} data-off={one.state === "cancelled" || undefined} title={`${one.title}, ${t(`bookings.state_${one.state}`)}, ${names(one.cameras)}`} onClick={() => onShow(one)}>
                       <i className="dot" aria-hidden />
                       <span className="calendar-hour">{hour(one.start)}</span> <span className="calendar-title">{one.title}</span>
                       {one.warnings.length > 0 && <TriangleAlert size={12} aria-label={t("bookings.warnings", { n: one.warnings.length })} />}
@@ -124,6 +126,7 @@ function Calendar({ onDay: choose, onShow, version }: { onDay: ((day: Date) => v
 
 function List({ bookings, onShow }: { bookings: Booking[] | undefined; onShow(one: Booking): void }) {
   const t = useT();
+  const names = useCameraNames();
   if (!bookings) return <Spinner />;
   if (!bookings.length) return <Empty icon={<CalendarClock size={28} />} title={t("bookings.none")}>{t("bookings.none_text")}</Empty>;
   const time = (b: Booking) => b.next?.start ?? b.start;
@@ -137,7 +140,7 @@ function List({ bookings, onShow }: { bookings: Booking[] | undefined; onShow(on
         columns={[
           { key: "title", label: t("bookings.title"), sort: (b) => b.title, cell: (b) => <button type="button" className="booking-link" onClick={() => onShow(b)}>{b.title}</button> },
           { key: "next", label: t("bookings.next"), sort: time, cell: (b) => moment(time(b)) },
-          { key: "cameras", label: t("bookings.cameras"), cell: (b) => b.cameras.join(", ") },
+          { key: "cameras", label: t("bookings.cameras"), cell: (b) => names(b.cameras) },
           { key: "who", label: t("bookings.who"), wideOnly: true, cell: (b) => b.who ?? "" },
           { key: "state", label: t("bookings.state"), sort: (b) => b.state, cell: (b) => <State of={b} /> },
         ]}
@@ -158,6 +161,7 @@ function State({ of }: { of: { state: BookingState; warnings: unknown[] } }) {
 
 function Details({ booking, occurrence, operator, onClose, onDone, onEdit }: { booking: Booking; occurrence: Occurrence | null; operator: boolean; onClose(): void; onDone(): void; onEdit(): void }) {
   const t = useT();
+  const names = useCameraNames();
   const one = occurrence ?? { start: booking.next?.start ?? booking.start, end: booking.next?.end ?? booking.end, state: booking.state, warnings: booking.warnings };
   const run = async (what: Promise<unknown>, told: string) => {
     try {
@@ -193,7 +197,7 @@ function Details({ booking, occurrence, operator, onClose, onDone, onEdit }: { b
         <dt>{t("bookings.to")}</dt>
         <dd>{moment(one.end)}</dd>
         <dt>{t("bookings.cameras")}</dt>
-        <dd>{booking.cameras.join(", ")}</dd>
+        <dd>{names(booking.cameras)}</dd>
         {booking.who && <><dt>{t("bookings.who")}</dt><dd>{booking.who}</dd></>}
         {booking.repeat && <><dt>{t("bookings.repeat")}</dt><dd>{booking.repeat}, {booking.time_zone}</dd></>}
         {booking.then.length > 0 && <><dt>{t("bookings.then")}</dt><dd>{booking.then.map((s) => t(`bookings.step_${s}`)).join(", ")}</dd></>}

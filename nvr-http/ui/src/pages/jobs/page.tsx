@@ -19,6 +19,7 @@ import { useT } from "~/i18n";
 import { anyTime } from "~/lib/days";
 import { ago, bytes, duration, moment, percent } from "~/lib/format";
 import { usePages } from "~/lib/pages";
+import { useCameraNames } from "../users/access";
 import { NewJob, WISHES, type Wish } from "./new";
 import { isOver, timeLeft, withNews } from "./news";
 
@@ -129,13 +130,14 @@ function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | 
   const t = useT();
   const [open, setOpen] = useState(false);
   const [playing, setPlaying] = useState(false);
+  const names = useCameraNames();
   const operator = useMay("operator");
   const hasFile = MAKES_FILE.includes(job.kind) && job.state === "done" && typeof job.result?.["file"] === "string";
   const told = (path: string) => post(path).then(onChanged, toastError);
   const left = timeLeft(job);
   const [from, to] = [anyTime(job.params["from"]), anyTime(job.params["to"])];
   const name = `${kindName(t, job.kind)} ${job.id}`;
-  const members = Array.isArray(job.params["cameras"]) ? job.params["cameras"].join(", ") : null;
+  const members = Array.isArray(job.params["cameras"]) ? names(job.params["cameras"] as string[]) : null;
   return (
     <li className="job">
       <div className="job-head">

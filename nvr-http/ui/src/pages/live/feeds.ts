@@ -29,9 +29,15 @@ export function useFeeds(wanted: Feed): { feeds: Feed[]; view: LiveView | null; 
   const [shown, setShown] = useState(wanted);
   const [views, setViews] = useState<ReadonlyMap<string, LiveView>>(new Map());
   const view = views.get(nameOf(shown)) ?? null;
-  const { phase, path, hasSub } = useStore(view?.state ?? none);
-  const { stream, audio } = wanted;
-  const coming = differs(shown, wanted, { hasSub, path }) ? wanted : null;
+  const { phase, path, hasSub, sounds, stream: showing } = useStore(view?.state ?? none);
+  // Small streams often have no sound: who wants to hear is shown the main one.
+  const [silentSub, setSilentSub] = useState(false);
+  useEffect(() => {
+    if (hasSub && showing === "sub") setSilentSub(!sounds);
+  }, [hasSub, showing, sounds]);
+  const { audio } = wanted;
+  const stream = audio && silentSub ? "main" : wanted.stream;
+  const coming = differs(shown, { stream, audio }, { hasSub, path }) ? { stream, audio } : null;
 
   useEffect(() => {
     if (coming && phase !== "playing") setShown({ stream, audio });

@@ -37,7 +37,7 @@ export default function LivePage() {
   const shownPage = Math.min(page, pages - 1);
   const shown = single ? [single] : sorted.slice(shownPage * perPage, (shownPage + 1) * perPage);
   const { columns, tile } = layOut(single ? "1" : layout, shown.length, pages > 1, usePlace(grid), GAP);
-  const { dragged, grab, move, message } = useReorder(sorted.map((c) => c.id), sorted);
+  const { dragged, grab, move, message } = useReorder(sorted.map((c) => c.id), sorted, columns);
 
   useEffect(() => {
     const onKey = (e: globalThis.KeyboardEvent) => {
@@ -119,7 +119,7 @@ function usePlace(grid: { current: HTMLElement | null }): Place {
 }
 
 /** Moving tiles, by dragging their handle (mouse, finger, pen) or with the arrow keys on it. */
-function useReorder(ids: string[], cameras: { id: string; name: string }[]) {
+function useReorder(ids: string[], cameras: { id: string; name: string }[], columns: number) {
   const t = useT();
   const [dragged, setDragged] = useState<string | null>(null);
   const [message, setMessage] = useState("");
@@ -146,7 +146,7 @@ function useReorder(ids: string[], cameras: { id: string; name: string }[]) {
   }, []);
 
   const move = (e: KeyboardEvent, id: string) => {
-    const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[e.key];
+    const step = { ArrowLeft: -1, ArrowUp: -columns, ArrowRight: 1, ArrowDown: columns }[e.key];
     if (!step) return;
     e.preventDefault();
     const to = Math.max(0, Math.min(ids.length - 1, ids.indexOf(id) + step));

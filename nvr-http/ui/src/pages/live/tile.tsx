@@ -55,7 +55,7 @@ export function Tile(props: TileProps) {
         <Screen key={nameOf(feed)} camera={camera} feed={feed} coming={n > 0} sound={sound} path={wanted} onView={onView} onCome={onCome} />
       ))}
       {view && <Cover camera={camera} view={view} box={box} />}
-      {view && stats && <Figures view={view} />}
+      {view && stats && (camera.state === "recording" || camera.state === "standby") && <Figures view={view} />}
       {(full || alone) && operates && camera.onvif && (
         <Suspense>
           <Ptz camera={camera} />

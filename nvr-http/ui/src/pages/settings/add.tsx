@@ -105,7 +105,7 @@ export function AddCamera({ taken, canSub, onClose, onDone }: { taken: string[];
           {service && <StreamsOf address={service} user={form.user} password={form.password} chosen={form} onChoose={(streams) => set(canSub ? streams : { ...streams, sub: "" })} />}
           {canSub && <TextField label={t("settings.sub")} hint={t("settings.sub_hint")} value={form.sub} error={errors["sub"]} spellCheck={false} onChange={(e) => set({ sub: e.target.value })} />}
         </div>
-        <Probe source={form} />
+        <Probe source={{ source: form.source, user: form.user, password: form.password }} />
       </div>
       <div className="three">
         <TextField label={t("settings.name")} value={form.name} error={errors["name"]} onChange={(e) => set({ name: e.target.value })} />

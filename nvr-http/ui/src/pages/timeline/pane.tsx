@@ -5,7 +5,7 @@ import { useT } from "~/i18n";
 import { causeLine } from "~/lib/cause";
 import { duration, moment } from "~/lib/format";
 import { useStore } from "~/lib/store";
-import { Feeder } from "~/playback/feeder";
+import { Feeder, OFFLINE } from "~/playback/feeder";
 import type { Player } from "~/playback/player";
 import { type Lane, bandAt, hasFootage } from "./data";
 import { Thumbs } from "./thumbs";
@@ -44,7 +44,7 @@ function Over({ feeder, player, lane }: { feeder: Feeder; player: Player; lane: 
   const t = useT();
   const { loading, error } = useStore(feeder.state);
   const { missing, atEnd, waiting } = useStore(player.state);
-  if (error) return <div className="pane-over" role="alert"><p>{error}</p></div>;
+  if (error) return <div className="pane-over" role="alert"><p>{error === OFFLINE ? t("common.offline_title") : error}</p></div>;
   if (missing.has(feeder.camera)) {
     const what = feeder.covers(player.time);
     const gap = lane && bandAt(lane.gaps, player.time);

@@ -2,11 +2,11 @@ import { useLocation, useSearch } from "wouter";
 import { PageHead } from "~/components/misc";
 import { Tabs } from "~/components/tabs";
 import { useT } from "~/i18n";
-import { OwnAccount, People } from "./people";
+import { People } from "./people";
 import { Audit, Shares } from "./records";
 import { Tokens } from "./tokens";
 
-const TABS = ["accounts", "tokens", "shares", "audit", "own"] as const;
+const TABS = ["accounts", "tokens", "shares", "audit"] as const;
 type Tab = (typeof TABS)[number];
 
 export default function UsersPage() {
@@ -18,7 +18,7 @@ export default function UsersPage() {
     <>
       <PageHead title={t("common.nav_users")} />
       <Tabs<Tab> label={t("common.nav_users")} value={tab} onChange={(key) => go(`/users?tab=${key}`, { replace: true })} tabs={TABS.map((key) => ({ key, label: t(`users.${key}`) }))}>
-        {tab === "accounts" ? <People /> : tab === "tokens" ? <Tokens /> : tab === "shares" ? <Shares /> : tab === "audit" ? <Audit /> : <OwnAccount />}
+        {tab === "accounts" ? <People /> : tab === "tokens" ? <Tokens /> : tab === "shares" ? <Shares /> : <Audit />}
       </Tabs>
     </>
   );
