@@ -13,6 +13,8 @@ use crate::timeline::{self, Day, Growing, Material, Timeline};
 const MOST_EVENTS: u32 = 1000;
 /// So far the readable part of a growing segment may be behind: chunk, jitter buffer and a busy machine.
 const TAIL_NS: i64 = 5 * NS_PER_S;
+/// What waits at a split is shorter.
+const WAITING_NS: i64 = 2 * NS_PER_S;
 
 impl Archive {
     /// Ranges, gaps with their causes, events and totals of one camera.
@@ -134,6 +136,7 @@ impl Archive {
                 }
             }
         }
+        reach_to_the_next(rows);
         let row = rows
             .iter()
             .rev()
@@ -145,6 +148,23 @@ impl Archive {
             size_bytes: row.size_bytes,
             codec: row.tracks.video.codec,
         })
+    }
+}
+
+/// At a split the last frames of the file before wait for their sound: they are not missing.
+fn reach_to_the_next(rows: &mut [SegmentRow]) {
+    for i in 0..rows.len() {
+        let row = &rows[i];
+        if row.state != SegmentState::Open {
+            continue;
+        }
+        let next = rows.iter().find(|r| {
+            r.run == row.run && r.sequence == row.sequence + 1 && r.start.since(row.end()) < WAITING_NS
+        });
+        if let Some(next) = next {
+            let reaches = next.start.since(row.start);
+            rows[i].duration_ns = rows[i].duration_ns.max(reaches);
+        }
     }
 }
 

@@ -166,6 +166,9 @@ async fn goes_on_over_splits(audio: Audio) {
         })
         .await
         .unwrap();
+        // Also while the file before waits for its sound nothing is missing.
+        let timeline = rig.timeline(CAM).await.unwrap();
+        assert!(timeline.gaps.is_empty(), "{audio:?}: {:?}", timeline.gaps);
     }
     rig.frames(37).await.unwrap();
     let timeline = rig.timeline(CAM).await.unwrap();

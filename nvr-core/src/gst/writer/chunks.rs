@@ -39,7 +39,7 @@ pub(crate) struct ChunkWriter {
     /// The file that units go to now.
     file: Option<Gathering>,
     /// The file before it, while its last sound is not there.
-    before: Option<Waiting>,
+    before: Option<Box<Waiting>>,
     jobs: Option<Sender<Job>>,
     shared: Arc<Shared>,
 }
@@ -248,9 +248,11 @@ impl ChunkWriter {
         }
         // Little is left that a crash would cost; and the last chunk will have pictures, as all have.
         self.hand_on_what_is_clear()?;
-        self.before = self.file.take().map(|file| Waiting {
-            file,
-            until: (next.pts_ns, next.dts_ns),
+        self.before = self.file.take().map(|file| {
+            Box::new(Waiting {
+                file,
+                until: (next.pts_ns, next.dts_ns),
+            })
         });
         Ok(())
     }
