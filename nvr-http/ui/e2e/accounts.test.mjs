@@ -117,7 +117,7 @@ export const tests = [
       await viewer.getByRole("button", { name: "Change password" }).click();
     };
     await change("not this one");
-    await viewer.locator(".field-error").waitFor();
+    await viewer.getByText("This is not your present password").waitFor();
     await everywhere(viewer, "account", shots);
     await change(VIEWER.password);
     await viewer.getByText("The password is changed").waitFor();

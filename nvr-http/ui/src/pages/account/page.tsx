@@ -16,9 +16,11 @@ export default function AccountPage() {
   const names = useCameraNames();
   const [form, setForm] = useState({ old: "", fresh: "", again: "" });
   const [error, setError] = useState<string | null>(null);
+  const [wrong, setWrong] = useState(false);
   const [busy, setBusy] = useState(false);
   if (!who?.user) return <><PageHead title={t("users.own")} /><Card><p className="card-text muted">{t("users.no_login")}</p></Card></>;
   const send = async () => {
+    setWrong(false);
     setError(form.fresh.length < MIN_PASSWORD ? t("common.setup_short") : form.fresh !== form.again ? t("common.setup_differs") : null);
     if (form.fresh.length < MIN_PASSWORD || form.fresh !== form.again) return;
     setBusy(true);
@@ -27,7 +29,8 @@ export default function AccountPage() {
       setForm({ old: "", fresh: "", again: "" });
       toast(t("users.password_changed"));
     } catch (e) {
-      setError(e instanceof ApiError ? e.message || t("common.offline_title") : String(e));
+      if (e instanceof ApiError && e.status === 401) setWrong(true);
+      else setError(e instanceof ApiError ? e.message || t("common.offline_title") : String(e));
     }
     setBusy(false);
   };
@@ -40,7 +43,7 @@ export default function AccountPage() {
           <p className="muted">{t("users.sessions_text")}</p>
           <form className="stack" onSubmit={(e) => { e.preventDefault(); void send(); }}>
             <input type="text" className="hidden" autoComplete="username" value={who.user.name} readOnly tabIndex={-1} aria-hidden="true" />
-            <TextField label={t("users.password_old")} type="password" autoComplete="current-password" value={form.old} onChange={(e) => setForm({ ...form, old: e.target.value })} />
+            <TextField label={t("users.password_old")} type="password" autoComplete="current-password" value={form.old} error={wrong ? t("users.password_wrong") : null} onChange={(e) => setForm({ ...form, old: e.target.value })} />
             <TextField label={t("users.password_new")} type="password" autoComplete="new-password" value={form.fresh} onChange={(e) => setForm({ ...form, fresh: e.target.value })} />
             <TextField label={t("common.setup_repeat")} type="password" autoComplete="new-password" value={form.again} error={error} onChange={(e) => setForm({ ...form, again: e.target.value })} />
             <div><Button kind="primary" type="submit" busy={busy} disabled={!form.old || !form.fresh}>{t("users.password_change")}</Button></div>
