@@ -17,7 +17,10 @@ use nvr_core::segment::Tier;
 use nvr_core::source::Ingest;
 use nvr_core::store::{OpenMode, Order, SegmentQuery, SegmentRow, SegmentState, Store};
 use nvr_core::timeline::Timeline;
-use nvr_core::{Archive, Camera, CameraId, Event, EventKind, Nvr, SourceSpec, TimeRange, check};
+use nvr_core::{
+    Archive, Camera, CameraId, Event, EventKind, ExportFormat, ExportRequest, Nvr, SourceSpec, TimeRange,
+    check,
+};
 
 use crate::{TestCamOptions, judge, wait};
 
@@ -290,6 +293,19 @@ impl Rig {
     /// As there.
     pub async fn judge(&self) -> anyhow::Result<Vec<SegmentRow>> {
         judge_all(&self.config).await
+    }
+
+    /// A clip of the camera [`CAM`] in a file of its own.
+    ///
+    /// # Errors
+    /// When it cannot be exported or written.
+    pub async fn export_mp4(&self, range: TimeRange) -> anyhow::Result<tempfile::NamedTempFile> {
+        let request = ExportRequest::new(id(CAM), range, ExportFormat::Mp4);
+        let clip = self.nvr().export(request).await?;
+        let out = tempfile::NamedTempFile::new()?;
+        let mut to = out.reopen()?;
+        tokio::task::spawn_blocking(move || clip.write_to(&mut to, |_| true)).await??;
+        Ok(out)
     }
 
     /// The frame numbers of a camera's footage in the order in which it was recorded.

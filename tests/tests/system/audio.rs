@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use nvr_core::EventKind;
 use nvr_core::event::CameraPhase;
 use nvr_core::track::AudioCodec;
-use nvr_core::{EventKind, ExportFormat, ExportRequest};
-use nvr_tests::rig::{CAM, Rig, file_of, id, small, whole};
+use nvr_tests::rig::{CAM, Rig, file_of, small, whole};
 use nvr_tests::{Audio, TestCam, TestCamOptions, judge};
 
 async fn recording(source: &str) -> Rig {
@@ -173,13 +173,7 @@ async fn goes_on_over_splits(audio: Audio) {
     rig.frames(37).await.unwrap();
     let timeline = rig.timeline(CAM).await.unwrap();
     let range = timeline.ranges[0].range;
-    let request = ExportRequest::new(id(CAM), range, ExportFormat::Mp4);
-    let clip = rig.nvr().export(request).await.unwrap();
-    let out = tempfile::NamedTempFile::new().unwrap();
-    let mut to = out.reopen().unwrap();
-    tokio::task::spawn_blocking(move || clip.write_to(&mut to, |_| true).unwrap())
-        .await
-        .unwrap();
+    let out = rig.export_mp4(range).await.unwrap();
     rig.stop_clean().await.unwrap();
     let rows = rig.judge().await.unwrap();
     for (n, row) in rows.iter().enumerate() {

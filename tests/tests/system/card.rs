@@ -14,7 +14,7 @@ use nvr_core::secret::Secret;
 use nvr_core::source::Credentials;
 use nvr_core::store::{SegmentRow, SegmentState};
 use nvr_core::timeline::Timeline;
-use nvr_core::{EventKind, ExportFormat, ExportRequest, TimeRange, check, files};
+use nvr_core::{EventKind, TimeRange, check, files};
 use nvr_tests::cardcam::{CardCam, CardSound, GOP, Replayed};
 use nvr_tests::judge;
 use nvr_tests::onvifcam::{CardAnswer, OnvifCam, OnvifOptions};
@@ -194,13 +194,7 @@ async fn an_outage_is_filled_without_losing_a_frame() {
         "{done:#?}"
     );
 
-    let request = ExportRequest::new(rig::id(CAM), whole, ExportFormat::Mp4);
-    let clip = house.rig.nvr().export(request).await.unwrap();
-    let out = tempfile::NamedTempFile::new().unwrap();
-    let mut to = out.reopen().unwrap();
-    tokio::task::spawn_blocking(move || clip.write_to(&mut to, |_| true).unwrap())
-        .await
-        .unwrap();
+    let out = house.rig.export_mp4(whole).await.unwrap();
     judge::decode_all(out.path()).unwrap();
 
     house.rig.stop_clean().await.unwrap();

@@ -7,7 +7,7 @@ use nvr_core::clock::Clock as _;
 use nvr_core::event::{CameraPhase, CauseKind};
 use nvr_core::files::SegmentName;
 use nvr_core::time::NS_PER_S;
-use nvr_core::{EventKind, ExportFormat, ExportRequest, TimeRange, Timestamp};
+use nvr_core::{EventKind, TimeRange, Timestamp};
 use nvr_tests::rig::{CAM, Rig, id, judge_timeline, numbers_of, small, whole};
 use nvr_tests::{TestCam, judge};
 
@@ -153,13 +153,7 @@ async fn fm01_local_time_falls_back_while_recording() {
     for row in &rows[..3] {
         numbers.extend(numbers_of(&rig.config, row).await.unwrap());
     }
-    let request = ExportRequest::new(id(CAM), across, ExportFormat::Mp4);
-    let clip = rig.nvr().export(request).await.unwrap();
-    let out = tempfile::NamedTempFile::new().unwrap();
-    let mut to = out.reopen().unwrap();
-    tokio::task::spawn_blocking(move || clip.write_to(&mut to, |_| true).unwrap())
-        .await
-        .unwrap();
+    let out = rig.export_mp4(across).await.unwrap();
     judge::decode_all(out.path()).unwrap();
     assert_eq!(judge::frame_numbers(out.path()).unwrap(), numbers);
     rig.stop_clean().await.unwrap();

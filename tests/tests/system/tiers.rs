@@ -8,7 +8,7 @@ use nvr_core::files::{Root, RootOptions};
 use nvr_core::segment::Tier;
 use nvr_core::store::{SegmentRow, SegmentState};
 use nvr_core::track::VideoCodec;
-use nvr_core::{EventKind, ExportFormat, ExportRequest, SnapshotRequest, check};
+use nvr_core::{EventKind, SnapshotRequest, check};
 use nvr_tests::disk::{Mount, run, text};
 use nvr_tests::rig::{CAM, Rig, file_of, id, judge_timeline, small, whole};
 use nvr_tests::{Picture, TestCam, TestCamOptions, judge, wait};
@@ -56,13 +56,7 @@ async fn old_segments_move_and_nobody_notices() {
     let timeline = rig.timeline(CAM).await.unwrap();
     // Behind the last segment there may be microseconds until the next one has a frame.
     assert_eq!(timeline.ranges.len(), 1, "{timeline:#?}");
-    let request = ExportRequest::new(id(CAM), timeline.ranges[0].range, ExportFormat::Mp4);
-    let clip = rig.nvr().export(request).await.unwrap();
-    let out = tempfile::NamedTempFile::new().unwrap();
-    let mut to = out.reopen().unwrap();
-    tokio::task::spawn_blocking(move || clip.write_to(&mut to, |_| true).unwrap())
-        .await
-        .unwrap();
+    let out = rig.export_mp4(timeline.ranges[0].range).await.unwrap();
     judge::decode_all(out.path()).unwrap();
     whole(&judge::frame_numbers(out.path()).unwrap()).unwrap();
     let picture = SnapshotRequest {

@@ -3,7 +3,7 @@
 use nvr_core::config::UploadWhat;
 use nvr_core::event::{CameraPhase, CauseKind, JobState};
 use nvr_core::store::{OpenMode, SegmentQuery, SegmentState, Store, UploadQuery, UploadState};
-use nvr_core::{EventKind, ExportFormat, ExportRequest, JobId, SegmentId, SnapshotRequest, TimeRange};
+use nvr_core::{EventKind, JobId, SegmentId, SnapshotRequest, TimeRange};
 use nvr_tests::plant::{assert_there, bytes, key, plant, start_of, until_done};
 use nvr_tests::recorder::Recorder;
 use nvr_tests::rig::{CAM, LIMIT, Rig, id, small};
@@ -220,13 +220,7 @@ async fn what_is_only_remote_plays_and_comes_back() {
     .await
     .unwrap();
     assert_eq!(Some(*blake3::hash(&whole).as_bytes()), row.hash);
-    let request = ExportRequest::new(id(CAM), row.range(), ExportFormat::Mp4);
-    let clip = rig.nvr().export(request).await.unwrap();
-    let out = tempfile::NamedTempFile::new().unwrap();
-    let mut to = out.reopen().unwrap();
-    tokio::task::spawn_blocking(move || clip.write_to(&mut to, |_| true).unwrap())
-        .await
-        .unwrap();
+    let out = rig.export_mp4(row.range()).await.unwrap();
     judge::decode_all(out.path()).unwrap();
     let picture = SnapshotRequest {
         camera: id(CAM),

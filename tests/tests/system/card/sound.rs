@@ -5,10 +5,10 @@ use std::path::Path;
 use nvr_core::jobs::JobState;
 use nvr_core::store::SegmentRow;
 use nvr_core::track::AudioCodec;
-use nvr_core::{ExportFormat, ExportRequest, TimeRange, Timestamp};
+use nvr_core::{TimeRange, Timestamp};
 use nvr_tests::cardcam::{CardSound, GOP, Replayed};
 use nvr_tests::judge;
-use nvr_tests::rig::{self, CAM};
+use nvr_tests::rig;
 
 use super::{House, frames, missing};
 
@@ -58,13 +58,7 @@ async fn an_outage_is_filled_with_its_sound() {
             timeline.ranges.last().unwrap().range.end().add_ns(-1_000_000_000),
         )
         .unwrap();
-        let request = ExportRequest::new(rig::id(CAM), whole, ExportFormat::Mp4);
-        let clip = house.rig.nvr().export(request).await.unwrap();
-        let out = tempfile::NamedTempFile::new().unwrap();
-        let mut to = out.reopen().unwrap();
-        tokio::task::spawn_blocking(move || clip.write_to(&mut to, |_| true).unwrap())
-            .await
-            .unwrap();
+        let out = house.rig.export_mp4(whole).await.unwrap();
         house.rig.stop_clean().await.unwrap();
 
         let rows = house.rig.judge().await.unwrap();
