@@ -61,9 +61,8 @@ pub fn merge(mut old: Vec<u8>, new: &[u8]) -> Vec<u8> {
 /// Hours that a range touches, as the first beginning and the end behind the last.
 #[must_use]
 pub fn hours(range: TimeRange) -> (Timestamp, Timestamp) {
-    let from = range.start().as_ns().div_euclid(HOUR_NS) * HOUR_NS;
-    let end = range.end().as_ns();
-    (Timestamp::from_ns(from), Timestamp::from_ns(end))
+    let into = range.start().as_ns().rem_euclid(HOUR_NS);
+    (range.start().add_ns(-into), range.end())
 }
 
 /// The highest score of each of `buckets` equal parts of a range; `None` where nobody looked. A part shorter than the
@@ -73,25 +72,25 @@ pub fn buckets(hours: &[(Timestamp, Vec<u8>)], range: TimeRange, buckets: usize)
     /// Keyframes are no rarer, mostly.
     const HOLD_NS: i64 = 5 * NS_PER_S;
     let mut out = vec![0u8; buckets];
-    let (from, length) = (range.start().as_ns(), range.end().since(range.start()).max(1));
-    let count = i64::try_from(buckets).unwrap_or(1).max(1);
-    let at = |ns: i64| {
-        let n = i128::from(ns - from) * i128::from(count) / i128::from(length);
-        usize::try_from(n).unwrap_or(0)
-    };
+    // All of time is longer than 64 bits can say.
+    let (from, end) = (i128::from(range.start().as_ns()), i128::from(range.end().as_ns()));
+    let count = i128::try_from(buckets).unwrap_or(1);
+    let at = |ns: i64| usize::try_from((i128::from(ns) - from) * count / (end - from)).unwrap_or(0);
     let mut looks = hours.iter().flat_map(|(hour, seconds)| {
         let seconds = seconds.iter().enumerate().filter(|(_, byte)| **byte > 0);
-        seconds.map(|(n, byte)| (hour.as_ns() + n as i64 * NS_PER_S, *byte))
+        seconds.map(|(n, byte)| (hour.add_ns(n as i64 * NS_PER_S), *byte))
     });
     let mut now = looks.next();
     while let Some((look, byte)) = now {
         now = looks.next();
-        let until = now.map_or(look + NS_PER_S, |(next, _)| next.clamp(look + 1, look + HOLD_NS));
-        let (first, last) = (look.max(from), until.min(from + length));
+        let until = now.map_or(look.add_ns(NS_PER_S), |(next, _)| {
+            next.clamp(look.add_ns(1), look.add_ns(HOLD_NS))
+        });
+        let (first, last) = (look.max(range.start()), until.min(range.end()));
         if first >= last {
             continue;
         }
-        let (first, last) = (at(first), at(last - 1).min(buckets.saturating_sub(1)));
+        let (first, last) = (at(first.as_ns()), at(last.as_ns() - 1));
         for bucket in out.iter_mut().take(last + 1).skip(first) {
             *bucket = (*bucket).max(byte);
         }
@@ -148,6 +147,20 @@ mod tests {
         near(&buckets(&hours, range(1000, 2000), 1), &[None]);
         assert_eq!(buckets(&[], range(0, 10), 3), [None; 3]);
         assert_eq!(buckets(&hours, range(0, 10), 0), []);
+    }
+
+    #[test]
+    fn the_ends_of_time_are_no_fault() {
+        let (all, looks) = (TimeRange::ALL, [(s(0), vec![255])]);
+        let found = buckets(&looks, all, 4);
+        assert_eq!(found, [None, None, Some(1.0), None]);
+        let moment = Timestamp::MIN.add_ns(1);
+        let first = TimeRange::new(Timestamp::MIN, moment).unwrap();
+        assert_eq!(hours(first), (Timestamp::MIN, moment));
+        assert_eq!(buckets(&looks, first, 2), [None; 2]);
+        assert_eq!(hours(all), (Timestamp::MIN, Timestamp::MAX));
+        let none = TimeRange::new(s(0), s(0)).unwrap();
+        assert_eq!(buckets(&looks, none, 1), [None]);
     }
 
     #[test]

@@ -190,9 +190,27 @@ impl Query {
     }
 }
 
-/// How a time is written; for the description of the API.
-#[derive(Debug)]
-pub(crate) struct Time;
+/// A time in JSON: RFC 3339, or Unix seconds as a text or a number. The description of the API names it for parameters too.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Time(pub(crate) Timestamp);
+
+impl<'de> serde::Deserialize<'de> for Time {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        let text = match serde_json::Value::deserialize(d)? {
+            // As it is written: a float would lose what is below microseconds.
+            serde_json::Value::Number(n) => n.to_string(),
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let time = text.parse().map_err(|_| {
+            D::Error::custom(format!(
+                "{text:?}: want RFC 3339 (2026-05-04T03:02:01Z) or Unix seconds"
+            ))
+        });
+        time.map(Self)
+    }
+}
 
 impl utoipa::PartialSchema for Time {
     fn schema() -> RefOr<Schema> {

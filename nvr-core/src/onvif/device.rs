@@ -202,7 +202,7 @@ impl Device {
         let answer = self.post(&self.access.address, &body, PATIENCE).await?;
         let after = self.clock.now();
         let middle = before.add_ns((after.as_ns() - before.as_ns()) / 2);
-        Ok(read_time(&answer).map(|theirs| theirs.as_ns() - middle.as_ns()))
+        Ok(read_time(&answer).map(|theirs| theirs.since(middle)))
     }
 
     async fn ask_services(&self) -> Result<Services> {

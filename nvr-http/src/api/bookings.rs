@@ -9,14 +9,14 @@ use nvr_core::bookings::{
     Step,
 };
 use nvr_core::convert::Layout;
-use nvr_core::{CameraId, TimeRange, Timestamp};
+use nvr_core::{CameraId, TimeRange};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Body, MaybeBody};
 use crate::actor::By;
 use crate::auth::Viewer;
-use crate::params::{BookingPath, Length, Query};
+use crate::params::{BookingPath, Length, Query, Time};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
@@ -30,17 +30,17 @@ pub(crate) struct BookingRequest {
     who: Option<String>,
     /// Ids of cameras; needed for a new one.
     cameras: Option<Vec<String>>,
-    /// Begin of the first occurrence (RFC 3339); needed for a new one.
-    start: Option<String>,
+    /// Begin of the first occurrence ; needed for a new one.
+    start: Option<Time>,
     /// And its end; needed for a new one.
-    end: Option<String>,
+    end: Option<Time>,
     /// Time zone on whose clock it repeats (`Europe/Berlin`); that of the recorder by default.
     time_zone: Option<String>,
     /// The rule by which it repeats, of RFC 5545; empty for once.
     #[schema(example = "FREQ=WEEKLY;BYDAY=MO,WE")]
     repeat: Option<String>,
     /// Beginnings of occurrences that are left out.
-    except: Option<Vec<String>>,
+    except: Option<Vec<Time>>,
     /// What becomes of the footage afterwards: `validate`, `merge`, `compress`, `export`, `upload`.
     then: Option<Vec<String>>,
     /// How `merge` puts the cameras together: `side_by_side` (default), `stacked`, `grid`, `picture_in_picture`,
@@ -60,11 +60,6 @@ pub(crate) struct BookingRequest {
 impl BookingRequest {
     fn spec(self, before: Option<BookingSpec>, zone: &str) -> Answer<(BookingSpec, bool)> {
         let missing = |name: &str| Failure::invalid(format!("{name} is missing"));
-        let time = |text: String| -> Answer<Timestamp> {
-            text.parse().map_err(|_| {
-                Failure::invalid(format!("{text:?}: want RFC 3339, as 2026-05-04T18:00:00+02:00"))
-            })
-        };
         let cameras = match self.cameras {
             Some(ids) => Some(
                 ids.iter()
@@ -82,12 +77,7 @@ impl BookingRequest {
             ),
             None => None,
         };
-        let except = match self.except {
-            Some(times) => Some(times.into_iter().map(time).collect::<Answer<Vec<_>>>()?),
-            None => None,
-        };
-        let start = self.start.map(time).transpose()?;
-        let end = self.end.map(time).transpose()?;
+        let (start, end) = (self.start.map(|t| t.0), self.end.map(|t| t.0));
         let mut spec = match before {
             Some(spec) => spec,
             None => BookingSpec {
@@ -113,7 +103,9 @@ impl BookingRequest {
         spec.end = end.unwrap_or(spec.end);
         spec.zone = self.time_zone.unwrap_or(spec.zone);
         spec.repeat = self.repeat.map_or(spec.repeat, filled);
-        spec.except = except.unwrap_or(spec.except);
+        if let Some(times) = self.except {
+            spec.except = times.into_iter().map(|t| t.0).collect();
+        }
         spec.then = steps.unwrap_or(spec.then);
         spec.layout = self.layout.unwrap_or(spec.layout);
         if let Some(sound) = self.sound {
@@ -130,7 +122,7 @@ impl BookingRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CancelRequest {
     /// Its beginning; all of the booking when absent.
-    start: Option<String>,
+    start: Option<Time>,
 }
 
 /// From when to when.
@@ -449,8 +441,8 @@ pub(crate) async fn list(
 
 /// What is booked in a range, occurrence by occurrence, of the viewer's cameras.
 #[utoipa::path(get, path = "/api/v1/bookings/occurrences", tag = "bookings", operation_id = "list_occurrences",
-    params(("from" = String, Query, description = "Begin of the range (RFC 3339 or Unix seconds)"),
-        ("to" = String, Query, description = "And its end, at most 400 days later"),
+    params(("from" = inline(Time), Query, description = "Begin of the range (RFC 3339 or Unix seconds)"),
+        ("to" = inline(Time), Query, description = "And its end, at most 400 days later"),
         ("booking" = Option<i64>, Query, description = "Only those of this booking"),
         ("state" = Option<String>, Query, description = "Only those in one of these states, with commas"),
         ("cameras" = Option<String>, Query, description = "Only those of one of these cameras, with commas")),
@@ -567,13 +559,9 @@ pub(crate) async fn cancel(
     MaybeBody(request): MaybeBody<CancelRequest>,
 ) -> Answer<Json<BookingDto>> {
     whole(&app, id, &viewer).await?;
-    let start = request.and_then(|r| r.start);
-    let start = start.map(|t| {
-        t.parse()
-            .map_err(|_| Failure::invalid(format!("start={t:?}: want RFC 3339")))
-    });
+    let start = request.and_then(|r| r.start).map(|t| t.0);
     let bookings = app.nvr.bookings();
-    bookings.cancel(id, start.transpose()?, by).await?;
+    bookings.cancel(id, start, by).await?;
     Ok(Json(BookingDto::of(bookings.one(id).await?, &viewer)))
 }
 

@@ -86,12 +86,12 @@ pub(crate) struct DetectionRequest {
     zone: Option<String>,
     /// How sure, 0 to 1 (default 1).
     score: Option<f32>,
-    /// Begin, RFC 3339; now.
-    from: Option<String>,
-    /// End, RFC 3339. Without it, it goes on until it is ended, for `[detections] longest` at most.
-    to: Option<String>,
+    /// Begin; now.
+    from: Option<Time>,
+    /// End. Without it, it goes on until it is ended, for `[detections] longest` at most.
+    to: Option<Time>,
     /// Moment of its picture; the begin.
-    best_at: Option<String>,
+    best_at: Option<Time>,
     /// Who says so; the name of the user or token.
     source: Option<String>,
     /// Whatever belongs to it, up to 16 KiB.
@@ -103,15 +103,8 @@ pub(crate) struct DetectionRequest {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EndRequest {
-    /// RFC 3339; now.
-    to: Option<String>,
-}
-
-fn moment(name: &str, text: Option<&str>) -> Answer<Option<Timestamp>> {
-    let Some(text) = text else { return Ok(None) };
-    text.parse()
-        .map(Some)
-        .map_err(|_| Failure::invalid(format!("{name}: {text:?}: want RFC 3339 (2026-05-04T03:02:01Z)")))
+    /// Its end; now.
+    to: Option<Time>,
 }
 
 /// Tells of something that is seen, or was. The footage around it is kept as that of an event.
@@ -129,12 +122,12 @@ pub(crate) async fn begin(
     Body(request): Body<DetectionRequest>,
 ) -> Answer<Response> {
     app.nvr.camera(&id)?;
-    let from = moment("from", request.from.as_deref())?.unwrap_or_else(|| app.nvr.clock().now());
+    let from = request.from.map_or_else(|| app.nvr.clock().now(), |Time(at)| at);
     let mut new = NewDetection::new(id, DetectionKind::External, from).label(request.label);
     new.zone = request.zone;
     new.score = request.score.unwrap_or(1.0);
-    new.to = moment("to", request.to.as_deref())?;
-    new.best_at = moment("best_at", request.best_at.as_deref())?.unwrap_or(from);
+    new.to = request.to.map(|Time(at)| at);
+    new.best_at = request.best_at.map_or(from, |Time(at)| at);
     new.source = request.source.or_else(|| viewer.label());
     new.data = request.data.filter(|d| !d.is_null()).map(|data| data.to_string());
     let detection = app.nvr.detections().enter_external(new).await?;
@@ -155,7 +148,7 @@ pub(crate) async fn end(
     EndPath(camera, id): EndPath,
     MaybeBody(request): MaybeBody<EndRequest>,
 ) -> Answer<Json<DetectionDto>> {
-    let to = moment("to", request.unwrap_or_default().to.as_deref())?;
+    let to = request.unwrap_or_default().to.map(|Time(at)| at);
     let detection = app.nvr.detections().end_external(&camera, id, to).await?;
     Ok(Json(DetectionDto::from(&detection)))
 }

@@ -18,7 +18,7 @@ use super::Body;
 use crate::auth::Viewer;
 use crate::bytes_body::{Content, Described, serve};
 use crate::dto::{ForgottenDto, JobDto, JobKindDto, JobsDto};
-use crate::params::{JobPath, Query};
+use crate::params::{JobPath, Query, Time};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
@@ -115,7 +115,7 @@ pub(crate) struct JobRequest {
     #[serde(default)]
     priority: i32,
     /// Not to be started before: RFC 3339 or Unix seconds.
-    not_before: Option<String>,
+    not_before: Option<Time>,
     /// Whether it also runs outside of the windows of its kind (true).
     #[serde(default = "yes")]
     anytime: bool,
@@ -151,8 +151,8 @@ pub(crate) async fn enqueue(
         viewer.require(&CameraId::new(camera)?)?;
     }
     let mut new = NewJob::new(request.kind, request.params).priority(request.priority);
-    if let Some(text) = request.not_before {
-        new = new.not_before(text.parse()?);
+    if let Some(Time(at)) = request.not_before {
+        new = new.not_before(at);
     }
     if request.anytime {
         new = new.anytime();

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::Body;
 use crate::auth::Viewer;
-use crate::params::{RowPath, SharePath};
+use crate::params::{RowPath, SharePath, Time};
 use crate::peer::Client;
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
@@ -27,9 +27,9 @@ pub(crate) struct ShareRequest {
     /// Camera id.
     camera: String,
     /// Begin: RFC 3339 or Unix seconds.
-    from: String,
+    from: Time,
     /// End: RFC 3339 or Unix seconds; at most a day later.
-    to: String,
+    to: Time,
     /// Seconds that it is good for, 60 to 7776000 (90 days).
     #[schema(minimum = 60, maximum = 7_776_000)]
     expires: u64,
@@ -114,7 +114,7 @@ pub(crate) async fn add(
     if app.nvr.camera(&camera).is_err() && !known.iter().any(|c| c.id == camera) {
         return Err(Failure::not_found(format!("there is no camera {camera}")));
     }
-    let range = TimeRange::new(request.from.parse()?, request.to.parse()?)?;
+    let range = TimeRange::new(request.from.0, request.to.0)?;
     let (info, token) = app
         .nvr
         .accounts()

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Viewer;
 use crate::dto::SegmentDto;
-use crate::params::{CameraPath, Query, SegmentPath};
+use crate::params::{CameraPath, Query, SegmentPath, Time};
 use crate::problem::{Answer, Problem};
 use crate::server::AppState;
 
@@ -214,8 +214,8 @@ pub(crate) async fn protect(
 /// protected but marked as footage of an event, which has an age of its own (`event_age`).
 #[utoipa::path(post, path = "/api/v1/cameras/{id}/protect", tag = "storage",
     params(("id" = String, Path, description = "Camera id"),
-        ("from" = String, Query, description = "RFC 3339 or Unix seconds"),
-        ("to" = String, Query, description = "RFC 3339 or Unix seconds"),
+        ("from" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
+        ("to" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("event" = Option<bool>, Query, description = "Mark as that of an event instead"),
         ("off" = Option<bool>, Query, description = "Take the protection, or the mark, away")),
     responses((status = 200, description = "How many segments that are", body = SegmentCountDto),

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::Body;
 use crate::auth::Viewer;
+use crate::params::Time;
 use crate::problem::{Answer, Problem};
 use crate::server::AppState;
 
@@ -98,9 +99,9 @@ pub(crate) struct TranscodeRequest {
     /// Camera id.
     camera: String,
     /// Begin: RFC 3339 or Unix seconds.
-    from: String,
+    from: Time,
     /// End: RFC 3339 or Unix seconds.
-    to: String,
+    to: Time,
 }
 
 /// The jobs of a request.
@@ -123,7 +124,7 @@ pub(crate) async fn transcode(
 ) -> Answer<(StatusCode, Json<TranscodeJobsDto>)> {
     let camera = CameraId::new(&request.camera)?;
     viewer.require(&camera)?;
-    let range = TimeRange::new(request.from.parse()?, request.to.parse()?)?;
+    let range = TimeRange::new(request.from.0, request.to.0)?;
     let jobs = app.nvr.transcode(&camera, range).await?;
     let jobs = jobs.into_iter().map(|id| id.0).collect();
     Ok((StatusCode::ACCEPTED, Json(TranscodeJobsDto { jobs })))

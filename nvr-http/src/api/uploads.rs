@@ -11,7 +11,7 @@ use super::jobs::entered;
 use super::storage::SegmentCountDto;
 use crate::auth::Viewer;
 use crate::dto::{JobDto, LinkDto, TargetDto, UploadDto, UploadsDto};
-use crate::params::{CameraPath, Query, SegmentPath, TargetPath};
+use crate::params::{CameraPath, Query, SegmentPath, TargetPath, Time};
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
 
@@ -74,8 +74,8 @@ pub(crate) async fn retry(
 /// Uploads all complete segments of a camera in a range now, whatever the target usually takes and whatever its windows.
 #[utoipa::path(post, path = "/api/v1/cameras/{id}/upload", tag = "uploads", operation_id = "upload_footage",
     params(("id" = String, Path, description = "Camera id"),
-        ("from" = String, Query, description = "RFC 3339 or Unix seconds"),
-        ("to" = String, Query, description = "RFC 3339 or Unix seconds"),
+        ("from" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
+        ("to" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
         ("target" = Option<String>, Query, description = "Name of the target; all by default")),
     responses((status = 200, description = "How many are to go; what is there already does not count", body = SegmentCountDto),
         (status = 404, description = "There is no such target", body = Problem)))]
@@ -94,8 +94,8 @@ pub(crate) async fn request(
 /// Brings the files of a camera's remote segments in a range back, as a job. They are protected then.
 #[utoipa::path(post, path = "/api/v1/cameras/{id}/restore", tag = "uploads", operation_id = "restore_footage",
     params(("id" = String, Path, description = "Camera id"),
-        ("from" = String, Query, description = "RFC 3339 or Unix seconds"),
-        ("to" = String, Query, description = "RFC 3339 or Unix seconds")),
+        ("from" = inline(Time), Query, description = "RFC 3339 or Unix seconds"),
+        ("to" = inline(Time), Query, description = "RFC 3339 or Unix seconds")),
     responses((status = 201, description = "The job was entered", body = JobDto),
         (status = 200, description = "The same was queued or running already; this is it", body = JobDto),
         (status = 429, description = "The queue is full", body = Problem)))]

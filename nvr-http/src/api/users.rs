@@ -1,7 +1,5 @@
 //! Users, tokens and the audit log.
 
-use std::str::FromStr as _;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,13 +9,13 @@ use nvr_core::accounts::{
 };
 use nvr_core::config::Auth;
 use nvr_core::secret::Secret;
-use nvr_core::{CameraId, Timestamp};
+use nvr_core::CameraId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Body;
 use crate::auth::Viewer;
-use crate::params::{Query, RowPath, UserPath};
+use crate::params::{Query, RowPath, Time, UserPath};
 use crate::peer::Client;
 use crate::problem::{Answer, Failure, Problem};
 use crate::server::AppState;
@@ -237,7 +235,7 @@ pub(crate) struct TokenRequest {
     /// Ids of cameras; null or absent: all of its user.
     cameras: Option<Vec<String>>,
     /// When it ends: RFC 3339 or Unix seconds; null or absent: never.
-    expires: Option<String>,
+    expires: Option<Time>,
 }
 
 /// Tokens: one's own, or for administrators all.
@@ -279,11 +277,8 @@ pub(crate) async fn add_token(
     let now = app.nvr.clock().now();
     let expires = match &request.expires {
         None => None,
-        Some(text) => {
-            let at = Timestamp::from_str(text)?;
-            let left = u64::try_from(at.as_ns().saturating_sub(now.as_ns()))
-                .ok()
-                .filter(|ns| *ns > 0);
+        Some(Time(at)) => {
+            let left = u64::try_from(at.since(now)).ok().filter(|ns| *ns > 0);
             let left = left.ok_or_else(|| Failure::invalid("expires: this is over already"))?;
             Some(std::time::Duration::from_nanos(left))
         }

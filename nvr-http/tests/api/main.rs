@@ -16,6 +16,7 @@ mod compat;
 mod config;
 mod detections;
 mod footage;
+mod instants;
 mod jobs;
 mod live;
 mod load;
