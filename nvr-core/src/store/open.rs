@@ -61,10 +61,22 @@ fn examine(path: &Path) -> Result<Found> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(e) => return Err(Error::io(format_args!("index {}", path.display()), e)),
     }
-    let id = connect_immutable(path).and_then(|conn| {
+    let id = |conn: Connection| {
         conn.query_row("PRAGMA application_id", [], |r| r.get::<_, i32>(0))
             .sql()
-    });
+    };
+    let unlocked = connect_immutable(path).and_then(id);
+    // Where another is moving its write-ahead log into the file, the header may tell of pages that are to come: that is no
+    // moment to look without a lock. Without a log it is over by now.
+    let id = match unlocked {
+        Err(e) if e.kind() == ErrorKind::Corrupt => if has_wal(path) {
+            connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        } else {
+            connect_immutable(path)
+        }
+        .and_then(id),
+        looked => looked,
+    };
     match id {
         Ok(APPLICATION_ID) => Ok(Found::Ours),
         Ok(_) => Err(Error::new(

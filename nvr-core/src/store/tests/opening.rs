@@ -183,3 +183,39 @@ fn a_closed_index_on_a_read_only_medium_is_read_as_it_lies() {
     assert_eq!(n, 1);
     assert_eq!(listing(dir.path()).len(), before, "no -shm was made");
 }
+
+/// As it lies while a checkpoint goes on: its first page is in the file already, those behind the old end are not.
+#[test]
+fn an_index_whose_log_is_being_moved_is_opened() {
+    let f = Fixture::new();
+    let before = std::fs::metadata(f.path()).unwrap().len();
+    let rows = (0..200).map(|n| closed("a", n, i64::from(n) * 10, 10));
+    f.store.insert_segments_blocking(rows.collect()).unwrap();
+    let path = f.path();
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().len(),
+        before,
+        "nothing was moved yet"
+    );
+    // File format, 1.3.8: the size of the database in pages.
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &10_000u32.to_be_bytes(), 28).unwrap();
+    for mode in [OpenMode::ReadOnly, OpenMode::ReadWrite] {
+        assert_eq!(
+            Store::open(&path, mode).unwrap().count().unwrap(),
+            200,
+            "{mode:?}"
+        );
+    }
+    // A file without a log that ends too early is broken.
+    let broken = f.dir.path().join("broken.db");
+    std::fs::copy(&path, &broken).unwrap();
+    for e in both_refuse(&broken) {
+        assert_eq!(e.kind(), ErrorKind::Corrupt, "{e}");
+    }
+    assert_eq!(
+        std::fs::read_dir(f.dir.path()).unwrap().count(),
+        4,
+        "nothing was made beside it"
+    );
+}
