@@ -30,6 +30,8 @@ for front in nvr-http/src nvr-cli/src; do
     rule "SQLite in $front" '\brusqlite::' "$front"
 done
 rule "core uses a front end" '\bnvr_(http|cli)::' "$core"
+# The bindings have taken the data by then: GStreamer lets go of nothing, and complains about each.
+rule "a probe returns Drop, which is to be Handled" 'PadProbeReturn::Drop' "$core"
 rule "an ignored test" '#\[ignore' .  --exclude-dir=target
 
 exit "$failed"

@@ -160,7 +160,7 @@ pub(super) fn elements(masking: Option<Masking>) -> Result<Vec<gst::Element>> {
             }
         };
         // What went wrong must not let the picture through.
-        guarded("privacy mask", gst::PadProbeReturn::Drop, tell, || {
+        guarded("privacy mask", gst::PadProbeReturn::Handled, tell, || {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             let (masker, known) = &mut *state;
             let covered = cover_buffer(masker, known, pad, info.buffer());
@@ -171,7 +171,7 @@ pub(super) fn elements(masking: Option<Masking>) -> Result<Vec<gst::Element>> {
                 }
                 Err(e) => {
                     tell(&e.to_string());
-                    gst::PadProbeReturn::Drop
+                    gst::PadProbeReturn::Handled
                 }
             }
         })

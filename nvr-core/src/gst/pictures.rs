@@ -102,14 +102,14 @@ impl PictureStream {
         let last = AtomicI64::new(i64::MIN);
         on_pad(&pad, gst::PadProbeType::BUFFER, move |_, info| {
             let Some(pts) = info.buffer().and_then(|b| b.pts()) else {
-                return gst::PadProbeReturn::Drop;
+                return gst::PadProbeReturn::Handled;
             };
             let pts = i64::try_from(pts.nseconds()).unwrap_or(i64::MAX);
             let least = NS_PER_S * 100 / i64::from(fps.load(Ordering::Relaxed).max(1));
             let before = last.load(Ordering::Relaxed);
             // A little early is in time: 25 fps thinned to 12 must not become 8.
             if before != i64::MIN && pts > before && pts - before < least - least / 8 {
-                return gst::PadProbeReturn::Drop;
+                return gst::PadProbeReturn::Handled;
             }
             last.store(pts, Ordering::Relaxed);
             gst::PadProbeReturn::Ok

@@ -284,7 +284,7 @@ fn watch(pad: &gst::Pad, video: bool, tell: mpsc::SyncSender<Told>) {
                 data: key.then(|| b.to_owned()),
             });
         }
-        gst::PadProbeReturn::Drop
+        gst::PadProbeReturn::Handled
     });
 }
 

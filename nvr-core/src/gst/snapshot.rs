@@ -173,7 +173,7 @@ fn run(
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         match info.buffer().and_then(|b| b.pts()) {
             Some(pts) if pts == wanted => gst::PadProbeReturn::Ok,
-            _ => gst::PadProbeReturn::Drop,
+            _ => gst::PadProbeReturn::Handled,
         }
     });
 

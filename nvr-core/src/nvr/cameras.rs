@@ -23,16 +23,23 @@ impl Nvr {
     /// One camera.
     ///
     /// # Errors
-    /// `NotFound` when there is none of that id.
+    /// `NotFound` when there is none of that id, `Unavailable` when the recorder has stopped.
     pub fn camera(&self, id: &CameraId) -> Result<Camera> {
         let cameras = self.0.cameras.read().unwrap_or_else(PoisonError::into_inner);
-        cameras.get(id).cloned().ok_or_else(|| no_camera(id))
+        let missing = || {
+            if self.0.stop.is_cancelled() {
+                stopped()
+            } else {
+                no_camera(id)
+            }
+        };
+        cameras.get(id).cloned().ok_or_else(missing)
     }
 
     /// Adds a camera and starts it, until the recorder ends (the configuration file is not written).
     ///
     /// # Errors
-    /// `AlreadyExists` when the id is taken.
+    /// `AlreadyExists` when the id is taken, `Unavailable` when the recorder has stopped.
     pub async fn add_camera(&self, config: CameraConfig) -> Result<Camera> {
         let _one_at_a_time = self.0.changes.lock().await;
         let camera = self.begin(config.clone()).await?;
@@ -43,7 +50,7 @@ impl Nvr {
     /// Stops a camera and forgets it; its footage stays.
     ///
     /// # Errors
-    /// `NotFound` when there is none of that id.
+    /// As [`camera`](Self::camera).
     pub async fn remove_camera(&self, id: &CameraId) -> Result<()> {
         let _one_at_a_time = self.0.changes.lock().await;
         self.camera(id)?;
@@ -55,7 +62,7 @@ impl Nvr {
     pub(super) async fn begin(&self, config: CameraConfig) -> Result<Camera> {
         let id = config.id.clone();
         if self.0.stop.is_cancelled() {
-            return Err(Error::new(ErrorKind::Unavailable, "the recorder has stopped"));
+            return Err(stopped());
         }
         if self.camera(&id).is_ok() {
             return Err(Error::new(
@@ -160,4 +167,8 @@ impl Inner {
         all.sort_by_key(Camera::id);
         all
     }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Unavailable, "the recorder has stopped")
 }

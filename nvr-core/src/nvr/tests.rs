@@ -62,6 +62,29 @@ async fn a_vanished_disk_is_noticed_and_so_is_its_return() {
     nvr.shutdown(Duration::from_secs(5)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_recorder_says_that_it_is() {
+    use crate::config::{CameraConfig, RecordMode};
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path().join("recordings"));
+    let mut camera = CameraConfig::new("cam".parse().unwrap(), crate::SourceSpec::parse("test:").unwrap());
+    camera.record = RecordMode::Off;
+    config.cameras = vec![camera.clone()];
+    let nvr = Nvr::builder(config).start().await.unwrap();
+    let id = camera.id.clone();
+    assert!(nvr.camera(&id).is_ok());
+    let none = nvr.camera(&"none".parse().unwrap()).unwrap_err();
+    assert_eq!(none.kind(), crate::ErrorKind::NotFound, "{none}");
+    nvr.shutdown(Duration::from_secs(5)).await;
+    for e in [
+        nvr.camera(&id).unwrap_err(),
+        nvr.remove_camera(&id).await.unwrap_err(),
+        nvr.add_camera(camera).await.unwrap_err(),
+    ] {
+        assert_eq!(e.kind(), crate::ErrorKind::Unavailable, "{e}");
+    }
+}
+
 /// Tasks without timers would panic one by one, after a start that seemed to go well.
 #[test]
 fn a_runtime_without_timers_or_io_is_refused() {

@@ -66,7 +66,7 @@ pub(super) fn watch_decoder(pad: &gst::Pad, shared: &Arc<Shared>, strict: bool) 
             let ns = i64::try_from(pts.nseconds()).unwrap_or(i64::MAX);
             counting.at_ns.store(ns, Ordering::Relaxed);
             if lock(&counting.hidden).remove(&pts.nseconds()) {
-                return gst::PadProbeReturn::Drop;
+                return gst::PadProbeReturn::Handled;
             }
         }
         gst::PadProbeReturn::Ok

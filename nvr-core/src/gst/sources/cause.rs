@@ -183,7 +183,7 @@ fn status(debug: &str) -> Option<u16> {
 /// Whether a text is one of GStreamer's own sentences ("Could not open resource for reading and writing."), which
 /// say less than the recorder's words, and not a server's reason.
 fn is_stock(text: &str) -> bool {
-    text.starts_with("Could not ") && text.ends_with('.')
+    text.starts_with("Could not ") && text.ends_with('.') || text.starts_with("Internal data ")
 }
 
 /// One line of bounded length without the password.
@@ -249,6 +249,7 @@ mod tests {
         };
         let plain = "rtsp://10.0.0.2/x: the camera cannot be reached";
         assert_eq!(words("Could not open resource for reading and writing."), plain);
+        assert_eq!(words("Internal data stream error."), plain);
         assert_eq!(
             words("Service Unavailable"),
             format!("{plain} (Service Unavailable)")

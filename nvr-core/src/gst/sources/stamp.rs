@@ -94,7 +94,7 @@ fn from_keyframe_on(pad: &gst::Pad) {
         };
         if !seen.load(Ordering::Relaxed) {
             if buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {
-                return gst::PadProbeReturn::Drop;
+                return gst::PadProbeReturn::Handled;
             }
             seen.store(true, Ordering::Relaxed);
         }

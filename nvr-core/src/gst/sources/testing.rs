@@ -89,7 +89,7 @@ pub(crate) fn run_bin(spec: &SourceSpec, build: impl FnOnce(OnTracks) -> gst::Bi
                     .segment(segment.segment())
                     .build();
                 let _ = tell.send(Told::Unit(unit(&sample, video)));
-                gst::PadProbeReturn::Drop
+                gst::PadProbeReturn::Handled
             });
             pipeline.add(&sink).unwrap();
             pad.link(&sink.static_pad("sink").unwrap()).unwrap();

@@ -79,7 +79,7 @@ fn mutable_audio(mute: &Arc<AtomicBool>) -> Options {
             let pad = bin.by_name("a").unwrap().static_pad("sink").unwrap();
             pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
                 if mute.load(Ordering::SeqCst) {
-                    gst::PadProbeReturn::Drop
+                    gst::PadProbeReturn::Handled
                 } else {
                     gst::PadProbeReturn::Ok
                 }

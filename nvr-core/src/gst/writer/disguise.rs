@@ -66,7 +66,6 @@ pub(super) fn restore_times(pad: &gst::Pad, waiting_bytes: &Arc<AtomicU64>) {
                     return gst::PadProbeReturn::Ok;
                 };
                 if buffer.offset() == gst::ffi::GST_BUFFER_OFFSET_NONE {
-                    // Taken and handled; `Drop` would complain about each one.
                     info.data = None;
                     return gst::PadProbeReturn::Handled;
                 }
