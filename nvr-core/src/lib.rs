@@ -162,11 +162,12 @@
 //!     println!("{} to {}: {}", gap.range.start(), gap.range.end(), gap.cause.message);
 //! }
 //!
-//! // Planned now, read when it is written: the size is known, gaps are stitched.
-//! let clip = archive.export(ExportRequest::new(front.clone(), range, ExportFormat::Mp4)).await?;
-//! println!("{} bytes", clip.len());
-//! let mut file = std::fs::File::create("clip.mp4")?;
-//! tokio::task::spawn_blocking(move || clip.write_to(&mut file, |_written| true)).await??;
+//! // One file, with the gaps stitched: there whole or not at all.
+//! let request = ExportRequest::new(front.clone(), range, ExportFormat::Mp4);
+//! let bytes = archive.export_to(request.clone(), "clip.mp4").await?;
+//! // Or planned now and read when somebody takes it, any part of it: its size is known.
+//! let clip = archive.export(request).await?;
+//! assert_eq!(clip.len(), bytes);
 //!
 //! let picture = archive.snapshot(SnapshotRequest::new(front, Some(range.start()))).await?;
 //! std::fs::write("then.jpg", &picture.jpeg)?;
@@ -281,6 +282,7 @@ pub mod grey;
 pub mod health;
 pub mod ids;
 pub mod line;
+pub mod output_file;
 pub mod priority;
 pub mod privacy;
 pub mod redact;

@@ -303,8 +303,9 @@ impl Rig {
         let request = ExportRequest::new(id(CAM), range, ExportFormat::Mp4);
         let clip = self.nvr().export(request).await?;
         let out = tempfile::NamedTempFile::new()?;
-        let mut to = out.reopen()?;
-        tokio::task::spawn_blocking(move || clip.write_to(&mut to, |_| true)).await??;
+        let (mut to, size) = (out.reopen()?, clip.len());
+        let written = tokio::task::spawn_blocking(move || clip.write_to(&mut to, |_| true)).await??;
+        anyhow::ensure!(written == size, "{written} bytes were written of {size}");
         Ok(out)
     }
 

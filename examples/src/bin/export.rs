@@ -14,11 +14,8 @@ async fn main() -> anyhow::Result<()> {
     let archive = Archive::open(&Config::new(root)).await?;
     let now = archive.clock().now();
     let range = TimeRange::new(now - Duration::from_mins(10), now)?;
-    let clip = archive
-        .export(ExportRequest::new(camera, range, ExportFormat::Mp4))
-        .await?;
-    println!("{file}: {} bytes", clip.len());
-    let mut out = std::fs::File::create(file)?;
-    tokio::task::spawn_blocking(move || clip.write_to(&mut out, |_| true)).await??;
+    let request = ExportRequest::new(camera, range, ExportFormat::Mp4);
+    let bytes = archive.export_to(request, &file).await?;
+    println!("{file}: {bytes} bytes");
     Ok(())
 }

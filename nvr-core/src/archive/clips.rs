@@ -1,6 +1,7 @@
 //! Exports and playlists of any range.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::media::clip::{Clip, ClipPlan, ClipSegment, FileStamp, Format, OnChang
 use crate::media::playlist::{self, VodOptions};
 use crate::media::{InitSegment, InitTrack};
 use crate::nvr::blocking;
+use crate::output_file::OutputFile;
 use crate::segment::Container;
 use crate::time::{NS_PER_S, TimeRange};
 use crate::track::VideoCodec;
@@ -179,6 +181,32 @@ impl Archive {
         converted
             .map(Export::Converted)
             .map_err(|e| e.context(format_args!("camera {}", request.camera)))
+    }
+
+    /// Writes a range of footage to a new file, encoded where it has to be, as [`open_export`](Self::open_export) gives it.
+    /// Returns its bytes. The file gets its name when it is complete: it is there whole or not at all, whatever happens.
+    ///
+    /// # Errors
+    /// As [`open_export`](Self::open_export); `AlreadyExists` when there is a file of that name, and `Storage` when it
+    /// cannot be written.
+    pub async fn export_to(&self, request: ExportRequest, path: impl Into<PathBuf>) -> Result<u64> {
+        let (path, format) = (path.into(), request.format);
+        crate::output_file::may_be_written(&path, false)?;
+        let export = self.open_export(request).await?;
+        blocking(move || {
+            let mut file = OutputFile::create(&path, false)?;
+            let bytes = match (export, format) {
+                (Export::Clip(clip), _) => clip.write_to(&mut file, |_| true),
+                (Export::Converted(made), Format::Fmp4) => made.write_to(&mut file, |_| true),
+                (Export::Converted(made), Format::Mp4) => {
+                    let scratch = Converted::scratch(file.folder())?;
+                    made.write_mp4(scratch, &mut file, |_| true)
+                }
+            };
+            let bytes = bytes.map_err(|e| e.context(path.display()))?;
+            file.finish().map(|()| bytes)
+        })
+        .await
     }
 
     /// Whether all footage of a request is H.264 as it is.

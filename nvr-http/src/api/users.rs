@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use nvr_core::CameraId;
 use nvr_core::accounts::{
     Action, CameraSet, Deed, NewAccount, Permission, Role, Scopes, TokenInfo, TokenWish, UserInfo, UserName,
     UserPatch,
 };
 use nvr_core::config::Auth;
 use nvr_core::secret::Secret;
-use nvr_core::CameraId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

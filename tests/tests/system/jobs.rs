@@ -1,12 +1,15 @@
 //! The queue of jobs in a real recorder: killed in the middle, exports, verification.
 
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::time::Duration;
 
 use nvr_core::config::Config;
 use nvr_core::event::EventKind;
 use nvr_core::jobs::export::ExportParams;
 use nvr_core::jobs::verify::VerifyParams;
 use nvr_core::jobs::{IdleJobs, JobId, JobRow, JobState};
+use nvr_core::privacy::{MaskStyle, Privacy};
 use nvr_core::store::{OpenMode, SegmentRow, Store};
 use nvr_core::{Archive, ErrorKind, ExportFormat, ExportRequest, TimeRange};
 use nvr_tests::judge;
@@ -114,7 +117,10 @@ async fn a_job_is_interrupted_by_an_orderly_stop() {
 /// A recorder with some seconds of footage in two segments and nothing that grows.
 async fn recorded() -> (Rig, Vec<SegmentRow>) {
     let mut rig = Rig::new().unwrap();
-    rig.add(CAM, PICTURE).unwrap();
+    rig.add(CAM, PICTURE).unwrap().privacy = Privacy::new(
+        Privacy::parse_masks("door: 0.5,0.5 0.9,0.5 0.9,0.9").unwrap(),
+        MaskStyle::default(),
+    );
     rig.start().await.unwrap();
     rig.frames(30).await.unwrap();
     rig.cam().split().unwrap();
@@ -214,6 +220,60 @@ async fn an_export_as_a_job_is_the_same_file() {
         report.problems.is_empty() && report.foreign.is_empty(),
         "{report:#?}"
     );
+}
+
+/// Of recorded bytes and of what is encoded for it alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_is_a_file_whole_or_not_at_all() {
+    let (mut rig, rows) = recorded().await;
+    let range = TimeRange::new(rows[0].start, rows[1].end()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let request = ExportRequest::new(id(CAM), range, ExportFormat::Mp4);
+    let export =
+        async |request: &ExportRequest, path: &Path| rig.nvr().export_to(request.clone(), path).await;
+
+    let plain = dir.path().join("plain.mp4");
+    let bytes = export(&request, &plain).await.unwrap();
+    assert_eq!(bytes, std::fs::metadata(&plain).unwrap().len());
+    judge::decode_all(&plain).unwrap();
+    let frames = judge::packets(&plain, "v:0").unwrap().len();
+    assert!(frames >= 50, "{frames}");
+    let before = std::fs::read(&plain).unwrap();
+    let again = export(&request, &plain).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::AlreadyExists, "{again}");
+    assert!(std::fs::read(&plain).unwrap() == before);
+
+    for format in [ExportFormat::Mp4, ExportFormat::Fmp4] {
+        let request = ExportRequest {
+            format,
+            ..request.clone()
+        }
+        .masked(true);
+        let masked = dir.path().join(format!("{format:?}.mp4"));
+        let bytes = export(&request, &masked).await.unwrap();
+        assert_eq!(bytes, std::fs::metadata(&masked).unwrap().len());
+        judge::decode_all(&masked).unwrap();
+        assert_eq!(judge::packets(&masked, "v:0").unwrap().len(), frames);
+    }
+
+    let nothing = TimeRange::new(range.start() - Duration::from_secs(60), range.start()).unwrap();
+    let request = ExportRequest::new(id(CAM), nothing, ExportFormat::Mp4);
+    let error = export(&request, &dir.path().join("none.mp4")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    // A file that is damaged: the copy fails in its middle.
+    let whole = ExportRequest::new(id(CAM), range, ExportFormat::Mp4);
+    let path = file_of(&rig.config, &rows[1]);
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(2000).unwrap();
+    let error = export(&whole, &dir.path().join("half.mp4")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    let mut left: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["Fmp4.mp4", "Mp4.mp4", "plain.mp4"]);
+    rig.stop_clean().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nvr_core::event::CameraPhase;
 use nvr_core::segment::Container;
 use nvr_core::time::NS_PER_S;
-use nvr_core::{ErrorKind, EventKind, ExportFormat, ExportRequest, TimeRange};
+use nvr_core::{ErrorKind, EventKind, TimeRange};
 use nvr_tests::rig::{CAM, Rig, file_of, id, judge_timeline, small, whole};
 use nvr_tests::{Audio, TestCam, TestCamOptions, judge};
 
@@ -126,24 +126,10 @@ async fn after_removal(rig: &Rig, range: TimeRange) {
     let timeline = rig.nvr().timeline(&id(CAM), range).await.unwrap();
     judge_timeline(&timeline).unwrap();
     assert_eq!(timeline.totals.missing_ns, 0, "{timeline:#?}");
-    let clip = rig
-        .nvr()
-        .export(ExportRequest::new(id(CAM), range, ExportFormat::Mp4))
-        .await
-        .unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("clip.mp4");
-    let (file, written) = (path.clone(), clip.len());
-    let size = tokio::task::spawn_blocking(move || {
-        let mut out = std::fs::File::create(&file).unwrap();
-        clip.write_to(&mut out, |_| true).unwrap()
-    })
-    .await
-    .unwrap();
-    assert_eq!(size, written);
-    judge::decode_all(&path).unwrap();
+    let clip = rig.export_mp4(range).await.unwrap();
+    judge::decode_all(clip.path()).unwrap();
     assert_eq!(
-        judge::frame_numbers(&path).unwrap(),
+        judge::frame_numbers(clip.path()).unwrap(),
         rig.numbers(CAM).await.unwrap()
     );
 }
