@@ -37,6 +37,11 @@ describe("which way a camera is shown", () => {
   it("has pictures where the recorder has no live paths", () => {
     expect(plan(null, new Map(), null, 0).paths).toEqual(["pictures"]);
   });
+  it("asks for no stills of a camera that sends nothing", () => {
+    const away: LiveInfo = { ...info, codec: null, width: null, height: null, paths: { whep: { ok: false, why: "nobody answers" } } };
+    expect(plan(away, new Map(), null, 0)).toMatchObject({ paths: [], reasons: { pictures: "nobody answers" } });
+    expect(plan(away, new Map(), "pictures", 0).paths).toEqual([]);
+  });
   it("uses what the browser has", () => {
     vi.stubGlobal("MediaSource", undefined);
     expect(plan(info, new Map(), null, 0).paths[0]).toBe("hls");

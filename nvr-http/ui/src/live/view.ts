@@ -45,6 +45,8 @@ export function plan(info: LiveInfo | null, shunned: ReadonlyMap<Path, { until: 
     if (wanted && path !== wanted) return false;
     const shun = shunned.get(path);
     if (!wanted && shun && shun.until > now) reasons[path] = shun.why;
+    // Of a stream that sends nothing there is no still either.
+    else if (path === "pictures" && info && !info.codec) reasons[path] = Object.values(info.paths).find((told) => !told.ok)?.why ?? "the camera sends nothing";
     else if (path === "pictures") return true;
     else if (path === "whep" && typeof RTCPeerConnection === "undefined") reasons[path] = "this browser has no WebRTC";
     else if (path === "mse" && !mediaSource()) reasons[path] = "this browser has no MediaSource";
