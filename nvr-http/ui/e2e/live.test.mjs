@@ -25,6 +25,8 @@ const say = (page, info) => page.route(/\/cameras\/front\/live(\?|$)/, (route) =
 export const tests = [
   ["all cameras move within the grid, and a camera that is down says why", async ({ browser, server }) => {
     const page = await open(browser, server.address);
+    const stills = [];
+    page.on("request", (r) => /gate\/snapshot/.test(r.url()) && stills.push(r.url()));
     await page.goto(server.address);
     for (const id of ["front", "yard"]) {
       await playing(page, id);
@@ -37,6 +39,7 @@ export const tests = [
     await german.goto(server.address);
     await tile(german, "gate").getByText("Unter der Adresse antwortet niemand").waitFor();
     await tile(german, "gate").getByText(cause.message).waitFor();
+    check(!stills.length, `it has no stills to ask for: ${stills}`);
     check(!page.mistakes.length, page.mistakes.join("\n"));
   }],
   ["by each path: WebRTC first, and each of the others when it is chosen, over the recorder's own connections", async ({ browser, server }) => {
@@ -181,6 +184,14 @@ export const tests = [
     await page.locator(".segmented-option", { hasText: "Fit" }).click();
     await tile(page, "yard").getByTitle("Show Yard alone").click();
     await until("the yard alone", async () => (await order()) === "yard");
+    check(/\?camera=yard$/.test(page.url()) && (await page.title()).startsWith("Yard"), `${page.url()}, ${await page.title()}`);
+    await page.reload();
+    await until("the yard alone, loaded again", async () => (await order()) === "yard");
+    await page.goBack();
+    await until("all by going back", async () => (await order()).split(",").length === 4);
+    await until("the title is that of the page", async () => (await page.title()) === "Live · nvr");
+    await page.goForward();
+    await until("the yard alone by going on", async () => (await order()) === "yard");
     await page.keyboard.press("Escape");
     await until("all again", async () => (await order()).split(",").length === 4);
     await tile(page, "front").getByRole("button", { name: /Move Front door/ }).focus();
@@ -252,6 +263,7 @@ export const tests = [
       await tile(page, "front").getByRole("button", { name: "Full screen" }).click();
       await until("the main stream in full screen", async () => (await stream("front")) === "main" && (await width("front")) === 1280);
       check(await tile(page, "front").evaluate((e) => document.fullscreenElement === e), "it fills the display");
+      check(!(await tile(page, "front").locator(".tile-grip").isVisible()), "there is nowhere to drag it");
       await page.evaluate(() => document.exitFullscreen());
       await until("the sub stream in the grid", async () => (await stream("front")) === "sub" && (await width("front")) === 320);
       check(Date.now() - (await pictureTime(page, shown("front"))) < 20_000, "it is live");

@@ -1,4 +1,4 @@
-import { type ReactNode, Suspense, lazy, useEffect, useState } from "react";
+import { type ReactNode, Suspense, lazy, useEffect, useLayoutEffect, useState } from "react";
 import { Route, Router, Switch, useLocation } from "wouter";
 import { online } from "./api/client";
 import { loadSession, may, session } from "./api/session";
@@ -87,7 +87,8 @@ function Pages() {
 /** A page with its title, on its own when it breaks, and read from the top by screen readers. */
 function Titled({ title, children }: { title: string; children: ReactNode }) {
   const [location] = useLocation();
-  useEffect(() => {
+  // Before the effects of the page, which may know a title that says more.
+  useLayoutEffect(() => {
     document.title = `${title} · nvr`;
   }, [title]);
   return (

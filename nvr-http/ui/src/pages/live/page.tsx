@@ -1,6 +1,6 @@
 import { ChartNoAxesColumn, ChevronLeft, ChevronRight, Maximize, Plus } from "lucide-react";
 import { type KeyboardEvent, type PointerEvent, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
-import { Link } from "wouter";
+import { Link, useSearchParams } from "wouter";
 import { useCameras } from "~/api/cameras";
 import { usePushes } from "~/api/pushes";
 import { useMay } from "~/api/session";
@@ -24,7 +24,10 @@ export default function LivePage() {
   const layout = useStore(layoutChosen);
   const stats = useStore(statsShown);
   const sorted = ordered((data ?? []).filter((c) => c.enabled), useStore(order));
-  const [alone, setAlone] = useState<string | null>(null);
+  // In the address, so that Back returns to all of them, and loading again does not.
+  const [search, setSearch] = useSearchParams();
+  const alone = search.get("camera");
+  const setAlone = (id: string | null) => id !== alone && setSearch(id ? { camera: id } : {});
   const [page, setPage] = useState(0);
   const [sound, setSound] = useState<string | null>(null);
   const grid = useRef<HTMLDivElement>(null);
@@ -39,13 +42,20 @@ export default function LivePage() {
   const { columns, tile } = layOut(single ? "1" : layout, shown.length, pages > 1, usePlace(grid), GAP);
   const { dragged, grab, move, message } = useReorder(sorted.map((c) => c.id), sorted, columns);
 
+  const back = useRef(() => {});
+  back.current = () => setAlone(null);
   useEffect(() => {
     const onKey = (e: globalThis.KeyboardEvent) => {
-      if (e.key === "Escape" && alone && !document.fullscreenElement) setAlone(null);
+      // A dialog over the picture is what it closes first.
+      if (e.key === "Escape" && !document.fullscreenElement && !document.querySelector("dialog[open]")) back.current();
     };
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
-  }, [alone]);
+  }, []);
+  const title = [single?.name, t("common.nav_live"), "nvr"].filter(Boolean).join(" · ");
+  useEffect(() => {
+    document.title = title;
+  }, [title]);
 
   return (
     <div className="live">
