@@ -7,6 +7,9 @@ export type Path = LivePath | "pictures";
 
 export const PATH_NAMES: Record<Path, string> = { whep: "WebRTC", mse: "MSE", hls: "LL-HLS", preview: "JPEG", mjpeg: "MJPEG", pictures: "JPEG 1/s" };
 
+/** Ways that bring pictures only. */
+export const SILENT: ReadonlySet<Path> = new Set<Path>(["preview", "mjpeg", "pictures"]);
+
 /** Figures since the path began. Null: not known on this path. */
 export interface Sample {
   bytes: number | null;

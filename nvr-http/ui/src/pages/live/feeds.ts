@@ -21,6 +21,9 @@ export function differs(shown: Feed, wanted: Feed, state: Pick<LiveState, "hasSu
 
 const none = store<LiveState>(BEFORE);
 
+/** What a view does, also as long as there is none. */
+export const useLive = (view: LiveView | null): LiveState => useStore(view?.state ?? none);
+
 /**
  * What a tile shows, and behind it what it will show, once that has a picture: so there is no black in between. What
  * has no picture yet is exchanged at once.
@@ -29,7 +32,7 @@ export function useFeeds(wanted: Feed): { feeds: Feed[]; view: LiveView | null; 
   const [shown, setShown] = useState(wanted);
   const [views, setViews] = useState<ReadonlyMap<string, LiveView>>(new Map());
   const view = views.get(nameOf(shown)) ?? null;
-  const { phase, path, hasSub, sounds, stream: showing } = useStore(view?.state ?? none);
+  const { phase, path, hasSub, sounds, stream: showing } = useLive(view);
   // Small streams often have no sound: who wants to hear is shown the main one.
   const [silentSub, setSilentSub] = useState(false);
   useEffect(() => {

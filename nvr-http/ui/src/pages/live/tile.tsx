@@ -10,12 +10,12 @@ import { Menu, type MenuItem } from "~/components/menu";
 import { StateBadge } from "~/components/misc";
 import { toast, toastError } from "~/components/toast";
 import { t as say, useT } from "~/i18n";
-import { PATH_NAMES, type Path } from "~/live/driver";
+import { PATH_NAMES, type Path, SILENT } from "~/live/driver";
 import { type LiveState, type LiveView, ORDER } from "~/live/view";
 import { causeKind } from "~/lib/cause";
 import { ago, moment } from "~/lib/format";
 import { useStore } from "~/lib/store";
-import { nameOf, useFeeds } from "./feeds";
+import { nameOf, useFeeds, useLive } from "./feeds";
 import { Figures } from "./figures";
 import { Screen } from "./screen";
 
@@ -66,7 +66,7 @@ export function Tile(props: TileProps) {
         {camera.recording && <span className="tile-rec" title={t("common.state_recording")}><i className="dot" /><span className="hidden">{t("common.state_recording")}</span></span>}
         <Pushed {...props} onOpen={() => setPushing(true)} />
         <span className="grow" />
-        <Tools {...props} box={box} wanted={wanted} onPush={() => setPushing(true)} onPath={(path) => {
+        <Tools {...props} box={box} view={view} wanted={wanted} onPush={() => setPushing(true)} onPath={(path) => {
           setWanted(path);
           view?.use(path);
         }} />
@@ -142,7 +142,7 @@ function Trying({ state }: { state: LiveState }) {
   );
 }
 
-function Tools({ camera, sound, onSound, alone, onGrab, onMove, box, pushes, wanted, onPath, onPush }: TileProps & { box: { current: HTMLElement | null }; wanted: Path | null; onPath(path: Path | null): void; onPush(): void }) {
+function Tools({ camera, sound, onSound, alone, onGrab, onMove, box, view, pushes, wanted, onPath, onPush }: TileProps & { box: { current: HTMLElement | null }; view: LiveView | null; wanted: Path | null; onPath(path: Path | null): void; onPush(): void }) {
   const t = useT();
   const [, go] = useLocation();
   const operates = useMay("operator");
@@ -163,7 +163,7 @@ function Tools({ camera, sound, onSound, alone, onGrab, onMove, box, pushes, wan
       {byHand && (
         <Button kind="ghost" size="small" className={camera.manual ? "tile-recording" : ""} icon={camera.manual ? <Square size={14} fill="currentColor" /> : <CircleDot size={15} />} label={t(camera.manual ? "live.record_stop" : "live.record")} onClick={() => void record(camera)} />
       )}
-      {camera.tracks?.audio && <Button kind="ghost" size="small" icon={sound ? <Volume2 size={15} /> : <VolumeX size={15} />} label={t(sound ? "live.sound_off" : "live.sound_on")} pressed={sound} onClick={() => onSound(!sound)} />}
+      {camera.tracks?.audio && <Sound view={view} on={sound} onTurn={onSound} />}
       <Button kind="ghost" size="small" icon={<CameraIcon size={15} />} label={t("live.snapshot")} onClick={() => void snapshot(camera)} />
       <Button kind="ghost" size="small" icon={<Maximize size={15} />} label={t("live.full_screen")} onClick={() => fullScreen(box.current)} />
       <Menu
@@ -177,6 +177,26 @@ function Tools({ camera, sound, onSound, alone, onGrab, onMove, box, pushes, wan
         ]}
       />
     </div>
+  );
+}
+
+/** Turns sound on and off; where the way that is in use has none, it says so. */
+export function Sound({ view, on, onTurn }: { view: LiveView | null; on: boolean; onTurn(on: boolean): void }) {
+  const t = useT();
+  const { path } = useLive(view);
+  const silent = path !== null && SILENT.has(path);
+  const sounds = on && !silent;
+  return (
+    <Button
+      kind="ghost"
+      size="small"
+      icon={sounds ? <Volume2 size={15} /> : <VolumeX size={15} />}
+      label={silent ? t("live.sound_none", { path: PATH_NAMES[path] }) : t(on ? "live.sound_off" : "live.sound_on")}
+      pressed={sounds}
+      // Not disabled, so that the reason can be reached and read.
+      aria-disabled={silent || undefined}
+      onClick={() => !silent && onTurn(!on)}
+    />
   );
 }
 
