@@ -132,6 +132,30 @@ export const tests = [
     await until("it is in the file", () => file(server).includes('motion_zones = "gate @30: 0.1,0.2'));
     check(file(server).includes('motion_masks = "0,0 0.2,0 0.2,0.1"'), "what was not touched is as it was written");
   }],
+  ["zones: what was drawn is not dropped without a question, however often Escape is pressed", async ({ browser, server }) => {
+    const page = await editor(browser, server, { viewport: { width: 1280, height: 860 } });
+    const before = (await shapes(page)).length;
+    await page.getByRole("button", { name: "Add: Motion masks" }).click();
+    const question = page.getByRole("dialog", { name: "Drop what was drawn?" });
+    for (let n = 0; n < 3; n++) {
+      await page.keyboard.press("Escape");
+      await question.waitFor();
+      await page.keyboard.press("Escape");
+      await question.waitFor({ state: "detached" });
+      check((await shapes(page)).length === before + 1, "it is still there");
+    }
+    // And the question lies above the editor.
+    await page.keyboard.press("Escape");
+    await question.getByRole("button", { name: "Go on drawing" }).click();
+    await page.locator("dialog[open]").getByRole("button", { name: "Close" }).click();
+    await question.getByRole("button", { name: "Go on drawing" }).click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    check(!(await serious(page)).length, "the question can be read by all");
+    await question.getByRole("button", { name: "Drop it" }).click();
+    await until("the editor is closed", async () => (await page.locator("dialog").count()) === 0);
+    check((await page.locator(".save-bar").count()) === 0, "nothing was taken over");
+    check(!page.mistakes.length, page.mistakes.join("\n"));
+  }],
   ["zones: a line is drawn by two presses, turned, moved by keyboard, taken back, saved, and watched", async ({ browser, server }) => {
     const page = await editor(browser, server, { viewport: { width: 1280, height: 860 } });
     const lines = async () => (await shapes(page)).filter(([kind]) => kind === "motion_lines").map(([, points]) => points.split(" ").map((p) => p.split(",").map(Number)));

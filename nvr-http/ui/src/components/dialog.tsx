@@ -22,6 +22,13 @@ export function Dialog({ title, children, actions, onClose, wide }: { title: str
       aria-labelledby={id}
       onCancel={(e) => {
         e.preventDefault();
+        if (e.nativeEvent.cancelable) onClose();
+      }}
+      onClose={() => {
+        // At the second Escape in a row a browser does not let itself be kept from closing it. Whether it goes is for
+        // `onClose` all the same, which may ask first.
+        if (!element.current || element.current.open) return;
+        element.current.showModal();
         onClose();
       }}
       onMouseDown={(e) => {

@@ -21,6 +21,7 @@ export default function ZoneEditor({ camera, name, texts, onDone, onClose }: { c
   const [said, setSaid] = useState("");
   /** A line is being drawn by its two points. */
   const [drawing, setDrawing] = useState(false);
+  const [leaving, setLeaving] = useState(false);
   useEffect(() => {
     if (!drawing) return undefined;
     // Escape leaves the line, not the editor.
@@ -86,14 +87,17 @@ export default function ZoneEditor({ camera, name, texts, onDone, onClose }: { c
 
   const wrong = shapes.some((s) => mistakeOf(s, shapes));
   const changes = kinds.map(({ key }): [Kind, string | null] => [key, write(key, shapes)]).filter(([key, text]) => text !== write(key, read.find((r) => r.key === key)?.shapes ?? []));
+  // What was drawn is not to be lost by one key.
+  const leave = () => (changes.length ? setLeaving(true) : onClose());
   return (
+    <>
     <Dialog
       title={t("zones.title", { camera: name })}
       wide
-      onClose={onClose}
+      onClose={leave}
       actions={
         <>
-          <Button onClick={onClose}>{t("common.cancel")}</Button>
+          <Button onClick={leave}>{t("common.cancel")}</Button>
           <Button kind="primary" disabled={wrong} onClick={() => (changes.length ? onDone(changes) : onClose())}>{t("zones.done")}</Button>
         </>
       }
@@ -154,5 +158,11 @@ export default function ZoneEditor({ camera, name, texts, onDone, onClose }: { c
         </div>
       </div>
     </Dialog>
+    {leaving && (
+      <Dialog title={t("zones.leave")} onClose={() => setLeaving(false)} actions={<><Button onClick={() => setLeaving(false)}>{t("zones.leave_not")}</Button><Button kind="danger" onClick={onClose}>{t("zones.leave_do")}</Button></>}>
+        <p>{t("zones.leave_text")}</p>
+      </Dialog>
+    )}
+    </>
   );
 }
