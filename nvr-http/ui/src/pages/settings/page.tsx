@@ -227,13 +227,13 @@ function ListSection({ section, form, file, entry, onShow, onRemoved, onAdd }: {
           />
         </Suspense>
       )}
-      {removing && <RemoveEntry {...{ section, form }} entry={removing} stored={entriesOf(file, section).includes(removing)} onClose={() => setRemoving(null)} onDone={() => { setRemoving(null); onShow(null); onRemoved(); }} />}
+      {removing && <RemoveEntry {...{ section, form }} entry={removing} name={(cameras && text(removing, "name")) || removing} stored={entriesOf(file, section).includes(removing)} onClose={() => setRemoving(null)} onDone={() => { setRemoving(null); onShow(null); onRemoved(); }} />}
       {naming && <NameTarget taken={all} kinds={kinds} upload={uploads} onClose={() => setNaming(false)} onDone={(name, what) => { setNaming(false); form.set(`${section.name}.${name}.${secondary}`, what); onShow(name); }} />}
     </>
   );
 }
 
-function RemoveEntry({ section, form, entry, stored, onClose, onDone }: { section: Section; form: Form; entry: string; stored: boolean; onClose(): void; onDone(): void }) {
+function RemoveEntry({ section, form, entry, name, stored, onClose, onDone }: { section: Section; form: Form; entry: string; name: string; stored: boolean; onClose(): void; onDone(): void }) {
   const t = useT();
   const [busy, setBusy] = useState(false);
   const cameras = section.name === "cameras";
@@ -245,7 +245,7 @@ function RemoveEntry({ section, form, entry, stored, onClose, onDone }: { sectio
         else await ask("/config", { method: "PATCH", body: { changes: { [section.name]: { [entry]: null } } } });
       }
       form.discard(`${section.name}.${entry}`);
-      toast(t("settings.removed", { name: entry }));
+      toast(t("settings.removed", { name }));
       onDone();
     } catch (e) {
       toastError(e);
@@ -253,7 +253,7 @@ function RemoveEntry({ section, form, entry, stored, onClose, onDone }: { sectio
     }
   };
   return (
-    <Dialog title={t("settings.remove_title", { name: entry })} onClose={onClose} actions={<><Button onClick={onClose}>{t("common.cancel")}</Button><Button kind="danger" busy={busy} onClick={() => void run()}>{t("settings.remove")}</Button></>}>
+    <Dialog title={t("settings.remove_title", { name })} onClose={onClose} actions={<><Button onClick={onClose}>{t("common.cancel")}</Button><Button kind="danger" busy={busy} onClick={() => void run()}>{t("settings.remove")}</Button></>}>
       <p>{t(cameras ? "settings.remove_camera_text" : section.name === "upload" ? "settings.remove_target_text" : "settings.remove_entry_text")}</p>
     </Dialog>
   );
