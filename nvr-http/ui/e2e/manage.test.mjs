@@ -190,8 +190,25 @@ export const tests = [
     await page.getByText("Vordertür 2 is added").waitFor();
     await until("it is one of the cameras", async () => (await server.get("/cameras")).some((c) => c.id === "vordertuer-2"));
     await page.getByRole("button", { name: "Remove" }).last().click();
-    await page.locator("dialog").getByRole("button", { name: "Remove" }).click();
+    await page.getByRole("dialog", { name: "Remove Vordertür 2?" }).getByRole("button", { name: "Remove" }).click();
     await until("it is gone", async () => !(await server.get("/cameras")).some((c) => c.id === "vordertuer-2"));
+  }],
+  ["bookings: deleting one asks first", async ({ browser, server }) => {
+    const hours = (n) => new Date(Date.now() + n * 3_600_000).toISOString();
+    await server.post("/bookings", { title: "Delivery", cameras: ["yard"], start: hours(1), end: hours(2) });
+    const booked = async () => (await server.get("/bookings")).bookings.some((b) => b.title === "Delivery");
+    const page = await go(browser, server, "/bookings");
+    await page.getByText("List", { exact: true }).click();
+    await page.getByRole("button", { name: "Delivery" }).click();
+    await page.locator("dialog").getByRole("button", { name: "Delete" }).click();
+    const question = page.getByRole("dialog", { name: "Delete “Delivery”?" });
+    await question.getByRole("button", { name: "Cancel" }).click();
+    check(await booked(), "it stays");
+    await page.locator("dialog").getByRole("button", { name: "Delete" }).click();
+    await clean(page, "the question");
+    await question.getByRole("button", { name: "Delete" }).click();
+    await until("it is gone", async () => !(await booked()));
+    await until("the page says so", async () => (await page.locator("dialog").count()) === 0);
   }],
   ["users: every tab shows its list, and that no login is asked for is said", async ({ browser, server }) => {
     const page = await go(browser, server, "/users");

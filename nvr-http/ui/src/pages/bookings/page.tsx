@@ -162,6 +162,7 @@ function State({ of }: { of: { state: BookingState; warnings: unknown[] } }) {
 function Details({ booking, occurrence, operator, onClose, onDone, onEdit }: { booking: Booking; occurrence: Occurrence | null; operator: boolean; onClose(): void; onDone(): void; onEdit(): void }) {
   const t = useT();
   const names = useCameraNames();
+  const [deleting, setDeleting] = useState(false);
   const one = occurrence ?? { start: booking.next?.start ?? booking.start, end: booking.next?.end ?? booking.end, state: booking.state, warnings: booking.warnings };
   const run = async (what: Promise<unknown>, told: string) => {
     try {
@@ -174,6 +175,13 @@ function Details({ booking, occurrence, operator, onClose, onDone, onEdit }: { b
   };
   const comes = booking.next !== null && !booking.cancelled;
   const oneComes = occurrence !== null && occurrence.repeats && comes && (occurrence.state === "planned" || occurrence.state === "recording");
+  if (deleting) {
+    return (
+      <Dialog title={t("bookings.delete_title", { title: booking.title })} onClose={() => setDeleting(false)} actions={<><Button onClick={() => setDeleting(false)}>{t("common.cancel")}</Button><Button kind="danger" onClick={() => void run(deleteBooking(booking.id), t("bookings.deleted"))}>{t("bookings.delete")}</Button></>}>
+        <p>{t("bookings.delete_text")}</p>
+      </Dialog>
+    );
+  }
   return (
     <Dialog
       title={booking.title}
@@ -181,7 +189,7 @@ function Details({ booking, occurrence, operator, onClose, onDone, onEdit }: { b
       actions={
         operator && (
           <>
-            {(!comes || !booking.calendar) && <Button icon={<Trash2 size={15} />} onClick={() => void run(deleteBooking(booking.id), t("bookings.deleted"))}>{t("bookings.delete")}</Button>}
+            {(!comes || !booking.calendar) && <Button icon={<Trash2 size={15} />} onClick={() => setDeleting(true)}>{t("bookings.delete")}</Button>}
             {oneComes && occurrence && <Button icon={<X size={15} />} onClick={() => void run(cancelBooking(booking.id, occurrence.start), t("bookings.cancelled"))}>{t("bookings.cancel_one")}</Button>}
             {comes && <Button icon={<X size={15} />} onClick={() => void run(cancelBooking(booking.id), t("bookings.cancelled"))}>{t("bookings.cancel_all")}</Button>}
             {!booking.calendar && comes && <Button kind="primary" icon={<Pencil size={15} />} onClick={onEdit}>{t("bookings.edit")}</Button>}
