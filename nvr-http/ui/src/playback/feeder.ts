@@ -66,6 +66,10 @@ export class Feeder {
   private lookedAt = 0;
   private running = false;
   private closed = false;
+  /** Where it was last told to go. */
+  private target = 0;
+  /** While the browser gets ready: until then the video stands at its begin, far from what was asked for. */
+  private opening: Promise<void> | null = null;
 
   constructor(
     readonly camera: string,
@@ -115,7 +119,18 @@ export class Feeder {
   /** Goes to a moment. */
   async seek(time: number): Promise<void> {
     if (this.closed) return;
-    if (!this.source || time < this.origin || time > this.origin + 4 * LEAD) await this.open(time);
+    this.target = time;
+    if (!this.source || time < this.origin || time > this.origin + 4 * LEAD) this.opening = this.open(time);
+    const { opening } = this;
+    if (opening) {
+      try {
+        await opening;
+      } finally {
+        if (this.opening === opening) this.opening = null;
+      }
+    }
+    // It was told to go elsewhere meanwhile.
+    if (this.closed || this.target !== time) return;
     const at = (time - this.origin) / 1000;
     const known = this.covers(time);
     if (known.kind === "unknown") {
@@ -134,7 +149,7 @@ export class Feeder {
 
   /** Called often while playing: fetches what is needed next. */
   pump(): void {
-    if (this.running || this.closed) return;
+    if (this.running || this.closed || this.opening) return;
     this.running = true;
     void this.work().finally(() => {
       this.running = false;
@@ -206,7 +221,7 @@ export class Feeder {
   }
 
   private async work(): Promise<void> {
-    for (let rounds = 0; rounds < 40 && !this.closed; rounds++) {
+    for (let rounds = 0; rounds < 40 && !this.closed && !this.opening; rounds++) {
       const now = this.wall;
       try {
         if (!this.window || this.isOutside(now)) await this.look(now);
