@@ -48,7 +48,11 @@ export const tests = [
     const page = await open(browser, server.address);
     await page.goto(`${server.address}/timeline?camera=front`);
     const marks = page.locator(".seen-mark");
+    const top = async () => (await page.locator(".scrubber").boundingBox()).y;
+    await page.locator(".scrubber").waitFor();
+    const before = await top();
     await marks.first().waitFor();
+    check((await top()) === before, "nothing jumps when the marks appear");
     await marks.first().focus();
     await page.locator(".seen-lane .bubble").waitFor();
     await page.keyboard.press("ArrowRight");

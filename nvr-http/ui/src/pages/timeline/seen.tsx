@@ -48,7 +48,8 @@ export function Seen({ cameras, names, view, width, onGo }: { cameras: string[];
   const box = useRef<HTMLDivElement>(null);
   const [shown, setShown] = useState<number | null>(null);
   const [here, setHere] = useState<number | null>(null);
-  if (!clusters.length) return null;
+  // Its place is kept, so that nothing jumps when the first is seen.
+  if (!clusters.length) return <div className="seen-lane seen-none" aria-hidden />;
 
   const title = ({ best, count }: Cluster) => {
     const what = titleOf(t, best);
