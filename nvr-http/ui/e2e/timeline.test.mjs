@@ -145,6 +145,17 @@ export const tests = [
     await until("and the large one", () => page.evaluate(() => document.querySelector(".pane img")?.naturalWidth > 0));
     await page.mouse.up();
     await until("it stays there", async () => Math.abs((await exactTime(page)) - first.start - 12_000) < 2000);
+    const [x, y] = await placeOf(page, first.start + 5000);
+    await until("a picture under the pointer that points", async () => {
+      await page.mouse.move(x, y);
+      return page.evaluate(() => document.querySelector(".bubble img")?.naturalWidth > 0);
+    });
+    // The view moves, the pointer does not: what it points at is another moment.
+    const [before, old] = await page.evaluate(() => [document.querySelector(".bubble-time").innerText, document.querySelector(".bubble img").src]);
+    await page.keyboard.press("PageUp");
+    await until("the moment under the pointer is an earlier one", async () => (await page.locator(".bubble-time").innerText()) !== before);
+    check((await page.locator(".bubble img").evaluateAll((all) => all.map((i) => i.src))).every((src) => src !== old), "the picture is not that of before");
+    await page.keyboard.press("PageDown");
     await page.mouse.move(box.x + box.width / 2, box.y + 44);
     for (let n = 0; n < 60 && (await length()) > 3; n++) await page.mouse.wheel(0, -300);
     await until("seconds", async () => (await length()) <= 3);

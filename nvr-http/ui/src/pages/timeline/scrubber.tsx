@@ -33,6 +33,12 @@ const GRIP = 9;
 /** What moves less was a click. */
 const STILL = 4;
 
+/** Where the pointer is. */
+interface Hover {
+  x: number;
+  lane: number;
+}
+
 type Drag = { kind: "scrub" } | { kind: "pan"; view: View; x: number } | { kind: "mark"; end: "start" | "end" };
 
 export function Scrubber(props: ScrubberProps) {
@@ -45,9 +51,10 @@ export function Scrubber(props: ScrubberProps) {
   const latest = useRef(props);
   latest.current = props;
   const [width, setWidth] = useState(0);
-  const [hover, setHover] = useState<{ time: number; lane: number } | null>(null);
+  // A place, for the view may move under the pointer.
+  const [hover, setHover] = useState<Hover | null>(null);
   const hovered = useRef<number | null>(null);
-  hovered.current = hover?.time ?? null;
+  hovered.current = hover && toTime(view, hover.x, width);
   const height = heightFor(lanes.length);
 
   const paint = useCallback(() => {
@@ -103,6 +110,7 @@ export function Scrubber(props: ScrubberProps) {
   useGestures(canvas, latest, setHover);
 
   const lane = hover ? lanes[hover.lane] : undefined;
+  const time = hovered.current;
   return (
     <div
       ref={box}
@@ -117,13 +125,13 @@ export function Scrubber(props: ScrubberProps) {
       aria-valuenow={Math.round(props.time() / 1000)}
     >
       <canvas ref={canvas} className="scrubber-canvas" aria-hidden />
-      {hover && lane && <Bubble key={lane.camera} lane={lane} motion={scoreAt(strips.get(lane.camera), hover.time)} time={hover.time} x={toX(view, hover.time, width)} width={width} grain={(span(view) / Math.max(1, width)) * 6} />}
+      {hover && lane && time !== null && <Bubble key={lane.camera} lane={lane} motion={scoreAt(strips.get(lane.camera), time)} time={time} x={hover.x} width={width} grain={(span(view) / Math.max(1, width)) * 6} />}
     </div>
   );
 }
 
 /** Wheel zooms (with shift, or sideways: moves); dragging scrubs on lanes and moves on the ruler; two fingers zoom. */
-function useGestures(canvas: { current: HTMLCanvasElement | null }, latest: { current: ScrubberProps }, setHover: (hover: { time: number; lane: number } | null) => void): void {
+function useGestures(canvas: { current: HTMLCanvasElement | null }, latest: { current: ScrubberProps }, setHover: (hover: Hover | null) => void): void {
   useEffect(() => {
     const element = canvas.current;
     if (!element) return;
@@ -137,7 +145,8 @@ function useGestures(canvas: { current: HTMLCanvasElement | null }, latest: { cu
       const rect = element.getBoundingClientRect();
       return { x: e.clientX - rect.left, y: e.clientY - rect.top };
     };
-    const timeAt = (x: number) => toTime(latest.current.view, Math.max(0, Math.min(width(), x)), width());
+    const within = (x: number) => Math.max(0, Math.min(width(), x));
+    const timeAt = (x: number) => toTime(latest.current.view, within(x), width());
     const handleAt = (x: number): "start" | "end" | null => {
       const { mark, view } = latest.current;
       if (!mark) return null;
@@ -189,7 +198,7 @@ function useGestures(canvas: { current: HTMLCanvasElement | null }, latest: { cu
       if (Math.hypot(at.x - began.x, at.y - began.y) > STILL) moved = true;
       if (!drag) {
         element.style.cursor = handleAt(at.x) ? "ew-resize" : at.y < RULER ? "grab" : "pointer";
-        if (e.pointerType === "mouse") setHover(lanes.length ? { time: timeAt(at.x), lane: laneAt(at.y) } : null);
+        if (e.pointerType === "mouse") setHover(lanes.length ? { x: within(at.x), lane: laneAt(at.y) } : null);
         return;
       }
       if (!moved) return;
@@ -201,7 +210,7 @@ function useGestures(canvas: { current: HTMLCanvasElement | null }, latest: { cu
         onMark(drag.end === "start" ? { start: Math.min(time, mark.end - 100), end: mark.end } : { start: mark.start, end: Math.max(time, mark.start + 100) });
       } else {
         const time = Math.min(timeAt(at.x), Date.now());
-        setHover({ time, lane: laneAt(began.y) });
+        setHover({ x: toX(latest.current.view, time, width()), lane: laneAt(began.y) });
         onScrub(time, false);
       }
     };
@@ -237,10 +246,13 @@ function useGestures(canvas: { current: HTMLCanvasElement | null }, latest: { cu
   }, [canvas, latest, setHover]);
 }
 
+/** While the pointer moves on, the last picture stays as long as it is so close (in grains, of 6 pixels). */
+const NEAR = 12;
+
 /** What was at the moment under the pointer: time, picture, and why there is none. */
 function Bubble({ lane, motion, time, x, width, grain }: { lane: Lane; motion: number | null; time: number; x: number; width: number; grain: number }) {
   const thumbs = useRef<Thumbs | null>(null);
-  const [picture, setPicture] = useState<string | null>(null);
+  const [picture, setPicture] = useState<{ address: string; time: number } | null>(null);
   useEffect(() => {
     const made = new Thumbs(lane.camera, 320);
     thumbs.current = made;
@@ -248,7 +260,7 @@ function Bubble({ lane, motion, time, x, width, grain }: { lane: Lane; motion: n
   }, [lane.camera]);
   const has = hasFootage(lane, time);
   useEffect(() => {
-    if (has) thumbs.current?.at(time, grain, setPicture);
+    if (has) thumbs.current?.at(time, grain, (address) => setPicture(address === null ? null : { address, time }));
     else setPicture(null);
   }, [time, grain, has]);
   const gap = has ? undefined : bandAt(lane.gaps, time);
@@ -256,7 +268,7 @@ function Bubble({ lane, motion, time, x, width, grain }: { lane: Lane; motion: n
   const WIDE = 184;
   return (
     <div className="bubble" style={{ left: Math.max(4, Math.min(width - WIDE - 4, x - WIDE / 2)), width: WIDE }} aria-hidden>
-      {picture && <img src={picture} alt="" />}
+      {picture && Math.abs(picture.time - time) < NEAR * grain && <img src={picture.address} alt="" />}
       <p className="bubble-time">{clock(time)} <span className="muted">{dateFormat({ day: "numeric", month: "short" }).format(time)}</span></p>
       {gap && <p className="bubble-why">{causeLine(say, gap.cause) || say("timeline.gap")} · {duration((gap.end - gap.start) / 1000)}</p>}
       {motion !== null && motion >= LIKELY && <p className="bubble-why">{say("timeline.motion", { percent: String(Math.round(motion * 100)) })}</p>}

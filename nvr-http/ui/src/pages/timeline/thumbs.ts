@@ -21,7 +21,11 @@ export class Thumbs {
     if (known) return void known.then(show);
     const run = () => {
       this.busy = true;
-      const picture = this.fetch(rounded);
+      // What could not be had now may be had later.
+      const picture = this.fetch(rounded).catch(() => {
+        this.kept.delete(key);
+        return null;
+      });
       this.kept.set(key, picture);
       if (this.kept.size > KEPT) {
         const [oldest] = this.kept;
@@ -52,14 +56,10 @@ export class Thumbs {
   }
 
   private async fetch(time: number): Promise<string | null> {
-    try {
-      const answer = await request(`/cameras/${this.camera}/snapshot.jpg`, { query: { at: new Date(time).toISOString(), width: this.width }, headers: { accept: "image/jpeg" } });
-      // The keyframe before may be from before a gap; then it is no picture of this moment.
-      const taken = Date.parse(answer.headers.get("x-frame-time") ?? "");
-      if (time - taken > 60_000) return null;
-      return URL.createObjectURL(await answer.blob());
-    } catch {
-      return null;
-    }
+    const answer = await request(`/cameras/${this.camera}/snapshot.jpg`, { query: { at: new Date(time).toISOString(), width: this.width }, headers: { accept: "image/jpeg" } });
+    // The keyframe before may be from before a gap; then it is no picture of this moment.
+    const taken = Date.parse(answer.headers.get("x-frame-time") ?? "");
+    if (time - taken > 60_000) return null;
+    return URL.createObjectURL(await answer.blob());
   }
 }
