@@ -1,6 +1,7 @@
 import { Table2, ChartColumn } from "lucide-react";
 import { type ReactNode, type RefObject, useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import { useT } from "~/i18n";
+import { useEdges } from "~/lib/edges";
 import { area, line, niceMax, ticks } from "~/lib/plot";
 import { Button } from "./button";
 
@@ -33,6 +34,7 @@ function useWidth(element: RefObject<HTMLElement | null>): number {
 export function Figure({ title, tools, series, labels, format, head, children }: { title: string; tools?: ReactNode; series: Series[]; labels: string[]; format(value: number): string; head: string; children: ReactNode }) {
   const t = useT();
   const [table, setTable] = useState(false);
+  const box = useEdges<HTMLDivElement>();
   return (
     <section className="card figure">
       <header className="card-head">
@@ -43,7 +45,7 @@ export function Figure({ title, tools, series, labels, format, head, children }:
         </div>
       </header>
       {table ? (
-        <div className="table-scroll figure-table" tabIndex={0} role="region" aria-label={title}>
+        <div ref={box} className="table-scroll figure-table edges" tabIndex={0} role="region" aria-label={title}>
           <table className="table">
             <caption className="hidden">{title}</caption>
             <thead>

@@ -1,5 +1,6 @@
 import { ArrowDown, ArrowUp } from "lucide-react";
 import { type ReactNode, useState } from "react";
+import { useEdges } from "~/lib/edges";
 
 export interface Column<T> {
   key: string;
@@ -15,6 +16,7 @@ export interface Column<T> {
 /** A table that can be sorted; on narrow displays each row is a list of its own, with the names of the columns. */
 export function Table<T>({ caption, columns, rows, rowKey, empty }: { caption: string; columns: Column<T>[]; rows: T[]; rowKey(row: T): string | number; empty?: ReactNode }) {
   const [by, setBy] = useState<{ key: string; down: boolean } | null>(null);
+  const box = useEdges<HTMLDivElement>();
   const sort = columns.find((c) => c.key === by?.key)?.sort;
   const sorted = sort
     ? [...rows].sort((a, b) => {
@@ -24,7 +26,7 @@ export function Table<T>({ caption, columns, rows, rowKey, empty }: { caption: s
     : rows;
   if (!rows.length && empty) return <>{empty}</>;
   return (
-    <div className="table-scroll" tabIndex={0} role="region" aria-label={caption}>
+    <div ref={box} className="table-scroll edges" tabIndex={0} role="region" aria-label={caption}>
       <table className="table table-stack">
         <caption className="hidden">{caption}</caption>
         <thead>

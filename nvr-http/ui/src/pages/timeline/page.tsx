@@ -10,6 +10,7 @@ import { Empty, ErrorNote, PageHead, Spinner } from "~/components/misc";
 import { Segmented } from "~/components/tabs";
 import { toastError, toastUndo } from "~/components/toast";
 import { t as say, useT } from "~/i18n";
+import { useEdges } from "~/lib/edges";
 import { duration } from "~/lib/format";
 import { remembered, useStore } from "~/lib/store";
 import { mediaSource } from "~/live/mse";
@@ -285,8 +286,9 @@ function useFollow(player: Player, latest: { current: { view: View; scrub: numbe
 
 function Chips({ all, chosen, onToggle }: { all: Camera[]; chosen: string[]; onToggle(id: string): void }) {
   const t = useT();
+  const box = useEdges<HTMLDivElement>();
   return (
-    <div className="chips" role="group" aria-label={t("timeline.cameras")}>
+    <div ref={box} className="chips edges" role="group" aria-label={t("timeline.cameras")}>
       {all.map((camera) => (
         <button key={camera.id} type="button" className="chip" aria-pressed={chosen.includes(camera.id)} onClick={() => onToggle(camera.id)}>{camera.name}</button>
       ))}
