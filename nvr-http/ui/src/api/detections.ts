@@ -10,7 +10,8 @@ export interface Detection {
   kind: DetectionKind;
   label: string | null;
   zone: string | null;
-  score: number;
+  /** How sure it is, 0 to 1. Who crossed a line has none, whatever stands here. */
+  score: number | null;
   from: string;
   /** Null while it goes on. */
   to: string | null;
@@ -24,6 +25,9 @@ export interface Detection {
 export function detectionOf(event: NvrEvent): Detection | null {
   return event.kind === "detection_started" || event.kind === "detection_ended" ? (event.detail["detection"] as Detection) : null;
 }
+
+/** How sure it is, where that says something: null of what is certain, and of what nobody can be sure of by degrees. */
+export const sureOf = ({ kind, score }: Detection): number | null => (kind === "line" || score === null || score >= 1 ? null : score);
 
 /** Address of its picture. */
 export const pictureOf = (d: Detection, width: number): string => url(`/detections/${d.id}/thumbnail`, { width });

@@ -1,8 +1,14 @@
 import { describe, expect, it } from "vitest";
-import type { Detection } from "~/api/detections";
+import { type Detection, sureOf } from "~/api/detections";
 import { framed, objectOf } from "./objects";
 
 const seen = (data: string | null, kind: Detection["kind"] = "object") => ({ kind, data }) as Detection;
+
+it("how sure it is, is told only where that says something", () => {
+  const of = (kind: Detection["kind"], score: number | null) => sureOf({ kind, score } as Detection);
+  expect([of("object", 0.62), of("motion", 0), of("object", 1), of("external", null)]).toEqual([0.62, 0, null, null]);
+  for (const score of [null, 0, 0.5, 1]) expect(of("line", score)).toBeNull();
+});
 
 describe("objects", () => {
   it("have a box and a number, if what came says so", () => {

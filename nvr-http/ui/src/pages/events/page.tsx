@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import { useCameras } from "~/api/cameras";
 import { ask } from "~/api/client";
-import { type Detection, type DetectionKind, detectionOf, pictureOf } from "~/api/detections";
+import { type Detection, type DetectionKind, detectionOf, pictureOf, sureOf } from "~/api/detections";
 import { useEvents } from "~/api/events";
 import type { NvrEvent } from "~/api/types";
 import { Button } from "~/components/button";
@@ -140,7 +140,8 @@ function Row({ event, seen, name }: { event: NvrEvent; seen: Detection | null; n
   const kind = KINDS.find((k) => k === event.kind);
   const what = seen ? titleOf(t, seen) : kind ? t(`system.kind_${kind}`) : event.kind;
   const tone = (kind && TONES[kind]) ?? "none";
-  const words = seen ? [seen.to ? duration(Math.max(0, secondsBetween(seen.from, seen.to))) : t("events.goes_on"), seen.score < 1 ? t("events.sure", { share: percent(seen.score) }) : "", objectOf(seen).count > 1 ? t("events.at_once", { n: objectOf(seen).count }) : "", seen.source ? t("events.by", { source: seen.source }) : ""].filter(Boolean).join(" · ") : about(t, event);
+  const sure = seen && sureOf(seen);
+  const words = seen ? [seen.to ? duration(Math.max(0, secondsBetween(seen.from, seen.to))) : t("events.goes_on"), sure === null ? "" : t("events.sure", { share: percent(sure) }), objectOf(seen).count > 1 ? t("events.at_once", { n: objectOf(seen).count }) : "", seen.source ? t("events.by", { source: seen.source }) : ""].filter(Boolean).join(" · ") : about(t, event);
   const inside = (
     <>
       {seen ? <Picture key={seen.best_at} seen={seen} /> : <span className={`thumb thumb-mark tone-${tone}`}>{tone === "none" || tone === "good" ? <Info size={18} aria-hidden /> : <CircleAlert size={18} aria-hidden />}</span>}

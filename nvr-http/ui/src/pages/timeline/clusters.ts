@@ -26,7 +26,7 @@ export function clustered(all: readonly Detection[], view: View, width: number, 
     if (last && toX(view, band.start, width) - toX(view, last.start, width) < NARROW && toX(view, band.end, width) - toX(view, last.end, width) < NARROW) {
       last.count += 1;
       last.end = Math.max(last.end, band.end);
-      if (band.best.score > last.best.score) last.best = band.best;
+      if ((band.best.score ?? 0) > (last.best.score ?? 0)) last.best = band.best;
     } else out.push({ ...band });
   }
   return out;
