@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Job, NvrEvent } from "~/api/types";
-import { timeLeft, withNews } from "./news";
+import { detailOf, readable, timeLeft, withNews } from "./news";
 
 const job = (id: number, more: Partial<Job> = {}) => ({ id, state: "running", progress: 0.1, message: "begun", started: "2026-01-01T00:00:00Z", ...more }) as Job;
 const event = (detail: Record<string, unknown>): NvrEvent => ({ at: "", camera: null, kind: "job_changed", detail });
@@ -17,6 +17,17 @@ describe("news of a job", () => {
     expect(withNews(jobs, event({ job: 3, state: "running", progress: 0 }))).toBeNull();
     expect(withNews(jobs, event({ job: 1, state: "done", progress: 1 }))).toBeNull();
     expect(withNews(jobs, event({}))).toBeNull();
+  });
+});
+
+describe("sizes in the recorder's words", () => {
+  it("are written as everywhere on the page", () => {
+    expect(readable("46 % smaller (291469 to 156710 bytes), SSIM 0.9998")).toBe("46 % smaller (291 kB to 157 kB), SSIM 0.9998");
+    expect(readable("front.mp4, 12345678 bytes")).toBe("front.mp4, 12.3 MB");
+    expect(readable("45 of 100 frames")).toBe("45 of 100 frames");
+  });
+  it("also in details, where their names say that they are sizes", () => {
+    expect(detailOf({ file: "a.mp4", size_bytes: 2_500_000, inner: { bytes: 12, frames: 150 } })).toBe('{"file":"a.mp4","size_bytes":"2.5 MB","inner":{"bytes":"12 bytes","frames":150}}');
   });
 });
 

@@ -1,4 +1,5 @@
 import type { Job, NvrEvent } from "~/api/types";
+import { bytes } from "~/lib/format";
 
 /** The list with what an event says of one of its jobs; null when the job is not in it, or is over, so that more than the event says has changed. */
 export function withNews(jobs: Job[], event: NvrEvent): Job[] | null {
@@ -18,5 +19,11 @@ export function timeLeft(job: Job, now = Date.now()): number | null {
   if (gone < 2) return null;
   return (gone / job.progress) * (1 - job.progress);
 }
+
+/** The recorder's words with sizes as the page writes them. */
+export const readable = (text: string): string => text.replace(/\b(?:(\d+) (to) )?(\d+) bytes\b/g, (_, from: string | undefined, to: string, size: string) => (from ? `${bytes(Number(from))} ${to} ${bytes(Number(size))}` : bytes(Number(size))));
+
+/** An order or a result as JSON, its sizes as the page writes them. */
+export const detailOf = (value: unknown): string => JSON.stringify(value, (key, one: unknown) => (typeof one === "number" && /(^|_)bytes$/.test(key) ? bytes(one) : one));
 
 export const isOver = (job: Job): boolean => job.state === "done" || job.state === "failed" || job.state === "cancelled";

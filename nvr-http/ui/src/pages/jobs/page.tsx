@@ -21,7 +21,7 @@ import { ago, bytes, duration, moment, percent } from "~/lib/format";
 import { usePages } from "~/lib/pages";
 import { useCameraNames } from "../users/access";
 import { NewJob, WISHES, type Wish } from "./new";
-import { isOver, timeLeft, withNews } from "./news";
+import { detailOf, isOver, readable, timeLeft, withNews } from "./news";
 
 const STATES = { all: null, active: "queued,running", done: "done", failed: "failed", cancelled: "cancelled" } as const;
 type StateFilter = keyof typeof STATES;
@@ -163,7 +163,7 @@ function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | 
           <span className="muted">{percent(job.progress)}{left !== null && ` · ${t("jobs.left", { time: duration(left) })}`}</span>
         </div>
       )}
-      {(job.error && job.state !== "done") ? <p className="job-text tone-bad">{job.error}</p> : job.message && <p className="job-text muted">{job.message}</p>}
+      {(job.error && job.state !== "done") ? <p className="job-text tone-bad">{readable(job.error)}</p> : job.message && <p className="job-text muted">{readable(job.message)}</p>}
       {playing && (
         <Dialog title={name} wide onClose={() => setPlaying(false)}>
           <video className="job-video" src={url(`/jobs/${job.id}/file`)} controls autoPlay muted playsInline onError={() => toast(t("jobs.not_playable"))} />
@@ -181,9 +181,9 @@ function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | 
               [t("jobs.priority"), String(job.priority)],
               ...(job.input_bytes ? [[t("jobs.input"), bytes(job.input_bytes)]] : []),
               [t("jobs.anytime_fact"), job.anytime ? t("common.yes") : t("common.no")],
-              ...(job.error ? [[t("jobs.error"), job.error]] : []),
-              [t("jobs.params"), <code key="p">{JSON.stringify(job.params)}</code>],
-              ...(job.result ? [[t("jobs.result"), <code key="r">{JSON.stringify(job.result)}</code>]] : []),
+              ...(job.error ? [[t("jobs.error"), readable(job.error)]] : []),
+              [t("jobs.params"), <code key="p">{detailOf(job.params)}</code>],
+              ...(job.result ? [[t("jobs.result"), <code key="r">{detailOf(job.result)}</code>]] : []),
             ] as [string, React.ReactNode][]
           ).map(([label, value]) => (
             <Fragment key={label}><div><dt>{label}</dt><dd>{value}</dd></div></Fragment>
