@@ -24,6 +24,9 @@ export class ApiError extends Error {
   }
 }
 
+/** What went wrong and, in a line of its own, what to do; nothing where the recorder did not answer. */
+export const wordsOf = ({ message, hint }: { message: string; hint?: string | undefined }): string => [message, hint].filter(Boolean).join("\n");
+
 /** Whether the recorder answered the last time. */
 export const online = store(true);
 

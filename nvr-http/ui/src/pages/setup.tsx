@@ -1,6 +1,6 @@
 import { type FormEvent, useState } from "react";
 import { useLocation } from "wouter";
-import type { ApiError } from "~/api/client";
+import { type ApiError, wordsOf } from "~/api/client";
 import { MIN_PASSWORD, setUp } from "~/api/session";
 import { Button } from "~/components/button";
 import { TextField } from "~/components/field";
@@ -29,7 +29,7 @@ export function Setup() {
       go("/", { replace: true });
     } catch (e) {
       const known = e as ApiError;
-      setError({ field: "all", text: known.kind === "offline" ? t("common.offline_title") : [known.message, known.hint].filter(Boolean).join(" ") });
+      setError({ field: "all", text: known.kind === "offline" ? t("common.offline_title") : wordsOf(known) });
     }
     setBusy(false);
   };

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "react";
 import { type Booking, type Step, addBooking, changeBooking } from "~/api/bookings";
 import { useCameras } from "~/api/cameras";
-import { ApiError } from "~/api/client";
+import { ApiError, wordsOf } from "~/api/client";
 import { Button } from "~/components/button";
 import { Dialog } from "~/components/dialog";
 import { Checkbox, Select, TextField } from "~/components/field";
@@ -66,7 +66,7 @@ export function BookingForm({ booking, day, onClose, onDone }: { booking: Bookin
     } catch (e) {
       setBusy(false);
       setClash(e instanceof ApiError && e.status === 409);
-      setError(e instanceof ApiError ? [e.message || t("common.offline_title"), e.hint].filter(Boolean).join(". ") : String(e));
+      setError(e instanceof ApiError ? wordsOf(e) || t("common.offline_title") : String(e));
     }
   };
 

@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { useCameras } from "~/api/cameras";
-import { ApiError, post } from "~/api/client";
+import { ApiError, post, wordsOf } from "~/api/client";
 import type { JobKind, Target } from "~/api/manage";
 import { MOST_MERGED } from "~/api/merge";
 import type { Job } from "~/api/types";
@@ -54,7 +54,7 @@ export function NewJob({ wish, kinds, targets, onClose, onDone }: { wish: Wish; 
       onDone();
     } catch (e) {
       setBusy(false);
-      setError(e instanceof ApiError ? [e.message || t("common.offline_title"), e.hint].filter(Boolean).join(" ") : String(e));
+      setError(e instanceof ApiError ? wordsOf(e) || t("common.offline_title") : String(e));
     }
   };
   return (

@@ -1,6 +1,6 @@
 import { Square } from "lucide-react";
 import { type FormEvent, useEffect, useState } from "react";
-import { ApiError } from "~/api/client";
+import { ApiError, wordsOf } from "~/api/client";
 import { type Push, type PushState, type PushWish, type Pushes, startPush, stopPush } from "~/api/pushes";
 import type { Camera, LiveStream } from "~/api/types";
 import { Button } from "~/components/button";
@@ -89,7 +89,7 @@ function Another({ camera, hasSub, onStarted }: { camera: Camera; hasSub: boolea
       setWish({ ...wish, url: "" });
       onStarted();
     } catch (e) {
-      if (e instanceof ApiError && [400, 409, 429, 501, 503].includes(e.status)) setError([e.message, e.hint].filter(Boolean).join(". "));
+      if (e instanceof ApiError && [400, 409, 429, 501, 503].includes(e.status)) setError(wordsOf(e));
       else toastError(e);
     }
     setBusy(false);

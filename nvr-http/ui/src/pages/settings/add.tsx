@@ -1,6 +1,6 @@
 import { Cctv, Radar, Usb } from "lucide-react";
 import { useState } from "react";
-import { ApiError, ask, post } from "~/api/client";
+import { ApiError, ask, post, wordsOf } from "~/api/client";
 import { isAbsent } from "~/api/manage";
 import { Button } from "~/components/button";
 import { Dialog } from "~/components/dialog";
@@ -54,8 +54,8 @@ export function AddCamera({ taken, canSub, onClose, onDone }: { taken: string[];
     } catch (e) {
       const error = e as ApiError;
       const all: Record<string, string> = {};
-      for (const one of error.problem?.errors ?? []) all[one.path.split(".").at(-1) ?? ""] = [one.message, one.hint].filter(Boolean).join(" ");
-      if (!Object.keys(all).length) all["all"] = isAbsent(e) || error.status === 405 ? t("settings.add_absent") : [error.message || t("common.offline_title"), error.hint].filter(Boolean).join(" ");
+      for (const one of error.problem?.errors ?? []) all[one.path.split(".").at(-1) ?? ""] = wordsOf(one);
+      if (!Object.keys(all).length) all["all"] = isAbsent(e) || error.status === 405 ? t("settings.add_absent") : wordsOf(error) || t("common.offline_title");
       setErrors(all);
       setBusy(false);
     }

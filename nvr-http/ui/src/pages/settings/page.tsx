@@ -2,7 +2,7 @@ import { Bell, Cctv, CloudUpload, Plus, Search, Trash2, VectorSquare } from "luc
 import { type ReactNode, Suspense, lazy, useMemo, useState } from "react";
 import { useLocation, useSearch } from "wouter";
 import { useCameras } from "~/api/cameras";
-import { type ApiError, ask, remove } from "~/api/client";
+import { type ApiError, ask, remove, wordsOf } from "~/api/client";
 import type { ConfigAnswer } from "~/api/manage";
 import { useQuery } from "~/api/query";
 import { Unavailable } from "~/components/absent";
@@ -98,8 +98,8 @@ export default function SettingsPage() {
         <div className="stack settings-main">
           {restart.length > 0 && <div className="note" role="status"><div>{t("settings.needs_restart", { keys: restart.join(", ") })}</div><Button size="small" onClick={() => setRestart([])}>{t("common.close")}</Button></div>}
           {form.state === "conflict" && <div className="note note-bad" role="alert"><div>{t("settings.conflict")}</div></div>}
-          {form.others.map((one) => <div key={one.path + one.message} className="note note-bad" role="alert"><div>{one.path && <b>{one.path}: </b>}{one.message} {one.hint}</div></div>)}
-          {config.data.problems.map((p, n) => <div key={n} className="note"><div>{typeof p === "string" ? p : <>{(p.path ?? p.key) && <b>{p.path ?? p.key}: </b>}{p.message} {p.hint}</>}</div></div>)}
+          {form.others.map((one) => <div key={one.path + one.message} className="note note-bad" role="alert"><div>{one.path && <b>{one.path}: </b>}{wordsOf(one)}</div></div>)}
+          {config.data.problems.map((p, n) => <div key={n} className="note"><div>{typeof p === "string" ? p : <>{(p.path ?? p.key) && <b>{p.path ?? p.key}: </b>}{wordsOf(p)}</>}</div></div>)}
           {words ? (
             <Results {...{ sections: sorted, form, words, file }} />
           ) : section?.entries ? (

@@ -51,7 +51,7 @@ export function FieldRow({ field, path, draft, changed, error, hint, onChange, p
           )}
           {draft !== null && !field.required && !field.secret && <Button kind="ghost" size="small" icon={<RotateCcw size={13} />} label={t("settings.reset", { field: title(field.key) })} onClick={() => onChange(null)} />}
         </div>
-        {error && <p className="field-error" id={`${id}-error`} role="alert">{error}{hint && <span className="muted"> {hint}</span>}</p>}
+        {error && <p className="field-error" id={`${id}-error`} role="alert">{error}{hint && <span className="muted">{"\n"}{hint}</span>}</p>}
       </div>
     </div>
   );

@@ -1,6 +1,6 @@
 import { ListVideo } from "lucide-react";
 import { useEffect, useState } from "react";
-import { type ApiError, post } from "~/api/client";
+import { type ApiError, post, wordsOf } from "~/api/client";
 import { Button } from "~/components/button";
 import { useT } from "~/i18n";
 
@@ -63,7 +63,7 @@ export function StreamsOf({ address, user, password, chosen, onChoose }: { addre
         <p className="muted grow">{t("settings.streams_text")}</p>
         <Button icon={<ListVideo size={15} />} busy={busy} onClick={() => void ask()}>{t("settings.streams_ask")}</Button>
       </div>
-      {error && <p className="note note-bad" role="alert">{[error.message || t("common.offline_title"), error.hint].filter(Boolean).join(" ")}</p>}
+      {error && <p className="note note-bad" role="alert">{wordsOf(error) || t("common.offline_title")}</p>}
       {offer && !usable.length && <p className="note">{t("settings.streams_none")}</p>}
       {offer && usable.length > 0 && (
         <table className="streams-table">

@@ -1,6 +1,6 @@
 import { Pencil, Plus, Trash2 } from "lucide-react";
 import { useState } from "react";
-import { ApiError, ask, patch, post, remove } from "~/api/client";
+import { ApiError, ask, patch, post, remove, wordsOf } from "~/api/client";
 import type { User } from "~/api/manage";
 import { useQuery } from "~/api/query";
 import { MIN_PASSWORD, session } from "~/api/session";
@@ -90,7 +90,7 @@ function EditUser({ user, onClose, onDone }: { user: User | null; onClose(): voi
       onDone();
     } catch (e) {
       setBusy(false);
-      setErrors({ all: e instanceof ApiError ? [e.message || t("common.offline_title"), e.hint].filter(Boolean).join(" ") : String(e) });
+      setErrors({ all: e instanceof ApiError ? wordsOf(e) || t("common.offline_title") : String(e) });
     }
   };
   return (

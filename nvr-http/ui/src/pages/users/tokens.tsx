@@ -1,6 +1,6 @@
 import { Copy, Plus, Trash2 } from "lucide-react";
 import { useState } from "react";
-import { ApiError, ask, post, remove } from "~/api/client";
+import { ApiError, ask, post, remove, wordsOf } from "~/api/client";
 import type { Scope, Token } from "~/api/manage";
 import { useQuery } from "~/api/query";
 import { Unavailable } from "~/components/absent";
@@ -60,7 +60,7 @@ function AddToken({ onClose }: { onClose(): void }) {
       const expires = form.days ? new Date(Date.now() + form.days * 86_400_000).toISOString() : null;
       setMade((await post<Token>("/tokens", { label: form.label.trim(), scopes: form.scopes, cameras: form.cameras, expires })).token ?? "");
     } catch (e) {
-      setError(e instanceof ApiError ? [e.message || t("common.offline_title"), e.hint].filter(Boolean).join(" ") : String(e));
+      setError(e instanceof ApiError ? wordsOf(e) || t("common.offline_title") : String(e));
     }
     setBusy(false);
   };
