@@ -2,6 +2,7 @@ import { BellOff, Check, Send, Settings } from "lucide-react";
 import { useState } from "react";
 import { Link } from "wouter";
 import { type Alert, type Channel, useAlerts } from "~/api/alerts";
+import { useCameras } from "~/api/cameras";
 import { ask, post, remove } from "~/api/client";
 import { useQuery } from "~/api/query";
 import { useMay } from "~/api/session";
@@ -14,6 +15,7 @@ import { type Column, Table } from "~/components/table";
 import { toast, toastError } from "~/components/toast";
 import { useT } from "~/i18n";
 import { ago, moment } from "~/lib/format";
+import { named } from "~/lib/named";
 
 const TONES = { info: "none", warning: "warn", critical: "bad" } as const;
 
@@ -31,6 +33,7 @@ export default function AlertsPage() {
   const t = useT();
   const operator = useMay("operator");
   const alerts = useAlerts();
+  const cameras = useCameras().data;
   const [muting, setMuting] = useState(false);
   const act = (what: Promise<unknown>) => void what.then(() => alerts.reload(), toastError);
   const { data, error } = alerts;
@@ -43,7 +46,7 @@ export default function AlertsPage() {
   const what: Column<Alert> = {
     key: "what",
     label: t("alerts.what"),
-    cell: (a) => <span className="row"><Badge tone={TONES[a.severity]} dot>{t(`alerts.severity_${a.severity}`)}</Badge><span>{kindOf(t, a) && <b>{kindOf(t, a)}: </b>}{a.summary}</span></span>,
+    cell: (a) => <span className="row"><Badge tone={TONES[a.severity]} dot>{t(`alerts.severity_${a.severity}`)}</Badge><span>{kindOf(t, a) && <b>{kindOf(t, a)}: </b>}{named(a.summary, cameras)}</span></span>,
   };
   const since: Column<Alert> = { key: "since", label: t("alerts.since"), sort: (a) => a.since, cell: (a) => <span title={moment(a.since)}>{a.resolved ? moment(a.since) : ago(a.since)}</span> };
   return (
@@ -52,7 +55,7 @@ export default function AlertsPage() {
       <div className="stack">
         {data.mutes.map((m) => (
           <div key={m.id} className="note" role="status">
-            <div>{t("alerts.muted", { time: moment(m.until) })}{[m.rule, m.camera].filter(Boolean).map((w) => ` · ${w}`)}</div>
+            <div>{t("alerts.muted", { time: moment(m.until) })}{[m.rule, cameras?.find((c) => c.id === m.camera)?.name ?? m.camera].filter(Boolean).map((w) => ` · ${w}`)}</div>
             {operator && <Button size="small" onClick={() => act(remove(`/alerts/mutes/${m.id}`))}>{t("alerts.unmute")}</Button>}
           </div>
         ))}

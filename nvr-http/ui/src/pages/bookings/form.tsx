@@ -9,6 +9,7 @@ import { MergeFields, type Merging } from "~/components/merge-fields";
 import { toast } from "~/components/toast";
 import { useT } from "~/i18n";
 import { fieldText, fieldTime } from "~/lib/days";
+import { named } from "~/lib/named";
 import { type Repeat, repeatOf, ruleOf } from "./month";
 
 const REPEATS: Repeat[] = ["once", "daily", "workdays", "weekly", "other"];
@@ -66,7 +67,7 @@ export function BookingForm({ booking, day, onClose, onDone }: { booking: Bookin
     } catch (e) {
       setBusy(false);
       setClash(e instanceof ApiError && e.status === 409);
-      setError(e instanceof ApiError ? wordsOf(e) || t("common.offline_title") : String(e));
+      setError(e instanceof ApiError ? named(wordsOf(e), cameras.data) || t("common.offline_title") : String(e));
     }
   };
 

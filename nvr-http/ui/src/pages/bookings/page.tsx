@@ -1,6 +1,7 @@
 import { CalendarClock, ChevronLeft, ChevronRight, Pencil, Plus, Trash2, TriangleAlert, X } from "lucide-react";
 import { useState } from "react";
 import { type Booking, type BookingState, type Occurrence, cancelBooking, deleteBooking, useBookings, useOccurrences } from "~/api/bookings";
+import { useCameras } from "~/api/cameras";
 import { useMay } from "~/api/session";
 import { Unavailable } from "~/components/absent";
 import { Button } from "~/components/button";
@@ -11,6 +12,7 @@ import { Segmented } from "~/components/tabs";
 import { toast, toastError } from "~/components/toast";
 import { useT } from "~/i18n";
 import { dateFormat } from "~/lib/format";
+import { named } from "~/lib/named";
 import { useCameraNames } from "../users/access";
 import { BookingForm } from "./form";
 import { type View, days, onDay, step } from "./month";
@@ -162,6 +164,7 @@ function State({ of }: { of: { state: BookingState; warnings: unknown[] } }) {
 function Details({ booking, occurrence, operator, onClose, onDone, onEdit }: { booking: Booking; occurrence: Occurrence | null; operator: boolean; onClose(): void; onDone(): void; onEdit(): void }) {
   const t = useT();
   const names = useCameraNames();
+  const cameras = useCameras();
   const [deleting, setDeleting] = useState(false);
   const one = occurrence ?? { start: booking.next?.start ?? booking.start, end: booking.next?.end ?? booking.end, state: booking.state, warnings: booking.warnings };
   const run = async (what: Promise<unknown>, told: string) => {
@@ -213,7 +216,7 @@ function Details({ booking, occurrence, operator, onClose, onDone, onEdit }: { b
       {booking.calendar && <p className="muted">{t("bookings.from_calendar", { name: booking.calendar })}</p>}
       {one.warnings.length > 0 && (
         <ul className="note note-warn booking-warnings">
-          {one.warnings.map((w, n) => <li key={n}>{w.camera && <b>{w.camera}: </b>}{w.message}</li>)}
+          {one.warnings.map((w, n) => <li key={n}>{w.camera && <b>{names([w.camera])}: </b>}{named(w.message, cameras.data)}</li>)}
         </ul>
       )}
     </Dialog>
