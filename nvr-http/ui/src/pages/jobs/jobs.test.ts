@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Job, NvrEvent } from "~/api/types";
-import { detailOf, readable, timeLeft, withNews } from "./news";
+import { detailOf, priorityOf, readable, timeLeft, withNews } from "./news";
 
 const job = (id: number, more: Partial<Job> = {}) => ({ id, state: "running", progress: 0.1, message: "begun", started: "2026-01-01T00:00:00Z", ...more }) as Job;
 const event = (detail: Record<string, unknown>): NvrEvent => ({ at: "", camera: null, kind: "job_changed", detail });
@@ -18,6 +18,11 @@ describe("news of a job", () => {
     expect(withNews(jobs, event({ job: 1, state: "done", progress: 1 }))).toBeNull();
     expect(withNews(jobs, event({}))).toBeNull();
   });
+});
+
+it("a priority is a whole number within the bounds of the recorder", () => {
+  expect(["0", "", "-1000", "1000", "1e2"].map(priorityOf)).toEqual([0, 0, -1000, 1000, 100]);
+  expect(["1001", "-1001", "0.5", "high"].map(priorityOf)).toEqual([null, null, null, null]);
 });
 
 describe("sizes in the recorder's words", () => {

@@ -11,6 +11,7 @@ import { MergeFields, type Merging } from "~/components/merge-fields";
 import { RangeFields, freshRange, readRange } from "~/components/range-fields";
 import { toast } from "~/components/toast";
 import { useT } from "~/i18n";
+import { MOST_PRIORITY, priorityOf } from "./news";
 
 export type Wish = "export" | "merge" | "timelapse" | "verify" | "transcode" | "upload" | "restore";
 export const WISHES: Wish[] = ["export", "merge", "timelapse", "verify", "transcode", "upload", "restore"];
@@ -27,9 +28,13 @@ export function NewJob({ wish, kinds, targets, onClose, onDone }: { wish: Wish; 
   const [source, setSource] = useState("footage");
   const [decode, setDecode] = useState(false);
   const [anytime, setAnytime] = useState(true);
+  const [priority, setPriority] = useState("0");
   const [target, setTarget] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string | null>(null);
+  const rank = priorityOf(priority);
+  // The others are entered by the recorder, which gives them theirs.
+  const ranked = wish === "export" || wish === "merge" || wish === "timelapse" || wish === "verify";
   const kind = kinds.find((k) => k.kind === wish);
   const chosen = cameras.data?.filter((c) => members.has(c.id)) ?? [];
   // One file of several cameras is of none of them.
@@ -38,15 +43,17 @@ export function NewJob({ wish, kinds, targets, onClose, onDone }: { wish: Wish; 
     if (typeof read === "string") return setError(t(read === "camera" ? "jobs.choose_camera" : read === "time" ? "jobs.choose_time" : "jobs.order"));
     if (wish === "merge" && (chosen.length < 2 || chosen.length > MOST_MERGED)) return setError(t("timeline.make_two"));
     if (wish === "timelapse" && !(Number(length) >= 0.1 && Number(length) <= 36_000)) return setError(t("jobs.length_wrong"));
+    if (ranked && rank === null) return;
     setBusy(true);
     setError(null);
     const query = { from: read.from, to: read.to };
+    const order = { anytime, priority: rank };
     try {
       let text = t("jobs.entered");
-      if (wish === "export") await post<Job>("/jobs", { kind: "export", params: { ...read, format }, anytime });
-      else if (wish === "merge") await post<Job>("/jobs", { kind: "merge", params: { cameras: chosen.map((c) => c.id), from: read.from, to: read.to, layout: merging.layout, ...(members.has(merging.sound) ? { sound: merging.sound } : {}) }, anytime });
-      else if (wish === "timelapse") await post<Job>("/jobs", { kind: "timelapse", params: { ...read, length_s: Number(length), ...(source === "footage" ? {} : { source }) }, anytime });
-      else if (wish === "verify") await post<Job>("/jobs", { kind: "verify", params: { ...read, decode }, anytime });
+      if (wish === "export") await post<Job>("/jobs", { kind: "export", params: { ...read, format }, ...order });
+      else if (wish === "merge") await post<Job>("/jobs", { kind: "merge", params: { cameras: chosen.map((c) => c.id), from: read.from, to: read.to, layout: merging.layout, ...(members.has(merging.sound) ? { sound: merging.sound } : {}) }, ...order });
+      else if (wish === "timelapse") await post<Job>("/jobs", { kind: "timelapse", params: { ...read, length_s: Number(length), ...(source === "footage" ? {} : { source }) }, ...order });
+      else if (wish === "verify") await post<Job>("/jobs", { kind: "verify", params: { ...read, decode }, ...order });
       else if (wish === "transcode") text = t("jobs.entered_n", { n: (await post<{ jobs: number[] }>("/transcoding", read)).jobs.length });
       else if (wish === "restore") await post<Job>(`/cameras/${read.camera}/restore`, undefined, query);
       else text = t("jobs.uploads_n", { n: (await post<{ segments: number }>(`/cameras/${read.camera}/upload`, undefined, { ...query, target: target || null })).segments });
@@ -114,6 +121,7 @@ export function NewJob({ wish, kinds, targets, onClose, onDone }: { wish: Wish; 
         </Select>
       )}
       {(wish === "export" || wish === "verify") && kind && kind.windows !== "always" && <Checkbox label={t("jobs.anytime")} hint={t("jobs.anytime_hint", { windows: kind.windows })} checked={anytime} onChange={(e) => setAnytime(e.target.checked)} />}
+      {ranked && <TextField label={t("jobs.priority")} hint={t("jobs.priority_hint")} type="number" min={-MOST_PRIORITY} max={MOST_PRIORITY} step={1} value={priority} error={rank === null ? t("jobs.priority_wrong") : null} onChange={(e) => setPriority(e.target.value)} />}
       {error && <p className="field-error" role="alert">{error}</p>}
     </Dialog>
   );

@@ -26,4 +26,13 @@ export const readable = (text: string): string => text.replace(/\b(?:(\d+) (to) 
 /** An order or a result as JSON, its sizes as the page writes them. */
 export const detailOf = (value: unknown): string => JSON.stringify(value, (key, one: unknown) => (typeof one === "number" && /(^|_)bytes$/.test(key) ? bytes(one) : one));
 
+/** Highest priority of a job; the lowest is the same below zero. */
+export const MOST_PRIORITY = 1000;
+
+/** The priority that a field holds, or null when the recorder would refuse it. */
+export function priorityOf(text: string): number | null {
+  const n = Number(text);
+  return Number.isInteger(n) && Math.abs(n) <= MOST_PRIORITY ? n : null;
+}
+
 export const isOver = (job: Job): boolean => job.state === "done" || job.state === "failed" || job.state === "cancelled";
