@@ -18,6 +18,7 @@ import { toast, toastError } from "~/components/toast";
 import { useT } from "~/i18n";
 import { anyTime } from "~/lib/days";
 import { ago, bytes, duration, moment, percent } from "~/lib/format";
+import { named } from "~/lib/named";
 import { usePages } from "~/lib/pages";
 import { useCameraNames } from "../users/access";
 import { NewJob, WISHES, type Wish } from "./new";
@@ -133,7 +134,9 @@ function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | 
   const names = useCameraNames();
   const operator = useMay("operator");
   const hasFile = MAKES_FILE.includes(job.kind) && job.state === "done" && typeof job.result?.["file"] === "string";
-  const told = (path: string) => post(path).then(onChanged, toastError);
+  const tell = (path: string) => post(path).then(onChanged, toastError);
+  const { data: cameras } = useCameras();
+  const told = (words: string) => readable(named(words, cameras));
   const left = timeLeft(job);
   const [from, to] = [anyTime(job.params["from"]), anyTime(job.params["to"])];
   const name = `${kindName(t, job.kind)} ${job.id}`;
@@ -153,8 +156,8 @@ function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | 
         <div className="job-actions">
           {hasFile && operator && <Button size="small" icon={<Play size={14} />} onClick={() => setPlaying(true)}>{t("jobs.play")}</Button>}
           {hasFile && <a className="button button-plain button-small" href={url(`/jobs/${job.id}/file`)} download><Download size={14} /><span>{t("common.download")}</span></a>}
-          {order && !isOver(job) && <Button size="small" icon={<X size={14} />} onClick={() => void told(`/jobs/${job.id}/cancel`)}>{t("common.cancel")}</Button>}
-          {order && (job.state === "failed" || job.state === "cancelled" || (job.state === "queued" && job.error)) && <Button size="small" icon={<RotateCcw size={14} />} onClick={() => void told(`/jobs/${job.id}/retry`)}>{t("common.retry")}</Button>}
+          {order && !isOver(job) && <Button size="small" icon={<X size={14} />} onClick={() => void tell(`/jobs/${job.id}/cancel`)}>{t("common.cancel")}</Button>}
+          {order && (job.state === "failed" || job.state === "cancelled" || (job.state === "queued" && job.error)) && <Button size="small" icon={<RotateCcw size={14} />} onClick={() => void tell(`/jobs/${job.id}/retry`)}>{t("common.retry")}</Button>}
         </div>
       </div>
       {job.state === "running" && (
@@ -163,7 +166,7 @@ function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | 
           <span className="muted">{percent(job.progress)}{left !== null && ` · ${t("jobs.left", { time: duration(left) })}`}</span>
         </div>
       )}
-      {(job.error && job.state !== "done") ? <p className="job-text tone-bad">{readable(job.error)}</p> : job.message && <p className="job-text muted">{readable(job.message)}</p>}
+      {(job.error && job.state !== "done") ? <p className="job-text tone-bad">{told(job.error)}</p> : job.message && <p className="job-text muted">{told(job.message)}</p>}
       {playing && (
         <Dialog title={name} wide onClose={() => setPlaying(false)}>
           <video className="job-video" src={url(`/jobs/${job.id}/file`)} controls autoPlay muted playsInline onError={() => toast(t("jobs.not_playable"))} />
@@ -181,7 +184,7 @@ function JobRow({ job, camera, order, onChanged }: { job: Job; camera: string | 
               [t("jobs.priority"), String(job.priority)],
               ...(job.input_bytes ? [[t("jobs.input"), bytes(job.input_bytes)]] : []),
               [t("jobs.anytime_fact"), job.anytime ? t("common.yes") : t("common.no")],
-              ...(job.error ? [[t("jobs.error"), readable(job.error)]] : []),
+              ...(job.error ? [[t("jobs.error"), told(job.error)]] : []),
               [t("jobs.params"), <code key="p">{detailOf(job.params)}</code>],
               ...(job.result ? [[t("jobs.result"), <code key="r">{detailOf(job.result)}</code>]] : []),
             ] as [string, React.ReactNode][]
