@@ -1,6 +1,5 @@
 //! A file that is there whole or not at all.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -25,8 +24,7 @@ impl OutputFile {
     /// pipe; and what the system says.
     pub fn create(path: &Path, replace: bool) -> Result<Self> {
         may_be_written(path, replace)?;
-        let mut name = OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
+        let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{:08x}.part", rand::random::<u32>()));
         let part = path.with_file_name(name);
         let made = OpenOptions::new().write(true).create_new(true).open(&part);
