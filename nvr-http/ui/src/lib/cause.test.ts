@@ -26,6 +26,12 @@ it("says the kind in the language of the page, and what the recorder said", () =
   expect(causeLine(t, { kind: "unauthorized", message: "" })).toBe("Benutzer oder Passwort wird abgelehnt");
 });
 
+it("does not say twice what the recorder says in the same words", () => {
+  expect(causes.en.stream_ended).toBe("The camera ended the stream");
+  expect(causeLine(t, { kind: "stream_ended", message: "the camera ended the stream" })).toBe("The camera ended the stream");
+  expect(causeLine(t, { kind: "stream_ended", message: "" })).toBe("The camera ended the stream");
+});
+
 it("a kind of a newer recorder, or none, leaves the recorder's own words", () => {
   expect(causeLine(t, { kind: "newer", message: "what it is" })).toBe("what it is");
   expect(causeLine(t, { kind: "constructor", message: "what it is" })).toBe("what it is");

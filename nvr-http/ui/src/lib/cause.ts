@@ -9,8 +9,13 @@ export function causeKind(say: typeof t, { kind }: Pick<Cause, "kind">): string 
   return Object.hasOwn(causes.en, kind) ? say(`causes.${kind as Kind}`) : null;
 }
 
+/** What the recorder said, where that is more than the kind says already. */
+export function causeDetail(kind: string | null, message: string | undefined): string {
+  return !message || kind?.toLowerCase() === message.toLowerCase() ? "" : message;
+}
+
 /** The kind, and as detail the recorder's own words: for where there is one line. Empty when nothing is known. */
 export function causeLine(say: typeof t, cause: Partial<Cause> | null | undefined): string {
   const kind = cause?.kind ? causeKind(say, { kind: cause.kind }) : null;
-  return [kind, cause?.message].filter(Boolean).join(": ");
+  return [kind, causeDetail(kind, cause?.message)].filter(Boolean).join(": ");
 }

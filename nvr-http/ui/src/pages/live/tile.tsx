@@ -12,7 +12,7 @@ import { toast, toastError } from "~/components/toast";
 import { t as say, useT } from "~/i18n";
 import { PATH_NAMES, type Path, SILENT } from "~/live/driver";
 import { type LiveState, type LiveView, ORDER } from "~/live/view";
-import { causeKind } from "~/lib/cause";
+import { causeDetail, causeKind } from "~/lib/cause";
 import { ago, moment } from "~/lib/format";
 import { useStore } from "~/lib/store";
 import { nameOf, useFeeds, useLive } from "./feeds";
@@ -113,6 +113,7 @@ function Cover({ camera, view, box }: { camera: Camera; view: LiveView; box: { c
   if (state.phase === "playing") return null;
   const flows = camera.state === "recording" || camera.state === "standby";
   const kind = causeKind(t, camera.cause);
+  const detail = causeDetail(kind, camera.cause.message);
   return (
     <div className={flows ? "tile-cover tile-cover-light" : "tile-cover"} role="status">
       {flows ? (
@@ -121,7 +122,7 @@ function Cover({ camera, view, box }: { camera: Camera; view: LiveView; box: { c
         <>
           <StateBadge state={camera.state} />
           <p className="tile-cause">{kind ?? camera.cause.message}</p>
-          {kind && camera.cause.message && <p className="tile-detail" title={camera.cause.message}>{camera.cause.message}</p>}
+          {kind && detail && <p className="tile-detail" title={detail}>{detail}</p>}
           <p className="tile-since" title={moment(camera.since)}>
             {t("live.since", { when: ago(camera.since) })}
             {camera.next_try && ` · ${t("live.next_try", { when: ago(camera.next_try) })}`}
