@@ -1,7 +1,7 @@
 //! Files that a command writes: whole or not at all.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nvr_core::Timestamp;
 use nvr_core::error::{Error, ErrorKind};
@@ -41,6 +41,14 @@ impl Target {
         match &self.kind {
             Kind::Stdout => None,
             Kind::File(file) => Some(file.part()),
+        }
+    }
+
+    /// A folder for what is kept meanwhile: on the same disk, if it is a file.
+    pub fn folder(&self) -> PathBuf {
+        match &self.kind {
+            Kind::Stdout => std::env::temp_dir(),
+            Kind::File(file) => file.folder().to_owned(),
         }
     }
 

@@ -198,14 +198,8 @@ async fn encode(
         };
         let result = match format {
             Packing::Fmp4 => made.write_to(&mut target, progress),
-            Packing::Mp4 => {
-                let folder = match path.parent() {
-                    Some(folder) if path != Path::new("-") && !folder.as_os_str().is_empty() => folder,
-                    Some(_) if path != Path::new("-") => Path::new("."),
-                    _ => &std::env::temp_dir(),
-                };
-                Converted::scratch(folder).and_then(|scratch| made.write_mp4(scratch, &mut target, progress))
-            }
+            Packing::Mp4 => Converted::scratch(&target.folder())
+                .and_then(|scratch| made.write_mp4(scratch, &mut target, progress)),
         };
         bar.finish_and_clear();
         match result {
