@@ -69,8 +69,10 @@ function useStill(camera: string, time: number | null): string | null {
     return () => made.end();
   }, [camera]);
   useEffect(() => {
-    if (time === null) setStill(null);
-    else thumbs.current?.at(time, 1000, setStill);
+    if (time === null) {
+      thumbs.current?.none();
+      setStill(null);
+    } else thumbs.current?.at(time, 1000, setStill);
   }, [time]);
   return still;
 }

@@ -261,7 +261,10 @@ function Bubble({ lane, motion, time, x, width, grain }: { lane: Lane; motion: n
   const has = hasFootage(lane, time);
   useEffect(() => {
     if (has) thumbs.current?.at(time, grain, (address) => setPicture(address === null ? null : { address, time }));
-    else setPicture(null);
+    else {
+      thumbs.current?.none();
+      setPicture(null);
+    }
   }, [time, grain, has]);
   const gap = has ? undefined : bandAt(lane.gaps, time);
   const near = lane.events.find((e) => Math.abs(e.at - time) < grain);

@@ -2,11 +2,13 @@ import { request } from "~/api/client";
 
 const KEPT = 150;
 
-/** Small pictures of moments; of those asked for in haste only the last is fetched. */
+/** Small pictures of moments; of those asked for in haste only the last is fetched, and none is shown after a later one. */
 export class Thumbs {
   private kept = new Map<string, Promise<string | null>>();
   private busy = false;
-  private waiting: { key: string; run(): void } | null = null;
+  private waiting: (() => void) | null = null;
+  private asked = 0;
+  private shown = 0;
 
   constructor(
     readonly camera: string,
@@ -15,10 +17,17 @@ export class Thumbs {
 
   /** Address of the picture of a moment, or null. `grain` is how exact the moment has to be, in milliseconds. */
   at(time: number, grain: number, show: (address: string | null) => void): void {
+    const turn = ++this.asked;
+    const present = (address: string | null) => {
+      if (turn < this.shown) return;
+      this.shown = turn;
+      show(address);
+    };
+    this.waiting = null;
     const rounded = Math.round(time / Math.max(1000, grain)) * Math.max(1000, grain);
     const key = String(rounded);
     const known = this.kept.get(key);
-    if (known) return void known.then(show);
+    if (known) return void known.then(present);
     const run = () => {
       this.busy = true;
       // What could not be had now may be had later.
@@ -34,15 +43,21 @@ export class Thumbs {
           void oldest[1].then((address) => address && URL.revokeObjectURL(address));
         }
       }
-      void picture.then(show).finally(() => {
+      void picture.then(present).finally(() => {
         this.busy = false;
         const next = this.waiting;
         this.waiting = null;
-        next?.run();
+        next?.();
       });
     };
-    if (this.busy) this.waiting = { key, run };
+    if (this.busy) this.waiting = run;
     else run();
+  }
+
+  /** No picture is wanted any more: none that is still fetched is shown. */
+  none(): void {
+    this.shown = ++this.asked;
+    this.waiting = null;
   }
 
   end(): void {
