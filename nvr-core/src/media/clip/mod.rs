@@ -24,6 +24,7 @@ mod mp4;
 mod output;
 pub(in crate::media) mod plan;
 mod remade;
+mod samples;
 mod seek;
 mod source;
 mod spans;

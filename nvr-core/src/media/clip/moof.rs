@@ -12,6 +12,8 @@ use crate::media::init::InitSegment;
 
 /// A `moof` of half a second of video and audio is mostly below this.
 const GUESS_BYTES: usize = 4096;
+/// The next one is about as long as the last; read is what it needs and so much more, in steps of this.
+const GUESS_STEP: usize = 512;
 /// Read at once where fragments are small, so that one read brings many of them.
 const WINDOW_BYTES: usize = 256 << 10;
 /// Fragments above this size are read one `moof` at a time.
@@ -82,6 +84,7 @@ pub(super) struct HeaderReader<'s> {
     segment: &'s ClipSegment,
     buf: Vec<u8>,
     offset: u64,
+    /// How many bytes are read at once.
     window: usize,
     limit: u64,
 }
@@ -129,6 +132,9 @@ impl<'s> HeaderReader<'s> {
             let stop = self.buf.len().min(start + fragment.size as usize);
             match find_moof(&self.buf[start..stop], size).map_err(context)? {
                 Ok((moof_at, end)) => {
+                    if self.window <= GUESS_BYTES {
+                        self.window = (end + end / 8).next_multiple_of(GUESS_STEP).min(GUESS_BYTES);
+                    }
                     return Ok(Header {
                         bytes: &self.buf[start..start + end],
                         moof_at,

@@ -6,18 +6,14 @@
 
 use std::ops::Range;
 
-use super::edges::{audio_offset, length, pts_of};
 use super::head::{TrackHead, progressive};
-use super::moof::{HeaderReader, absolute_offsets};
-use super::plan::{ClipPlan, PlanPart, no_video};
+use super::plan::{ClipPlan, no_video};
+use super::samples::{AUDIO, PartSamples, VIDEO};
 use super::source::ClipSegment;
 use super::tables::SampleTable;
-use super::timeline::{Layout, MapEntry, PartEdges, Timeline, TrackEdges, rescale};
+use super::timeline::{Layout, MapEntry, Timeline, rescale};
 use crate::error::{Error, ErrorKind, Result};
-use crate::media::boxes::corrupt;
-use crate::media::fragment::MovieFragment;
-use crate::media::index::Fragment;
-use crate::media::init::{Edit, InitSegment, InitTrack};
+use crate::media::init::{Edit, InitSegment};
 
 #[derive(Debug)]
 pub(super) struct Mp4 {
@@ -37,34 +33,6 @@ struct Piece {
     offset: u64,
     len: u64,
     segment: u32,
-}
-
-/// A sample as recorded.
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    dts: i64,
-    pts: i64,
-    duration: u32,
-    size: u32,
-    sync: bool,
-}
-
-/// Samples of one track that lie together in the file.
-#[derive(Clone, Debug)]
-struct Chunk {
-    track: usize,
-    offset: u64,
-    samples: Range<usize>,
-}
-
-const VIDEO: usize = 0;
-const AUDIO: usize = 1;
-
-/// A part as read from its `moof`s: samples of video and audio, chunks in file order.
-#[derive(Debug, Default)]
-struct PartSamples {
-    samples: [Vec<Sample>; 2],
-    chunks: Vec<Chunk>,
 }
 
 impl Mp4 {
@@ -239,184 +207,4 @@ fn audio_edits(table: &SampleTable, timeline: &Timeline, timescale: u32, movie_s
         media_time: media_time.max(0),
     });
     list
-}
-
-/// What remains of a part.
-#[derive(Debug)]
-struct Kept {
-    ranges: [Range<usize>; 2],
-    edges: PartEdges,
-    /// Presentation time as recorded of the first instant that is not shown.
-    shown_end: i64,
-}
-
-impl PartSamples {
-    /// Reads all `moof`s of a part.
-    fn read(part: &PlanPart, video: &InitTrack, audio: Option<&InitTrack>) -> Result<Self> {
-        let init = part.segment.init()?;
-        let mut reader = HeaderReader::new(&part.segment);
-        let mut out = Self::default();
-        for f in &part.segment.index.fragments[part.fragments.clone()] {
-            let header = reader.read(f)?;
-            let moof = header.parse(&init)?;
-            let moof_offset = f.offset + header.moof_at as u64;
-            let data_from = f.offset + header.bytes.len() as u64;
-            out.add(&moof, f, moof_offset, data_from, |id| {
-                if id == video.id {
-                    Some(VIDEO)
-                } else {
-                    audio.filter(|a| a.id == id).map(|_| AUDIO)
-                }
-            })?;
-        }
-        if let [.., before, last] = out.samples[AUDIO].as_mut_slice() {
-            last.duration = length(last.duration, before.duration);
-        }
-        let offset = audio_offset(&init);
-        for s in &mut out.samples[AUDIO] {
-            s.dts = s.dts.saturating_add(offset);
-            s.pts = s.pts.saturating_add(offset);
-        }
-        if out.samples[VIDEO].is_empty() {
-            return Err(corrupt("fragments without video"));
-        }
-        Ok(out)
-    }
-
-    fn add(
-        &mut self,
-        moof: &MovieFragment<'_>,
-        fragment: &Fragment,
-        moof_offset: u64,
-        data_from: u64,
-        track_of: impl Fn(u32) -> Option<usize>,
-    ) -> Result<()> {
-        let first_chunk = self.chunks.len();
-        let mut behind_last = moof_offset;
-        for (i, traf) in moof.tracks.iter().enumerate() {
-            let base = match traf.base_data_offset {
-                Some(base) => base,
-                None if traf.default_base_is_moof || i == 0 => moof_offset,
-                None => behind_last,
-            };
-            behind_last = base;
-            let track = track_of(traf.track_id);
-            let mut dts = match (traf.base_decode_time, track) {
-                (Some(t), _) => {
-                    i64::try_from(t.value).map_err(|_| corrupt("a decode time is out of range"))?
-                }
-                (None, None) => 0,
-                (None, Some(_)) => return Err(corrupt("a track fragment without 'tfdt'")),
-            };
-            for run in &traf.runs {
-                let offset = match run.data_offset {
-                    Some(o) => base
-                        .checked_add_signed(i64::from(o))
-                        .ok_or_else(absolute_offsets)?,
-                    None => behind_last,
-                };
-                let size = run.size();
-                if offset < data_from || offset.saturating_add(size) > fragment.end_offset() {
-                    return Err(corrupt(format!(
-                        "samples at byte {offset} lie outside their fragment at {}",
-                        fragment.offset
-                    )));
-                }
-                behind_last = offset + size;
-                let Some(track) = track else { continue };
-                let samples = &mut self.samples[track];
-                let from = samples.len();
-                for s in run.samples() {
-                    samples.push(Sample {
-                        dts,
-                        pts: dts.saturating_add(i64::from(s.cts_offset)),
-                        duration: s.duration,
-                        size: s.size,
-                        sync: s.flags.is_sync(),
-                    });
-                    dts = dts.saturating_add(i64::from(s.duration));
-                }
-                self.chunks.push(Chunk {
-                    track,
-                    offset,
-                    samples: from..samples.len(),
-                });
-            }
-        }
-        self.chunks[first_chunk..].sort_by_key(|c| c.offset);
-        // A track whose runs are not in file order would get its samples in another order than its chunks.
-        for track in [VIDEO, AUDIO] {
-            let mut starts = self.chunks[first_chunk..]
-                .iter()
-                .filter(|c| c.track == track)
-                .map(|c| c.samples.start);
-            let mut last = 0;
-            if starts.any(|s| std::mem::replace(&mut last, s) > s) {
-                return Err(corrupt("runs of a track are not in file order"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Which samples are kept.
-    fn trim(&self, part: &PlanPart, first: bool, video: &InitTrack, audio_scale: u32) -> Result<Kept> {
-        let init = part.segment.init()?;
-        let index = &part.segment.index;
-        let shown_pts = pts_of(part, &init, part.shown.start())?;
-        let to_end = part.shown.end() >= part.segment.range().end();
-        let [videos, audios] = &self.samples;
-
-        let limit = if to_end {
-            i64::MAX
-        } else {
-            pts_of(part, &init, part.shown.end())?
-        };
-        let keep = videos.iter().rposition(|s| s.pts < limit).map_or(1, |i| i + 1);
-        let edges = edges_of(&videos[..keep]);
-        let shown_end = limit.min(edges.end_pts);
-
-        let whole_start = !first && index.fragments[..part.fragments.start].is_empty();
-        let to_audio = |t: i64| rescale(t, video.timescale, audio_scale);
-        let mut range = 0..audios.len();
-        if !whole_start {
-            let from = if first { shown_pts } else { edges.first_pts };
-            // One more in front: a decoder needs it to bring the first one right.
-            range.start = audios
-                .partition_point(|s| s.dts.saturating_add(i64::from(s.duration)) <= to_audio(from))
-                .saturating_sub(usize::from(first));
-        }
-        if !to_end {
-            range.end = audios
-                .partition_point(|s| s.dts < to_audio(shown_end))
-                .max(range.start);
-        }
-        let audio_edges = (!range.is_empty()).then(|| edges_of(&audios[range.clone()]));
-        Ok(Kept {
-            ranges: [0..keep, range],
-            edges: PartEdges {
-                video: edges,
-                audio: audio_edges,
-                shown_pts,
-                shown: part.shown,
-            },
-            shown_end,
-        })
-    }
-}
-
-/// Of samples in decode order; there is at least one.
-fn edges_of(samples: &[Sample]) -> TrackEdges {
-    let edges = |s: &Sample| TrackEdges {
-        first_dts: s.dts,
-        end_dts: s.dts.saturating_add(i64::from(s.duration)),
-        first_pts: s.pts,
-        end_pts: s.pts.saturating_add(i64::from(s.duration)),
-    };
-    let zero = TrackEdges {
-        first_dts: 0,
-        end_dts: 0,
-        first_pts: 0,
-        end_pts: 0,
-    };
-    samples.iter().map(edges).reduce(TrackEdges::and).unwrap_or(zero)
 }

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::material::{EPOCH, Kind, at_ms, encode, range_ms, run, segment, three};
 use super::real::{check_order, export, frames, packets};
 use crate::error::ErrorKind;
-use crate::media::boxes::Boxes;
+use crate::media::boxes::{Boxes, find, find_path};
 use crate::media::clip::edges::look;
 use crate::media::clip::fmp4::Fmp4;
 use crate::media::clip::plan::common_init;
@@ -243,6 +243,79 @@ fn wide_decode_times() {
     assert!(frames(&paths[0], &[]) == frames(&paths[1], &[]));
     for stream in ["v", "a"] {
         assert_eq!(packets(&paths[0], stream), packets(&paths[1], stream));
+    }
+}
+
+/// Sizes and offsets of the samples of a progressive file's first track.
+fn first_track(file: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let moov = find(file, b"moov").unwrap().unwrap();
+    let path: [&[u8; 4]; 4] = [b"trak", b"mdia", b"minf", b"stbl"];
+    let stbl = find_path(moov.body(), &path).unwrap().unwrap();
+    let table = |kind| {
+        let numbers = find(stbl.body(), kind).unwrap().unwrap().body()[4..].chunks_exact(4);
+        let numbers = numbers.map(|n| u32::from_be_bytes(n.try_into().unwrap()) as usize);
+        numbers.collect::<Vec<_>>()
+    };
+    let (sizes, offsets, in_chunks) = (table(b"stsz"), table(b"stco"), table(b"stsc"));
+    let mut sizes = sizes[2..].iter();
+    let mut samples = Vec::new();
+    for (chunk, &offset) in (1..).zip(&offsets[1..]) {
+        let entry = in_chunks[1..].chunks_exact(3).rfind(|e| e[0] <= chunk).unwrap();
+        let mut at = offset;
+        for size in sizes.by_ref().take(entry[1]) {
+            samples.push(at..at + size);
+            at += size;
+        }
+    }
+    samples
+}
+
+#[test]
+fn a_file_of_many_fragments_is_as_one_of_few() {
+    // Heads that are read together, and such as are read one by one.
+    for (frame_bytes, seed) in [(2_000, 1), (80_000, 2)] {
+        let made = SyntheticSegment {
+            frames: 1600,
+            gop: 8,
+            chunk: 2,
+            b_frames: true,
+            audio: true,
+            frame_bytes,
+            seed,
+            closed: true,
+            ..SyntheticSegment::new()
+        }
+        .build();
+        assert!(made.index.fragments.len() >= 600, "several threads read it");
+        let clip = |from: i64, to: i64| {
+            let s = ClipSegment::new(
+                "many.mp4",
+                EPOCH,
+                0,
+                Arc::new(made.bytes.clone()),
+                Arc::new(made.index.clone()),
+                FileStamp::Size(1),
+            );
+            let plans = plan(&[s], range_ms(from, to), Format::Mp4, OnChange::Refuse).unwrap();
+            let mut file = Vec::new();
+            Clip::open(&plans[0])
+                .unwrap()
+                .write_to(&mut file, |_| true)
+                .unwrap();
+            let samples: Vec<Vec<u8>> = first_track(&file).into_iter().map(|r| file[r].to_vec()).collect();
+            samples
+        };
+        let all: Vec<&[u8]> = made
+            .frames
+            .iter()
+            .map(|f| &made.bytes[f.offset as usize..][..f.size as usize])
+            .collect();
+        assert!(
+            clip(0, 1_000_000) == all,
+            "each frame once, in order, with its bytes"
+        );
+        let part = clip(20_000, 21_000);
+        assert!(all.windows(part.len()).any(|w| w == part) && part.len() < 40);
     }
 }
 
