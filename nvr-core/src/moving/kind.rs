@@ -22,6 +22,7 @@ use crate::nvr::blocking;
 use crate::retention::{Policy, TierRules};
 use crate::segment::Tier;
 use crate::store::{SegmentRow, SegmentState, Store};
+use crate::time::Timestamp;
 use crate::upload::TokenBucket;
 
 /// Name of the kind.
@@ -39,6 +40,11 @@ struct Params {
     segment: i64,
     /// For want of room, so windows do not count.
     urgent: bool,
+    /// When the segment was recorded, for whoever looks at the job.
+    #[serde(default)]
+    from: Option<Timestamp>,
+    #[serde(default)]
+    to: Option<Timestamp>,
 }
 
 /// Moving segments to the second root.
@@ -260,7 +266,9 @@ impl Inner {
         Ok(choose(&rows, rules, now, most)
             .into_iter()
             .map(|(row, urgent)| {
-                let job = NewJob::new(KIND, json!({ "segment": row.id.0, "urgent": urgent }))
+                let (from, to) = (row.start, row.end());
+                let params = json!({ "segment": row.id.0, "urgent": urgent, "from": from, "to": to });
+                let job = NewJob::new(KIND, params)
                     .camera(row.camera.clone())
                     .dedupe(format!("{KIND}:{}", row.id))
                     .input_bytes(row.size_bytes);

@@ -48,6 +48,11 @@ struct Params {
     /// No unmasked segment of its camera is to stay: what `[transcode]` says of which footage does not count.
     #[serde(default)]
     privacy: bool,
+    /// When the segment was recorded, for whoever looks at the job.
+    #[serde(default)]
+    from: Option<Timestamp>,
+    #[serde(default)]
+    to: Option<Timestamp>,
 }
 
 /// Why a job is entered.
@@ -405,7 +410,9 @@ fn due(
 }
 
 fn job(row: &SegmentRow, because: Because) -> NewJob {
-    let mut params = json!({ "segment": row.id.0, "on_demand": because == Because::Demand });
+    let (from, to) = (row.start, row.end());
+    let mut params =
+        json!({ "segment": row.id.0, "on_demand": because == Because::Demand, "from": from, "to": to });
     if because == Because::Privacy {
         params["privacy"] = Value::Bool(true);
     }

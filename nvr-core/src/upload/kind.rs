@@ -12,6 +12,7 @@ use crate::ids::SegmentId;
 use crate::jobs::{JobContext, JobError, JobFuture, JobKind, JobOutcome, KindLimits, Origin, params_of};
 use crate::nvr::blocking;
 use crate::store::{NewJob, SegmentRow, SegmentState, UploadRow, UploadState, UploadedCopy};
+use crate::time::Timestamp;
 
 /// Name of the kind.
 pub(super) const UPLOAD: &str = "upload";
@@ -28,6 +29,11 @@ pub(super) struct Params {
     segment: i64,
     target: String,
     key: String,
+    /// When the segment was recorded, for whoever looks at the job.
+    #[serde(default)]
+    from: Option<Timestamp>,
+    #[serde(default)]
+    to: Option<Timestamp>,
 }
 
 /// The job for an upload that waits.
@@ -36,6 +42,8 @@ pub(super) fn job_of(upload: &UploadRow, segment: Option<&SegmentRow>) -> NewJob
         segment: upload.segment.0,
         target: upload.target.clone(),
         key: upload.key.clone(),
+        from: segment.map(|row| row.start),
+        to: segment.map(SegmentRow::end),
     };
     let job = NewJob::new(UPLOAD, serde_json::to_value(params).unwrap_or_default())
         .dedupe(format!("{UPLOAD}:{}:{}", upload.target, upload.segment))

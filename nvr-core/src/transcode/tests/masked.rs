@@ -12,6 +12,7 @@ use crate::files::replace::{LeftoverKind, leftovers};
 use crate::gst::{Gate, Masking, RecodeFault, compare};
 use crate::ids::CameraId;
 use crate::privacy::{MaskStyle, Privacy};
+use crate::time::{TimeRange, Timestamp};
 use crate::track::VideoCodec;
 
 const AREAS: &str = "window: 0.1,0.1 0.45,0.15 0.4,0.6 0.12,0.5; corner: 0.8,0.7 1,0.7 1,1 0.8,1";
@@ -277,7 +278,10 @@ fn segments_of_a_camera_that_is_to_be_masked_are_due_by_themselves() {
     assert!(due(0).is_empty());
     let camera = CameraId::new("yard").unwrap();
     let asked = runtime
-        .block_on(transcoding.on_demand(camera, crate::time::TimeRange::ALL))
+        .block_on(transcoding.on_demand(camera, TimeRange::ALL))
         .unwrap();
     assert_eq!(asked.len(), 1, "but if somebody asks");
+    let told: [Timestamp; 2] =
+        ["from", "to"].map(|at| serde_json::from_value(asked[0].params[at].clone()).unwrap());
+    assert_eq!(told, [row.start, row.end()], "it is told of when it is");
 }
