@@ -220,7 +220,7 @@ fn check(path: &Path, expected_codecs: &str) -> GrowingIndex {
     let found = scan(&mut Cursor::new(&described)).unwrap();
     assert_eq!(found.description, Some(start()));
     let mut closed = described[..found.whole_len as usize].to_vec();
-    closed.extend(closing_boxes(&found.index, init));
+    closed.extend(closing_boxes(&found.index, init, &found.samples));
     let info = read_closed(&mut Cursor::new(&closed)).unwrap().unwrap();
     assert_eq!((info.index, info.description), (found.index, start()));
 

@@ -16,7 +16,7 @@ use super::tree::{open_existing, segment_name};
 use crate::error::Result;
 use crate::event::CauseKind;
 use crate::fault::{classify, storage};
-use crate::media::{self, ClosedInfo, FragmentIndex, InitSegment, mfra};
+use crate::media::{self, ClosedInfo, FragmentIndex, InitSegment, SampleLog, mfra};
 use crate::run::Anchor;
 use crate::segment::{ClosedSegment, Container, SegmentStart};
 use crate::track::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
@@ -148,7 +148,7 @@ pub fn recover(root: &Root, path: &Path, known: Option<&SegmentStart>) -> Result
 
 fn mend(file: &File, d: &Damaged) -> std::io::Result<u64> {
     file.set_len(d.whole_len)?;
-    let closing = mfra::closing_boxes(&d.index, &d.init);
+    let closing = mfra::closing_boxes(&d.index, &d.init, &d.samples);
     let mut size = d.whole_len;
     match file.write_all_at(&closing, d.whole_len) {
         Ok(()) => size += closing.len() as u64,
@@ -176,6 +176,7 @@ struct Damaged {
     start: SegmentStart,
     init: InitSegment,
     index: FragmentIndex,
+    samples: SampleLog,
     whole_len: u64,
     file_len: u64,
 }
@@ -202,6 +203,7 @@ fn look(file: &File, name: &SegmentName, known: Option<&SegmentStart>) -> Result
                 start,
                 init,
                 index: scan.index,
+                samples: scan.samples,
                 whole_len: scan.whole_len,
                 file_len: scan.file_len,
             })))

@@ -227,7 +227,7 @@ impl SegmentFile for FragmentedFile {
             self.base.discard();
             return Err(error);
         };
-        let closing = mfra::closing_boxes(index, init);
+        let closing = mfra::closing_boxes(index, init, self.index.samples());
         let blob = index.to_blob();
         let duration_ns = index.duration_ns();
         let whole = self.whole;

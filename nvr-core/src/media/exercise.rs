@@ -7,6 +7,7 @@ use super::describe;
 use super::growing::{GrowingIndex, scan};
 use super::index::FragmentIndex;
 use super::mfra::{closing_boxes, read_closed};
+use super::samples::SampleTable;
 
 /// Feeds any bytes to every reader of this room and checks what must hold for all of them: no panic,
 /// streaming and scanning agree, a file cut at `whole_len` is whole, indexes survive their blob.
@@ -48,13 +49,18 @@ pub fn exercise(data: &[u8]) {
         let again = scan(&mut Cursor::new(whole)).expect("memory reads without error");
         assert!(again.problem.is_none());
         assert_eq!(&again.index, index);
-        let closed = [whole, &closing_boxes(index, init)].concat();
+        if let Some(table) = again.samples.to_box() {
+            let table = SampleTable::from_box(&table).expect("our own table");
+            let _ = table.read(&index.fragments, 0..index.fragments.len(), |_, _| Ok(()));
+        }
+        let closed = [whole, &closing_boxes(index, init, &again.samples)].concat();
         let info = read_closed(&mut Cursor::new(&closed)).expect("memory reads without error");
         assert_eq!(info.is_some(), again.description.is_some());
         assert!(info.is_none_or(|i| &i.index == index));
     }
     let _ = read_closed(&mut Cursor::new(data)).expect("memory reads without error");
     let _ = describe::from_box(data);
+    let _ = SampleTable::from_box(data);
     if let Ok(index) = FragmentIndex::from_blob(data) {
         assert_eq!(
             FragmentIndex::from_blob(&index.to_blob()).expect("our own blob"),

@@ -12,6 +12,9 @@ pub const MAX_MOOF_BYTES: u64 = 4 << 20;
 /// Most samples that a run may claim.
 const MAX_RUN_SAMPLES: u32 = 1 << 20;
 
+/// Most samples of a fragment: half a second has some hundred. A run can claim a million in a few bytes.
+const MAX_FRAGMENT_SAMPLES: u64 = 1 << 17;
+
 /// Most tracks or runs that are accepted.
 const MAX_PARTS: usize = 4096;
 
@@ -219,6 +222,21 @@ impl TrackFragment<'_> {
     }
 }
 
+/// A run, where its samples lie, and when the first of them is decoded.
+#[derive(Clone, Debug)]
+pub struct PlacedRun<'a> {
+    /// Id of its track.
+    pub track_id: u32,
+    /// Decode time of its first sample in the track's timescale; `None` where the `moof` does not tell it.
+    pub decode_time: Option<i64>,
+    /// Offset of its first sample in the file.
+    pub offset: u64,
+    /// Sum of its samples' sizes in bytes.
+    pub size: u64,
+    /// The run.
+    pub run: Run<'a>,
+}
+
 /// A parsed `moof`.
 #[derive(Clone, Debug)]
 pub struct MovieFragment<'a> {
@@ -281,6 +299,55 @@ impl<'a> MovieFragment<'a> {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.tracks.iter().map(TrackFragment::size).sum()
+    }
+
+    /// To be asked before all samples are looked at.
+    ///
+    /// # Errors
+    /// `Corrupt` when it claims more than any fragment has.
+    pub fn check_sample_count(&self) -> Result<()> {
+        match self.tracks.iter().map(TrackFragment::sample_count).sum() {
+            0..=MAX_FRAGMENT_SAMPLES => Ok(()),
+            samples => Err(corrupt(format!("a fragment that claims {samples} samples"))),
+        }
+    }
+
+    /// Its runs, in the order of their boxes, with their places in a file that has this `moof` at `offset` (14496-12,
+    /// 8.8.7 and 8.8.8).
+    ///
+    /// # Errors
+    /// `Corrupt` when an offset or a time is impossible.
+    pub fn placed(&self, offset: u64) -> Result<Vec<PlacedRun<'a>>> {
+        let mut placed = Vec::with_capacity(self.tracks.len());
+        let mut behind_last = offset;
+        for (i, track) in self.tracks.iter().enumerate() {
+            let base = match track.base_data_offset {
+                Some(base) => base,
+                None if track.default_base_is_moof || i == 0 => offset,
+                None => behind_last,
+            };
+            behind_last = base;
+            let time = track.base_decode_time.map(|t| i64::try_from(t.value)).transpose();
+            let mut decode_time = time.map_err(|_| corrupt("a decode time is out of range"))?;
+            for run in &track.runs {
+                let at = match run.data_offset {
+                    Some(o) => base.checked_add_signed(i64::from(o)),
+                    None => Some(behind_last),
+                };
+                let at = at.ok_or_else(|| corrupt("samples lie before the file"))?;
+                let size = run.size();
+                behind_last = at.saturating_add(size);
+                placed.push(PlacedRun {
+                    track_id: track.track_id,
+                    decode_time,
+                    offset: at,
+                    size,
+                    run: run.clone(),
+                });
+                decode_time = decode_time.map(|t| t.saturating_add_unsigned(run.duration()));
+            }
+        }
+        Ok(placed)
     }
 }
 

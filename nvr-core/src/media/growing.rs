@@ -11,6 +11,7 @@ use super::fragment::{MAX_MOOF_BYTES, MovieFragment};
 use super::index::{Fragment, FragmentIndex, to_ns};
 use super::init::{InitSegment, MAX_INIT_BYTES};
 use super::mfra::SUMMARY_UUID;
+use super::samples::{SAMPLES_UUID, SampleLog};
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::SegmentStart;
 
@@ -34,6 +35,7 @@ pub struct GrowingIndex {
     init: Option<InitSegment>,
     description: Option<SegmentStart>,
     index: FragmentIndex,
+    samples: SampleLog,
     /// Start of the `styp`, `prft`, `emsg` or `moof` that begins the fragment under way.
     chunk_start: Option<u64>,
     pending: Option<Pending>,
@@ -74,6 +76,7 @@ impl GrowingIndex {
             init: None,
             description: None,
             index: FragmentIndex::default(),
+            samples: SampleLog::default(),
             chunk_start: None,
             pending: None,
             clock: TrackClock::default(),
@@ -119,7 +122,13 @@ impl GrowingIndex {
         &self.index
     }
 
-    /// The same without a copy, when the file is complete.
+    /// The samples of these fragments.
+    #[must_use]
+    pub fn samples(&self) -> &SampleLog {
+        &self.samples
+    }
+
+    /// The index without a copy, when the file is complete.
     #[must_use]
     pub fn into_index(self) -> FragmentIndex {
         self.index
@@ -284,6 +293,9 @@ impl GrowingIndex {
         if self.current.is_some_and(|h| h.kind == b"moof") {
             let moof = MovieFragment::parse(bytes, init)?;
             let (start, end, keyframe) = self.clock.place(&moof);
+            let moof_at = self.position - bytes.len() as u64;
+            self.samples
+                .begin(&moof, self.chunk_start.unwrap_or(moof_at), moof_at);
             let timescale = self.index.timescale;
             self.pending = Some(Pending {
                 start_ns: to_ns(start, timescale),
@@ -304,7 +316,9 @@ impl GrowingIndex {
         self.need = 8;
         let ended = self.current.take();
         let kind = ended.map(|h| h.kind.0);
-        let closing = kind == Some(*b"mfra") || ended.is_some_and(|h| h.uuid == Some(SUMMARY_UUID));
+        let ours = [Some(SUMMARY_UUID), Some(SAMPLES_UUID)];
+        let closing =
+            kind == Some(*b"mfra") || ended.is_some_and(|h| h.uuid.is_some() && ours.contains(&h.uuid));
         if kind == Some(*b"mfra") {
             self.mfra_end = Some(self.position);
         }
@@ -314,6 +328,7 @@ impl GrowingIndex {
             let offset = self.chunk_start.take().unwrap_or(self.position);
             let size =
                 u32::try_from(self.position - offset).map_err(|_| corrupt("a fragment of 4 GiB or more"))?;
+            self.samples.end();
             self.index.media_start = p.media_start;
             self.index.fragments.push(Fragment {
                 offset,
@@ -384,6 +399,8 @@ pub struct Scan {
     pub init: Option<InitSegment>,
     /// Its whole fragments.
     pub index: FragmentIndex,
+    /// Their samples.
+    pub samples: SampleLog,
     /// Offset behind the last whole fragment (behind the header when there is none, 0 without `init`):
     /// where to cut.
     pub whole_len: u64,
@@ -444,6 +461,7 @@ fn scan_io<R: Read + Seek>(reader: &mut R) -> io::Result<Scan> {
         description: growing.description,
         init: growing.init,
         index: growing.index,
+        samples: growing.samples,
         problem,
     })
 }

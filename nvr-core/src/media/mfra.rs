@@ -1,12 +1,13 @@
-//! The end of a closed segment: a summary in a `uuid` box, then `mfra` (ISO/IEC 14496-12, 8.8.9).
+//! The end of a closed segment: its sample table and a summary in `uuid` boxes, then `mfra` (ISO/IEC 14496-12, 8.8.9).
 //!
 //! ```text
-//! … mdat | uuid(summary) | mfra( tfra* mfro )
+//! … mdat | uuid(samples) | uuid(summary) | mfra( tfra* mfro )
 //! ```
 //!
 //! Players use `tfra` to seek and skip the summary. A rebuild finds the `mfra` through `mfro`, which is
 //! the last box of the file and holds the `mfra`'s size, and the summary before it through its own size
-//! in its last four bytes; so head and tail are all that is read of a file.
+//! in its last four bytes; so head and tail are all that is read of a file. The [sample table](super::samples) is for
+//! exports; it lies right behind the last fragment, and may be missing.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -14,6 +15,7 @@ use super::boxes::{BoxHeader, BoxWriter, HeaderParse, find};
 use super::growing::GrowingIndex;
 use super::index::{FragmentIndex, MAX_BLOB_BYTES, to_ticks};
 use super::init::{Handler, InitSegment, MAX_INIT_BYTES};
+use super::samples::SampleLog;
 use super::tlv::{Record, RecordWriter};
 use crate::error::{Error, Result};
 use crate::segment::SegmentStart;
@@ -26,6 +28,8 @@ pub const SUMMARY_UUID: [u8; 16] = [
 const VERSION: u8 = 1;
 const TAG_INDEX: u64 = 1;
 const TAG_DURATION: u64 = 2;
+/// Size of the box with the sample table, if there is one.
+const TAG_SAMPLES_LEN: u64 = 3;
 
 /// Read from the start of a file: `ftyp`, `moov` and the description take about 2 KiB.
 const HEAD_BYTES: u64 = 16 << 10;
@@ -33,15 +37,20 @@ const HEAD_BYTES: u64 = 16 << 10;
 /// Read from the end of a file: holds the tail of a quarter of an hour in chunks of 0.2 s.
 const TAIL_BYTES: u64 = 64 << 10;
 
-/// Everything to be appended to a segment behind its last fragment: the summary and the `mfra`.
+/// Everything to be appended to a segment behind its last fragment: the sample table, the summary and the `mfra`.
 #[must_use]
-pub fn closing_boxes(index: &FragmentIndex, init: &InitSegment) -> Vec<u8> {
+pub fn closing_boxes(index: &FragmentIndex, init: &InitSegment, samples: &SampleLog) -> Vec<u8> {
+    let samples = samples.to_box();
     let mut record = RecordWriter::new(VERSION);
     record
         .bytes(TAG_INDEX, &index.to_blob())
         .signed(TAG_DURATION, index.duration_ns());
+    if let Some(samples) = &samples {
+        record.number(TAG_SAMPLES_LEN, samples.len() as u64);
+    }
     let record = record.finish();
     let mut w = BoxWriter::new();
+    w.bytes(samples.as_deref().unwrap_or_default());
     w.uuid(&SUMMARY_UUID, |w| {
         w.bytes(&record);
         // Size of the whole box, to be found from behind.
@@ -122,13 +131,22 @@ pub fn read_closed<R: Read + Seek>(reader: &mut R) -> Result<Option<ClosedInfo>>
 
 fn read_closed_io<R: Read + Seek>(reader: &mut R) -> io::Result<Option<ClosedInfo>> {
     let file_len = reader.seek(SeekFrom::End(0))?;
-    let Some((index, duration_ns, summary_at)) = read_tail(reader, file_len)? else {
+    let Some((
+        Summary {
+            index,
+            duration_ns,
+            samples_len,
+        },
+        summary_at,
+    )) = read_tail(reader, file_len)?
+    else {
         return Ok(None);
     };
     let Some(head) = read_head(reader, file_len)? else {
         return Ok(None);
     };
-    let fits = index.header_len == head.index().header_len && index.tail_offset() == summary_at;
+    let fits = index.header_len == head.index().header_len
+        && index.tail_offset().checked_add(samples_len) == Some(summary_at);
     Ok(match (head.description(), head.init()) {
         (Some(description), Some(init)) if fits => Some(ClosedInfo {
             description: description.clone(),
@@ -170,15 +188,22 @@ fn read_head<R: Read + Seek>(reader: &mut R, file_len: u64) -> io::Result<Option
     Ok(Some(growing))
 }
 
-/// Index, duration and offset of the summary.
-fn read_tail<R: Read + Seek>(reader: &mut R, file_len: u64) -> io::Result<Option<(FragmentIndex, i64, u64)>> {
+/// What the summary tells.
+struct Summary {
+    index: FragmentIndex,
+    duration_ns: i64,
+    samples_len: u64,
+}
+
+/// The summary and its offset.
+fn read_tail<R: Read + Seek>(reader: &mut R, file_len: u64) -> io::Result<Option<(Summary, u64)>> {
     let mut from = file_len.saturating_sub(TAIL_BYTES);
     let mut tail = read_at(reader, from, file_len)?;
     // Each step either finds its part in `tail` or says how many bytes before the end it starts.
     for _ in 0..3 {
         match find_summary(&tail) {
             Found::Summary(at, end) => {
-                return Ok(parse_summary(&tail[at..end]).map(|(i, d)| (i, d, from + at as u64)));
+                return Ok(parse_summary(&tail[at..end]).map(|s| (s, from + at as u64)));
             }
             // Both sizes are bounded where they are read.
             Found::Before(n) if n > tail.len() && from > 0 => {
@@ -232,7 +257,7 @@ fn find_summary(tail: &[u8]) -> Found {
     }
 }
 
-fn parse_summary(data: &[u8]) -> Option<(FragmentIndex, i64)> {
+fn parse_summary(data: &[u8]) -> Option<Summary> {
     let Ok(HeaderParse::Whole(h)) = BoxHeader::parse(data) else {
         return None;
     };
@@ -242,13 +267,18 @@ fn parse_summary(data: &[u8]) -> Option<(FragmentIndex, i64)> {
     let record = data.get(usize::from(h.header_len)..data.len() - 4)?;
     let record = Record::parse(record, VERSION).ok()?;
     let index = FragmentIndex::from_blob(record.bytes(TAG_INDEX).ok()?).ok()?;
-    Some((index, record.signed(TAG_DURATION).ok()?))
+    Some(Summary {
+        index,
+        duration_ns: record.signed(TAG_DURATION).ok()?,
+        samples_len: record.get_number(TAG_SAMPLES_LEN).ok()?.unwrap_or(0),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::boxes::{Boxes, Reader};
     use super::super::describe::tests::any_start;
+    use super::super::samples::SampleTable;
     use super::super::testing::{Synthetic, SyntheticSegment};
     use super::*;
     use proptest::prelude::*;
@@ -298,8 +328,9 @@ mod tests {
             ..SyntheticSegment::new()
         });
         assert_eq!(s.index.fragments.len(), 4500);
-        let tail = s.bytes.len() as u64 - s.index.tail_offset();
-        assert!(tail < TAIL_BYTES, "{tail}");
+        let tail = &s.bytes[s.index.tail_offset() as usize..];
+        let samples_len = SampleTable::box_size(tail).unwrap();
+        assert!(tail.len() - samples_len < TAIL_BYTES as usize, "{}", tail.len());
         let info = read_closed(&mut Cursor::new(&s.bytes)).unwrap().unwrap();
         assert_eq!(info.duration_ns, 900_000_000_000);
         assert_eq!((info.description, info.index), (description, s.index));

@@ -3,11 +3,11 @@
 //! A segment on disk is
 //!
 //! ```text
-//! ftyp moov uuid(description) [moof mdat]* uuid(summary) mfra
+//! ftyp moov uuid(description) [moof mdat]* uuid(samples) uuid(summary) mfra
 //! ```
 //!
-//! The description is written as soon as `moov` is complete, the summary and `mfra` when the segment is
-//! closed. A file that lost its end is read up to its last whole `moof`+`mdat` pair. Everything here
+//! The description is written as soon as `moov` is complete, the sample table, the summary and `mfra` when the
+//! segment is closed. A file that lost its end is read up to its last whole `moof`+`mdat` pair. Everything here
 //! works on bytes that may be anything: no input panics or makes it allocate without bound.
 //!
 //! No GStreamer, no database, no paths.
@@ -27,6 +27,7 @@ pub mod mux;
 pub mod playlist;
 pub mod recode;
 pub mod references;
+pub mod samples;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 mod tlv;
@@ -39,3 +40,4 @@ pub use growing::{GrowingIndex, Scan, scan};
 pub use index::{Fragment, FragmentIndex};
 pub use init::{InitSegment, InitTrack};
 pub use mfra::{ClosedInfo, read_closed};
+pub use samples::{SampleLog, SampleTable};

@@ -4,6 +4,7 @@
 
 use super::boxes::BoxWriter;
 use super::describe;
+use super::growing::GrowingIndex;
 use super::index::{Fragment, FragmentIndex, to_ns};
 use super::init::InitSegment;
 use super::mfra::closing_boxes;
@@ -170,7 +171,9 @@ impl SyntheticSegment {
         };
         if self.closed {
             let init = InitSegment::parse(&bytes[..init_len]).expect("our own init segment");
-            bytes.extend(closing_boxes(&index, &init));
+            let mut growing = GrowingIndex::new();
+            growing.push(&bytes).expect("our own file");
+            bytes.extend(closing_boxes(&index, &init, growing.samples()));
         }
         Synthetic {
             bytes,

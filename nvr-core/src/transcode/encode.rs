@@ -423,7 +423,7 @@ impl<'a> Output<'a> {
             return Err(Failure::Encoder("it made nothing".into()));
         };
         let index = self.index.index().clone();
-        self.write(&mfra::closing_boxes(&index, &init))?;
+        self.write(&mfra::closing_boxes(&index, &init, self.index.samples()))?;
         Ok(ClosedSegment {
             start,
             path,

@@ -7,7 +7,7 @@
 //! | | `Fmp4` | `Mp4` |
 //! |---|---|---|
 //! | what | init and fragments, their times patched | `moov` in front, sample tables |
-//! | read at open | two `moof`s per segment | all `moof`s |
+//! | read at open | two `moof`s per segment | the sample table of each segment, or all `moof`s |
 //! | start | exact by edit list, after a lead-in from the keyframe before it | same |
 //! | end | at the end of a fragment | at a frame |
 //!
@@ -22,9 +22,9 @@ mod head;
 mod moof;
 mod mp4;
 mod output;
+mod part_samples;
 pub(in crate::media) mod plan;
 mod remade;
-mod samples;
 mod seek;
 mod source;
 mod spans;

@@ -6,7 +6,7 @@ use super::source::ClipSegment;
 use super::timeline::Shift;
 use crate::error::{Error, ErrorKind, Result};
 use crate::media::boxes::{BoxHeader, Boxes, HeaderParse, MAX_HEADER_LEN, corrupt};
-use crate::media::fragment::{MAX_MOOF_BYTES, MovieFragment, TrackFragment};
+use crate::media::fragment::{MAX_MOOF_BYTES, MovieFragment};
 use crate::media::index::Fragment;
 use crate::media::init::InitSegment;
 
@@ -27,17 +27,11 @@ pub(super) struct Header<'a> {
     pub moof_at: usize,
 }
 
-/// Most samples of a fragment: half a second has some hundred. A run can claim millions in a few bytes.
-const MOST_SAMPLES: u64 = 1 << 17;
-
 impl<'a> Header<'a> {
     /// Its `moof`, parsed.
     pub fn parse(&self, init: &InitSegment) -> Result<MovieFragment<'a>> {
         let moof = MovieFragment::parse(self.moof(), init)?;
-        let samples: u64 = moof.tracks.iter().map(TrackFragment::sample_count).sum();
-        if samples > MOST_SAMPLES {
-            return Err(corrupt(format!("a fragment that claims {samples} samples")));
-        }
+        moof.check_sample_count()?;
         Ok(moof)
     }
 

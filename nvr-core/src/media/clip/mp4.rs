@@ -1,14 +1,14 @@
 //! Progressive clips: `moov` with sample tables in front, sample data copied by reference.
 //!
-//! All `moof`s of the clip are read when it is opened. A part is kept from its keyframe up to the last frame
+//! Which samples there are is read when the clip is opened. A part is kept from its keyframe up to the last frame
 //! in decode order that is presented before its end, so every frame shown has what it needs; an edit list
 //! hides what lies outside the wanted range. Audio is kept where video is.
 
 use std::ops::Range;
 
 use super::head::{TrackHead, progressive};
+use super::part_samples::{AUDIO, PartSamples, VIDEO};
 use super::plan::{ClipPlan, no_video};
-use super::samples::{AUDIO, PartSamples, VIDEO};
 use super::source::ClipSegment;
 use super::tables::SampleTable;
 use super::timeline::{Layout, MapEntry, Timeline, rescale};

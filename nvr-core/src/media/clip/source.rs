@@ -5,8 +5,10 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::media::boxes::MAX_HEADER_LEN;
 use crate::media::index::FragmentIndex;
 use crate::media::init::{InitSegment, MAX_INIT_BYTES};
+use crate::media::samples::SampleTable;
 use crate::time::{TimeRange, Timestamp};
 use crate::track::VideoCodec;
 
@@ -160,6 +162,23 @@ impl ClipSegment {
         self.read_exact(0, &mut bytes)?;
         let init = InitSegment::parse(&bytes).map_err(|e| e.context(&self.name))?;
         Ok(Arc::clone(self.init.get_or_init(|| Arc::new(init))))
+    }
+
+    /// The samples of all its fragments, where the file tells them in one place: a closed one does, unless a full disk or
+    /// an older release left the table out.
+    pub(super) fn sample_table(&self) -> Option<SampleTable> {
+        if self.is_growing() {
+            return None;
+        }
+        let at = self.index.tail_offset();
+        let mut head = [0; MAX_HEADER_LEN];
+        self.read_exact(at, &mut head).ok()?;
+        let mut table = vec![0; SampleTable::box_size(&head)?];
+        let read = self
+            .read_exact(at, &mut table)
+            .and_then(|()| SampleTable::from_box(&table));
+        read.inspect_err(|e| tracing::debug!(path = %self.name, error = %e, "cannot read the sample table"))
+            .ok()
     }
 
     /// Fills `buf` from `offset` on.

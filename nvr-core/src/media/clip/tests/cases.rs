@@ -287,35 +287,49 @@ fn a_file_of_many_fragments_is_as_one_of_few() {
         }
         .build();
         assert!(made.index.fragments.len() >= 600, "several threads read it");
-        let clip = |from: i64, to: i64| {
+        let clip = |bytes: &[u8], has_table: bool, from: i64, to: i64| {
             let s = ClipSegment::new(
                 "many.mp4",
                 EPOCH,
                 0,
-                Arc::new(made.bytes.clone()),
+                Arc::new(bytes.to_vec()),
                 Arc::new(made.index.clone()),
                 FileStamp::Size(1),
             );
+            assert_eq!(s.sample_table().is_some(), has_table);
             let plans = plan(&[s], range_ms(from, to), Format::Mp4, OnChange::Refuse).unwrap();
             let mut file = Vec::new();
             Clip::open(&plans[0])
                 .unwrap()
                 .write_to(&mut file, |_| true)
                 .unwrap();
-            let samples: Vec<Vec<u8>> = first_track(&file).into_iter().map(|r| file[r].to_vec()).collect();
-            samples
+            file
+        };
+        let samples = |file: &[u8]| -> Vec<Vec<u8>> {
+            first_track(file).into_iter().map(|r| file[r].to_vec()).collect()
         };
         let all: Vec<&[u8]> = made
             .frames
             .iter()
             .map(|f| &made.bytes[f.offset as usize..][..f.size as usize])
             .collect();
+        let whole = clip(&made.bytes, true, 0, 1_000_000);
         assert!(
-            clip(0, 1_000_000) == all,
+            samples(&whole) == all,
             "each frame once, in order, with its bytes"
         );
-        let part = clip(20_000, 21_000);
-        assert!(all.windows(part.len()).any(|w| w == part) && part.len() < 40);
+        let part = clip(&made.bytes, true, 20_000, 24_000);
+        let shown = samples(&part);
+        assert!(all.windows(shown.len()).any(|w| w == shown) && (100..120).contains(&shown.len()));
+
+        // Neither a file that lost its end nor one whose table is damaged looks different.
+        let end = made.index.tail_offset() as usize;
+        let mut damaged = made.bytes.clone();
+        damaged[end + 60] ^= 1;
+        for file in [&made.bytes[..end], &damaged] {
+            assert!(clip(file, false, 0, 1_000_000) == whole);
+            assert!(clip(file, false, 20_000, 24_000) == part);
+        }
     }
 }
 

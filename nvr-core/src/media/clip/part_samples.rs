@@ -1,16 +1,16 @@
-//! The samples of a part of a clip, as its `moof`s tell them, and which of them are kept.
+//! The samples of a part of a clip, and which of them are kept.
 
 use std::ops::Range;
 
 use super::edges::{audio_offset, length, pts_of};
-use super::moof::{HeaderReader, absolute_offsets};
+use super::moof::HeaderReader;
 use super::plan::PlanPart;
 use super::timeline::{PartEdges, TrackEdges, rescale};
 use crate::error::Result;
 use crate::media::boxes::corrupt;
-use crate::media::fragment::MovieFragment;
+use crate::media::fragment::{self, MovieFragment};
 use crate::media::index::Fragment;
-use crate::media::init::InitTrack;
+use crate::media::init::{InitSegment, InitTrack};
 
 /// A sample as recorded.
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +50,7 @@ pub(super) struct Kept {
 }
 
 impl PartSamples {
-    /// Reads all `moof`s of a part, several at once: they lie far from each other, so this is mostly waiting, for memory
-    /// or for a disk.
+    /// Reads the samples of a part.
     pub fn read(part: &PlanPart, video: &InitTrack, audio: Option<&InitTrack>) -> Result<Self> {
         let init = part.segment.init()?;
         let track_of = |id| {
@@ -61,23 +60,10 @@ impl PartSamples {
                 audio.filter(|a| a.id == id).map(|_| AUDIO)
             }
         };
-        let fragments = &part.segment.index.fragments[part.fragments.clone()];
-        let read = side_by_side(fragments, |some| -> Result<Self> {
-            let mut reader = HeaderReader::new(&part.segment);
-            let mut out = Self::default();
-            for f in some {
-                let header = reader.read(f)?;
-                let moof = header.parse(&init)?;
-                let moof_offset = f.offset + header.moof_at as u64;
-                let data_from = f.offset + header.bytes.len() as u64;
-                out.add(&moof, f, moof_offset, data_from, track_of)?;
-            }
-            Ok(out)
-        });
-        let mut out = Self::default();
-        for some in read {
-            out.append(some?);
-        }
+        let mut out = match Self::from_table(part, track_of) {
+            Some(out) => out,
+            None => Self::from_moofs(part, &init, track_of)?,
+        };
         if let [.., before, last] = out.samples[AUDIO].as_mut_slice() {
             last.duration = length(last.duration, before.duration);
         }
@@ -88,6 +74,61 @@ impl PartSamples {
         }
         if out.samples[VIDEO].is_empty() {
             return Err(corrupt("fragments without video"));
+        }
+        Ok(out)
+    }
+
+    /// From the table behind the fragments, where the file has one and it is worth reading.
+    fn from_table(part: &PlanPart, track_of: impl Fn(u32) -> Option<usize>) -> Option<Self> {
+        if part.fragments.len() < FEW_FRAGMENTS {
+            return None;
+        }
+        let table = part.segment.sample_table()?;
+        let mut out = Self::default();
+        let read = table.read(
+            &part.segment.index.fragments,
+            part.fragments.clone(),
+            |_, runs| {
+                let first_chunk = out.chunks.len();
+                for run in runs {
+                    if let Some(track) = track_of(run.track_id) {
+                        out.push(track, run.decode_time, run.offset, run.samples.into_iter());
+                    }
+                }
+                out.in_file_order(first_chunk)
+            },
+        );
+        // What is wrong with the file is found in what is read instead.
+        if let Err(e) = read {
+            tracing::debug!(path = %part.segment.name, error = %e, "the sample table is of no use");
+            return None;
+        }
+        Some(out)
+    }
+
+    /// From all `moof`s of a part, several at once: they lie far from each other, so this is mostly waiting, for memory
+    /// or for a disk.
+    fn from_moofs(
+        part: &PlanPart,
+        init: &InitSegment,
+        track_of: impl Fn(u32) -> Option<usize> + Copy + Sync,
+    ) -> Result<Self> {
+        let fragments = &part.segment.index.fragments[part.fragments.clone()];
+        let read = side_by_side(fragments, |some| -> Result<Self> {
+            let mut reader = HeaderReader::new(&part.segment);
+            let mut out = Self::default();
+            for f in some {
+                let header = reader.read(f)?;
+                let moof = header.parse(init)?;
+                let moof_offset = f.offset + header.moof_at as u64;
+                let data_from = f.offset + header.bytes.len() as u64;
+                out.add(&moof, f, moof_offset, data_from, track_of)?;
+            }
+            Ok(out)
+        });
+        let mut out = Self::default();
+        for some in read {
+            out.append(some?);
         }
         Ok(out)
     }
@@ -117,61 +158,50 @@ impl PartSamples {
         track_of: impl Fn(u32) -> Option<usize>,
     ) -> Result<()> {
         let first_chunk = self.chunks.len();
-        let mut behind_last = moof_offset;
-        for (i, traf) in moof.tracks.iter().enumerate() {
-            let base = match traf.base_data_offset {
-                Some(base) => base,
-                None if traf.default_base_is_moof || i == 0 => moof_offset,
-                None => behind_last,
-            };
-            behind_last = base;
-            let track = track_of(traf.track_id);
-            let mut dts = match (traf.base_decode_time, track) {
-                (Some(t), _) => {
-                    i64::try_from(t.value).map_err(|_| corrupt("a decode time is out of range"))?
-                }
-                (None, None) => 0,
-                (None, Some(_)) => return Err(corrupt("a track fragment without 'tfdt'")),
-            };
-            for run in &traf.runs {
-                let offset = match run.data_offset {
-                    Some(o) => base
-                        .checked_add_signed(i64::from(o))
-                        .ok_or_else(absolute_offsets)?,
-                    None => behind_last,
-                };
-                let size = run.size();
-                if offset < data_from || offset.saturating_add(size) > fragment.end_offset() {
-                    return Err(corrupt(format!(
-                        "samples at byte {offset} lie outside their fragment at {}",
-                        fragment.offset
-                    )));
-                }
-                behind_last = offset + size;
-                let Some(track) = track else { continue };
-                let samples = &mut self.samples[track];
-                let from = samples.len();
-                for s in run.samples() {
-                    samples.push(Sample {
-                        dts,
-                        pts: dts.saturating_add(i64::from(s.cts_offset)),
-                        duration: s.duration,
-                        size: s.size,
-                        sync: s.flags.is_sync(),
-                    });
-                    dts = dts.saturating_add(i64::from(s.duration));
-                }
-                self.chunks.push(Chunk {
-                    track,
-                    offset,
-                    samples: from..samples.len(),
-                });
+        for placed in moof.placed(moof_offset)? {
+            let end = placed.offset.saturating_add(placed.size);
+            if placed.offset < data_from || end > fragment.end_offset() {
+                return Err(corrupt(format!(
+                    "samples at byte {} lie outside their fragment at {}",
+                    placed.offset, fragment.offset
+                )));
+            }
+            if let Some(track) = track_of(placed.track_id) {
+                let time = placed.decode_time;
+                let time = time.ok_or_else(|| corrupt("a track fragment without 'tfdt'"))?;
+                self.push(track, time, placed.offset, placed.run.samples());
             }
         }
-        self.chunks[first_chunk..].sort_by_key(|c| c.offset);
+        self.in_file_order(first_chunk)
+    }
+
+    /// A run of samples.
+    fn push(&mut self, track: usize, mut dts: i64, offset: u64, run: impl Iterator<Item = fragment::Sample>) {
+        let samples = &mut self.samples[track];
+        let from = samples.len();
+        for s in run {
+            samples.push(Sample {
+                dts,
+                pts: dts.saturating_add(i64::from(s.cts_offset)),
+                duration: s.duration,
+                size: s.size,
+                sync: s.flags.is_sync(),
+            });
+            dts = dts.saturating_add(i64::from(s.duration));
+        }
+        self.chunks.push(Chunk {
+            track,
+            offset,
+            samples: from..samples.len(),
+        });
+    }
+
+    /// The chunks of a fragment, which are those from `first` on.
+    fn in_file_order(&mut self, first: usize) -> Result<()> {
+        self.chunks[first..].sort_by_key(|c| c.offset);
         // A track whose runs are not in file order would get its samples in another order than its chunks.
         for track in [VIDEO, AUDIO] {
-            let mut starts = self.chunks[first_chunk..]
+            let mut starts = self.chunks[first..]
                 .iter()
                 .filter(|c| c.track == track)
                 .map(|c| c.samples.start);
@@ -229,6 +259,8 @@ impl PartSamples {
     }
 }
 
+/// The `moof`s of fewer are read sooner than the table of a whole file.
+const FEW_FRAGMENTS: usize = 32;
 /// What a thread of its own is worth.
 const MANY_FRAGMENTS: usize = 128;
 /// More would only wait for each other.
