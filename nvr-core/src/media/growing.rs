@@ -316,9 +316,8 @@ impl GrowingIndex {
         self.need = 8;
         let ended = self.current.take();
         let kind = ended.map(|h| h.kind.0);
-        let ours = [Some(SUMMARY_UUID), Some(SAMPLES_UUID)];
-        let closing =
-            kind == Some(*b"mfra") || ended.is_some_and(|h| h.uuid.is_some() && ours.contains(&h.uuid));
+        let of_the_end = |uuid| uuid == SUMMARY_UUID || uuid == SAMPLES_UUID;
+        let closing = kind == Some(*b"mfra") || ended.and_then(|h| h.uuid).is_some_and(of_the_end);
         if kind == Some(*b"mfra") {
             self.mfra_end = Some(self.position);
         }

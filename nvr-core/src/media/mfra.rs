@@ -131,28 +131,21 @@ pub fn read_closed<R: Read + Seek>(reader: &mut R) -> Result<Option<ClosedInfo>>
 
 fn read_closed_io<R: Read + Seek>(reader: &mut R) -> io::Result<Option<ClosedInfo>> {
     let file_len = reader.seek(SeekFrom::End(0))?;
-    let Some((
-        Summary {
-            index,
-            duration_ns,
-            samples_len,
-        },
-        summary_at,
-    )) = read_tail(reader, file_len)?
-    else {
+    let Some((summary, summary_at)) = read_tail(reader, file_len)? else {
         return Ok(None);
     };
+    let index = summary.index;
     let Some(head) = read_head(reader, file_len)? else {
         return Ok(None);
     };
     let fits = index.header_len == head.index().header_len
-        && index.tail_offset().checked_add(samples_len) == Some(summary_at);
+        && index.tail_offset().checked_add(summary.samples_len) == Some(summary_at);
     Ok(match (head.description(), head.init()) {
         (Some(description), Some(init)) if fits => Some(ClosedInfo {
             description: description.clone(),
             init: init.clone(),
             index,
-            duration_ns,
+            duration_ns: summary.duration_ns,
         }),
         _ => None,
     })
@@ -341,6 +334,24 @@ mod tests {
         let mut counting = Counting(file, 0);
         assert!(read_closed(&mut counting).unwrap().is_some());
         assert_eq!(counting.1, 2);
+    }
+
+    #[test]
+    fn the_table_may_be_missing_but_not_taken_out() {
+        let (description, s) = closed(&SyntheticSegment {
+            audio: true,
+            ..SyntheticSegment::new()
+        });
+        let (fragments, end) = s.bytes.split_at(s.index.tail_offset() as usize);
+        let init = InitSegment::parse(&s.bytes[..s.init_len]).unwrap();
+        let without = closing_boxes(&s.index, &init, &SampleLog::default());
+        let info = read_closed(&mut Cursor::new([fragments, &without].concat())).unwrap();
+        let info = info.unwrap();
+        assert_eq!((&info.index, info.description), (&s.index, description));
+        // The summary tells how long it is: a file that was cut in the middle is not complete.
+        let rest = &end[SampleTable::box_size(end).unwrap()..];
+        let cut = read_closed(&mut Cursor::new([fragments, rest].concat())).unwrap();
+        assert!(cut.is_none());
     }
 
     #[test]

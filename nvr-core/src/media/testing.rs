@@ -63,7 +63,7 @@ pub struct SyntheticSegment {
     pub frame_bytes: u32,
     /// Writes the description behind `moov`.
     pub description: Option<SegmentStart>,
-    /// Writes summary and `mfra`.
+    /// Writes sample table, summary and `mfra`.
     pub closed: bool,
     /// Other seeds give other sizes and contents.
     pub seed: u64,
