@@ -111,7 +111,10 @@ export class Feeder {
     // Sound runs dry before pictures do, the sooner the faster it plays.
     if (this.video.seeking || this.bufferedTo(at) - at > 0.3 + 0.25 * this.video.playbackRate) return null;
     const piece = this.pieces[pieceAt(this.pieces, this.wall, SLACK)];
-    if (!piece || !this.appended.has(key(piece))) return null;
+    if (!piece) return null;
+    // The list may name it otherwise than when it was fetched, once its file has got another version.
+    const isWhole = this.appended.has(key(piece)) || this.bufferedTo(at) > (piece.end - this.origin) / 1000 - 0.05;
+    if (!isWhole) return null;
     const behind = piece.end + SLACK + 1;
     return this.covers(behind).kind === "gap" ? behind : null;
   }
