@@ -180,15 +180,16 @@ impl Line {
         (dx * py - dy * px) / dx.hypot(dy)
     }
 
-    /// Whether who goes straight from `a` to `b` crosses it between its ends.
+    /// Whether who goes straight from `a` to `b` crosses it between its ends or at one of them.
     #[must_use]
     pub fn is_crossed_by(&self, a: (f32, f32), b: (f32, f32)) -> bool {
         let turn = |o: (f32, f32), p: (f32, f32), q: (f32, f32)| {
             f64::from(p.0 - o.0) * f64::from(q.1 - o.1) - f64::from(p.1 - o.1) * f64::from(q.0 - o.0)
         };
-        let apart = |m: f64, n: f64| (m > 0.0) != (n > 0.0);
-        apart(turn(self.from, self.to, a), turn(self.from, self.to, b))
-            && apart(turn(a, b, self.from), turn(a, b, self.to))
+        let side = |p| turn(self.from, self.to, p) > 0.0;
+        let (first, second) = (turn(a, b, self.from), turn(a, b, self.to));
+        // Its ends belong to it, whichever way they are passed.
+        side(a) != side(b) && ((first >= 0.0 && second <= 0.0) || (first <= 0.0 && second >= 0.0))
     }
 }
 
@@ -266,6 +267,21 @@ mod tests {
         assert!(line.is_crossed_by((0.5, 0.2), (0.5, 0.8)));
         assert!(!line.is_crossed_by((0.3, 0.2), (0.3, 0.8)));
         assert!(!line.is_crossed_by((0.5, 0.1), (0.5, 0.4)));
+    }
+
+    #[test]
+    fn past_its_very_end_is_a_crossing_both_ways() {
+        for (from, to) in [((0.5, 0.0), (0.5, 1.0)), ((0.5, 1.0), (0.5, 0.0))] {
+            let line = line(from, to);
+            for y in [0.0, 1.0] {
+                assert!(line.is_crossed_by((0.4, y), (0.6, y)), "{line} at {y}");
+                assert!(line.is_crossed_by((0.6, y), (0.4, y)), "{line} at {y}");
+            }
+            assert!(
+                !line.is_crossed_by((0.5, 0.0), (0.5, 1.0)),
+                "along it is not across"
+            );
+        }
     }
 
     proptest! {

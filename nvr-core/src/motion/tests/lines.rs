@@ -138,6 +138,21 @@ fn other_lines_begin_anew() {
     );
 }
 
+#[test]
+fn along_the_edge_of_the_picture_is_a_crossing_both_ways() {
+    let gate = line((0.5, 0.0), (0.5, 1.0));
+    for y in [0.0, 1.0] {
+        let mut places = way((0.4, y), (0.6, y), 4);
+        places.extend(way((0.6, y), (0.4, y), 4));
+        let crossings = walk(std::slice::from_ref(&gate), &places, NS_PER_S / 5);
+        assert_eq!(
+            directions(&crossings),
+            [Direction::RightToLeft, Direction::LeftToRight],
+            "at {y}"
+        );
+    }
+}
+
 proptest! {
     /// Straight across, at whatever distance of looks a walker is seen: once, and the other way round backwards.
     #[test]
