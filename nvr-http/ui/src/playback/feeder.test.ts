@@ -50,3 +50,33 @@ it("goes where it was told last, also when that was while the browser got ready"
   expect(feeder.wall).toBe(NOON + 30_000);
   await vi.waitFor(() => expect(asked).toEqual([NOON + 15_000]));
 });
+
+/** A fifth of a second before `end`, all of it in the buffer, these pieces listed, and those of `taken` given to the browser. */
+function nearTheEnd(listed: [number, number][], taken: number[], end: number): Feeder {
+  const video = document.createElement("video");
+  const buffered = { length: 1, start: () => 0, end: () => end } as TimeRanges;
+  Object.defineProperties(video, { buffered: { value: buffered }, seeking: { value: false } });
+  video.currentTime = end - 0.2;
+  const feeder = new Feeder("front", video);
+  feeder["origin"] = NOON;
+  feeder["window"] = { from: NOON, to: NOON + 60_000, next: undefined };
+  feeder["pieces"] = listed.map(([start, stop], n) => ({ start: NOON + start, end: NOON + stop, url: `/${n}`, range: null, head: { url: "/", range: null } }));
+  for (const n of taken) feeder["appended"].set(`/${n} `, NOON);
+  return feeder;
+}
+
+it("knows the end of a stretch, also where its last piece is but a frame or two", () => {
+  const gap: [number, number] = [16_000, 20_000];
+  for (const last of [40, 80, 200]) {
+    const listed: [number, number][] = [[6000, 10_000], [10_000, 10_000 + last], gap];
+    const end = (10_000 + last) / 1000;
+    const behind = nearTheEnd(listed, [0, 1], end).stretchEnd();
+    expect(behind, `${last} ms`).toBeGreaterThan(NOON + 10_000 + last);
+    expect(behind, `${last} ms`).toBeLessThan(NOON + gap[0]);
+    expect(nearTheEnd(listed, [0], end).stretchEnd(), "not all of it is there").toBeNull();
+  }
+  expect(nearTheEnd([[6000, 10_000], gap], [0], 10).stretchEnd()).not.toBeNull();
+  expect(nearTheEnd([[6000, 10_000], gap], [], 10).stretchEnd(), "not fetched yet").toBeNull();
+  expect(nearTheEnd([[6000, 10_000], [10_000, 14_000], gap], [0, 1], 10).stretchEnd(), "a hole in the buffer is no end").toBeNull();
+  expect(nearTheEnd([[6000, 10_000]], [0], 10).stretchEnd(), "nothing is known of what follows").toBeNull();
+});

@@ -3,7 +3,7 @@ import type { Segments } from "~/api/types";
 import { store } from "~/lib/store";
 import { mediaSource } from "~/live/mse";
 import { type Head, readHead, readPiece } from "./boxes";
-import { type Piece, merge, parsePlaylist, pieceAt } from "./playlist";
+import { type Piece, following, merge, parsePlaylist, pieceAt } from "./playlist";
 
 /** How much is looked up at once, and how near its end the next is (milliseconds). */
 const WINDOW = 10 * 60_000;
@@ -108,14 +108,14 @@ export class Feeder {
    */
   stretchEnd(): number | null {
     const at = this.video.currentTime;
+    const to = this.bufferedTo(at);
     // Sound runs dry before pictures do, the sooner the faster it plays.
-    if (this.video.seeking || this.bufferedTo(at) - at > 0.3 + 0.25 * this.video.playbackRate) return null;
-    const piece = this.pieces[pieceAt(this.pieces, this.wall, SLACK)];
-    if (!piece) return null;
-    // The list may name it otherwise than when it was fetched, once its file has got another version.
-    const isWhole = this.appended.has(key(piece)) || this.bufferedTo(at) > (piece.end - this.origin) / 1000 - 0.05;
-    if (!isWhole) return null;
-    const behind = piece.end + SLACK + 1;
+    if (this.video.seeking || to - at > 0.3 + 0.25 * this.video.playbackRate) return null;
+    // The last piece may be a frame or two that have a keyframe of their own.
+    const rest = following(this.pieces, pieceAt(this.pieces, this.wall, SLACK), this.origin + to * 1000, SLACK);
+    const last = rest.at(-1);
+    if (!last || rest.some((piece) => !this.appended.has(key(piece)))) return null;
+    const behind = last.end + SLACK + 1;
     return this.covers(behind).kind === "gap" ? behind : null;
   }
 

@@ -60,6 +60,15 @@ export function pieceAt(pieces: readonly Piece[], time: number, slack = 0): numb
   return -1;
 }
 
+/** The piece of an index, and those that follow on it without a gap and begin before a moment. */
+export function following(pieces: readonly Piece[], from: number, until: number, slack: number): Piece[] {
+  if (from < 0) return [];
+  const isNext = (piece: Piece | undefined, last: Piece | undefined) => piece && last && piece.start - last.end <= slack && piece.start < until;
+  let end = from + 1;
+  while (isNext(pieces[end], pieces[end - 1])) end++;
+  return pieces.slice(from, end);
+}
+
 /**
  * Puts new pieces among the known ones, in order; a new one replaces those it overlaps. What reaches into the first new
  * one keeps what comes before it: pieces are cut anew from wherever a list begins, and else there would be a hole.
