@@ -7,7 +7,7 @@ use super::describe;
 use super::growing::{GrowingIndex, scan};
 use super::index::FragmentIndex;
 use super::mfra::{closing_boxes, read_closed};
-use super::samples::SampleTable;
+use super::samples::StoredSamples;
 
 /// Feeds any bytes to every reader of this room and checks what must hold for all of them: no panic,
 /// streaming and scanning agree, a file cut at `whole_len` is whole, indexes survive their blob.
@@ -50,8 +50,8 @@ pub fn exercise(data: &[u8]) {
         assert!(again.problem.is_none());
         assert_eq!(&again.index, index);
         if let Some(table) = again.samples.to_box() {
-            let table = SampleTable::from_box(&table).expect("our own table");
-            let _ = table.read(&index.fragments, 0..index.fragments.len(), |_, _| Ok(()));
+            let table = StoredSamples::from_box(&table).expect("our own table");
+            let _ = table.read(&index.fragments, 0..index.fragments.len(), |_| Ok(()));
         }
         let closed = [whole, &closing_boxes(index, init, &again.samples)].concat();
         let info = read_closed(&mut Cursor::new(&closed)).expect("memory reads without error");
@@ -60,7 +60,7 @@ pub fn exercise(data: &[u8]) {
     }
     let _ = read_closed(&mut Cursor::new(data)).expect("memory reads without error");
     let _ = describe::from_box(data);
-    let _ = SampleTable::from_box(data);
+    let _ = StoredSamples::from_box(data);
     if let Ok(index) = FragmentIndex::from_blob(data) {
         assert_eq!(
             FragmentIndex::from_blob(&index.to_blob()).expect("our own blob"),

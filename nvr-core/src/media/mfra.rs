@@ -271,7 +271,7 @@ fn parse_summary(data: &[u8]) -> Option<Summary> {
 mod tests {
     use super::super::boxes::{Boxes, Reader};
     use super::super::describe::tests::any_start;
-    use super::super::samples::SampleTable;
+    use super::super::samples::StoredSamples;
     use super::super::testing::{Synthetic, SyntheticSegment};
     use super::*;
     use proptest::prelude::*;
@@ -322,7 +322,7 @@ mod tests {
         });
         assert_eq!(s.index.fragments.len(), 4500);
         let tail = &s.bytes[s.index.tail_offset() as usize..];
-        let samples_len = SampleTable::box_size(tail).unwrap();
+        let samples_len = StoredSamples::box_size(tail).unwrap();
         assert!(tail.len() - samples_len < TAIL_BYTES as usize, "{}", tail.len());
         let info = read_closed(&mut Cursor::new(&s.bytes)).unwrap().unwrap();
         assert_eq!(info.duration_ns, 900_000_000_000);
@@ -349,7 +349,7 @@ mod tests {
         let info = info.unwrap();
         assert_eq!((&info.index, info.description), (&s.index, description));
         // The summary tells how long it is: a file that was cut in the middle is not complete.
-        let rest = &end[SampleTable::box_size(end).unwrap()..];
+        let rest = &end[StoredSamples::box_size(end).unwrap()..];
         let cut = read_closed(&mut Cursor::new([fragments, rest].concat())).unwrap();
         assert!(cut.is_none());
     }

@@ -40,4 +40,4 @@ pub use growing::{GrowingIndex, Scan, scan};
 pub use index::{Fragment, FragmentIndex};
 pub use init::{InitSegment, InitTrack};
 pub use mfra::{ClosedInfo, read_closed};
-pub use samples::{SampleLog, SampleTable};
+pub use samples::{SampleLog, StoredSamples};

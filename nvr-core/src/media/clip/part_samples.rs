@@ -33,7 +33,7 @@ pub(super) struct Chunk {
 pub(super) const VIDEO: usize = 0;
 pub(super) const AUDIO: usize = 1;
 
-/// A part as read from its `moof`s: samples of video and audio, chunks in file order.
+/// A part as its file tells, in its table of samples or in its `moof`s: samples of video and audio, chunks in file order.
 #[derive(Debug, Default)]
 pub(super) struct PartSamples {
     pub samples: [Vec<Sample>; 2],
@@ -85,19 +85,15 @@ impl PartSamples {
         }
         let table = part.segment.sample_table()?;
         let mut out = Self::default();
-        let read = table.read(
-            &part.segment.index.fragments,
-            part.fragments.clone(),
-            |_, runs| {
-                let first_chunk = out.chunks.len();
-                for run in runs {
-                    if let Some(track) = track_of(run.track_id) {
-                        out.push(track, run.decode_time, run.offset, run.samples.into_iter());
-                    }
+        let read = table.read(&part.segment.index.fragments, part.fragments.clone(), |runs| {
+            let first_chunk = out.chunks.len();
+            for run in runs {
+                if let Some(track) = track_of(run.track_id) {
+                    out.push(track, run.decode_time, run.offset, run.samples.into_iter());
                 }
-                out.in_file_order(first_chunk)
-            },
-        );
+            }
+            out.in_file_order(first_chunk)
+        });
         // What is wrong with the file is found in what is read instead.
         if let Err(e) = read {
             tracing::debug!(path = %part.segment.name, error = %e, "the sample table is of no use");

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::media::boxes::MAX_HEADER_LEN;
 use crate::media::index::FragmentIndex;
 use crate::media::init::{InitSegment, MAX_INIT_BYTES};
-use crate::media::samples::SampleTable;
+use crate::media::samples::StoredSamples;
 use crate::time::{TimeRange, Timestamp};
 use crate::track::VideoCodec;
 
@@ -166,17 +166,17 @@ impl ClipSegment {
 
     /// The samples of all its fragments, where the file tells them in one place: a closed one does, unless a full disk or
     /// an older release left the table out.
-    pub(super) fn sample_table(&self) -> Option<SampleTable> {
+    pub(super) fn sample_table(&self) -> Option<StoredSamples> {
         if self.is_growing() {
             return None;
         }
         let at = self.index.tail_offset();
         let mut head = [0; MAX_HEADER_LEN];
         self.read_exact(at, &mut head).ok()?;
-        let mut table = vec![0; SampleTable::box_size(&head)?];
+        let mut table = vec![0; StoredSamples::box_size(&head)?];
         let read = self
             .read_exact(at, &mut table)
-            .and_then(|()| SampleTable::from_box(&table));
+            .and_then(|()| StoredSamples::from_box(&table));
         read.inspect_err(|e| tracing::debug!(path = %self.name, error = %e, "cannot read the sample table"))
             .ok()
     }
