@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::ids::RunId;
 use crate::time::{NS_PER_S, Timestamp, duration_ns};
 
@@ -15,6 +16,36 @@ pub struct Anchor {
     pub steady_ns: i64,
     /// Running time of the pipeline, nanoseconds.
     pub running_ns: i64,
+}
+
+/// An instant is read anew as often at most.
+const MOST_READINGS: u32 = 5;
+/// And no more once all of a reading took no longer than this.
+const AT_ONCE_NS: i64 = 20_000;
+
+impl Anchor {
+    /// Reads the three clocks. Where that was interrupted for a while, as on a busy machine, they are read again: the
+    /// reading that took the least time is taken. `None` where there is no running time.
+    pub fn read(clock: &dyn Clock, mut running_ns: impl FnMut() -> Option<i64>) -> Option<Self> {
+        let mut best: Option<(i64, Self)> = None;
+        for _ in 0..MOST_READINGS {
+            let steady_ns = clock.steady_ns();
+            let (utc, running_ns) = (clock.now(), running_ns()?);
+            let took = clock.steady_ns().saturating_sub(steady_ns);
+            if best.is_none_or(|(least, _)| took < least) {
+                let read = Self {
+                    utc,
+                    steady_ns,
+                    running_ns,
+                };
+                best = Some((took, read));
+            }
+            if took <= AT_ONCE_NS {
+                break;
+            }
+        }
+        best.map(|(_, read)| read)
+    }
 }
 
 /// A deviation of the wall clock larger than this is a step: a new run begins.
@@ -97,26 +128,27 @@ impl RunClock {
         n
     }
 
-    /// Compares with the wall clock; all three were read at one instant.
+    /// Compares with the clocks as they are now.
     ///
     /// A small deviation is corrected at a bounded rate, a large one starts a new run.
-    pub fn check(&self, now: Timestamp, steady_ns: i64, running_ns: i64) -> ClockCheck {
+    pub fn check(&self, now: Anchor) -> ClockCheck {
+        let Anchor {
+            utc,
+            steady_ns,
+            running_ns,
+        } = now;
         let mut s = self.state();
         let predicted = s
             .anchor
             .utc
             .add_ns(running_ns - s.anchor.running_ns + s.correction_ns);
-        let deviation = now.since(predicted);
+        let deviation = utc.since(predicted);
         let elapsed = (steady_ns - s.last_check_steady_ns).max(0);
         s.last_check_steady_ns = steady_ns;
         if deviation.unsigned_abs() > STEP_BOUND.as_nanos() as u64 {
             *s = State {
                 run: RunId::random(),
-                anchor: Anchor {
-                    utc: now,
-                    steady_ns,
-                    running_ns,
-                },
+                anchor: now,
                 correction_ns: 0,
                 last_check_steady_ns: steady_ns,
                 sequence: 0,
@@ -165,6 +197,9 @@ impl Splitter {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
     use super::*;
     use proptest::prelude::*;
 
@@ -176,12 +211,80 @@ mod tests {
         }
     }
 
+    fn at(utc_ns: i64, running_ns: i64) -> Anchor {
+        Anchor {
+            utc: Timestamp::from_ns(utc_ns),
+            steady_ns: running_ns,
+            running_ns,
+        }
+    }
+
+    /// A clock before whose every reading something else runs for as long as its list says.
+    #[derive(Debug)]
+    struct Interrupted {
+        at_ns: AtomicI64,
+        by: Mutex<Vec<i64>>,
+    }
+
+    impl Interrupted {
+        fn by(list: &[i64]) -> Self {
+            Self {
+                at_ns: AtomicI64::new(0),
+                by: Mutex::new(list.iter().rev().copied().collect()),
+            }
+        }
+
+        fn pass(&self) -> i64 {
+            let more = self.by.lock().unwrap().pop().unwrap_or(100);
+            self.at_ns.fetch_add(more, Ordering::SeqCst) + more
+        }
+    }
+
+    impl Clock for Interrupted {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_ns(self.pass())
+        }
+
+        fn steady_ns(&self) -> i64 {
+            self.pass()
+        }
+
+        fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    /// How far the three clocks of a reading are apart.
+    fn apart(list: &[i64]) -> i64 {
+        let clock = Interrupted::by(list);
+        let read = Anchor::read(&clock, || Some(clock.pass())).unwrap();
+        let all = [read.utc.as_ns(), read.steady_ns, read.running_ns];
+        all.iter().max().unwrap() - all.iter().min().unwrap()
+    }
+
+    #[test]
+    fn an_interruption_between_the_clocks_does_not_move_a_run() {
+        assert!(apart(&[]) <= AT_ONCE_NS);
+        for n in 1..4 {
+            let mut list = [100; 4];
+            list[n] = 50_000_000;
+            assert!(apart(&list) <= AT_ONCE_NS, "at the {n}.");
+        }
+        // Where it is never undisturbed, the least disturbed one counts.
+        let list: Vec<i64> = [9, 8, 3, 7, 9]
+            .into_iter()
+            .flat_map(|ms| [0, ms * 1_000_000, 0, 0])
+            .collect();
+        assert_eq!(apart(&list), 3_000_000);
+        assert_eq!(Anchor::read(&Interrupted::by(&[]), || None), None);
+    }
+
     #[test]
     fn step_starts_a_new_run_and_later_times_follow_the_new_clock() {
         let c = RunClock::new(RunId::from_u64(1), anchor(1000));
         let _ = c.next_sequence();
         assert_eq!(
-            c.check(Timestamp::from_secs(4610), 10 * NS_PER_S, 10 * NS_PER_S),
+            c.check(at(4610 * NS_PER_S, 10 * NS_PER_S)),
             ClockCheck::Stepped {
                 by_ns: 3600 * NS_PER_S
             }
@@ -197,9 +300,9 @@ mod tests {
         let c = RunClock::new(RunId::from_u64(1), anchor(0));
         for s in 1..=86_400i64 {
             let running = s * NS_PER_S;
-            let wall = Timestamp::from_ns(running + running / 10_000);
-            assert_eq!(c.check(wall, running, running), ClockCheck::Steady);
-            assert!(wall.since(c.utc(running)).abs() < 1_000_000);
+            let now = at(running + running / 10_000, running);
+            assert_eq!(c.check(now), ClockCheck::Steady);
+            assert!(now.utc.since(c.utc(running)).abs() < 1_000_000);
         }
     }
 
@@ -207,7 +310,7 @@ mod tests {
     fn a_small_step_is_slewed_not_jumped() {
         let c = RunClock::new(RunId::from_u64(1), anchor(0));
         let before = c.utc(NS_PER_S);
-        c.check(Timestamp::from_ns(2 * NS_PER_S), NS_PER_S, NS_PER_S);
+        c.check(at(2 * NS_PER_S, NS_PER_S));
         assert_eq!(c.utc(NS_PER_S).since(before), 5_000_000);
     }
 

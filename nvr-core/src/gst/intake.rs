@@ -283,11 +283,8 @@ impl Intake {
         }
         let Some(info) = v.info.clone() else { return };
         let clock = self.run_clock.get_or_init(|| {
-            let anchor = Anchor {
-                utc: self.spec.clock.now(),
-                steady_ns: self.spec.clock.steady_ns(),
-                running_ns: arrival.unwrap_or(pts),
-            };
+            let now = Anchor::read(&*self.spec.clock, || self.arrival_ns());
+            let anchor = now.unwrap_or_else(|| self.anchor_at(self.spec.clock.now(), pts));
             Arc::new(RunClock::new(RunId::random(), anchor))
         });
         let unit = AccessUnit {
@@ -300,8 +297,9 @@ impl Intake {
             dts_ns: dts,
             utc: clock.utc(pts),
         };
-        let check = arrival.map(|a| (self.spec.clock.now(), a));
-        self.video_unit(&mut v, unit, check);
+        self.video_unit(&mut v, unit, || {
+            Anchor::read(&*self.spec.clock, || self.arrival_ns())
+        });
     }
 
     /// A unit of either kind from another run's tap.
@@ -318,11 +316,7 @@ impl Intake {
                         v.info = Some(unit.info.clone());
                     }
                     self.run_clock.get_or_init(|| {
-                        let anchor = Anchor {
-                            utc: unit.utc,
-                            steady_ns: self.spec.clock.steady_ns(),
-                            running_ns: unit.pts_ns,
-                        };
+                        let anchor = self.anchor_at(unit.utc, unit.pts_ns);
                         Arc::new(RunClock::new(RunId::random(), anchor))
                     });
                     let lost = dropped.saturating_sub(v.tap_dropped);
@@ -333,7 +327,8 @@ impl Intake {
                             Cause::new(CauseKind::StorageError, "the storage did not keep up"),
                         );
                     }
-                    self.video_unit(&mut v, unit.clone(), Some((unit.utc, unit.pts_ns)));
+                    let now = || Some(self.anchor_at(unit.utc, unit.pts_ns));
+                    self.video_unit(&mut v, unit.clone(), now);
                 }
                 UnitTrack::Audio if !self.spec.audio => {}
                 UnitTrack::Audio => {
@@ -375,7 +370,17 @@ impl Intake {
         StreamInfo::new(caps.clone(), tracks)
     }
 
-    fn video_unit(&self, v: &mut VideoIn, unit: AccessUnit, check: Option<(Timestamp, i64)>) {
+    /// Now is another clock's instant.
+    fn anchor_at(&self, utc: Timestamp, running_ns: i64) -> Anchor {
+        Anchor {
+            utc,
+            steady_ns: self.spec.clock.steady_ns(),
+            running_ns,
+        }
+    }
+
+    /// `now` is asked for where the clocks are to be compared.
+    fn video_unit(&self, v: &mut VideoIn, unit: AccessUnit, now: impl FnOnce() -> Option<Anchor>) {
         if v.over {
             return;
         }
@@ -388,9 +393,7 @@ impl Intake {
         let mut stepped = false;
         if steady_ns.saturating_sub(v.checked_steady_ns) >= NS_PER_S {
             v.checked_steady_ns = steady_ns;
-            if let Some((now, running_ns)) = check {
-                stepped = self.check_clock(clock, now, steady_ns, running_ns);
-            }
+            stepped = now().is_some_and(|now| self.check_clock(clock, now));
         }
         let mut unit = unit;
         if self.pipeline.is_some() {
@@ -407,8 +410,8 @@ impl Intake {
         }
     }
 
-    fn check_clock(&self, clock: &RunClock, now: Timestamp, steady_ns: i64, running_ns: i64) -> bool {
-        let ClockCheck::Stepped { by_ns } = clock.check(now, steady_ns, running_ns) else {
+    fn check_clock(&self, clock: &RunClock, now: Anchor) -> bool {
+        let ClockCheck::Stepped { by_ns } = clock.check(now) else {
             return false;
         };
         let seconds = by_ns as f64 / NS_PER_S as f64;
