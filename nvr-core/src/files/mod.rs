@@ -26,6 +26,7 @@ mod sync;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tree;
+mod turns;
 
 pub use crate::fault::{cause_of, classify};
 pub use delete::delete;
@@ -39,3 +40,4 @@ pub use scan::{Entry, Walk};
 pub use sync::SyncPolicy;
 pub(crate) use tree::open_below;
 pub use tree::{Tree, hash_file};
+pub(crate) use turns::Turn;

@@ -113,6 +113,15 @@ impl Draft {
         &self.absolute
     }
 
+    /// Forces it to the disk.
+    ///
+    /// # Errors
+    /// `Storage` when that fails.
+    pub fn sync(&self) -> Result<()> {
+        let failed = |e| storage(format!("sync {}", self.absolute.display()), e);
+        self.file.sync_all().map_err(failed)
+    }
+
     /// Path of the segment, relative to the root.
     #[must_use]
     pub fn path(&self) -> PathBuf {
@@ -202,10 +211,7 @@ pub fn draft(root: &Root, path: &Path) -> Result<Draft> {
 pub fn exchange(root: &Root, mut draft: Draft, at: &mut dyn FnMut(Step)) -> Result<()> {
     let name = draft.name.clone();
     let failed = |verb: &str, e: Errno| failed(root, verb, &name, e);
-    draft
-        .file
-        .sync_all()
-        .map_err(|e| storage(format!("sync {}", draft.absolute.display()), e))?;
+    draft.sync()?;
     at(Step::Synced);
     let day = dirs::open_day(root.dir_for_writing()?, &name)
         .map_err(|e| crate::error::Error::io(&name, e.into()))?;

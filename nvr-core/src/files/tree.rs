@@ -16,6 +16,7 @@ use super::recover::{Recovered, recover};
 use super::root::{Root, Usage};
 use super::segment_file::{FragmentedFile, PlainFile};
 use super::sync::{SyncPolicy, Syncer, Target};
+use super::turns::{Turn, Turns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::CauseKind;
 use crate::fault::{fault, storage};
@@ -54,6 +55,7 @@ pub(super) struct Shared {
     second: Option<Root>,
     /// What was found at the last look at the second root.
     second_usage: Mutex<Found>,
+    turns: Turns,
     /// The disk of the root does not answer.
     hangs: AtomicBool,
     policy: SyncPolicy,
@@ -89,6 +91,7 @@ impl Tree {
             root,
             second,
             second_usage: Mutex::default(),
+            turns: Turns::default(),
             hangs: AtomicBool::new(false),
             policy,
             syncer,
@@ -135,6 +138,14 @@ impl Tree {
             .with_hint("look at its disk; it is used again by itself")),
             Found::There(_) | Found::Unknown => Ok(second),
         }
+    }
+
+    /// Waits until nobody else takes files of segments away below the root of a tier, or puts others in their place.
+    ///
+    /// # Errors
+    /// `Unavailable` when whoever does so below the second root does not come to an end.
+    pub(crate) fn turn(&self, tier: Tier) -> Result<Turn<'_>> {
+        self.0.turns.take(tier)
     }
 
     /// Looks whether the second root is there and how full it is. It may hang as long as that disk does, so nothing

@@ -19,12 +19,11 @@ use super::pass::{Deleted, DeletedSoFar, Pass};
 use super::plan::{Deletion, Plan, Situation, plan};
 use super::policy::Policy;
 use super::stock::{Candidate, Disk, Stock};
-use super::turns::{Turn, Turns};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::DeletionReason;
-use crate::files::{self, Root, RootOptions, SyncPolicy, Tree};
+use crate::files::{self, Root, RootOptions, SyncPolicy, Tree, Turn};
 use crate::ids::{CameraId, SegmentId};
 use crate::segment::Tier;
 use crate::store::{OpenMode, SegmentRow, SegmentState, Store};
@@ -59,7 +58,6 @@ pub(super) enum Step {
 pub struct Keeper {
     store: Store,
     tree: Tree,
-    turns: Turns,
     so_far: Mutex<Vec<DeletedSoFar>>,
 }
 
@@ -70,7 +68,6 @@ impl Keeper {
         Self {
             store,
             tree,
-            turns: Turns::default(),
             so_far: Mutex::default(),
         }
     }
@@ -214,7 +211,7 @@ impl Keeper {
         now: Option<Timestamp>,
         at: &mut dyn FnMut(Step),
     ) -> Result<Pass> {
-        let turn = self.turns.take(tier)?;
+        let turn = self.tree.turn(tier)?;
         if tier == Tier::Second {
             // What was freed since it was looked at is not freed again.
             self.tree.refresh_second_usage();
@@ -265,7 +262,7 @@ impl Keeper {
     /// # Errors
     /// As there.
     pub(crate) fn finish_below(&self, tier: Tier) -> Result<u64> {
-        let _turn = self.turns.take(tier)?;
+        let _turn = self.tree.turn(tier)?;
         finish_cut_off(&self.store, &self.tree, tier)
     }
 
@@ -275,7 +272,7 @@ impl Keeper {
     /// `Storage` when the root is not there or the index cannot be written, `Unavailable` when the second root does not
     /// answer. What single files brought is in the answer.
     pub(crate) fn release(&self, tier: Tier, rows: Vec<SegmentRow>) -> Result<Pass> {
-        let turn = self.turns.take(tier)?;
+        let turn = self.tree.turn(tier)?;
         let deletions: Vec<Deletion> = rows
             .into_iter()
             .filter(|r| r.tier == tier)
@@ -307,7 +304,7 @@ impl Keeper {
         if row.state == SegmentState::Open {
             return refuse("is being recorded", "split or stop the camera first");
         }
-        let turn = self.turns.take(row.tier)?;
+        let turn = self.tree.turn(row.tier)?;
         let deletion = deletion(row, DeletionReason::Requested);
         let mut pass = Pass::default();
         self.delete_batch(&turn, std::slice::from_ref(&deletion), &mut pass, &mut |_| {})?;
@@ -382,7 +379,8 @@ impl Keeper {
     /// The first few that may go, by what the index says now.
     fn unnoted(&self, turn: &Turn<'_>, batch: &[Deletion]) -> Result<Vec<SegmentId>> {
         let (mut ids, mut bytes) = (Vec::new(), 0u64);
-        for deletion in batch {
+        // What is elsewhere as well goes when the index can look whether it still is.
+        for deletion in batch.iter().filter(|d| d.reason != DeletionReason::Uploaded) {
             let row = self.store.segment(deletion.segment.id)?;
             if row.is_some_and(|r| !r.protected && r.state != SegmentState::Open && r.tier == turn.tier()) {
                 ids.push(deletion.segment.id);

@@ -12,7 +12,6 @@ mod space;
 mod stock;
 #[cfg(test)]
 mod tests;
-mod turns;
 
 pub use keeper::Keeper;
 pub(crate) use keeper::finish_cut_off;

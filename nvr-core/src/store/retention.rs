@@ -160,19 +160,23 @@ fn condemned(conn: &Connection) -> Result<Vec<CondemnedRow>> {
     rows.collect::<rusqlite::Result<_>>().sql()
 }
 
-/// Enters what may still be deleted: protection may have come since it was chosen, or it moves just now, or did.
+/// Enters what may still be deleted: protection may have come since it was chosen, or it moves just now, or did. What goes
+/// because it is elsewhere may have become another version since, which is nowhere else.
 fn condemn(conn: &Connection, ids: &[(SegmentId, DeletionReason)], tier: Tier) -> Result<Vec<SegmentId>> {
     let mut statement = conn
         .prepare_cached(
             "INSERT INTO deletions (segment, reason)
              SELECT id, ?2 FROM segments WHERE id = ?1 AND tier = ?3 AND protected = 0 AND state <> 'open'
+                 AND (NOT ?4 OR copies > 0 AND awaits = 0)
                  AND id NOT IN (SELECT segment FROM moves)
              ON CONFLICT (segment) DO UPDATE SET reason = excluded.reason",
         )
         .sql()?;
     let mut taken = Vec::with_capacity(ids.len());
     for (id, reason) in ids {
-        if statement.execute((id.0, reason.as_str(), tier.number())).sql()? > 0 {
+        let copied = *reason == DeletionReason::Uploaded;
+        let entered = statement.execute((id.0, reason.as_str(), tier.number(), copied));
+        if entered.sql()? > 0 {
             taken.push(*id);
         }
     }
@@ -323,7 +327,7 @@ pub(super) fn change_range(conn: &Connection, camera: &CameraId, range: TimeRang
 
 writes! {
     /// Enters segments below a root as being deleted, before their files go; hands back those that may be: not protected,
-    /// not growing and not moved away. From then on they cannot be protected or moved any more.
+    /// not growing, not moved away, and elsewhere if that is why they go. From then on they cannot be protected or moved any more.
     ///
     /// # Errors
     /// `Storage` when the index cannot be written; then none is entered.

@@ -159,24 +159,31 @@ fn row_of(conn: &Connection, id: SegmentId) -> Result<(String, i64)> {
 fn exchange(conn: &Connection, id: SegmentId, new: &ClosedSegment, record: &TranscodeRecord) -> Result<()> {
     let (camera, footage_ns) = row_of(conn, id)?;
     let video = &new.start.tracks.video;
-    conn.prepare_cached(
-        "UPDATE segments SET duration_ns = :duration, size_bytes = :size, hash = :hash,
+    let changed = conn
+        .prepare_cached(
+            "UPDATE segments SET duration_ns = :duration, size_bytes = :size, hash = :hash,
              video_codec = :codec, width = :width, height = :height, marks = marks | 1, masks = :masks
-         WHERE id = :id",
-    )
-    .and_then(|mut s| {
-        s.execute(named_params! {
-            ":id": id.0,
-            ":duration": new.duration_ns.max(0),
-            ":size": bytes(new.size_bytes),
-            ":hash": new.hash.as_ref(),
-            ":codec": video_name(video.codec),
-            ":width": video.width,
-            ":height": video.height,
-            ":masks": new.start.masks,
+         WHERE id = :id AND state IN ('closed', 'recovered')",
+        )
+        .and_then(|mut s| {
+            s.execute(named_params! {
+                ":id": id.0,
+                ":duration": new.duration_ns.max(0),
+                ":size": bytes(new.size_bytes),
+                ":hash": new.hash.as_ref(),
+                ":codec": video_name(video.codec),
+                ":width": video.width,
+                ":height": video.height,
+                ":masks": new.start.masks,
+            })
         })
-    })
-    .sql()?;
+        .sql()?;
+    if changed == 0 {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("the file of segment {id} is not there any more"),
+        ));
+    }
     put_fragments(conn, id, &new.fragments)?;
     note(conn, id, &camera, footage_ns, record)
 }
@@ -186,7 +193,7 @@ writes! {
     /// protection and marks stay; it is marked as encoded again.
     ///
     /// # Errors
-    /// `NotFound` without such a segment, `Storage` when the index cannot be written.
+    /// `NotFound` without such a segment, or when its file is gone, `Storage` when the index cannot be written.
     exchange_segment, exchange_segment_blocking(id: SegmentId, new: ClosedSegment, record: TranscodeRecord) -> () {
         move |conn: &Connection| exchange(conn, id, &new, &record)
     }

@@ -97,3 +97,29 @@ fn segment(camera: &CameraId, run: RunId, n: u32, start: Timestamp) -> ClosedSeg
         recovered: false,
     }
 }
+
+/// Notes that a target, on which nothing waits, has a copy of a segment.
+#[cfg(test)]
+pub(crate) fn note_copy(store: &Store, row: &crate::store::SegmentRow, target: &str) {
+    use crate::store::{NewUpload, UploadedCopy};
+    let (segment, target, now) = (row.id, target.to_owned(), row.end());
+    store
+        .set_upload_targets_blocking(vec![(target.clone(), false)])
+        .unwrap();
+    let new = NewUpload {
+        segment,
+        target: target.clone(),
+        key: "key".into(),
+        required: false,
+        by_hand: true,
+    };
+    store.enter_uploads_blocking(Vec::new(), vec![new], now).unwrap();
+    let copy = UploadedCopy {
+        segment,
+        target,
+        size_bytes: row.size_bytes,
+        hash: row.hash.unwrap(),
+        etag: None,
+    };
+    store.upload_done_blocking(copy, now).unwrap();
+}

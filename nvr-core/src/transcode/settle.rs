@@ -98,7 +98,8 @@ fn original(store: &Store, root: &Root, leftover: &Leftover, settled: &mut Settl
     let row = store.segment_by_path(&leftover.path)?;
     match inspect(root, &leftover.path) {
         Ok(Inspection::Closed(segment)) => {
-            if let Some(row) = &row
+            // One whose file was gone and is back is for `nvr check`: copies elsewhere are of the version that the row tells.
+            if let Some(row) = row.as_ref().filter(|r| SegmentState::PLAYABLE.contains(&r.state))
                 && !tells(row, &segment)
             {
                 follow(store, root, row, *segment, leftover)?;

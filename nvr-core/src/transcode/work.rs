@@ -155,7 +155,10 @@ impl Worker {
         config.priority.lower_this_thread();
         let begun = self.clock.steady_ns();
         let row = self.row(id)?;
-        settle::settle_one(&self.store, self.tree.root_of(row.tier)?, &row.path)?;
+        {
+            let _turn = self.tree.turn(row.tier)?;
+            settle::settle_one(&self.store, self.tree.root_of(row.tier)?, &row.path)?;
+        }
         // It may have been another version's row until then.
         let row = self.row(id)?;
         // Those of now: what is drawn while it is encoded is for the next.
@@ -362,6 +365,10 @@ impl Worker {
         if !control.commit() {
             return Ok(Outcome::Stopped);
         }
+        // Before others are made to wait.
+        made.draft.sync()?;
+        // A file that goes between its two names would come back, as a version that the index does not know.
+        let _turn = self.tree.turn(row.tier)?;
         // Much may have happened since: it may be protected now, or on its way out.
         let now = self.row(row.id)?;
         if let Err(why) = self.judge(&now, rules, privacy)? {
@@ -407,7 +414,7 @@ impl Worker {
         match self.store.exchange_segment_blocking(row.id, segment, record) {
             Ok(()) => {}
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                // Deleted between the last look and the exchange: then this version goes, too.
+                // Not retention, whose turn it is not: somebody took it out of the index all the same. Then this version goes, too.
                 files::delete(root, &row.path)?;
                 replace::forget_original(root, &row.path)?;
                 return Ok(Outcome::Skipped {

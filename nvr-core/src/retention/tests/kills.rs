@@ -11,7 +11,8 @@ use crate::clock::SystemClock;
 use crate::files::tests::{media, start, t};
 use crate::files::{self, Create, Root, RootOptions, SyncPolicy, Tree, inspect};
 use crate::segment::{SegmentFiles as _, Tier};
-use crate::store::{NewUpload, OpenMode, SegmentQuery, SegmentRow, SegmentState, Store, UploadedCopy};
+use crate::store::{OpenMode, SegmentQuery, SegmentRow, SegmentState, Store};
+use crate::testing::note_copy;
 use crate::time::TimeRange;
 
 const TARGET: &str = "offsite";
@@ -60,29 +61,7 @@ impl House {
 
     /// As if a target had it.
     fn copied(&self, row: &SegmentRow) {
-        let (segment, target) = (row.id, TARGET.to_owned());
-        self.store
-            .set_upload_targets_blocking(vec![(target.clone(), false)])
-            .unwrap();
-        let new = NewUpload {
-            segment,
-            target: target.clone(),
-            key: "key".into(),
-            required: false,
-            by_hand: true,
-        };
-        let now = row.end();
-        self.store
-            .enter_uploads_blocking(Vec::new(), vec![new], now)
-            .unwrap();
-        let copy = UploadedCopy {
-            segment,
-            target,
-            size_bytes: row.size_bytes,
-            hash: row.hash.unwrap(),
-            etag: None,
-        };
-        self.store.upload_done_blocking(copy, now).unwrap();
+        note_copy(&self.store, row, TARGET);
     }
 
     fn rows(&self) -> Vec<SegmentRow> {

@@ -2,14 +2,21 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::super::policy::Rules;
 use super::super::work::{Control, Outcome};
 use super::super::*;
 use super::rig::{MOVING, Rig, Told, footage};
-use crate::files::replace::leftovers;
+use crate::files::replace::{Step, leftovers};
 use crate::files::{Inspection, inspect};
+use crate::retention::{Keeper, Pass};
+use crate::segment::Tier;
+use crate::store::{SegmentState, UploadState};
+use crate::testing::note_copy;
+use crate::time::Timestamp;
 use crate::track::VideoCodec;
 
 /// Another encoder begins at the beginning.
@@ -158,6 +165,72 @@ fn a_segment_that_is_deleted_meanwhile() {
     let other = rig.record(&footage(dir.path(), MOVING, &["-g", "25", "-bf", "0"], 2));
     let outcome = rig.transcode(&other, &mut Told::default());
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+}
+
+/// A local file is let go at any instant of an exchange, because there is a copy elsewhere: of the version that was.
+#[test]
+fn what_is_let_go_in_the_middle_does_not_come_back() {
+    const TARGET: &str = "offsite";
+    let made = tempfile::tempdir().unwrap();
+    let bytes = footage(made.path(), MOVING, &["-g", "25", "-bf", "0"], 1);
+    let steps = [
+        Step::Synced,
+        Step::Linked,
+        Step::Renamed,
+        Step::FoldersSynced,
+        Step::RowWritten,
+    ];
+    for at in std::iter::once(None).chain(steps.map(Some)) {
+        let dir = tempfile::tempdir().unwrap();
+        let rig = Rig::open(dir.path());
+        let row = rig.record(&bytes);
+        note_copy(&rig.store, &row, TARGET);
+        let keeper = Keeper::new(rig.store.clone(), rig.tree.clone());
+        let copied = rig.store.copied_segments(TARGET, Timestamp::MAX, 10).unwrap();
+        assert_eq!(copied, [row.clone()]);
+        let (tell, told) = mpsc::channel();
+        let thread: Arc<Mutex<Option<JoinHandle<Pass>>>> = Arc::default();
+        let place = Arc::clone(&thread);
+        let let_go = move || {
+            let release = std::thread::spawn(move || {
+                let pass = keeper.release(Tier::First, copied).unwrap();
+                let _ = tell.send(());
+                pass
+            });
+            // If it does not wait for its turn, it is over by then.
+            let _ = told.recv_timeout(Duration::from_millis(300));
+            *place.lock().unwrap() = Some(release);
+        };
+        let mut control = Told::default();
+        match at {
+            Some(step) => control.at_step = Some((step, Box::new(let_go))),
+            None => {
+                let mut let_go = Some(let_go);
+                control.at_commit = Some(Box::new(move || let_go.take().unwrap()()));
+            }
+        }
+        let outcome = rig.transcode(&row, &mut control);
+        let pass = thread.lock().unwrap().take().unwrap().join().unwrap();
+        assert!(leftovers(rig.tree.root()).unwrap().is_empty(), "{at:?}");
+        if at.is_none() {
+            assert!(matches!(outcome, Outcome::Skipped { .. }), "{outcome:?}");
+            assert_eq!(pass.segments(), 1);
+            assert!(!rig.path(&row).exists());
+            let now = rig.row(&row);
+            assert_eq!((now.state, now.hash), (SegmentState::Remote, row.hash));
+            continue;
+        }
+        assert!(matches!(outcome, Outcome::Done(_)), "{at:?}: {outcome:?}");
+        assert_eq!(pass.segments(), 0, "{at:?}: no copy of this version");
+        let now = rig.assert_one_good_version(&row);
+        assert_eq!(
+            (now.state, now.tracks.video.codec),
+            (SegmentState::Closed, VideoCodec::H265)
+        );
+        let copies = rig.store.uploads_of(row.id).unwrap();
+        assert_eq!(copies.len(), 1);
+        assert_eq!(copies[0].state, UploadState::Waiting, "{at:?}");
+    }
 }
 
 /// Not a test by itself: the process that [`killed_at_every_step`] kills.

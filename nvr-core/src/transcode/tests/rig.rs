@@ -196,6 +196,7 @@ pub(super) struct Told {
     pub(super) at_commit: Option<Box<dyn FnMut() + Send>>,
     pub(super) at_comparison: Option<Box<dyn FnOnce() + Send>>,
     pub(super) steps: Vec<Step>,
+    pub(super) at_step: Option<(Step, Box<dyn FnOnce() + Send>)>,
     pub(super) die_at: Option<String>,
 }
 
@@ -229,6 +230,9 @@ impl Control for Told {
 
     fn step(&mut self, step: Step) {
         self.steps.push(step);
+        if let Some((_, f)) = self.at_step.take_if(|(at, _)| *at == step) {
+            f();
+        }
         if self.die_at.as_deref() == Some(&format!("{step:?}")) {
             std::process::abort();
         }

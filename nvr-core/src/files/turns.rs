@@ -1,4 +1,5 @@
-//! Whose turn it is to delete below a root: one at a time, and below the second root not for ever.
+//! Whose turn it is to take files of segments away below a root, or to put others in their place: one at a time, and
+//! below the second root not for ever.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,16 +23,17 @@ struct Place {
     freed: Condvar,
 }
 
-/// The turn below a root, given back when it is dropped.
+/// The turn below a root, given back when it is dropped: what the index says of complete segments there, and their files,
+/// is changed by nobody else meanwhile.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     place: &'a Place,
     tier: Tier,
 }
 
 impl Turn<'_> {
     /// Below which root.
-    pub(super) const fn tier(&self) -> Tier {
+    pub(crate) const fn tier(&self) -> Tier {
         self.tier
     }
 }
@@ -70,7 +72,7 @@ impl Turns {
         if *taken {
             return Err(Error::new(
                 ErrorKind::Unavailable,
-                "the disk of the second root does not answer: a deletion there is not over",
+                "the disk of the second root does not answer: what is done there is not over",
             )
             .with_hint("look at that disk; nothing else has to wait for it"));
         }
