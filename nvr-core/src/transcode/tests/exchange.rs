@@ -187,7 +187,7 @@ fn what_is_let_go_in_the_middle_does_not_come_back() {
         note_copy(&rig.store, &row, TARGET);
         let keeper = Keeper::new(rig.store.clone(), rig.tree.clone());
         let copied = rig.store.copied_segments(TARGET, Timestamp::MAX, 10).unwrap();
-        assert_eq!(copied, [row.clone()]);
+        assert_eq!(copied, std::slice::from_ref(&row));
         let (tell, told) = mpsc::channel();
         let thread: Arc<Mutex<Option<JoinHandle<Pass>>>> = Arc::default();
         let place = Arc::clone(&thread);
