@@ -51,12 +51,12 @@ it("goes where it was told last, also when that was while the browser got ready"
   await vi.waitFor(() => expect(asked).toEqual([NOON + 15_000]));
 });
 
-/** A fifth of a second before `end`, all of it in the buffer, these pieces listed, and those of `taken` given to the browser. */
-function nearTheEnd(listed: [number, number][], taken: number[], end: number): Feeder {
+/** So many seconds from `end`, all of it in the buffer, these pieces listed, and those of `taken` given to the browser. */
+function nearTheEnd(listed: [number, number][], taken: number[], end: number, from = -0.2): Feeder {
   const video = document.createElement("video");
   const buffered = { length: 1, start: () => 0, end: () => end } as TimeRanges;
   Object.defineProperties(video, { buffered: { value: buffered }, seeking: { value: false } });
-  video.currentTime = end - 0.2;
+  video.currentTime = end + from;
   const feeder = new Feeder("front", video);
   feeder["origin"] = NOON;
   feeder["window"] = { from: NOON, to: NOON + 60_000, next: undefined };
@@ -78,5 +78,11 @@ it("knows the end of a stretch, also where its last piece is but a frame or two"
   expect(nearTheEnd([[6000, 10_000], gap], [0], 10).stretchEnd()).not.toBeNull();
   expect(nearTheEnd([[6000, 10_000], gap], [], 10).stretchEnd(), "not fetched yet").toBeNull();
   expect(nearTheEnd([[6000, 10_000], [10_000, 14_000], gap], [0, 1], 10).stretchEnd(), "a hole in the buffer is no end").toBeNull();
+  for (const behind of [0.05, 0.2, 0.5]) {
+    const found = nearTheEnd([[6000, 10_000], gap], [0], 10, behind).stretchEnd();
+    expect(found, `it ran on for ${behind} s`).toBeGreaterThan(NOON + 10_000);
+    expect(found).toBeLessThan(NOON + gap[0]);
+  }
+  expect(nearTheEnd([[6000, 10_000], gap], [0], 10, 3).stretchEnd(), "far from any footage").toBeNull();
   expect(nearTheEnd([[6000, 10_000]], [0], 10).stretchEnd(), "nothing is known of what follows").toBeNull();
 });

@@ -104,15 +104,18 @@ export class Feeder {
 
   /**
    * A moment behind the footage that is being shown, once all of it was shown and a gap follows; null before. The
-   * last frame of a stretch ends a little earlier than its list says.
+   * last frame of a stretch ends a little earlier than its list says, and without sound the video may run on behind it.
    */
   stretchEnd(): number | null {
     const at = this.video.currentTime;
     const to = this.bufferedTo(at);
     // Sound runs dry before pictures do, the sooner the faster it plays.
-    if (this.video.seeking || to - at > 0.3 + 0.25 * this.video.playbackRate) return null;
+    const near = 0.3 + 0.25 * this.video.playbackRate;
+    if (this.video.seeking || to - at > near) return null;
+    let from = pieceAt(this.pieces, this.wall, SLACK);
+    if (from < 0) from = pieceAt(this.pieces.filter((p) => p.end <= this.wall), this.wall, near * 1000);
     // The last piece may be a frame or two that have a keyframe of their own.
-    const rest = following(this.pieces, pieceAt(this.pieces, this.wall, SLACK), this.origin + to * 1000, SLACK);
+    const rest = following(this.pieces, from, this.origin + to * 1000, SLACK);
     const last = rest.at(-1);
     if (!last || rest.some((piece) => !this.appended.has(key(piece)))) return null;
     const behind = last.end + SLACK + 1;

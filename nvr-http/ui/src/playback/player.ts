@@ -140,7 +140,8 @@ export class Player {
     const covered = this.feeders.map((feeder) => {
       const what = feeder.covers(time);
       const end = what.kind === "data" && playing && !feeder.ready ? feeder.stretchEnd() : null;
-      return { feeder, what: end === null ? what : feeder.covers(end) };
+      // Who waits at the end of an earlier stretch is taken along.
+      return { feeder, what: end === null || end < time ? what : feeder.covers(end) };
     });
     const having = covered.filter(({ what }) => what.kind === "data").map(({ feeder }) => feeder);
     const missing = new Set(covered.filter(({ what }) => what.kind === "gap").map(({ feeder }) => feeder.camera));
