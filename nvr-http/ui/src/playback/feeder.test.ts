@@ -70,19 +70,29 @@ it("knows the end of a stretch, also where its last piece is but a frame or two"
   for (const last of [40, 80, 200]) {
     const listed: [number, number][] = [[6000, 10_000], [10_000, 10_000 + last], gap];
     const end = (10_000 + last) / 1000;
-    const behind = nearTheEnd(listed, [0, 1], end).stretchEnd();
+    const behind = nearTheEnd(listed, [0, 1], end).stretchEnd(NOON + 9900);
     expect(behind, `${last} ms`).toBeGreaterThan(NOON + 10_000 + last);
     expect(behind, `${last} ms`).toBeLessThan(NOON + gap[0]);
-    expect(nearTheEnd(listed, [0], end).stretchEnd(), "not all of it is there").toBeNull();
+    expect(nearTheEnd(listed, [0], end).stretchEnd(NOON + 9900), "not all of it is there").toBeNull();
   }
-  expect(nearTheEnd([[6000, 10_000], gap], [0], 10).stretchEnd()).not.toBeNull();
-  expect(nearTheEnd([[6000, 10_000], gap], [], 10).stretchEnd(), "not fetched yet").toBeNull();
-  expect(nearTheEnd([[6000, 10_000], [10_000, 14_000], gap], [0, 1], 10).stretchEnd(), "a hole in the buffer is no end").toBeNull();
-  for (const behind of [0.05, 0.2, 0.5]) {
-    const found = nearTheEnd([[6000, 10_000], gap], [0], 10, behind).stretchEnd();
-    expect(found, `it ran on for ${behind} s`).toBeGreaterThan(NOON + 10_000);
-    expect(found).toBeLessThan(NOON + gap[0]);
+  expect(nearTheEnd([[6000, 10_000], gap], [0], 10).stretchEnd(NOON + 9900)).not.toBeNull();
+  expect(nearTheEnd([[6000, 10_000], gap], [], 10).stretchEnd(NOON + 9900), "not fetched yet").toBeNull();
+  expect(nearTheEnd([[6000, 10_000], [10_000, 14_000], gap], [0, 1], 10).stretchEnd(NOON + 9900), "a hole in the buffer is no end").toBeNull();
+  expect(nearTheEnd([[6000, 10_000]], [0], 10).stretchEnd(NOON + 9900), "nothing is known of what follows").toBeNull();
+});
+
+it("knows it as well when the video ran on behind it, however far", () => {
+  const listed: [number, number][] = [[2000, 6000], [6000, 10_000], [16_000, 20_000]];
+  for (const behind of [0.05, 0.2, 4.6]) {
+    for (const seen of [3000, 7000, 10_050]) {
+      const found = nearTheEnd(listed, [0, 1], 10, behind).stretchEnd(NOON + seen);
+      expect(found, `${behind} s behind, last looked at ${seen} ms`).toBe(NOON + 10_081);
+    }
+    expect(nearTheEnd(listed, [0], 10, behind).stretchEnd(NOON + 3000), "it ran over what is not there").toBeNull();
   }
-  expect(nearTheEnd([[6000, 10_000], gap], [0], 10, 3).stretchEnd(), "far from any footage").toBeNull();
-  expect(nearTheEnd([[6000, 10_000]], [0], 10).stretchEnd(), "nothing is known of what follows").toBeNull();
+});
+
+it("has not shown a stretch while it waits at the end of the one before", () => {
+  const listed: [number, number][] = [[6000, 10_000], [11_000, 15_000], [20_000, 24_000]];
+  expect(nearTheEnd(listed, [0, 1], 10).stretchEnd(NOON + 12_000)).toBeNull();
 });

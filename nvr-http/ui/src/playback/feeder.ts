@@ -103,17 +103,19 @@ export class Feeder {
   }
 
   /**
-   * A moment behind the footage that is being shown, once all of it was shown and a gap follows; null before. The
-   * last frame of a stretch ends a little earlier than its list says, and without sound the video may run on behind it.
+   * A moment behind the stretch of footage that `time` lies in, once all of it was shown and a gap follows; null before.
+   * The last frame of a stretch ends a little earlier than its list says; and without sound, on a busy machine, the video
+   * runs on behind it for as long as nobody looks.
    */
-  stretchEnd(): number | null {
+  stretchEnd(time: number): number | null {
     const at = this.video.currentTime;
     const to = this.bufferedTo(at);
+    const from = pieceAt(this.pieces, time, SLACK);
+    const first = this.pieces[from];
     // Sound runs dry before pictures do, the sooner the faster it plays.
-    const near = 0.3 + 0.25 * this.video.playbackRate;
-    if (this.video.seeking || to - at > near) return null;
-    let from = pieceAt(this.pieces, this.wall, SLACK);
-    if (from < 0) from = pieceAt(this.pieces.filter((p) => p.end <= this.wall), this.wall, near * 1000);
+    const more = to - at > 0.3 + 0.25 * this.video.playbackRate;
+    // Who waits at the end of an earlier stretch has not shown this one.
+    if (this.video.seeking || more || !first || this.wall < first.start - SLACK) return null;
     // The last piece may be a frame or two that have a keyframe of their own.
     const rest = following(this.pieces, from, this.origin + to * 1000, SLACK);
     const last = rest.at(-1);

@@ -29,7 +29,7 @@ class FakeFeeder {
     const next = this.stretches.find(([from]) => from > at);
     return { kind: "gap", next: next ? NOON + next[0] * 1000 : null };
   }
-  stretchEnd = () => this.end;
+  stretchEnd = (time: number) => (this.end !== null && time <= this.end ? this.end : null);
   pump = () => {};
   close = () => {};
   seek = async (time: number) => {
@@ -55,6 +55,18 @@ it("goes over a gap when its video ran on behind the footage", () => {
   Object.assign(one, { wall: NOON + 10_200, ready: false, end: NOON + 10_081 });
   vi.advanceTimersByTime(300);
   expect(one.wall).toBe(NOON + 16_001);
+  player.end();
+});
+
+it("goes back to where its video ran on over footage that was not there yet", () => {
+  const one = new FakeFeeder("one", [[0, 10], [16, 30]]);
+  const player = new Player(NOON + 5000);
+  add(player, one);
+  player.play();
+  vi.advanceTimersByTime(200);
+  Object.assign(one, { wall: NOON + 12_000, ready: false });
+  vi.advanceTimersByTime(100);
+  expect(one.wall).toBe(NOON + 5000);
   player.end();
 });
 

@@ -139,9 +139,8 @@ export class Player {
     const time = this.time;
     const covered = this.feeders.map((feeder) => {
       const what = feeder.covers(time);
-      const end = what.kind === "data" && playing && !feeder.ready ? feeder.stretchEnd() : null;
-      // Who waits at the end of an earlier stretch is taken along.
-      return { feeder, what: end === null || end < time ? what : feeder.covers(end) };
+      const end = what.kind === "data" && playing && !feeder.ready ? feeder.stretchEnd(time) : null;
+      return { feeder, what: end === null ? what : feeder.covers(end) };
     });
     const having = covered.filter(({ what }) => what.kind === "data").map(({ feeder }) => feeder);
     const missing = new Set(covered.filter(({ what }) => what.kind === "gap").map(({ feeder }) => feeder.camera));
@@ -159,9 +158,14 @@ export class Player {
 
     for (const feeder of having) {
       const drift = feeder.wall - time;
-      if (feeder === leader) continue;
+      const inGap = feeder.covers(feeder.wall).kind === "gap";
+      if (feeder === leader) {
+        // It ran on over footage that was not there yet.
+        if (inGap && playing && !feeder.ready && !feeder.video.seeking) void feeder.seek(time).catch(() => {});
+        continue;
+      }
       // What was left in a gap waits there for footage that never comes.
-      const lost = feeder.video.seeking && feeder.covers(feeder.wall).kind === "gap";
+      const lost = feeder.video.seeking && inGap;
       if (lost || (Math.abs(drift) > FAR + 200 * rate && !feeder.video.seeking)) void feeder.seek(time).catch(() => {});
       else if (playing) feeder.video.playbackRate = Math.min(16, Math.abs(drift) < DRIFT ? rate : rate * (drift > 0 ? 0.92 : 1.08));
     }
