@@ -334,9 +334,10 @@ async fn an_mp4_that_is_made_slowly_gives_signs_of_life() {
     let quick = packed(&converter(), false).await.unwrap();
     let slow = Converter::new(&config, std::sync::Arc::new(Slow::default()));
     let slow = packed(&slow, false).await.unwrap();
-    let signs = slow.windows(4).filter(|w| w == b"free").count();
-    assert!(signs > 1, "{signs}");
-    assert_eq!(slow.len(), quick.len() + 8 * signs);
+    let signs = |file: &[u8]| file.windows(4).filter(|w| w == b"free").count();
+    assert!(signs(&slow) > 1, "{}", signs(&slow));
+    // On a busy machine the quick one may give some, too.
+    assert_eq!(slow.len() - 8 * signs(&slow), quick.len() - 8 * signs(&quick));
     let files = ["quick.mp4", "slow.mp4"].map(|name| dir.path().join(name));
     std::fs::write(&files[0], &quick).unwrap();
     std::fs::write(&files[1], &slow).unwrap();

@@ -200,6 +200,9 @@ fn an_index_whose_log_is_being_moved_is_opened() {
     // File format, 1.3.8: the size of the database in pages.
     let file = std::fs::File::options().write(true).open(&path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &10_000u32.to_be_bytes(), 28).unwrap();
+    // Now: whoever writes moves the log when it ends.
+    let broken = f.dir.path().join("broken.db");
+    std::fs::copy(&path, &broken).unwrap();
     for mode in [OpenMode::ReadOnly, OpenMode::ReadWrite] {
         assert_eq!(
             Store::open(&path, mode).unwrap().count().unwrap(),
@@ -208,8 +211,6 @@ fn an_index_whose_log_is_being_moved_is_opened() {
         );
     }
     // A file without a log that ends too early is broken.
-    let broken = f.dir.path().join("broken.db");
-    std::fs::copy(&path, &broken).unwrap();
     for e in both_refuse(&broken) {
         assert_eq!(e.kind(), ErrorKind::Corrupt, "{e}");
     }
