@@ -23,8 +23,8 @@ struct Place {
     freed: Condvar,
 }
 
-/// The turn below a root, given back when it is dropped: what the index says of complete segments there, and their files,
-/// is changed by nobody else meanwhile.
+/// The turn below a root, given back when it is dropped: nobody else deletes segments there, or exchanges their files,
+/// meanwhile.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     place: &'a Place,

@@ -370,7 +370,7 @@ impl Intake {
         StreamInfo::new(caps.clone(), tracks)
     }
 
-    /// Now is another clock's instant.
+    /// An anchor at an instant that was told, not read here.
     fn anchor_at(&self, utc: Timestamp, running_ns: i64) -> Anchor {
         Anchor {
             utc,

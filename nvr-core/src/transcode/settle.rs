@@ -120,7 +120,9 @@ fn original(store: &Store, root: &Root, leftover: &Leftover, settled: &mut Settl
         Err(e) if e.kind() == ErrorKind::NotFound => {
             // Nobody removes a segment in an exchange but whoever deletes it, and then its row is gone or going.
             let wanted = match &row {
-                Some(row) => row.state != SegmentState::Missing && !store.is_being_deleted(row.id)?,
+                Some(row) => {
+                    SegmentState::PLAYABLE.contains(&row.state) && !store.is_being_deleted(row.id)?
+                }
                 None => false,
             };
             if !wanted || leftover.size_bytes == 0 {

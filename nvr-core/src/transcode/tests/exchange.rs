@@ -1,5 +1,6 @@
 //! The exchange: what must not be touched, what is kept, and what a crash leaves.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
@@ -10,7 +11,7 @@ use super::super::policy::Rules;
 use super::super::work::{Control, Outcome};
 use super::super::*;
 use super::rig::{MOVING, Rig, Told, footage};
-use crate::files::replace::{Step, leftovers};
+use crate::files::replace::{self, Step, leftovers};
 use crate::files::{Inspection, inspect};
 use crate::retention::{Keeper, Pass};
 use crate::segment::Tier;
@@ -231,6 +232,31 @@ fn what_is_let_go_in_the_middle_does_not_come_back() {
         assert_eq!(copies.len(), 1);
         assert_eq!(copies[0].state, UploadState::Waiting, "{at:?}");
     }
+}
+
+/// An exchange that a crash cut off left its second name, and then the file was let go.
+#[test]
+fn what_is_only_elsewhere_does_not_come_back_from_a_second_name() {
+    const TARGET: &str = "offsite";
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path());
+    let bytes = footage(dir.path(), MOVING, &["-g", "25", "-bf", "0"], 1);
+    let row = rig.record(&bytes);
+    let mut draft = replace::draft(rig.tree.root(), &row.path).unwrap();
+    draft.file.write_all(&bytes).unwrap();
+    replace::exchange(rig.tree.root(), draft, &mut |_| {}).unwrap();
+    assert_eq!(leftovers(rig.tree.root()).unwrap().len(), 1);
+    note_copy(&rig.store, &row, TARGET);
+    let keeper = Keeper::new(rig.store.clone(), rig.tree.clone());
+    let copied = rig.store.copied_segments(TARGET, Timestamp::MAX, 10).unwrap();
+    assert_eq!(keeper.release(Tier::First, copied).unwrap().segments(), 1);
+    let settled = settle(&rig.store, &rig.tree, &rig.clock, Duration::ZERO, true).unwrap();
+    assert!(
+        settled.restored.is_empty() && settled.failed.is_empty(),
+        "{settled:?}"
+    );
+    assert!(leftovers(rig.tree.root()).unwrap().is_empty() && !rig.path(&row).exists());
+    assert_eq!(rig.row(&row).state, SegmentState::Remote);
 }
 
 /// Not a test by itself: the process that [`killed_at_every_step`] kills.

@@ -39,16 +39,18 @@ class FakeFeeder {
   };
 }
 
-const add = (player: Player, ...feeders: FakeFeeder[]) => {
+/** A player that plays these cameras from a moment on. */
+function playing(from: number, ...feeders: FakeFeeder[]): Player {
+  const player = new Player(from);
   for (const feeder of feeders) player.add(feeder as unknown as Feeder);
-};
+  player.play();
+  vi.advanceTimersByTime(200);
+  return player;
+}
 
 it("goes over a gap when its video ran on behind the footage", () => {
   const one = new FakeFeeder("one", [[0, 10], [16, 30]]);
-  const player = new Player(NOON + 9000);
-  add(player, one);
-  player.play();
-  vi.advanceTimersByTime(200);
+  const player = playing(NOON + 9000, one);
   one.wall = NOON + 10_050;
   vi.advanceTimersByTime(200);
   // Nothing more in the buffer, and further from the footage than times are rounded.
@@ -60,10 +62,7 @@ it("goes over a gap when its video ran on behind the footage", () => {
 
 it("goes back to where its video ran on over footage that was not there yet", () => {
   const one = new FakeFeeder("one", [[0, 10], [16, 30]]);
-  const player = new Player(NOON + 5000);
-  add(player, one);
-  player.play();
-  vi.advanceTimersByTime(200);
+  const player = playing(NOON + 5000, one);
   Object.assign(one, { wall: NOON + 12_000, ready: false });
   vi.advanceTimersByTime(100);
   expect(one.wall).toBe(NOON + 5000);
@@ -73,10 +72,7 @@ it("goes back to where its video ran on over footage that was not there yet", ()
 it("takes along who waits at the end of an earlier stretch", () => {
   const leads = new FakeFeeder("leads", [[0, 60]]);
   const waits = new FakeFeeder("waits", [[0, 10], [16, 60]]);
-  const player = new Player(NOON + 9000);
-  add(player, leads, waits);
-  player.play();
-  vi.advanceTimersByTime(200);
+  const player = playing(NOON + 9000, leads, waits);
   leads.wall = NOON + 12_000;
   Object.assign(waits, { wall: NOON + 9900, ready: false, end: NOON + 10_081 });
   vi.advanceTimersByTime(200);

@@ -62,7 +62,6 @@ export function pieceAt(pieces: readonly Piece[], time: number, slack = 0): numb
 
 /** The piece of an index, and those that follow on it without a gap and begin before a moment. */
 export function following(pieces: readonly Piece[], from: number, until: number, slack: number): Piece[] {
-  if (from < 0) return [];
   const isNext = (piece: Piece | undefined, last: Piece | undefined) => piece && last && piece.start - last.end <= slack && piece.start < until;
   let end = from + 1;
   while (isNext(pieces[end], pieces[end - 1])) end++;
