@@ -32,7 +32,9 @@ fn a_cut_while_the_first_file_begins_leaves_nothing_behind() {
     for audio_late_ms in [None, Some(0)] {
         for container in [Container::Matroska, Container::Mp4] {
             let mut feeding = Feeding::into(container, audio_late_ms);
-            // With the first frame comes the pipeline, with the others the first file.
+            // The first frame that is taken brings the pipeline and at once the first file, which must not begin before
+            // its being held is arranged.
+            feeding.hold_files(true);
             let mut at = 0;
             let weak = loop {
                 feeding.feed(&[(at, at, at == 0)], at + 40);
@@ -45,12 +47,8 @@ fn a_cut_while_the_first_file_begins_leaves_nothing_behind() {
                 let object = weak.upgrade().unwrap();
                 hold_the_first_file(object.downcast_ref().unwrap())
             };
-            while began.try_recv().is_err() {
-                assert!(at < 10_000, "no file begins");
-                feeding.feed(&[(at, at, false)], at + 40);
-                at += 40;
-                std::thread::park_timeout(Duration::from_millis(5));
-            }
+            feeding.hold_files(false);
+            until("the first file has begun", || began.try_recv().ok());
             let cut = std::thread::spawn(move || feeding.cut());
             // Long enough for whatever the cut does before it has to wait for the thread that is held.
             std::thread::park_timeout(Duration::from_millis(200));

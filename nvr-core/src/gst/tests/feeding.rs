@@ -1,6 +1,7 @@
 //! A recorder fed by hand, faster than real time: units with any times one likes.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
@@ -47,6 +48,7 @@ fn encoded(line: &str) -> (gst::Caps, Vec<gst::Buffer>) {
 
 pub struct Feeding {
     dir: tempfile::TempDir,
+    folder: Arc<Folder>,
     recorder: Option<Recorder>,
     files: Arc<Mutex<Vec<(SegmentStart, PathBuf)>>>,
     info: Arc<StreamInfo>,
@@ -118,6 +120,7 @@ impl Feeding {
         };
         Self {
             dir,
+            folder,
             recorder: Some(recorder),
             files,
             info: StreamInfo::new(caps, Tracks { video, audio: None }),
@@ -209,6 +212,11 @@ impl Feeding {
     /// Nothing comes for a while.
     pub fn pause(&mut self) {
         self.recorder.as_mut().unwrap().pause();
+    }
+
+    /// Whether new files hang.
+    pub fn hold_files(&self, hold: bool) {
+        self.folder.stall_create.store(hold, Ordering::SeqCst);
     }
 
     /// Cuts it off, as a deadline that has passed does.
