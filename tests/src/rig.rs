@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures_core::Stream as _;
-use nvr_core::clock::{SharedClock, SystemClock};
+use nvr_core::clock::{Clock as _, SharedClock, SystemClock};
 use nvr_core::config::{CameraConfig, Config, RetentionConfig};
 use nvr_core::event::{CameraPhase, Cause, CauseKind};
 use nvr_core::files::{Root, RootOptions};
@@ -16,6 +16,7 @@ use nvr_core::nvr::ShutdownReport;
 use nvr_core::segment::Tier;
 use nvr_core::source::Ingest;
 use nvr_core::store::{OpenMode, Order, SegmentQuery, SegmentRow, SegmentState, Store};
+use nvr_core::testing::undivided;
 use nvr_core::timeline::Timeline;
 use nvr_core::{
     Archive, Camera, CameraId, Event, EventKind, ExportFormat, ExportRequest, Nvr, SourceSpec, TimeRange,
@@ -115,12 +116,17 @@ impl Rig {
         }
     }
 
-    /// Adds a camera to the configuration of the next start.
+    /// Adds a camera to the configuration of the next start, with segments that no boundary divides.
     ///
     /// # Errors
     /// When the source is none.
     pub fn add(&mut self, name: &str, source: &str) -> anyhow::Result<&mut CameraConfig> {
-        let camera = CameraConfig::new(CameraId::new(name)?, source_of(source)?);
+        let mut camera = CameraConfig::new(CameraId::new(name)?, source_of(source)?);
+        camera.segment = undivided(
+            self.other_clock
+                .as_ref()
+                .map_or_else(|| self.clock.now(), |c| c.now()),
+        );
         self.config.cameras.push(camera);
         self.config.cameras.last_mut().context("just pushed")
     }

@@ -1,5 +1,8 @@
 //! Commands that need no recorder: configuration, help, completions, exit codes.
 
+use nvr_core::clock::{Clock as _, SystemClock};
+use nvr_core::testing::undivided;
+
 use crate::common::{command, nvr};
 
 const FAULTY: &str = r#"[recorder]
@@ -339,8 +342,12 @@ fn cameras_are_added_changed_and_removed() {
 #[test]
 fn what_lies_in_the_place_of_a_segment_is_not_read() {
     let dir = tempfile::tempdir().unwrap();
-    let config = "[recorder]\nroot = \"rec\"\n[http]\nenabled = false\n[[cameras]]\nid = \"front\"\n\
-                  source = \"test:?size=320x180&fps=10&gop=10\"\n";
+    // There is to be one.
+    let length_s = undivided(SystemClock::new().now()).as_secs();
+    let config = format!(
+        "[recorder]\nroot = \"rec\"\n[recording]\nsegment = \"{length_s}s\"\n[http]\nenabled = false\n[[cameras]]\n\
+         id = \"front\"\nsource = \"test:?size=320x180&fps=10&gop=10\"\n"
+    );
     std::fs::write(dir.path().join("nvr.toml"), config).unwrap();
     assert_eq!(nvr(dir.path(), &["run", "--for", "3"]).code, 0);
     let segments = nvr(dir.path(), &["segments", "--json"]).json();

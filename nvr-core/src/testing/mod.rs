@@ -6,6 +6,7 @@ mod clock;
 pub(crate) mod onnx;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::ids::{CameraId, RunId};
@@ -22,6 +23,21 @@ pub use crate::rtsp::{
 pub use clock::ManualClock;
 #[cfg(feature = "onnx")]
 pub use onnx::{BRIGHT_LABEL, BRIGHT_SIZE, bright_model};
+
+/// Lengths of segments of which one has no boundary near, whatever the hour.
+const LONG_H: [i64; 5] = [24, 23, 19, 17, 13];
+
+/// A length of segments that lets a test have one segment: the next of its boundaries, which are multiples of the
+/// length, is an hour away or more (for the next hundred years).
+#[must_use]
+pub fn undivided(now: Timestamp) -> Duration {
+    let left_ns = |hours: &i64| {
+        let length_ns = hours * 3600 * NS_PER_S;
+        length_ns - now.as_ns().rem_euclid(length_ns)
+    };
+    let hours = LONG_H.into_iter().max_by_key(left_ns).unwrap_or(LONG_H[0]);
+    Duration::from_secs(hours.unsigned_abs() * 3600)
+}
 
 /// Segments of this length are entered by [`synthetic_index`].
 pub const SYNTHETIC_SEGMENT_NS: i64 = 900 * NS_PER_S;
@@ -122,4 +138,22 @@ pub(crate) fn note_copy(store: &Store, row: &crate::store::SegmentRow, target: &
         etag: None,
     };
     store.upload_done_blocking(copy, now).unwrap();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boundary_is_never_near() {
+        let length_ns = |now| crate::time::duration_ns(undivided(now));
+        // Every hour from 2020 on, for a hundred years, and just before it.
+        for hour in 438_288..438_288 + 24 * 365 * 100 {
+            for early_ns in [0, 1] {
+                let now = Timestamp::from_ns(hour * 3600 * NS_PER_S - early_ns);
+                let left_ns = length_ns(now) - now.as_ns().rem_euclid(length_ns(now));
+                assert!(left_ns >= 3600 * NS_PER_S, "{now:?}");
+            }
+        }
+    }
 }

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_core::Stream as _;
+use nvr_core::clock::{Clock as _, SystemClock};
 use nvr_core::config::{CameraConfig, Config, RecordMode, RetentionConfig};
 use nvr_core::event::{CameraPhase, CauseKind};
 use nvr_core::store::{GapRow, RunRow, SegmentQuery, SegmentRow, SegmentState};
+use nvr_core::testing::undivided;
 use nvr_core::{Archive, Camera, CameraId, Event, EventKind, Nvr, SourceSpec, TimeRange};
 
 /// A small, cheap camera: a frame every 100 ms, a keyframe every second.
@@ -25,8 +27,11 @@ pub fn id(name: &str) -> CameraId {
     CameraId::new(name).unwrap()
 }
 
+/// With a segment that ends with the test.
 pub fn camera(name: &str, source: &str) -> CameraConfig {
-    CameraConfig::new(id(name), SourceSpec::parse(source).unwrap())
+    let mut config = CameraConfig::new(id(name), SourceSpec::parse(source).unwrap());
+    config.segment = undivided(SystemClock::new().now());
+    config
 }
 
 pub fn manual(name: &str) -> CameraConfig {

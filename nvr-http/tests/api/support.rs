@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nvr_core::clock::{Clock as _, SystemClock};
 use nvr_core::config::{Auth, CameraConfig, Config, RecordMode, RetentionConfig};
+use nvr_core::testing::undivided;
 use nvr_core::{CameraId, Nvr, SourceSpec};
 use nvr_http::{AppState, LogBuffer, LogControl};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -50,7 +52,7 @@ impl Reply {
 pub fn camera(id: &str, source: &str) -> CameraConfig {
     let mut camera = CameraConfig::new(CameraId::new(id).unwrap(), SourceSpec::parse(source).unwrap());
     // Segments begin anew by the wall clock: by the quarter of an hour a test in four hundred would have one more.
-    camera.segment = Duration::from_secs(86_400);
+    camera.segment = undivided(SystemClock::new().now());
     camera
 }
 

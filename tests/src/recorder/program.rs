@@ -16,10 +16,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use futures_core::Stream as _;
+use nvr_core::clock::{Clock as _, SystemClock};
 use nvr_core::config::{Age, CameraConfig, Config, OnvifConfig, RetentionConfig};
 use nvr_core::onvif::Access;
 use nvr_core::secret::Secret;
 use nvr_core::source::Credentials;
+use nvr_core::testing::undivided;
 use nvr_core::{Camera, CameraId, Nvr, SourceSpec};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,9 +44,9 @@ pub struct Args {
     /// A camera as ID=SOURCE, several times for several.
     #[arg(long = "camera", value_parser = parse_camera)]
     cameras: Vec<(CameraId, SourceSpec)>,
-    /// Length of a segment in seconds.
-    #[arg(long, default_value_t = 900.0)]
-    segment: f64,
+    /// Length of a segment in seconds; longer than any test by default.
+    #[arg(long)]
+    segment: Option<f64>,
     /// Seconds without a frame until a camera is restarted.
     #[arg(long, default_value_t = 10.0)]
     watchdog: f64,
@@ -113,7 +115,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     for (id, source) in args.cameras {
         let mut camera = CameraConfig::new(id, source);
-        camera.segment = Duration::from_secs_f64(args.segment);
+        camera.segment = match args.segment {
+            Some(seconds) => Duration::from_secs_f64(seconds),
+            None => undivided(SystemClock::new().now()),
+        };
         camera.watchdog = Duration::from_secs_f64(args.watchdog);
         if let Some(address) = &args.onvif {
             camera.onvif = Some(onvif(address, args.fill_rate)?);

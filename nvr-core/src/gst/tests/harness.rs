@@ -20,6 +20,7 @@ use crate::gst::{AccessUnit, RecordSpec, Run, RunEvent, RunInput, RunSpec, TapRe
 use crate::ids::CameraId;
 use crate::segment::{ClosedSegment, Container, SegmentFile, SegmentFiles, SegmentStart};
 use crate::source::{SourceSpec, TestSource};
+use crate::testing::undivided;
 
 /// Polls until `f` gives something; fails after 20 s.
 pub fn until<T>(what: &str, mut f: impl FnMut() -> Option<T>) -> T {
@@ -203,7 +204,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            segment: Duration::from_secs(3600),
+            segment: undivided(SystemClock::new().now()),
             container: Container::Fmp4,
             record: true,
             keep: Duration::from_secs(10),
