@@ -120,6 +120,18 @@ async fn a_frozen_camera_stalls_is_left_and_comes_back() {
     rig.stop_clean().await.unwrap();
 }
 
+/// Waits until the index knows that nothing is to be recorded now: the state is told at once, the index a moment later.
+async fn is_noted_as_not_scheduled(rig: &Rig) {
+    let (store, id) = (rig.nvr().store().clone(), rig.cam().id());
+    rig.until("the gap in the index", || {
+        let gaps = store.gaps(&id, TimeRange::ALL).unwrap();
+        gaps.last()
+            .is_some_and(|g| (g.cause.kind, g.end) == (CauseKind::NotScheduled, None))
+    })
+    .await
+    .unwrap();
+}
+
 /// The camera goes away while it is recorded by hand: the recording waits for it, goes on, and ends when its time
 /// is over.
 #[tokio::test(flavor = "multi_thread")]
@@ -149,6 +161,7 @@ async fn a_recording_by_hand_outlives_an_outage() {
     phases(&rig);
     let until = info.until.unwrap();
     assert!(rig.nvr().clock().now() >= until);
+    is_noted_as_not_scheduled(&rig).await;
 
     let rows = rig.rows().await.unwrap();
     assert_eq!(rows.len(), 2, "{rows:#?}");
@@ -191,15 +204,7 @@ async fn a_recording_by_hand_is_stopped_during_an_outage() {
     rig.until("the end of the recording", || rig.cam().status().manual.is_none())
         .await
         .unwrap();
-    let (store, id) = (rig.nvr().store().clone(), rig.cam().id());
-    // The state is told at once, the index a moment later.
-    rig.until("the gap in the index", || {
-        let gaps = store.gaps(&id, TimeRange::ALL).unwrap();
-        gaps.last()
-            .is_some_and(|g| (g.cause.kind, g.end) == (CauseKind::NotScheduled, None))
-    })
-    .await
-    .unwrap();
+    is_noted_as_not_scheduled(&rig).await;
     cam.come_back().unwrap();
     rig.phase(CAM, CameraPhase::Standby).await.unwrap();
     assert!(!rig.cam().status().recording);

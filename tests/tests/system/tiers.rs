@@ -49,7 +49,11 @@ async fn old_segments_move_and_nobody_notices() {
     rig.phase(CAM, CameraPhase::Recording).await.unwrap();
     let there = moved(&rig, 4).await;
     for row in &there {
-        assert!(!rig.root().join(&row.path).exists());
+        // It is removed once the row tells of the other one.
+        let old = rig.root().join(&row.path);
+        rig.until("the first file is gone", || !old.exists())
+            .await
+            .unwrap();
         assert!(file_of(&rig.config, row).is_file());
     }
     // Over both roots.

@@ -138,7 +138,10 @@ async fn everything_at_once_on_a_small_disk() {
     rig.start().await.unwrap();
 
     let mut least = u64::MAX;
-    for second in 0..SECONDS {
+    let none_encoded = || rig.nvr().store().transcode_totals().unwrap().is_empty();
+    let mut seconds = 0..SECONDS + LIMIT.as_secs();
+    // However long a busy machine takes until it has encoded one again.
+    while let Some(second) = seconds.next().filter(|&s| s < SECONDS || none_encoded()) {
         if second == SECONDS * 2 / 5 {
             s3.set(Mode::Away);
         } else if second == SECONDS * 3 / 5 {
