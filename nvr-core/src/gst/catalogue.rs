@@ -38,7 +38,6 @@ pub struct Catalogue {
     encoders: &'static [ArchiveEncoder],
     clock: SharedClock,
     keep: Duration,
-    patience: Duration,
     /// Held while an encoder is tried, so that two jobs do not try it at once.
     found: Mutex<HashMap<Key, (Outcome, i64)>>,
 }
@@ -57,15 +56,8 @@ impl Catalogue {
             encoders,
             clock,
             keep,
-            patience: PATIENCE,
             found: Mutex::default(),
         }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
     }
 
     /// The encoders that work at this size, the best first: those that `prefer` names in its order, then the
@@ -110,7 +102,7 @@ impl Catalogue {
         {
             return outcome.clone();
         }
-        let outcome = encoder.try_at(size, settings, self.patience);
+        let outcome = encoder.try_at(size, settings, PATIENCE);
         match &outcome {
             Outcome::Works { fps } => tracing::info!(encoder = encoder.name, fps, "encoder works"),
             Outcome::Broken { reason } => {
@@ -237,9 +229,10 @@ mod tests {
         alias("archivequick", "x265enc");
         let clock = std::sync::Arc::new(ManualClock::new("2026-05-04T03:02:01Z".parse().unwrap()));
         let keep = Duration::from_secs(3600);
-        let size = (640, 360);
+        // Small, so that also the slow one is done in time where others want the processors.
+        let size = (320, 180);
         let settings = ArchiveSettings::default();
-        let catalogue = Catalogue::of(ENCODERS, clock.clone(), keep).with_patience(Duration::from_secs(15));
+        let catalogue = Catalogue::of(ENCODERS, clock.clone(), keep);
         let names = |prefer: &[&str]| {
             let prefer: Vec<String> = prefer.iter().map(|&s| s.to_owned()).collect();
             let ranked = catalogue.ranked(size, &settings, &prefer);
