@@ -129,9 +129,14 @@ impl Motion {
         self.status.get()
     }
 
+    /// Tells it to end.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Ends it: what is open is closed, and scores are kept.
     pub(crate) async fn end(&self) {
-        self.stop.cancel();
+        self.stop();
         self.ended.cancelled().await;
     }
 }

@@ -11,7 +11,7 @@ use crate::camera::Command;
 use crate::event::{Cause, CauseKind};
 use crate::ids::CameraId;
 
-/// How long the end of looking for motion in one camera may take.
+/// How long the end of looking for motion may take, in all cameras at once.
 const MOTION_END: Duration = Duration::from_secs(1);
 /// How long what works at the disk by itself is waited for; a disk that hangs is not.
 const WORKERS_END: Duration = Duration::from_secs(2);
@@ -47,10 +47,19 @@ impl Nvr {
         if let Some(restream) = &self.0.restream {
             restream.shutdown().await;
         }
+        let cameras = self.cameras();
+        for camera in &cameras {
+            camera.motion.stop();
+        }
+        let seen_off = async {
+            for camera in &cameras {
+                camera.motion.end().await;
+            }
+        };
+        // Whatever hangs there must not hold up the rest.
+        let _ = tokio::time::timeout(MOTION_END, seen_off).await;
         let mut waiting = Vec::new();
-        for camera in self.cameras() {
-            // Whatever hangs there must not hold up the rest.
-            let _ = tokio::time::timeout(MOTION_END, camera.motion.end()).await;
+        for camera in cameras {
             camera.sub.stop();
             let (reply, ended) = oneshot::channel();
             let cause = Cause::new(CauseKind::Shutdown, "the recorder stopped");
@@ -84,10 +93,16 @@ impl Nvr {
         // So that the disk can be taken away afterwards.
         self.0.workers.close();
         let _ = tokio::time::timeout(WORKERS_END, self.0.workers.wait()).await;
+        let store = &self.0.context.store;
+        let close = async {
+            // Of programs that tell of them, and of motion whose end did not come in time.
+            let ended = store.end_all_detections().await;
+            store.shutdown().await.and(ended)
+        };
         // Committed is what was answered; a disk that hangs must not hold up the end.
-        let closed = tokio::time::timeout(INDEX_CLOSE, self.0.context.store.shutdown()).await;
+        let closed = tokio::time::timeout(INDEX_CLOSE, close).await;
         match closed {
-            Ok(Ok(())) => {}
+            Ok(Ok(_)) => {}
             Ok(Err(e)) => tracing::error!(error = %e, "the index was not closed in order"),
             Err(_) => tracing::error!("the index was not closed in time"),
         }

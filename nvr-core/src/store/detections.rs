@@ -367,8 +367,8 @@ writes! {
         move |conn: &Connection| end(conn, id, at)
     }
 
-    /// Ends what the last life of the recorder left open, where its footage ends, or at the moment when it was last told
-    /// of if that is later. Returns how many there were.
+    /// Ends what this life of the recorder leaves open or the last one left so, where its footage ends, or at the moment
+    /// when it was last told of if that is later. Returns how many there were.
     ///
     /// # Errors
     /// `Storage` when the index cannot be written.

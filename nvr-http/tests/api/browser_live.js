@@ -1,6 +1,7 @@
 // Watches a camera by one of the ways, reads the clock that is drawn into its pictures, and says how old they are.
-// Evaluated in a page of the recorder: watch(way, camera, seconds).
-async function watch(way, camera, seconds) {
+// Evaluated in a page of the recorder: watch(way, camera, seconds, frames): for so many seconds and until there were so many
+// different pictures.
+async function watch(way, camera, seconds, frames) {
     const base = `/api/v1/cameras/${camera}`;
     const ages = [], numbers = [];
     let first = null, ended = null, lost = 0;
@@ -140,7 +141,8 @@ async function watch(way, camera, seconds) {
         const timer = setInterval(() => { if (img.naturalWidth) look(img, img.naturalWidth, img.naturalHeight); }, 5);
         stop = () => { clearInterval(timer); img.src = ''; };
     }
-    while (performance.now() - begun < 60000 && (first === null || performance.now() - begun < first + seconds * 1000)) {
+    const enough = () => first !== null && performance.now() - begun >= first + seconds * 1000 && numbers.length >= frames;
+    while (performance.now() - begun < 60000 && !enough()) {
         if (ended) break;
         await sleep(50);
     }
