@@ -1,6 +1,7 @@
 // All tests of the page in Chromium, or those whose names hold one of the words given: npm run e2e -- timeline
 import { mkdirSync } from "node:fs";
 import { launch } from "./browser.mjs";
+import { Server } from "./server.mjs";
 
 const files = ["shell", "live", "timeline", "events", "objects", "alerts", "manage", "share", "pushes", "ptz", "zones", "restart", "accounts", "stills"];
 const wanted = process.argv.slice(2);
@@ -18,7 +19,15 @@ for (const file of files) {
   const { tests, before, after } = await import(`./${file}.test.mjs`);
   const chosen = tests.filter(([name]) => !wanted.length || wanted.some((w) => `${file} ${name}`.includes(w)));
   if (!chosen.length) continue;
-  const world = (await before?.()) ?? {};
+  let world;
+  try {
+    world = (await before?.()) ?? {};
+  } catch (e) {
+    failed += chosen.length;
+    console.log(`FAIL  ${file}: none of its tests could begin\n${e.stack ?? e}`);
+    await Server.removeAll();
+    continue;
+  }
   Object.assign(world, { browser, shots });
   for (const [name, run] of chosen) {
     const begin = Date.now();

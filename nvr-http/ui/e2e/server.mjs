@@ -24,9 +24,12 @@ export function freePort() {
 
 /** A recorder with simulated cameras, in a folder of its own. */
 export class Server {
+  static #running = new Set();
+
   /** `more` is given the folder, and gives further sections of the configuration. */
   static async start(http = 'auth = "none"', cameras = CAMERAS, more = () => "") {
     const server = new Server();
+    Server.#running.add(server);
     server.folder = mkdtempSync(join(tmpdir(), "nvr-ui-"));
     server.port = await freePort();
     server.address = `http://127.0.0.1:${server.port}`;
@@ -54,7 +57,13 @@ export class Server {
     clearTimeout(force);
   }
 
+  /** Ends those that nobody removed. */
+  static async removeAll() {
+    for (const server of Server.#running) await server.remove();
+  }
+
   async remove() {
+    Server.#running.delete(this);
     await this.end();
     rmSync(this.folder, { recursive: true, force: true });
   }
