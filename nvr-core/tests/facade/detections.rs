@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nvr_core::config::Age;
 use nvr_core::retention::{Keeper, Policy};
-use nvr_core::store::{DetectionQuery, EventQuery, SegmentState};
+use nvr_core::store::{DetectionQuery, EventQuery, OpenMode, SegmentState, Store};
 use nvr_core::{DetectionKind, ErrorKind, EventKind, NewDetection, TimeRange};
 
 use crate::house::*;
@@ -112,4 +112,16 @@ async fn what_goes_on_while_the_recorder_ends_has_an_end_afterwards() {
     let all = house.archive().await.detections_of(all).await.unwrap().items;
     let ended: Vec<_> = all.iter().map(|d| (d.id, d.to)).collect();
     assert_eq!(ended, [(open, Some(from))]);
+
+    // What a crash leaves open ends with the next start.
+    let database = house.config.recorder.database.clone();
+    let left = tokio::task::spawn_blocking(move || {
+        let store = Store::open(database, OpenMode::ReadWrite).unwrap();
+        let new = NewDetection::new(id("cam"), DetectionKind::Motion, from);
+        store.begin_detection_blocking(new).unwrap().id
+    });
+    let left = left.await.unwrap();
+    let nvr = house.start().await;
+    assert_eq!(nvr.detections().get(left).await.unwrap().to, Some(from));
+    stop(nvr).await;
 }
