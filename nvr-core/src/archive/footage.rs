@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use super::Archive;
 use crate::error::{Error, ErrorKind, Result};
@@ -180,16 +181,19 @@ impl Archive {
         Ok(Some(Arc::new(scan.index)))
     }
 
-    /// Bytes of a growing file of a plain container; `None` when it does not grow any more.
-    pub(super) fn growing_bytes(&self, path: &Path) -> Option<u64> {
-        match &self.0.tree {
-            Some(tree) => {
-                let growing = tree.growing();
-                let found = growing.iter().find(|g| g.path() == path)?;
-                Some(found.size_bytes())
-            }
-            None => std::fs::metadata(self.absolute(path)).ok().map(|m| m.len()),
+    /// Bytes of a growing file of a plain container, and until when it was written: now, as far as its recorder
+    /// knows, for others when its file changed last. `None` when it does not grow any more.
+    pub(super) fn growing_plain(&self, path: &Path) -> Option<(u64, Timestamp)> {
+        let now = self.0.clock.now();
+        if let Some(tree) = &self.0.tree {
+            let growing = tree.growing();
+            let found = growing.iter().find(|g| g.path() == path)?;
+            return Some((found.size_bytes(), now));
         }
+        let file = std::fs::metadata(self.absolute(path)).ok()?;
+        let changed = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        let changed = Timestamp::from_ns(i64::try_from(changed.as_nanos()).ok()?);
+        Some((file.len(), changed.min(now)))
     }
 
     /// All footage of a camera that overlaps a range, in order of start, growing included.

@@ -5,14 +5,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::CameraId;
 use crate::nvr::blocking;
 use crate::segment::Container;
-use crate::store::{GapRow, SegmentQuery, SegmentRow, SegmentState, TimelineRows};
-use crate::time::{NS_PER_S, TimeRange, Timestamp};
+use crate::store::{SegmentQuery, SegmentRow, SegmentState, TimelineRows};
+use crate::time::{NS_PER_S, TimeRange};
 use crate::timeline::{self, Day, Growing, Material, Timeline};
 
 /// Events that come with a timeline; more are asked for as events.
 const MOST_EVENTS: u32 = 1000;
-/// So far the readable part of a growing segment may be behind: chunk, jitter buffer and a busy machine.
-const TAIL_NS: i64 = 5 * NS_PER_S;
 /// What waits at a split is shorter.
 const WAITING_NS: i64 = 2 * NS_PER_S;
 
@@ -63,14 +61,24 @@ impl Archive {
             mut segments,
             gaps,
             events,
+            going_on,
         } = rows.ok_or_else(|| no_camera(camera))?;
         let growing = self.measure(&mut segments);
         let events = events.into_iter().map(|row| row.event).collect();
-        let now = self.0.clock.now();
+        // Between two segments there is a moment in which the newest is complete and nothing grows.
+        let newest = growing
+            .as_ref()
+            .and_then(|g| TimeRange::new(g.start, g.end).ok())
+            .or_else(|| {
+                let going_on = going_on?;
+                // It may have been closed since its row was read.
+                let measured = segments.iter().rfind(|s| s.start == going_on.start());
+                Some(measured.map_or(going_on, SegmentRow::range))
+            });
         Ok(timeline::build(Material {
             camera: camera.clone(),
             range,
-            now: growing.as_ref().map_or(now, |g| known_until(g, &gaps, now)),
+            now: timeline::known_until(newest, &gaps, self.0.clock.now()),
             first: totals.oldest.or_else(|| growing.as_ref().map(|g| g.start)),
             segments: &segments,
             growing: growing.as_ref(),
@@ -111,7 +119,7 @@ impl Archive {
         .await
     }
 
-    /// Enters in open rows what can be read of them now, and gives the segment that is being written. At a
+    /// Enters in open rows what can be read of them now (of a plain file how long it has been written), and gives the segment that is being written. At a
     /// split there are two open rows for a moment.
     pub(super) fn measure(&self, rows: &mut [SegmentRow]) -> Option<Growing> {
         for row in rows.iter_mut().filter(|r| r.state == SegmentState::Open) {
@@ -119,9 +127,8 @@ impl Archive {
                 let index = self.growing_index(&row.path).ok().flatten();
                 index.map(|index| (index.duration_ns(), index.tail_offset()))
             } else {
-                // Its length is known when it is closed.
-                self.growing_bytes(&row.path)
-                    .map(|bytes| (row.duration_ns, bytes))
+                self.growing_plain(&row.path)
+                    .map(|(bytes, until)| (until.since(row.start).max(0), bytes))
             };
             match now {
                 Some((duration_ns, size_bytes)) => {
@@ -137,10 +144,7 @@ impl Archive {
             }
         }
         reach_to_the_next(rows);
-        let row = rows
-            .iter()
-            .rev()
-            .find(|r| r.state == SegmentState::Open && r.container == Container::Fmp4)?;
+        let row = rows.iter().rev().find(|r| r.state == SegmentState::Open)?;
         Some(Growing {
             run: row.run,
             start: row.start,
@@ -165,18 +169,5 @@ fn reach_to_the_next(rows: &mut [SegmentRow]) {
             let reaches = next.start.since(row.start);
             rows[i].duration_ns = rows[i].duration_ns.max(reaches);
         }
-    }
-}
-
-/// The present as far as it is known: what the growing segment does not hold yet is not missing, unless a gap
-/// says so.
-fn known_until(growing: &Growing, gaps: &[GapRow], now: Timestamp) -> Timestamp {
-    let over = gaps
-        .iter()
-        .any(|gap| gap.start >= growing.start && gap.end.is_none_or(|end| end > growing.end));
-    if over || now.since(growing.end) > TAIL_NS {
-        now
-    } else {
-        growing.end.min(now)
     }
 }

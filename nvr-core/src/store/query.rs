@@ -180,6 +180,27 @@ fn nearest(conn: &Connection, camera: &CameraId, t: Timestamp) -> Result<Nearest
     })
 }
 
+/// The camera's newest segment if its run has not ended. (`CROSS JOIN` keeps the order: one row of each table is read.)
+fn going_on(conn: &Connection, camera: &CameraId) -> Result<Option<TimeRange>> {
+    let newest = conn
+        .prepare_cached(
+            "SELECT s.start_ns, s.start_ns + s.duration_ns, r.ended_at_ns IS NULL FROM segments s
+             CROSS JOIN runs r ON r.camera = s.camera AND r.run = s.run
+             WHERE s.camera = ?1 AND (s.state <> 'missing' OR s.copies > 0)
+             ORDER BY s.start_ns DESC, s.id DESC LIMIT 1",
+        )
+        .and_then(|mut s| {
+            s.query_row([camera.as_str()], |r| {
+                let (start, end): (i64, i64) = (r.get(0)?, r.get(1)?);
+                let range = TimeRange::new(Timestamp::from_ns(start), Timestamp::from_ns(end)).ok();
+                Ok(range.filter(|_| r.get(2) == Ok(true)))
+            })
+            .optional()
+        })
+        .sql()?;
+    Ok(newest.flatten())
+}
+
 impl Store {
     /// Segments that overlap a range, a page at a time, ordered by start.
     ///
@@ -222,6 +243,7 @@ impl Store {
                 segments: all_segments(conn, &wanted)?,
                 gaps: gaps::gaps(conn, camera, range)?,
                 events: events::events(conn, &happened)?.items,
+                going_on: going_on(conn, camera)?,
             }))
         })
     }

@@ -311,6 +311,9 @@ pub struct TimelineRows {
     pub gaps: Vec<GapRow>,
     /// The newest events first, as many as were asked for.
     pub events: Vec<EventRow>,
+    /// The camera's newest segment, also outside the range, if its run has not ended: more may follow at once.
+    /// Its end was never written if the recorder died.
+    pub going_on: Option<TimeRange>,
 }
 
 /// Footage around a moment; missing files do not count, open segments do.

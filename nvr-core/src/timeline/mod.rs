@@ -101,7 +101,7 @@ pub struct Material<'a> {
     pub camera: CameraId,
     /// What is asked for.
     pub range: TimeRange,
-    /// The present: no gap reaches beyond it.
+    /// The present as far as it is known ([`known_until`]): no gap reaches beyond it.
     pub now: Timestamp,
     /// Start of the camera's oldest footage (`CameraTotals::oldest`): no gap begins before it. `None`:
     /// the first of the segments given here.
@@ -179,6 +179,27 @@ pub fn build(material: Material<'_>) -> Timeline {
         gaps: missing,
         events,
         totals,
+    }
+}
+
+/// So far the readable part of a growing segment may be behind: chunk, jitter buffer and a busy machine.
+const TAIL_NS: i64 = 5 * NS_PER_S;
+
+/// The present as far as it is known: what a run that goes on has not written yet is not missing, unless a
+/// gap says so or it takes too long. `newest` is what it wrote last; without such a run all is known.
+#[must_use]
+pub fn known_until(newest: Option<TimeRange>, gaps: &[GapRow], now: Timestamp) -> Timestamp {
+    let Some(newest) = newest else {
+        return now;
+    };
+    // One of no length is what a recording that began with what went before has left of the gap before it.
+    let over = gaps.iter().any(|gap| {
+        gap.start >= newest.start() && gap.end.is_none_or(|end| end > newest.end() && end > gap.start)
+    });
+    if over || now.since(newest.end()) > TAIL_NS {
+        now
+    } else {
+        newest.end().min(now)
     }
 }
 

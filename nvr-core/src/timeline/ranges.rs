@@ -64,7 +64,8 @@ impl Footage {
     pub(super) fn stretches(&self, gaps: &[GapRow], now: Timestamp) -> Vec<Recorded> {
         let gaps = sorted_gaps(gaps, now);
         let mut stretches: Vec<Recorded> = Vec::new();
-        for piece in self.0.iter().filter(|p| !p.range.is_empty()) {
+        // One that grows and has no frame yet still says that the stretch before it goes on.
+        for piece in self.0.iter().filter(|p| p.growing || !p.range.is_empty()) {
             match stretches.last_mut() {
                 Some(last) if last.run == piece.run && joins(last.range, piece.range, &gaps) => {
                     // A piece inside the one before does not end the stretch's growing.
@@ -76,6 +77,7 @@ impl Footage {
                     last.range = join(last.range, piece.range);
                     add_codec(&mut last.codecs, piece.codec);
                 }
+                _ if piece.range.is_empty() => {}
                 _ => stretches.push(Recorded {
                     range: piece.range,
                     growing: piece.growing,

@@ -119,6 +119,56 @@ fn segments_of_a_run_join_and_the_growing_one_with_them() {
 }
 
 #[test]
+fn the_next_segment_of_a_run_is_not_missing_before_its_first_frame() {
+    let mut rows = vec![row(1, 0, 9_999)];
+    let mut open = row(1, 10_000, 0);
+    open.state = SegmentState::Open;
+    rows.push(open);
+    let mut growing = Growing {
+        run: RunId::from_u64(1),
+        start: ms(10_000),
+        end: ms(10_000),
+        size_bytes: 0,
+        codec: VideoCodec::H264,
+    };
+    let mut m = material(&rows, &[], 10_000);
+    m.growing = Some(&growing);
+    let t = build(m.clone());
+    assert_eq!((ranges(&t), gaps(&t)), (vec![span(0, 10_000)], vec![]));
+    assert!(t.ranges[0].growing);
+    // Alone it is no footage yet, and nothing is missing.
+    m.segments = &rows[1..];
+    let t = build(m.clone());
+    assert_eq!((ranges(&t), gaps(&t)), (vec![], vec![]));
+    // Of another run it does not say that the one before goes on.
+    growing.run = RunId::from_u64(2);
+    let mut m = material(&rows[..1], &[], 10_000);
+    m.growing = Some(&growing);
+    let t = build(m);
+    assert_eq!(ranges(&t), [span(0, 9_999)]);
+    assert!(!t.ranges[0].growing);
+}
+
+#[test]
+fn the_present_is_known_as_far_as_the_run_that_goes_on_has_written() {
+    let newest = Some(span(0, 10_000));
+    // No run goes on; one does; one is silent for too long.
+    assert_eq!(known_until(None, &[], ms(11_000)), ms(11_000));
+    assert_eq!(known_until(newest, &[], ms(11_000)), ms(10_000));
+    assert_eq!(known_until(newest, &[], ms(16_000)), ms(16_000));
+    // Frames are stamped with their end.
+    assert_eq!(known_until(newest, &[], ms(9_990)), ms(9_990));
+    // A gap says that it is over, but not one before.
+    let over = [gap(10_000, None, CauseKind::NotScheduled)];
+    assert_eq!(known_until(newest, &over, ms(10_500)), ms(10_500));
+    let before = [gap(-5_000, Some(0), CauseKind::NoFrames)];
+    assert_eq!(known_until(newest, &before, ms(10_500)), ms(10_000));
+    // It began with what went before: that reaches back over the gap.
+    let pre_rolled = [gap(500, Some(500), CauseKind::NotScheduled)];
+    assert_eq!(known_until(Some(span(0, 0)), &pre_rolled, ms(600)), ms(0));
+}
+
+#[test]
 fn a_real_gap_a_long_hole_or_another_run_is_not_joined() {
     let rows = [
         row(1, 0, 10_000),

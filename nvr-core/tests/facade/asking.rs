@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use nvr_core::event::CameraPhase;
+use nvr_core::event::{CameraPhase, CauseKind};
 use nvr_core::media::clip::Format;
 use nvr_core::segment::Container;
 use nvr_core::store::{SegmentQuery, SegmentState};
@@ -230,6 +230,7 @@ async fn a_split_is_never_seen() {
         for _ in 0..20 {
             let timeline = nvr.timeline(&id("cam"), TimeRange::ALL).await.unwrap();
             assert_eq!(timeline.ranges.len(), 1, "{closed}: {timeline:#?}");
+            assert_eq!(timeline.gaps, [], "{closed}: {timeline:#?}");
             let end = timeline.ranges[0].range.end();
             assert!(end >= seen, "footage shrank from {seen} to {end}");
             seen = end;
@@ -240,6 +241,56 @@ async fn a_split_is_never_seen() {
     }
     assert!(asked > 20);
     stop(nvr).await;
+}
+
+/// From the first frame of a recording by hand until long after it there is no moment without a reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_recording_is_never_without_a_reason() {
+    let house = House::new([manual("cam")]);
+    let nvr = house.start().await;
+    let cam = nvr.camera(&id("cam")).unwrap();
+    phase(&cam, CameraPhase::Standby).await;
+    for round in 0..3 {
+        cam.record(None).await.unwrap();
+        frames(&cam, 10).await;
+        cam.stop_recording().await.unwrap();
+        let mut after = 0;
+        while after < 20 {
+            let timeline = nvr.timeline(&id("cam"), TimeRange::ALL).await.unwrap();
+            let unknown = |g: &&nvr_core::timeline::Gap| g.cause.kind == CauseKind::Unknown;
+            assert_eq!(timeline.gaps.iter().find(unknown), None, "{round}: {timeline:#?}");
+            after += usize::from(cam.status().manual.is_none());
+        }
+    }
+    stop(nvr).await;
+}
+
+/// What is written to a plain file now is on the timeline before the file is complete.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_file_that_grows_is_not_missing() {
+    for container in [Container::Matroska, Container::Mp4] {
+        let mut house = House::new([camera("cam", SMALL)]);
+        house.config.cameras[0].container = container;
+        let nvr = house.start().await;
+        let cam = nvr.camera(&id("cam")).unwrap();
+        frames(&cam, 25).await;
+        let rows = segments_when(&nvr, "cam", |rows| !rows.is_empty()).await;
+        for archive in [&*nvr, &house.archive().await] {
+            let recorded = until_async("two seconds", async || {
+                let timeline = archive.timeline(&id("cam"), TimeRange::ALL).await.unwrap();
+                assert_eq!(timeline.gaps, [], "{container:?}: {timeline:#?}");
+                let recorded = timeline.ranges.into_iter().next()?;
+                (recorded.range.len_ns() > 2 * S).then_some(recorded)
+            })
+            .await;
+            assert_eq!(recorded.range.start(), rows[0].start);
+            assert!(recorded.growing, "{recorded:?}");
+        }
+        stop(nvr).await;
+        let archive = house.archive().await;
+        let timeline = archive.timeline(&id("cam"), TimeRange::ALL).await.unwrap();
+        assert!(!timeline.ranges[0].growing, "{timeline:#?}");
+    }
 }
 
 /// Footage in plain files is on the timeline, and what cannot be had of it is refused: never a file with holes.

@@ -116,9 +116,6 @@ impl Actor {
         let now = self.context.clock.now();
         if session.records {
             self.clean &= session.was_clean() || self.shutdown.is_none();
-            if let Some((run, _)) = session.anchored {
-                self.journal.run_ended(run, now, cause.clone());
-            }
         }
         if cause.kind.is_storage() {
             let _ = self.context.storage.send(cause.clone());
@@ -131,8 +128,14 @@ impl Actor {
             now
         };
         match whose {
-            Whose::Camera => self.camera_ended(&session, at, cause),
-            Whose::Wishes => self.tapped_ended(at, cause),
+            Whose::Camera => self.camera_ended(&session, at, cause.clone()),
+            Whose::Wishes => self.tapped_ended(at, cause.clone()),
+        }
+        // After its gap: what is missing behind a run that has not ended may still come.
+        if session.records
+            && let Some((run, _)) = session.anchored
+        {
+            self.journal.run_ended(run, now, cause);
         }
     }
 
