@@ -119,8 +119,8 @@ impl Archive {
         .await
     }
 
-    /// Enters in open rows what can be read of them now (of a plain file how long it has been written), and gives the segment that is being written. At a
-    /// split there are two open rows for a moment.
+    /// Enters in open rows what can be read of them now, of a plain file how long it has been written, and gives
+    /// the segment that is being written. At a split there are two open rows for a moment.
     pub(super) fn measure(&self, rows: &mut [SegmentRow]) -> Option<Growing> {
         for row in rows.iter_mut().filter(|r| r.state == SegmentState::Open) {
             let now = if row.container == Container::Fmp4 {

@@ -180,7 +180,8 @@ fn nearest(conn: &Connection, camera: &CameraId, t: Timestamp) -> Result<Nearest
     })
 }
 
-/// The camera's newest segment if its run has not ended. (`CROSS JOIN` keeps the order: one row of each table is read.)
+/// The camera's newest segment if its run has not ended. `CROSS JOIN` keeps the order: one row of each table is
+/// read.
 fn going_on(conn: &Connection, camera: &CameraId) -> Result<Option<TimeRange>> {
     let newest = conn
         .prepare_cached(
@@ -191,9 +192,9 @@ fn going_on(conn: &Connection, camera: &CameraId) -> Result<Option<TimeRange>> {
         )
         .and_then(|mut s| {
             s.query_row([camera.as_str()], |r| {
-                let (start, end): (i64, i64) = (r.get(0)?, r.get(1)?);
+                let (start, end, goes_on) = (r.get(0)?, r.get(1)?, r.get(2)?);
                 let range = TimeRange::new(Timestamp::from_ns(start), Timestamp::from_ns(end)).ok();
-                Ok(range.filter(|_| r.get(2) == Ok(true)))
+                Ok(range.filter(|_| goes_on))
             })
             .optional()
         })
